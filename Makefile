@@ -1,0 +1,32 @@
+# make run   environment, then the main job on the embedded default; prints where the report is
+# make test  lint, types, import contracts, tests (fast ones); make test-all adds the slow ones
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup run lint test test-all bench clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+run: setup
+	$(BIN)/priorgap run -m experiment=default
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+test-all: lint
+	$(BIN)/python -m pytest -n 2 -m 'not gpu'
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache

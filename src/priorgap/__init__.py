@@ -1,0 +1,31 @@
+"""priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
+_EXPORTS = {
+    "Comparison": "priorgap.compare",
+    "Latents": "priorgap.latents",
+    "Measurement": "priorgap.measurement",
+    "compare": "priorgap.compare",
+}
+
+if TYPE_CHECKING:
+    from priorgap.compare import Comparison, compare
+    from priorgap.latents import Latents
+    from priorgap.measurement import Measurement
+
+__all__ = ["Comparison", "Latents", "Measurement", "__version__", "compare"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

@@ -1,0 +1,198 @@
+"""Atomic, checksummed directories of tensors and JSON.
+
+An artifact is written to a temporary sibling, synced, given a manifest (schema, key, checksums, provenance)
+as its last file, and renamed into place. A directory without a valid manifest does not exist.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_PARTIAL = ".partial-"
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256 of a JSON-able value, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary name, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        with partial.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def save_json(path: Path, value: object) -> None:
+    """Write a value as readable JSON; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text())
+
+
+def save_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
+    """Write named tensors as safetensors."""
+    from safetensors.torch import save
+
+    write_bytes(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+
+
+def load_tensors(path: Path) -> "dict[str, Tensor]":
+    """Read named tensors; safetensors never executes what it reads."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST)
+
+
+def _sync(directory: Path) -> None:
+    """Force names (not only contents) to disk; on file systems that cannot, the rename alone must do."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """Yield a temporary directory to fill; on a clean exit it becomes `path`, with a manifest.
+
+    What stood at `path` (another key, or a broken artifact) is replaced. On an exception nothing changes.
+
+    Args:
+        path: where the artifact will be.
+        key: what it was computed from; `is_complete` compares it.
+        provenance: JSON-able facts to keep beside the checksums (versions, hardware, seed, ...).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial.mkdir()
+    try:
+        yield partial
+        files = {
+            str(p.relative_to(partial)): {"sha256": file_digest(p), "bytes": p.stat().st_size}
+            for p in _files(partial)
+        }
+        manifest = {"schema": SCHEMA, "key": key, "files": files, "provenance": dict(provenance or {})}
+        save_json(partial / MANIFEST, manifest)
+        _sync(partial)
+        discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
+        if path.exists():
+            path.rename(discarded)
+        partial.rename(path)
+        _sync(path.parent)
+        shutil.rmtree(discarded, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return an artifact's manifest, or None where there is no readable one."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("schema") == SCHEMA else None
+
+
+def content_digest(path: Path) -> str:
+    """Return the digest of an artifact's checksums (not of its provenance): what stages downstream depend on.
+
+    Raises:
+        FileNotFoundError: there is no valid artifact at `path`.
+    """
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise FileNotFoundError(f"{path}: no complete artifact")
+    return digest({name: entry["sha256"] for name, entry in manifest["files"].items()})
+
+
+def is_complete(path: Path, key: str | None = None) -> bool:
+    """Whether a valid artifact (of this key, when given) with all its files, by size, is at `path`."""
+    manifest = read_manifest(path)
+    if manifest is None or (key is not None and manifest["key"] != key):
+        return False
+    for name, entry in manifest["files"].items():
+        try:
+            if (path / name).stat().st_size != entry["bytes"]:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def damage(path: Path) -> list[str]:
+    """Return one line for each file of an artifact that is missing or whose checksum is wrong."""
+    manifest = read_manifest(path)
+    if manifest is None:
+        return [f"{path}: no valid manifest"]
+    found = []
+    for name, entry in manifest["files"].items():
+        file = path / name
+        if not file.is_file():
+            found.append(f"{file}: missing")
+        elif file_digest(file) != entry["sha256"]:
+            found.append(f"{file}: checksum differs from the manifest's")
+    return found
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an artifact, so that two processes that share a store do each piece of work once."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
+
+
+def sweep_partial(directory: Path) -> list[Path]:
+    """Remove what killed writers left directly inside a directory; call it holding the lock."""
+    leftovers = [p for p in directory.glob(f"{_PARTIAL}*")] if directory.is_dir() else []
+    for leftover in leftovers:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+    return leftovers

@@ -1,0 +1,1 @@
+"""Data sets as whole tensors, with official splits and checksums."""

@@ -1,0 +1,1 @@
+"""Densities fitted to the aggregate posterior, shared by samplers and the bracket."""

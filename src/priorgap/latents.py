@@ -1,0 +1,76 @@
+"""Posterior parameters of a set of images, and draws of z, as frozen values."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Posteriors q(z|x_i) = N(mean_i, diag exp(log_var_i)); `log_var` is None for a deterministic encoder."""
+
+    mean: Float[Tensor, "n d"]
+    log_var: Float[Tensor, "n d"] | None = None
+    label: Int[Tensor, "n"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 2:
+            raise ValueError(f"mean has shape {tuple(self.mean.shape)}: expected [n, d]")
+        if self.log_var is not None and self.log_var.shape != self.mean.shape:
+            raise ValueError(
+                f"log_var has shape {tuple(self.log_var.shape)}: expected that of mean, {tuple(self.mean.shape)}"
+            )
+        if self.label is not None and self.label.shape != self.mean.shape[:1]:
+            raise ValueError(f"label has shape {tuple(self.label.shape)}: expected [{len(self.mean)}]")
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    @property
+    def dim(self) -> int:
+        """Latent dimension d."""
+        return self.mean.shape[1]
+
+    @property
+    def std(self) -> Float[Tensor, "n d"]:
+        """Posterior standard deviations s_i; zeros for a deterministic encoder."""
+        return torch.zeros_like(self.mean) if self.log_var is None else (0.5 * self.log_var).exp()
+
+    def take(self, index: Int[Tensor, "m"]) -> "Latents":
+        """Return the rows in `index`."""
+        return Latents(
+            self.mean[index],
+            None if self.log_var is None else self.log_var[index],
+            None if self.label is None else self.label[index],
+        )
+
+    def draw(self, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw one z = mean + s * eps per row, in one call (torch.randn in chunks gives other numbers)."""
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
+        return self.mean + self.std * noise
+
+    def without_labels(self) -> "Latents":
+        """Return the same posteriors without labels."""
+        return replace(self, label=None)
+
+
+@dataclass(frozen=True)
+class LatentDraw:
+    """Draws of z, with the index of the training row each came from and its label, where the law has them."""
+
+    z: Float[Tensor, "n d"]
+    source: Int[Tensor, "n"] | None = None
+    label: Int[Tensor, "n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance that a law implies, float64."""
+
+    mean: Float[Tensor, "d"]
+    cov: Float[Tensor, "d d"]

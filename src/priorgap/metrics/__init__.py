@@ -1,0 +1,1 @@
+"""Estimators given a name, a space, a direction and a sample size."""

@@ -1,0 +1,1 @@
+"""VAEs by composition: networks, likelihood, prior."""

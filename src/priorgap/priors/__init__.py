@@ -1,0 +1,1 @@
+"""Priors p(z) that a VAE is trained with."""

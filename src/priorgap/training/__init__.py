@@ -1,0 +1,1 @@
+"""Training with Lightning: thin modules, in-memory batches, exact resume."""
