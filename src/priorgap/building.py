@@ -96,7 +96,9 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
     try:
         built = target(**arguments)
     except ValueError as error:
-        raise ValueError(f"{where}.{error}") from error
+        # some objects name their own group already
+        text = str(error)
+        raise ValueError(text if text.startswith(f"{where}.") else f"{where}.{text}") from error
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from error
     if not isinstance(built, expected):
