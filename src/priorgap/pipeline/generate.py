@@ -1,6 +1,5 @@
 """`priorgap generate`: a synthetic data set from a finished study."""
 
-import csv
 import json
 import shutil
 import sys
@@ -8,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -42,8 +41,7 @@ class Order:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
     order = _parse(arguments)
-    sampler = order.sampler or _default_sampler(order.study)
-    model_id = _best_model(order.study, sampler) if order.model_id == "best" else order.model_id
+    model_id, sampler = _choose(order.study, order.model_id, order.sampler)
     folder = _find(order.study / "sample", model_id) / sampler
     if not artifacts.is_complete(folder):
         known = ", ".join(sorted(p.name for p in folder.parent.glob("[!.]*"))) or "none"
@@ -94,51 +92,21 @@ def _integer(given: dict[str, str], key: str, least: int) -> int:
     return value
 
 
-def _verdict(study: Path) -> dict[str, Any]:
-    file = study / "report" / "verdict.json"
-    if not file.is_file():
+def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
+    """Return the model id and the sampler: what was given, or what the study's report found best."""
+    if model_id != "best" and sampler:
+        return model_id, sampler
+    import pandas as pd
+
+    from priorgap.verdict import pick_model
+
+    report = study / "report"
+    if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    return json.loads(file.read_text())
-
-
-def _scores(study: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Return the verdict and the rows of results.csv that it ranks by."""
-    verdict = _verdict(study)
-    with (study / "report" / "results.csv").open(newline="") as handle:
-        rows = [
-            row
-            for row in csv.DictReader(handle)
-            if row["measure"] == verdict["measure"] and row["space"] == verdict["space"] and not row["unit"]
-        ]
-    return verdict, rows
-
-
-def _default_sampler(study: Path) -> str:
-    verdict, rows = _scores(study)
-    chosen = verdict["winner_clean"] or verdict["winner"]
-    if chosen:
-        return str(chosen)
-    rows = [row for row in rows if row["role"] == "candidate" and row["sampler"] != "posterior"]
-    if not rows:
-        raise ValueError("sampler: the report ranks none; name one with sampler=")
-    best = str(_best_of(rows, verdict)["sampler"])
-    _say(f"the verdict names no winner; taking the best candidate, {best}")
-    return best
-
-
-def _best_of(rows: list[dict[str, str]], verdict: dict[str, Any]) -> dict[str, str]:
-    from priorgap.verdict import higher_is_better
-
-    sign = -1.0 if higher_is_better(verdict["measure"]) else 1.0
-    return min(rows, key=lambda row: sign * float(row["value"]))
-
-
-def _best_model(study: Path, sampler: str) -> str:
-    verdict, rows = _scores(study)
-    rows = [row for row in rows if row["sampler"] == sampler]
-    if not rows:
-        raise ValueError(f"sampler={sampler}: the report has no {verdict['measure']} for it")
-    return _best_of(rows, verdict)["model"]
+    verdict = json.loads((report / "verdict.json").read_text())
+    table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
+    best, named = pick_model(table, verdict, sampler=sampler or None)
+    return (best if model_id == "best" else model_id), named
 
 
 def _find(folder: Path, model_id: str) -> Path:
