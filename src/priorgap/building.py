@@ -100,7 +100,8 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
         text = str(error)
         raise ValueError(text if text.startswith(f"{where}.") else f"{where}.{text}") from error
     except TypeError as error:
-        raise ValueError(f"{where}: {error}") from error
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ValueError(f"{where}: a value of the wrong type among {given} ({error})") from error
     if not isinstance(built, expected):
         raise ValueError(f"{where}._target_={node['_target_']}: expected a {expected.__name__}")
     return built

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -134,31 +135,29 @@ def one_line(error: BaseException) -> str:
     if override:
         last = f": key {unknown.group(1)!r} does not exist" if unknown else ""
         return f"{override.group(1)}: unknown key{last}; see priorgap run --help for the vocabulary"
-    missing = re.search(r"Could not find '([^']+)'", str(error))
+    missing = re.search(r"Could not (?:find|load) '([^']+)'", str(error))
     if missing:
-        options = [line.lstrip() for line in str(error).splitlines() if line.startswith("\t")]
         group, _, name = missing.group(1).rpartition("/")
-        listed = ", ".join(o for o in options if not o.startswith("_")) if options else "a file in conf/"
+        options = sorted(p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml"))
+        listed = ", ".join(options) if group and options else "a file in conf/"
         return f"{group or name}={name}: unknown option; expected one of {listed}"
     return " ".join(lines[:2]) if lines else type(error).__name__
 
 
-def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
+def _search_path(config_dir: str | None) -> ConfigSearchPath:
     """Package vocabulary first; a conf/ in the working directory and --config-dir extend it."""
-    path = ConfigSearchPathImpl()
-    path.append("hydra", "pkg://hydra.conf")
+    path = create_config_search_path(str(configuration_directory()))
+    schema = SearchPathQuery(provider="schema")
     if config_dir is not None:
         folder = Path(config_dir).absolute()
         if not folder.is_dir():
             raise ValueError(f"--config-dir={config_dir}: no such folder")
-        path.append("command-line", f"file://{folder}")
-    path.append("main", f"file://{configuration_directory()}")
+        path.prepend("command-line", f"file://{folder}", anchor=SearchPathQuery(provider="main"))
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != configuration_directory().resolve():
-        path.append("working-directory", f"file://{local}")
+        path.prepend("working-directory", f"file://{local}", anchor=schema)
     # experiments/<id>/config.yaml is reached as the group `experiments` of this folder
-    path.append("experiments", f"file://{experiments_root()}")
-    path.append("schema", "structured://")
+    path.prepend("experiments", f"file://{experiments_root()}", anchor=schema)
     return path
 
 
