@@ -12,7 +12,7 @@ from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
 from priorgap.priors.base import Prior
 from priorgap.samplers.protocols import Sampler
-from priorgap.training import TrainerConfig
+from priorgap.training.fit import TrainerConfig
 
 
 def data_source(config: Mapping[str, Any]) -> DataSource:

@@ -15,7 +15,7 @@ from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.train_version import TRAIN_VERSION
 from priorgap.pipeline.store import Store, ensure, require, upstream
-from priorgap.training import train_vae
+from priorgap.training.fit import train_vae
 
 log = logging.getLogger(__name__)
 CURVES = "curves.csv"

@@ -11,7 +11,7 @@ MODULES = (
     "priorgap.models.networks",
     "priorgap.models.vae",
     "priorgap.priors.standard_normal",
-    "priorgap.training",
+    "priorgap.training.fit",
 )
 TRAIN_VERSION = 1
 # digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
