@@ -5,7 +5,7 @@ from typing import Any
 
 from priorgap.building import build
 from priorgap.data.splits import DataSource
-from priorgap.features import FeatureSpace
+from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
