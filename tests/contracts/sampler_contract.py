@@ -153,6 +153,7 @@ def speaks_its_types(sampler: Sampler) -> None:
         assert int(value.source.min()) >= 0 and int(value.source.max()) < len(inputs.train)
         if value.label is not None:
             assert torch.equal(value.label, inputs.train.label[value.source])
+    assert (sampler.label_source != "") == (value.label is not None)
     if value.label is not None:
         assert set(value.label.tolist()) <= set(inputs.train.label.tolist())
 

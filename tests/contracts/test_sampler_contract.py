@@ -83,6 +83,7 @@ class Broken:
     spoil: Callable[[LatentDraw, FitInputs, torch.Generator], LatentDraw]
     name: str = "posterior"
     role: str = "candidate"
+    label_source: str = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "FittedBroken":
         return FittedBroken(self, inputs, rows_of("posterior", inputs.train, training=True))

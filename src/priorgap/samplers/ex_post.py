@@ -12,7 +12,7 @@ from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, Gau
 from priorgap.densities.gaussian import Covariance
 from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.samplers.posterior import pick_rows
-from priorgap.samplers.protocols import FitInputs, Role, SamplerState, total_moments
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState, total_moments
 
 _DENSITIES: dict[str, type[FittedGaussian] | type[FittedMixture]] = {
     density.kind: density for density in (FittedGaussian, FittedMixture)
@@ -57,6 +57,7 @@ class ExPostGaussian:
 
     covariance: Covariance
     role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
         if self.covariance not in ("diag", "full"):
@@ -100,6 +101,7 @@ class ExPostMixture:
     reg_covar: float
     name: str = "gmm"
     role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
         # sequences from YAML are lists; a frozen value must be hashable

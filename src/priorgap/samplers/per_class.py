@@ -13,6 +13,7 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.protocols import (
     FitInputs,
     FittedSampler,
+    LabelSource,
     LatentDensity,
     Role,
     Sampler,
@@ -123,6 +124,7 @@ class PerClass:
     """
 
     base: Sampler
+    label_source: ClassVar[LabelSource] = "condition"
 
     @property
     def name(self) -> str:

@@ -10,7 +10,14 @@ from torch import Tensor
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.latents import LatentDraw, Latents, Moments
-from priorgap.samplers.protocols import FitInputs, Role, SamplerNotApplicable, SamplerState, total_moments
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerNotApplicable,
+    SamplerState,
+    total_moments,
+)
 
 
 def pick_rows(n: int, n_rows: int, *, generator: torch.Generator) -> Int[Tensor, "n"]:
@@ -95,6 +102,7 @@ class Posterior:
 
     name: ClassVar[str] = "posterior"
     role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of training posteriors."""
@@ -111,6 +119,7 @@ class PosteriorHeldout:
 
     name: ClassVar[str] = "posterior_heldout"
     role: ClassVar[Role] = "control"
+    label_source: ClassVar[LabelSource] = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of validation posteriors.
@@ -135,6 +144,7 @@ class PosteriorMean:
 
     name: ClassVar[str] = "posterior_mean"
     role: ClassVar[Role] = "control"
+    label_source: ClassVar[LabelSource] = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of training means."""

@@ -14,7 +14,14 @@ from priorgap.latents import LatentDraw, Moments
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.ex_post import FittedExPost
-from priorgap.samplers.protocols import FitInputs, Role, SamplerNotApplicable, SamplerState, standard_moments
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerNotApplicable,
+    SamplerState,
+    standard_moments,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,7 @@ class PriorSampler:
 
     name: ClassVar[str] = "prior"
     role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPrior:
         """Return the prior itself; N(0, I) where the inputs name none."""
@@ -82,6 +90,7 @@ class TemperedPrior:
     temperature: float
     name: str = "tempered_prior"
     role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):

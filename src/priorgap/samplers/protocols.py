@@ -11,6 +11,7 @@ from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 
 Role = Literal["candidate", "control", "specimen"]
+LabelSource = Literal["source", "condition", ""]
 
 
 class SamplerNotApplicable(ValueError):  # noqa: N818
@@ -93,6 +94,11 @@ class Sampler(Protocol):
     @property
     def role(self) -> Role:
         """Candidates compete, controls bound, specimens are shown and never ranked."""
+        ...
+
+    @property
+    def label_source(self) -> LabelSource:
+        """Labels of draws are those of the source image, the class asked for, or "": there are none."""
         ...
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedSampler:

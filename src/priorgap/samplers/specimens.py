@@ -9,7 +9,7 @@ from priorgap.densities import FittedGaussian
 from priorgap.latents import Moments
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import FittedRows
-from priorgap.samplers.protocols import FitInputs, Role, require_log_var, total_moments
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class LiteralLogVar:
 
     name: ClassVar[str] = "literal_log_var"
     role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of (mu_i, log s_i²).
@@ -40,6 +41,7 @@ class MuPlusLogVar:
 
     name: ClassVar[str] = "mu_plus_log_var"
     role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = "source"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of mu_i + log s_i².
@@ -61,6 +63,7 @@ class Pooled:
 
     name: ClassVar[str] = "pooled"
     role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = ""
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
         """Return the Gaussian.
