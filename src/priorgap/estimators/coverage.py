@@ -41,8 +41,8 @@ def precision_recall_density_coverage(
     on n and m, so compare at equal sizes only. Standard errors: both sets are cut at random into `n_blocks`
     disjoint blocks, each block of fakes is measured against its block of reals, and the spread of the blocks
     divided by sqrt(n_blocks) is taken: no point is ever met twice, as a bootstrap's duplicates would be. They
-    describe the scatter, not the change of the value with the sample size. None where a block would have
-    fewer than 2 k + 2 points.
+    describe the scatter, not the change of the value with the sample size; they err towards too large (up to
+    twice, seen for recall near 1). None where a block would have fewer than 2 k + 2 points.
 
     **Source**: Kynkäänniemi et al. (2019): precision, recall; Naeem et al. (2020): density, coverage.
 
