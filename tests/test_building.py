@@ -18,7 +18,10 @@ def test_builds_with_tuples():
     [
         ({"_target_": "os.system", "command": "true"}, ["model._target_=os.system", "expected a name under"]),
         ({"_target_": "builtins.eval"}, ["model._target_=builtins.eval"]),
-        ({"_target_": "priorgap.nothing.Here"}, ["model._target_=priorgap.nothing.Here", "cannot be imported"]),
+        (
+            {"_target_": "priorgap.nothing.Here"},
+            ["model._target_=priorgap.nothing.Here", "cannot be imported"],
+        ),
         ({**MLP_NODE, "latent_dim": 0}, ["model.latent_dim=0", "expected"]),
         ({**MLP_NODE, "width": 3}, ["model.width", "unknown key", "latent_dim"]),
         ({"latent_dim": 3}, ["model", "_target_"]),

@@ -117,7 +117,9 @@ def decode_all(
         x = _call(decode, _pad(part, batch), given)
         if not isinstance(x, Tensor) or len(x) != batch:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"decode: gave {shape} for z of shape {(batch, z.shape[1])}, expected [{batch}, ...]")
+            raise ValueError(
+                f"decode: gave {shape} for z of shape {(batch, z.shape[1])}, expected [{batch}, ...]"
+            )
         if not torch.isfinite(x).all():
             raise ValueError("decode: gave values that are not finite")
         parts.append(x[: len(part)].cpu())

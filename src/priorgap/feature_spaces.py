@@ -52,7 +52,9 @@ class ClassifierSpace:
             ValueError: the data have no labels, so there is no classifier.
         """
         if classifier is None:
-            raise ValueError("features=classifier: the data have no labels; expected features=pixels or inception")
+            raise ValueError(
+                "features=classifier: the data have no labels; expected features=pixels or inception"
+            )
         return ClassifierFeatures(classifier)
 
 

@@ -63,16 +63,16 @@ def repeats_itself(sampler: Sampler) -> None:
 def leaves_global_rng_alone(sampler: Sampler) -> None:
     torch.manual_seed(3)
     random.seed(3)
-    np.random.seed(3)  # noqa: NPY002
-    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())  # noqa: NPY002
+    np.random.seed(3)
+    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
     first = draw(sampler, example_inputs(), 100)
-    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])  # noqa: NPY002
+    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
     assert (before[2] == after[2]).all()
     torch.manual_seed(4)
     random.seed(4)
-    np.random.seed(4)  # noqa: NPY002
+    np.random.seed(4)
     assert same(first, draw(sampler, example_inputs(), 100))  # nor does it read it
 
 

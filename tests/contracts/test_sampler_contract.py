@@ -122,7 +122,7 @@ def global_noise(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator
 
 
 def reseeds_numpy(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     return draw
 
 

@@ -97,10 +97,15 @@ def test_every_option_builds(group, name):
     cell = one(f"{group}=[{name}]" if listed else f"{group}={name}", *extra)
     validate([cell])
     if listed and name != "standard":
-        assert name in cell.config[{"sampler": "samplers", "features": "feature_spaces", "metric": "metrics"}[group]]
+        assert (
+            name
+            in cell.config[{"sampler": "samplers", "features": "feature_spaces", "metric": "metrics"}[group]]
+        )
 
 
-@pytest.mark.parametrize("experiment", sorted(p.parent.name for p in Path("experiments").glob("*/config.yaml")))
+@pytest.mark.parametrize(
+    "experiment", sorted(p.parent.name for p in Path("experiments").glob("*/config.yaml"))
+)
 def test_every_experiment_composes(experiment):
     cells = compose(f"experiment={experiment}")
     validate(cells)

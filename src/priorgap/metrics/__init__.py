@@ -4,10 +4,11 @@ from priorgap.metrics.accuracy import ClassBalance, RealToReal, RealToSynthetic,
 from priorgap.metrics.bracket import KLBracket, certified_bracket
 from priorgap.metrics.copying import Copying, Memorisation
 from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.floors import build_reference
 from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
 from priorgap.metrics.protocols import Metric, NotApplicable
 from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
-from priorgap.metrics.reference import Reference, build_reference, load_reference, save_reference
+from priorgap.metrics.reference import Reference, load_reference, save_reference
 
 __all__ = [
     "FID",

@@ -11,9 +11,10 @@ from torch import Tensor
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 from priorgap.features import fit_classifier
 from priorgap.measurement import Measurement
+from priorgap.metrics.classifiers import Classifiers
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.metrics.reference import Classifiers, Reference
+from priorgap.metrics.reference import Reference
 from priorgap.streams import child
 
 _NEEDS = frozenset({"reference", "labels", "classifiers"})

@@ -10,6 +10,7 @@ from torch import Tensor
 from priorgap.data.splits import Split
 from priorgap.estimators.copying import nearest_distance
 from priorgap.latents import Latents
+from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
 from priorgap.streams import stream
 
@@ -41,6 +42,25 @@ class Copies:
     heldout_to_train: Float[Tensor, "n"]
     heldout_to_swapped: Float[Tensor, "n"]
     train_rows: Int[Tensor, "v"]
+
+
+def copies_of(model: ModelEvidence, n: int) -> Copies:
+    """Return decoded posterior draws of n training and n validation images, and their nearest images.
+
+    Kept with the model: memorisation and the held-out quantile of every sampler use the same ones.
+
+    Raises:
+        ValueError: the model has no training or validation posteriors, or there is no reference.
+    """
+    if model.train is None or model.validation is None or model.reference is None:
+        raise ValueError("copies need training and validation posteriors and the reference")
+    key = ("copies", n)
+    if key not in model.memo:
+        model.memo[key] = make_copies(
+            model.train, model.validation, model.reference, model.decoded, n, model.seed
+        )
+    found: Copies = model.memo[key]
+    return found
 
 
 def make_copies(

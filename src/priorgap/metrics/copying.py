@@ -13,7 +13,7 @@ from priorgap.estimators.copying import (
     train_share,
 )
 from priorgap.measurement import Measurement
-from priorgap.metrics.copies import flat, space_of
+from priorgap.metrics.copies import copies_of, flat, space_of
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -57,7 +57,7 @@ class Memorisation:
         """Return the two areas, with DeLong's standard errors, for distances in pixel space."""
         require(evidence, self.needs)
         reference = _reference(evidence)
-        found = evidence.model.copies(self.n_queries)
+        found = copies_of(evidence.model, self.n_queries)
         size, space = len(reference.train), space_of(reference.train)
         unit = "" if evidence.model.heldout_exchangeable else "null unknown"
         value = memorisation_auc(found.posterior_to_train, found.heldout_to_swapped)
@@ -96,7 +96,7 @@ class Copying:
         """Return the two numbers, over the first rows: a sampler's rows are exchangeable."""
         require(evidence, self.needs)
         reference = _reference(evidence)
-        found = evidence.model.copies(self.n_queries)
+        found = copies_of(evidence.model, self.n_queries)
         queries = flat(evidence.samples)[: self.n_queries]
         distance, _ = nearest_distance(queries, flat(reference.train))
         try:

@@ -7,6 +7,7 @@ metric that needs no images pays for none.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,6 @@ from priorgap.data.splits import Split
 from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.features import extract, quantise
 from priorgap.latents import LatentDraw, Latents
-from priorgap.metrics.copies import Copies, make_copies
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
@@ -31,6 +31,7 @@ _REASONS = {
     "standard_normal": "defined for the standard-normal prior only",
     "decode": "there is no decoder",
     "reference": "there are no reference data",
+    "features": "there are no reference data",
     "floor": "the reference has no real-against-real floor",
     "labels": "the data have no labels",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
@@ -67,7 +68,8 @@ class ModelEvidence:
     distortion_sse: Float[Tensor, "n_test"] | None = None
     seed: int = 0
     heldout_exchangeable: bool = True
-    _copies: dict[int, Copies] = field(default_factory=dict, repr=False)
+    # what metrics share, computed by the first that asks, under names of their own
+    memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.reference is None:
@@ -119,19 +121,6 @@ class ModelEvidence:
         with torch.no_grad():
             return self.prior.log_prob(z.double()).double()
 
-    def copies(self, n: int) -> Copies:
-        """Return decoded posterior draws of n training and n validation images, and their nearest images.
-
-        Kept: memorisation and the held-out quantile of every sampler use the same ones.
-        """
-        if self.train is None or self.validation is None or self.reference is None:
-            raise ValueError("copies need training and validation posteriors and the reference")
-        if n not in self._copies:
-            self._copies[n] = make_copies(
-                self.train, self.validation, self.reference, self.decoded, n, self.seed
-            )
-        return self._copies[n]
-
     @cached_property
     def reconstruction_features(self) -> Float[Tensor, "n D"]:
         """Features of the validation images' reconstructions, decoded from their posterior means."""
@@ -164,7 +153,8 @@ class Evidence:
         """Return why the evidence of this name is missing, None when it is there.
 
         Names: train, validation, test (posteriors), log_var, standard_normal (the prior is N(0, I)), decode,
-        reference, floor, labels, classifiers, distortion, draw, label_source.
+        reference, features (the measure depends on the feature space), floor, labels, classifiers, distortion,
+        draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -179,6 +169,7 @@ class Evidence:
             "standard_normal": model.prior is None or isinstance(model.prior, StandardNormal),
             "decode": model.decode is not None,
             "reference": reference is not None,
+            "features": reference is not None,
             "floor": reference is not None and reference.floor is not None,
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,

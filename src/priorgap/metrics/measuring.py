@@ -13,9 +13,7 @@ from priorgap.models.vae import VAE
 from priorgap.streams import stream
 
 
-def measure_one(
-    metric: Metric, evidence: Evidence, *, seed: int
-) -> tuple[list[Measurement], str | None]:
+def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[Measurement], str | None]:
     """Return a metric's measurements, or none and the reason why it is absent.
 
     All samplers of a model share the metric's stream, so that random subsets are the same ones.

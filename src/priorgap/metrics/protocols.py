@@ -1,6 +1,6 @@
 """What a metric is, and how it says that it cannot be computed."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
@@ -15,6 +15,7 @@ class NotApplicable(ValueError):  # noqa: N818
     """This measure cannot be computed from this evidence; the message is the reason, one line."""
 
 
+@runtime_checkable
 class Metric(Protocol):
     """Frozen hyperparameters of a measure."""
 

@@ -15,7 +15,7 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 from priorgap.streams import stream
 
-_NEEDS = frozenset({"draw", "decode", "reference"})
+_NEEDS = frozenset({"draw", "decode", "reference", "features"})
 
 
 def _sets(evidence: Evidence, least: int) -> tuple[Float[Tensor, "n D"], Reference]:
@@ -63,7 +63,7 @@ class FIDFloor:
 
     name: ClassVar[str] = "fid_floor"
     scope: ClassVar[Scope] = "model"
-    needs: ClassVar[frozenset[str]] = frozenset({"reference", "floor", "validation", "decode"})
+    needs: ClassVar[frozenset[str]] = frozenset({"reference", "features", "floor", "validation", "decode"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the rows; the range is left out where there were too few images for it."""

@@ -58,7 +58,9 @@ def tree_digest(paths: Iterable[Path]) -> str:
     """Return the digest of the bytes of all source and YAML files under some folders (or files)."""
     result = hashlib.sha256()
     for path in paths:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".yaml"))
+        files = (
+            [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".py", ".yaml"))
+        )
         for file in files:
             result.update(str(file.relative_to(path.parent)).encode())
             result.update(hashlib.sha256(file.read_bytes()).digest())

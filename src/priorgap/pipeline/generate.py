@@ -63,7 +63,9 @@ def _parse(arguments: Sequence[str]) -> Order:
     for word in arguments:
         key, separator, value = word.partition("=")
         if not separator or key not in (*_DEFAULTS, *_REQUIRED):
-            raise ValueError(f"{word}: expected key=value with a key of {', '.join((*_REQUIRED, *_DEFAULTS))}")
+            raise ValueError(
+                f"{word}: expected key=value with a key of {', '.join((*_REQUIRED, *_DEFAULTS))}"
+            )
         given[key] = value
     for key in _REQUIRED:
         if not given.get(key):
@@ -78,7 +80,13 @@ def _parse(arguments: Sequence[str]) -> Order:
     if out.exists():
         raise ValueError(f"out={out}: exists already; expected a new path")
     return Order(
-        study, _integer(given, "n", 1), out, given["model_id"], given["sampler"], _integer(given, "seed", 0), kind
+        study,
+        _integer(given, "n", 1),
+        out,
+        given["model_id"],
+        given["sampler"],
+        _integer(given, "seed", 0),
+        kind,
     )
 
 
@@ -145,9 +153,7 @@ def _blocks(
 
 
 class _Writer(Protocol):
-    def __call__(
-        self, out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int
-    ) -> None: ...
+    def __call__(self, out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int) -> None: ...
 
 
 def _partial(out: Path) -> Path:

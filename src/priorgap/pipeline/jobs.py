@@ -27,7 +27,7 @@ def run_cell(config: DictConfig, *, stages: Sequence[str]) -> None:
     cell = Cell(plain(config), overrides)
     store = Store.of(cell)
     record = failure_file(store, cell)
-    from priorgap.pipeline import stages as stage_functions
+    from priorgap.pipeline.stages import run as stage_functions
 
     try:
         stage_functions.run_stages(cell, store, stages)

@@ -117,7 +117,9 @@ def gather(cells: Sequence[Cell], store: Store) -> Gathered:
                 head = _head(cell, variant, sampler, varying)
                 rows += [{**head, **_body(m)} for m in measurements]
     if not rows:
-        raise ValueError(f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first")
+        raise ValueError(
+            f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
+        )
     table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying])
     skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
     return Gathered(table, skipped, missing)
@@ -158,7 +160,9 @@ def _varying(cells: Sequence[Cell]) -> dict[str, None]:
     keys = sorted({key for flat in flats for key in flat})
     varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
     # what merely follows another key says nothing new
-    varying = {key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")}
+    varying = {
+        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
+    }
     if len({v.calibrated for cell in cells for v in cell.variants}) > 1:
         varying["calibrate"] = None
     return varying

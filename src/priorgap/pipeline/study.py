@@ -20,9 +20,7 @@ log = logging.getLogger(__name__)
 _SHARED_STAGES = ("prepare", "reference")
 
 
-def main(
-    command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None, show: bool
-) -> int:
+def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None, show: bool) -> int:
     """Run `priorgap run`, a stage, or `report`; bad input raises ValueError with one line."""
     request = Request(overrides, multirun, config_dir)
     if not show and command == "run":
@@ -41,7 +39,8 @@ def main(
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    from priorgap.pipeline import stages
+    from priorgap.pipeline.stages import prepare, reference
+    from priorgap.pipeline.stages import run as stages
 
     validate(cells)
     store = Store.of(cells[0])
@@ -51,13 +50,13 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         # data are loaded and checked first: nothing of the study is written for a corrupt file
         for cell in _one_per(cells, lambda c: c.data_id):
             if "prepare" in wanted:
-                stages.prepare(cell, store)
+                prepare.prepare(cell, store)
         for line in stages.check_against_data(cells, store) if command != "prepare" else ():
             raise ValueError(line)
         if "reference" in wanted:
             _say(_plan(cells))
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
-                stages.reference(cell, store)
+                reference.reference(cell, store)
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
         if per_cell:
             for cell in cells:
@@ -163,13 +162,11 @@ def _finished_file(request: Request) -> Path:
 
 
 def _remember(request: Request, cells: Sequence[Cell], store: Store, report: Path) -> None:
-    from priorgap.pipeline import stages
+    from priorgap.pipeline.stages import run as stages
 
     found = {str(path): artifacts.content_digest(path) for path in stages.artifacts_of(cells, store)}
     line = f"study={cells[0].study} is complete ({_plan(cells).partition(';')[0]}): nothing to do; report: {report}"
-    artifacts.save_json(
-        _finished_file(request), {"artifacts": found, "line": line, "report": str(report)}
-    )
+    artifacts.save_json(_finished_file(request), {"artifacts": found, "line": line, "report": str(report)})
 
 
 def _finished(request: Request) -> str | None:

@@ -25,8 +25,15 @@ _LOWER_IS_BETTER = ("fid", "kid", "near_copy_excess", "distortion", "kl_diag", "
 
 @contextmanager
 def _run(
-    tracking: Mapping[str, Any], folder: Path, *, study: str, name: str, job_type: str, run_id: str,
-    tags: Sequence[str], config: Mapping[str, Any],
+    tracking: Mapping[str, Any],
+    folder: Path,
+    *,
+    study: str,
+    name: str,
+    job_type: str,
+    run_id: str,
+    tags: Sequence[str],
+    config: Mapping[str, Any],
 ) -> Iterator["Run"]:
     import wandb
 
@@ -130,8 +137,8 @@ def track_model(
             run.log(dict(curve))
         units = _unit_table(rows)
         if units:
-            columns = list(units[0])
-            table = wandb.Table(columns=columns, data=[[u[c] for c in columns] for u in units])
+            columns: list[str | int] = list(units[0])
+            table = wandb.Table(columns=columns, data=[[u[str(c)] for c in columns] for u in units])
             run.log({"units": table})
             run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
         for sampler, grid in previews.items():

@@ -30,7 +30,9 @@ def encode(cell: Cell, variant: Variant, store: Store) -> Path:
     weights = model_folder(cell, variant, store)
     path = folder(cell, variant, store)
     inputs = (weights, require(store.data(cell), "prepare", cell))
-    key = stage_key("encode", dict(cell.config["numerics"]), inputs, ["priorgap.coding", "priorgap.models.vae"])
+    key = stage_key(
+        "encode", dict(cell.config["numerics"]), inputs, ["priorgap.coding", "priorgap.models.vae"]
+    )
 
     def work(directory: Path) -> None:
         model = models.load(weights)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class _Model:
         self.cell, self.variant, self.store = cell, variant, store
         self.weights = encode_stage.model_folder(cell, variant, store)
         self.posteriors = require(encode_stage.folder(cell, variant, store), "encode", cell)
+        self._evidence: dict[str, ModelEvidence] = {}
+        self._sampler: tuple[tuple[str, str], Evidence | str] | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -104,20 +106,25 @@ class _Model:
             prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
         )  # fmt: skip
 
-    @cache  # noqa: B019: one instance a model, dropped with it
     def evidence(self, space: str) -> ModelEvidence:
         """The evidence with the real data in one feature space."""
-        reference = reference_stage.load(self.cell, self.store, space, self.dataset)
-        return replace(self.bare, reference=reference)
+        if space not in self._evidence:
+            reference = reference_stage.load(self.cell, self.store, space, self.dataset)
+            self._evidence[space] = replace(self.bare, reference=reference)
+        return self._evidence[space]
 
     @cached_property
     def with_distortion(self) -> ModelEvidence:
         distortion, sse = self.distortions
         return replace(self.bare, distortion=distortion, distortion_sse=sse)
 
-    @cache  # noqa: B019: as above
     def of_sampler(self, name: str, space: str) -> Evidence | str:
-        """One sampler's evidence, or why there is none."""
+        """One sampler's evidence, or why there is none; one is kept, with its decoded images, for all metrics."""
+        if self._sampler is None or self._sampler[0] != (name, space):
+            self._sampler = (name, space), self._of_sampler(name, space)
+        return self._sampler[1]
+
+    def _of_sampler(self, name: str, space: str) -> Evidence | str:
         place = sample_stage.folder(self.cell, self.variant, self.store, name)
         facts = artifacts.load_json(place / "facts.json")
         if facts["skipped"] is not None:
@@ -133,14 +140,16 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
     root = folder(cell, variant, store)
     shared = _Model(cell, variant, store)
     _marginals(shared, root)
-    for sampler, name, space in sorted(plan(cell, variant), key=lambda p: p[0]):
+    for sampler, name, space in sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or "")):
         metric = components.metric(cell.config, name)
         path = _place(root, sampler, name, space)
         # what needs no images does not depend on the reference or on a sampler
         inputs = [shared.weights, shared.posteriors, require(store.data(cell), "prepare", cell)]
         default = space or str(cell.config["verdict"]["space"])
         if _needs_reference(metric):
-            inputs += [require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)]
+            inputs += [
+                require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)
+            ]
         if sampler:
             inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
         node = cell.config["metrics"][name]
@@ -156,7 +165,9 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
             )
 
         if ensure(store, path, key, work, seed=cell.seed):
-            log.info("%s%s: measured %s %s", cell.label, _mark(variant), path.name, sampler and f"of {sampler}")
+            log.info(
+                "%s%s: measured %s %s", cell.label, _mark(variant), path.name, sampler and f"of {sampler}"
+            )
     return root
 
 
@@ -168,9 +179,7 @@ def _needs_reference(metric: Metric) -> bool:
     return bool({"reference", "features", "classifiers", "floor", "labels"} & metric.needs)
 
 
-def _one(
-    shared: _Model, metric: Metric, sampler: str, space: str
-) -> tuple[list[Measurement], str | None]:
+def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list[Measurement], str | None]:
     if sampler:
         evidence = shared.of_sampler(sampler, space)
         if isinstance(evidence, str):
@@ -209,7 +218,9 @@ def _marginals(shared: _Model, root: Path) -> None:
     ensure(shared.store, path, key, work, seed=shared.cell.seed)
 
 
-def read(cell: Cell, variant: Variant, store: Store) -> Iterator[tuple[str, str, list[Measurement], str | None]]:
+def read(
+    cell: Cell, variant: Variant, store: Store
+) -> Iterator[tuple[str, str, list[Measurement], str | None]]:
     """Yield (sampler, metric, rows, reason of absence) of every measurement that is complete."""
     root = folder(cell, variant, store)
     for sampler, name, space in plan(cell, variant):

@@ -26,7 +26,9 @@ def prepare(cell: Cell, store: Store) -> Path:
     if artifacts.is_complete(path, key) and not artifacts.damage(path):
         return path
     place = cell.config["data"]
-    dataset = components.data_source(cell.config).load(root=Path(place["root"]), download=bool(place["download"]))
+    dataset = components.data_source(cell.config).load(
+        root=Path(place["root"]), download=bool(place["download"])
+    )
 
     def work(directory: Path) -> None:
         save_dataset(dataset, directory)

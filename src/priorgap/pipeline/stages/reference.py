@@ -9,7 +9,9 @@ from priorgap import artifacts
 from priorgap.building import target_modules
 from priorgap.data.splits import Dataset
 from priorgap.features import Classifier, default_epochs, fit_classifier, restore_classifier
-from priorgap.metrics import reference as known
+from priorgap.metrics import classifiers as known
+from priorgap.metrics.floors import build_features
+from priorgap.metrics.reference import Reference, load_reference, save_features
 from priorgap.pipeline import components
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.models import device_of
@@ -55,13 +57,13 @@ def reference(cell: Cell, store: Store) -> list[Path]:
     """Fit the real-data classifiers, take the features and floors of each space; skipped where that is done."""
     data = require(store.data(cell), "prepare", cell)
     settings = [_settings(cell), cell.config["numerics"]]
-    key = stage_key("reference", settings, (data,), ["priorgap.metrics.reference", "priorgap.features"])
+    key = stage_key("reference", settings, (data,), ["priorgap.metrics.classifiers", "priorgap.features"])
     path = _classifiers_folder(cell, store)
     if ensure(store, path, key, lambda directory: _classifiers(cell, store, directory), seed=_seed(cell)):
         log.info("%s: fitted the real-data classifiers", cell.config["data"]["name"])
     for space in cell.config["feature_spaces"]:
         node = cell.config["feature_spaces"][space]
-        modules = ["priorgap.metrics.reference", "priorgap.features", *target_modules(node)]
+        modules = ["priorgap.metrics.floors", "priorgap.features", *target_modules(node)]
         own = stage_key("reference", [*settings, node], (data, path), modules)
 
         def work(directory: Path, space: str = space) -> None:
@@ -118,30 +120,29 @@ def _network(folder: Path) -> Classifier | None:
 
 def _space(cell: Cell, store: Store, space: str, directory: Path) -> None:
     dataset = prepare.load(cell, store)
-    feature_map = components.feature_space(cell.config, space).open(_network(_classifiers_folder(cell, store)))
-    n = n_samples(cell, len(dataset.test))
-    found = known.build_features(
-        dataset.train,
-        dataset.test,
-        feature_map,
-        n=n,
-        n_repeats=int(cell.config["reference"]["n_repeats"]),
-        seed=_seed(cell),
+    feature_map = components.feature_space(cell.config, space).open(
+        _network(_classifiers_folder(cell, store))
     )
-    known.save_features(found, directory)
-
-
-def load(cell: Cell, store: Store, space: str, dataset: Dataset) -> known.Reference:
-    """Read the reference of a data set in one feature space."""
-    classifiers = require(_classifiers_folder(cell, store), "reference", cell)
-    features = require(_space_folder(cell, store, space), "reference", cell)
-    network = _network(classifiers)
-    return known.Reference(
+    n = n_samples(cell, len(dataset.test))
+    found = build_features(
         dataset.train,
         dataset.validation,
         dataset.test,
-        components.feature_space(cell.config, space).open(network),
-        features=known.load_features(features),
-        n_classes=dataset.n_classes if network is not None else None,
-        classifiers=None if network is None else known.load_classifiers(classifiers),
+        n_classes=dataset.n_classes,
+        feature_map=feature_map,
+        n=n,
+        n_pool=2 * n,
+        seed=_seed(cell),
+        n_repeats=int(cell.config["reference"]["n_repeats"]),
+    )
+    save_features(found, directory)
+
+
+def load(cell: Cell, store: Store, space: str, dataset: Dataset) -> Reference:
+    """Read the reference of a data set in one feature space."""
+    classifiers = require(_classifiers_folder(cell, store), "reference", cell)
+    features = require(_space_folder(cell, store, space), "reference", cell)
+    feature_map = components.feature_space(cell.config, space).open(_network(classifiers))
+    return load_reference(
+        features, dataset.train, dataset.validation, dataset.test, feature_map, classifiers=classifiers
     )

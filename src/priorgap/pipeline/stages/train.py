@@ -79,4 +79,6 @@ def _curves(curves: list[dict[str, float]]) -> str:
 def read_curves(path: Path) -> list[Mapping[str, Any]]:
     """Read a model's training curves, one mapping an epoch."""
     with (path / CURVES).open(newline="") as handle:
-        return [{k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)]
+        return [
+            {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)
+        ]
