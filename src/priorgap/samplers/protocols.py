@@ -83,6 +83,7 @@ class LatentDensity(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Frozen hyperparameters of a sampler."""
 

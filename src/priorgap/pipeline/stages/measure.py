@@ -1,6 +1,7 @@
 """measure: per model the mismatch, per sampler quality, copying and accuracy; one small artifact a metric."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -140,7 +141,9 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
     root = folder(cell, variant, store)
     shared = _Model(cell, variant, store)
     _marginals(shared, root)
-    for sampler, name, space in sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or "")):
+    todo = sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or ""))
+    left, fresh = Counter(sampler for sampler, _, _ in todo), Counter[str]()
+    for sampler, name, space in todo:
         metric = components.metric(cell.config, name)
         path = _place(root, sampler, name, space)
         # what needs no images does not depend on the reference or on a sampler
