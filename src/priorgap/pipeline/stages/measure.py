@@ -167,10 +167,10 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
                 directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
             )
 
-        if ensure(store, path, key, work, seed=cell.seed):
-            log.info(
-                "%s%s: measured %s %s", cell.label, _mark(variant), path.name, sampler and f"of {sampler}"
-            )
+        fresh[sampler] += ensure(store, path, key, work, seed=cell.seed)
+        left[sampler] -= 1
+        if left[sampler] == 0 and fresh[sampler]:
+            log.info("%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], sampler or "the model")
     return root
 
 
