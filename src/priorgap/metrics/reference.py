@@ -70,8 +70,8 @@ class Classifiers:
         judge: trained on half B with the true labels; it judges labelled draws and never saw half A.
         n_train: so many images, at most, train a classifier of synthetic draws; the ceilings use as many.
         epochs: passes over them, None for the rule of `fit_classifier`.
-        predictions: classes of the test images, by real-trained classifiers: key "" by the judge; "source" by
-            one trained on n_train images of half B with true labels; "labeller" on the same with the labeller's.
+        predictions: classes of the test images, by real-trained classifiers: key "" by the judge; "source"
+            by one trained on n_train images of half B with true labels; "labeller" with the labeller's.
     """
 
     labeller: Classifier
