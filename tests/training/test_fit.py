@@ -61,26 +61,28 @@ class _Killed(Exception):  # noqa: N818
 
 
 class _KillIn(pl.Callback):
-    """Dies in the middle of an epoch, after some steps of it."""
+    """Dies in an epoch, after its first block of steps."""
 
-    def __init__(self, epoch: int, step: int = 2) -> None:
-        self._at = (epoch, step)
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx) == self._at:
+        if trainer.current_epoch == self._epoch:
             raise _Killed
 
 
 @pytest.mark.parametrize("patience", [None, 50])
 @pytest.mark.parametrize("dead_in", [1, 2, 3])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, dead_in, patience):
-    whole = fit(tmp_path / "whole", patience=patience)
+    # 50 steps an epoch are two blocks; it dies after the first
+    settings = {"patience": patience, "batch_size": 1}
+    whole = fit(tmp_path / "whole", **settings)
     with pytest.raises(_Killed):
-        fit(tmp_path / "cut", patience=patience, callbacks=[_KillIn(dead_in)])
+        fit(tmp_path / "cut", callbacks=[_KillIn(dead_in)], **settings)
     torch.manual_seed(99)
     seen = []
     resumed = fit(
-        tmp_path / "cut", vae=tiny_vae(seed=7), patience=patience, on_epoch=lambda r: seen.append(r["epoch"])
+        tmp_path / "cut", vae=tiny_vae(seed=7), on_epoch=lambda r: seen.append(r["epoch"]), **settings
     )
     assert seen == list(range(dead_in, 4))
     assert same_weights(whole.vae, resumed.vae)
@@ -117,14 +119,15 @@ def test_a_rerun_gives_the_same_bits_and_another_seed_does_not(tmp_path):
     assert not same_weights(a.vae, fit(tmp_path / "c", seed=1).vae)
 
 
-def test_training_equals_a_bare_loop(tmp_path):
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_training_equals_a_bare_loop(tmp_path, batch_size):
     """The same steps written out: what Lightning runs is the objective and nothing else."""
     data, vae = tiny_dataset(), tiny_vae()
-    result = fit(tmp_path, vae=copy.deepcopy(vae), data=data)
+    result = fit(tmp_path, vae=copy.deepcopy(vae), data=data, batch_size=batch_size)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True)
     for epoch in range(4):
         noise = stream(0, "noise", epoch)
-        for rows in torch.randperm(len(data.train), generator=stream(0, "order", epoch)).split(16):
+        for rows in torch.randperm(len(data.train), generator=stream(0, "order", epoch)).split(batch_size):
             terms = vae.terms(data.train.batch(rows), torch.randn(len(rows), 2, generator=noise))
             loss = (10 * terms.reconstruction + terms.rate.sum(1)).mean()
             optimizer.zero_grad()
@@ -173,17 +176,17 @@ def test_a_non_finite_loss_stops_with_its_step(tmp_path):
     vae = tiny_vae()
     with torch.no_grad():
         vae.encoder[-1].bias[2:] = 1e4
-    with pytest.raises(NonFiniteLoss, match="step 0, epoch 0") as caught:
+    with pytest.raises(NonFiniteLoss, match="step 0 of epoch 0") as caught:
         fit(tmp_path, vae=vae)
     assert "\n" not in str(caught.value)
 
     class Poison(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if trainer.global_step == 9:
+            if trainer.current_epoch == 2:
                 with torch.no_grad():
                     next(pl_module.vae.decoder.parameters()).fill_(float("nan"))
 
-    with pytest.raises(NonFiniteLoss, match=r"train loss at step 9, epoch 2 \(.*= nan, nan, [\d.]+\)"):
+    with pytest.raises(NonFiniteLoss, match=r"train loss at step 0 of epoch 2 \(.*= nan, nan, [\d.]+\)"):
         fit(tmp_path / "later", callbacks=[Poison()])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from priorgap.artifacts import write_bytes
+from priorgap.training.datamodule import TrainBatches
 from priorgap.training.module import VaeModule
 
 Record = dict[str, float]
@@ -95,11 +96,12 @@ class ProgressBar(pl.Callback):
 
     def __init__(self) -> None:
         self._bar: "tqdm[Any] | None" = None
-        self._pending = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
-        steps = int(trainer.num_training_batches)
+        batches = trainer.train_dataloader
+        assert isinstance(batches, TrainBatches)
+        steps = batches.n_steps
         self._bar = tqdm(
             total=steps * (trainer.max_epochs or 0),
             initial=steps * trainer.current_epoch,
@@ -117,14 +119,12 @@ class ProgressBar(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Count a step; the bar itself moves every 20."""
-        self._pending += 1
-        if self._pending >= 20:
-            self._flush()
+        """Move the bar by a block's steps."""
+        if self._bar is not None:
+            self._bar.update(len(batch))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch's losses."""
-        self._flush()
         history = next((c for c in trainer.callbacks if isinstance(c, History)), None)  # type: ignore[attr-defined]
         if self._bar is not None and history is not None and history.curves:
             last = history.curves[-1]
@@ -139,8 +139,3 @@ class ProgressBar(pl.Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-    def _flush(self) -> None:
-        if self._bar is not None:
-            self._bar.update(self._pending)
-        self._pending = 0

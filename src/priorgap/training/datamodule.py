@@ -1,6 +1,8 @@
 """In-memory batches whose order and noise depend on (seed, epoch) alone."""
 
+import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -10,9 +12,21 @@ from priorgap.streams import stream
 
 Batch = tuple[Tensor, Tensor]
 
+# Lightning's hooks cost more than a small network's step: it is handed blocks of this many batches
+BLOCK = 25
+
+
+def _blocks(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    while block := list(islice(batches, BLOCK)):
+        yield block
+
+
+def _n_blocks(n_rows: int, batch_size: int) -> int:
+    return math.ceil(math.ceil(n_rows / batch_size) / BLOCK)
+
 
 class TrainBatches:
-    """Yields (x as stored, noise) over a permutation that belongs to the epoch.
+    """Yields blocks of (x as stored, noise) over a permutation that belongs to the epoch.
 
     Epoch e draws its permutation from stream(seed, "order", e), its noise from stream(seed, "noise", e), so a
     run that resumes at an epoch's boundary sees what an undisturbed run would have seen.
@@ -32,9 +46,17 @@ class TrainBatches:
         self._seed, self._epoch = seed, epoch
 
     def __len__(self) -> int:
-        return -(-len(self._split) // self._batch_size)
+        return _n_blocks(len(self._split), self._batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    @property
+    def n_steps(self) -> int:
+        """Batches of one epoch."""
+        return math.ceil(len(self._split) / self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return _blocks(self._batches())
+
+    def _batches(self) -> Iterator[Batch]:
         epoch = self._epoch()
         order = torch.randperm(len(self._split), generator=stream(self._seed, "order", epoch))
         noise = stream(self._seed, "noise", epoch)
@@ -43,7 +65,7 @@ class TrainBatches:
 
 
 class ValidationBatches:
-    """Yields (x as stored, noise) in order, with the same noise in every epoch."""
+    """Yields blocks of (x as stored, noise) in order, with the same noise in every epoch."""
 
     def __init__(self, split: Split, latent_dim: int, batch_size: int, *, seed: int) -> None:
         self._x = split.x
@@ -52,7 +74,8 @@ class ValidationBatches:
         self._batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self._x) // self._batch_size)
+        return _n_blocks(len(self._x), self._batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        yield from zip(self._x.split(self._batch_size), self._noise.split(self._batch_size), strict=True)
+    def __iter__(self) -> Iterator[list[Batch]]:
+        sizes = self._batch_size
+        return _blocks(zip(self._x.split(sizes), self._noise.split(sizes), strict=True))

@@ -140,6 +140,7 @@ def train_vae(
         optimizer=trainer.optimizer,
         learning_rate=trainer.learning_rate,
         weight_decay=trainer.weight_decay,
+        gradient_clip=trainer.gradient_clip,
     )
     path = directory / CHECKPOINT
     checkpoint = _read_checkpoint(path)
@@ -172,7 +173,6 @@ def _fit(
             max_epochs=config.max_epochs,
             accelerator="gpu" if config.accelerator == "cuda" else config.accelerator,
             devices=1,
-            gradient_clip_val=config.gradient_clip,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             logger=False,
