@@ -168,7 +168,7 @@ class ClassBalance:
     """`class_balance`: total variation between class shares of draws and of test images; 0 is best, 1 worst.
 
     Both sides are labelled by the labeller, so that its errors cancel; `class_share` gives the draws' shares
-    per class. Biased upwards where shares are equal, by about sqrt(k (1/n + 1/n_reference) / 2 pi), k classes.
+    per class. Biased upwards where shares are equal, by some sqrt(k (1/n + 1/n_reference) / 2 pi), k classes.
     """
 
     name: ClassVar[str] = "class_balance"

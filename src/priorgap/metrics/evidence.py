@@ -23,6 +23,7 @@ from priorgap.priors.standard_normal import StandardNormal
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]
 
+# from the general to the particular: without reference data there is no floor either
 _REASONS = {
     "train": "there are no training posteriors",
     "validation": "there are no validation posteriors",
@@ -39,6 +40,7 @@ _REASONS = {
     "draw": "there are no draws of a sampler",
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
+NAMES = tuple(_REASONS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -183,7 +183,7 @@ class TrainMixture:
 
 @dataclass(frozen=True)
 class Elbo:
-    """`distortion` (nats, with the normaliser), `distortion_sse`, `elbo` of test images at alpha = beta = 1."""
+    """`distortion` (nats, with the normaliser), `distortion_sse`, `elbo` of test images, alpha = beta = 1."""
 
     name: ClassVar[str] = "elbo"
     scope: ClassVar[Scope] = "model"

@@ -6,7 +6,7 @@ import torch
 
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.measurement import Bound, Measurement
-from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.evidence import NAMES, Evidence
 
 Scope = Literal["model", "sampler"]
 
@@ -47,9 +47,9 @@ def require(evidence: Evidence, needs: frozenset[str]) -> None:
     """Refuse evidence that lacks something.
 
     Raises:
-        NotApplicable: with the first reason, in alphabetical order of the names.
+        NotApplicable: with the first reason, from the general to the particular.
     """
-    for name in sorted(needs):
+    for name in sorted(needs, key=NAMES.index):
         reason = evidence.lacks(name)
         if reason is not None:
             raise NotApplicable(reason)
