@@ -9,21 +9,27 @@ import pandas as pd
 from priorgap.verdict import readings as rd
 from priorgap.verdict.decision import Verdict, decide
 from priorgap.verdict.labels import plain_name
-from priorgap.verdict.words import study_text
+from priorgap.verdict.words import study_lines
 
 
 @dataclass(frozen=True)
 class StudyVerdict:
-    """The verdicts of a study's cells and its paragraph."""
+    """The verdicts of a study's cells, and its paragraph in pieces (for the study, then for each cell)."""
 
     cells: list[Verdict]
-    text: str
+    lines: list[str]
+
+    @property
+    def text(self) -> str:
+        """The study's paragraph."""
+        return " ".join(self.lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return the keys of a verdict for the whole study, with every cell's under `cells`.
 
         With one cell these are the cell's own. With several: a winner that all cells name, else None; no
-        effect; the smallest number of seeds; the union of the labels and of the disagreements.
+        effect; the smallest number of seeds; the union of the labels and of the disagreements. `lines` is the
+        paragraph in pieces: what holds for the study, then one piece per cell.
         """
         if len(self.cells) == 1:
             record = self.cells[0].to_json()
@@ -42,7 +48,7 @@ class StudyVerdict:
                 "disagree": sorted({name for cell in self.cells for name in cell.disagree}),
                 "text": self.text,
             }
-        return {**record, "cells": [cell.to_json() for cell in self.cells]}
+        return {**record, "lines": list(self.lines), "cells": [cell.to_json() for cell in self.cells]}
 
 
 def _unanimous(names: list[str | None]) -> str | None:
@@ -88,7 +94,7 @@ def decide_study(
         decide(group, measure=measure, space=space, baseline=baseline, level=level, skipped=skipped)
         for _, group in rd.cell_groups(table)
     ]
-    return StudyVerdict(cells=cells, text=study_text(cells))
+    return StudyVerdict(cells=cells, lines=study_lines(cells))
 
 
 def pick_model(

@@ -1,5 +1,6 @@
 """The verdict in words: one paragraph per cell and one for the study, generated from the numbers alone."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2g}"
 
 
+def plus_minus(mean: float, spread: float) -> str:
+    """Return "20.4 ± 0.6": both at the decimals that give the larger of them three significant digits."""
+    largest = max(abs(mean), abs(spread))
+    decimals = 0 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
+    return f"{mean:,.{decimals}f} ± {spread:,.{decimals}f}"
+
+
 def interval_text(interval: tuple[float, float] | None) -> str:
     """Return "[low, high]", or the words for having none."""
     return "[no interval]" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
@@ -54,17 +62,15 @@ def effect_text(contrast: Contrast) -> str:
             f"{number(contrast.effect)} times that of {contrast.against} {interval_text(contrast.interval)}"
         )
     side = "above" if contrast.effect >= 0 else "below"
-    return (
-        f"{number(abs(contrast.effect))} {side} that of {contrast.against} "
-        f"(difference {interval_text(contrast.interval)})"
-    )
+    interval = interval_text(contrast.interval)
+    return f"{number(abs(contrast.effect))} {side} that of {contrast.against} (difference {interval})"
 
 
 def mean_text(summary: "CandidateSummary") -> str:
     """Return "12.3 ± 0.4 (s.d.)" over seeds, or the single value."""
     if summary.std_deviation is None:
         return number(summary.mean)
-    return f"{number(summary.mean)} ± {number(summary.std_deviation)} (s.d.)"
+    return f"{plus_minus(summary.mean, summary.std_deviation)} (s.d.)"
 
 
 def join(names: Sequence[str]) -> str:
@@ -106,7 +112,7 @@ def _opening(verdict: "Verdict") -> str:
         others = [contrast.against for contrast in verdict.against_leader if not contrast.shown]
         return (
             f"{_basis(verdict)}, no difference shown: {verdict.leader} has the {extreme} mean {name}, "
-            f"{mean}, but against {join(others)} the interval includes no difference."
+            f"{mean}, but against {join(others)} the interval includes equality."
         )
     if verdict.disagree:
         return (
@@ -123,8 +129,10 @@ def _evidence(verdict: "Verdict") -> str:
         (c for c in verdict.against_baseline if c.sampler == verdict.leader), verdict.against_leader[0]
     )
     spread = "within-model standard errors" if verdict.n_seeds == 1 else "paired by model"
-    shown = "; against every other candidate the interval excludes no difference" if verdict.winner else ""
-    return f"It is {effect_text(contrast)} ({verdict.level:.0%}, {spread}, Holm-adjusted){shown}."
+    shown = "; against every other candidate the interval excludes equality" if verdict.winner else ""
+    name = measure_name(verdict.measure)
+    how = f"{verdict.level:.0%} interval, {spread}, Holm-adjusted"
+    return f"Its {name} is {effect_text(contrast)} ({how}){shown}."
 
 
 def _clean_choice(verdict: "Verdict") -> list[str]:
@@ -224,21 +232,20 @@ def _convergence(verdict: "Verdict") -> list[str]:
     ]
 
 
-def study_text(cells: "Sequence[Verdict]") -> str:
-    """Return the study's paragraph: the cell's own where there is one, else a count and a line per cell."""
+def study_lines(cells: "Sequence[Verdict]") -> list[str]:
+    """Return the study's paragraph in pieces: one cell's own text, or a count and then a line per cell."""
     if not cells:
-        return "No verdict: the study has no finished cell."
+        return ["No verdict: the study has no finished cell."]
     if len(cells) == 1:
-        return cells[0].text
+        return [cells[0].text]
     sentences = [_headline(cells)]
-    sentences += [_cell_line(cell) for cell in cells]
     copying = sorted({name for cell in cells for name, found in cell.labels.items() if COPIES in found})
     if copying:
         sentences.append(f"Copying was found for {join(copying)}.")
     unconverged = [describe(cell.keys) for cell in cells if cell.not_converged]
     if unconverged:
         sentences.append(f"Not converged: {'; '.join(unconverged)}.")
-    return " ".join(sentences)
+    return [" ".join(sentences), *(_cell_line(cell) for cell in cells)]
 
 
 def _headline(cells: "Sequence[Verdict]") -> str:
