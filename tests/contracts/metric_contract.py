@@ -121,16 +121,16 @@ def repeats_itself(metric: Metric) -> None:
 def leaves_global_rng_alone(metric: Metric) -> None:
     torch.manual_seed(3)
     random.seed(3)
-    np.random.seed(3)  # noqa: NPY002
-    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())  # noqa: NPY002
+    np.random.seed(3)
+    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
     first = run(metric)
-    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])  # noqa: NPY002
+    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
     assert (before[2] == after[2]).all()
     torch.manual_seed(4)
     random.seed(4)
-    np.random.seed(4)  # noqa: NPY002
+    np.random.seed(4)
     assert first == run(metric)
 
 

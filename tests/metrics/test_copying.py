@@ -10,6 +10,7 @@ from world import STD, decode, fresh, world
 from priorgap.latents import LatentDraw
 from priorgap.measurement import Measurement
 from priorgap.metrics import Copying, Memorisation, NotApplicable
+from priorgap.metrics.copies import copies_of
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.streams import stream
 
@@ -145,7 +146,7 @@ def test_source_auc_sees_closeness_that_is_no_memory() -> None:
 
 def test_distances_to_t_use_the_whole_of_t() -> None:
     here = world()
-    found = here.model.copies(60)
+    found = copies_of(here.model, 60)
     assert len(found.posterior_to_train) == len(found.heldout_to_swapped) == 60
     assert found.train_rows.unique().shape == (250,)
     assert bool((found.heldout_to_swapped <= found.heldout_to_train + 1e-9).float().mean() > 0.5)

@@ -9,7 +9,7 @@ from world import world
 
 from priorgap.features import PixelFeatures
 from priorgap.metrics import RealToReal, build_reference, load_reference, save_reference
-from priorgap.metrics.reference import compute_floor
+from priorgap.metrics.floors import compute_floor
 from priorgap.streams import stream
 
 

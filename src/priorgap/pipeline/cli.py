@@ -1,7 +1,8 @@
 """The console script: commands, exit codes, and nothing heavy before a command needs it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -74,6 +75,19 @@ Draw a synthetic data set from a finished study.
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 
 
+class BadInput(ValueError):  # noqa: N818
+    """What was typed, or a file it names, cannot be used; the message is one line."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(" ".join(str(error).split())) from error
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script and exit with its status."""
     try:
@@ -107,9 +121,11 @@ def _dispatch(arguments: list[str]) -> int:
             return generate.main(rest)
         from priorgap.pipeline import study
 
-        return study.main(command, *_parse(rest))
-    except ValueError as error:
-        _say(" ".join(str(error).split()))
+        with refusing():
+            request = _parse(rest)
+        return study.main(command, *request)
+    except BadInput as error:
+        _say(str(error))
         return 2
 
 

@@ -15,6 +15,7 @@ import torch
 from priorgap import artifacts
 from priorgap.coding import decode_all, quantise
 from priorgap.pipeline import models
+from priorgap.pipeline.cli import refusing
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
 from priorgap.streams import stream
@@ -40,7 +41,16 @@ class Order:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
-    order = _parse(arguments)
+    with refusing():
+        order = _parse(arguments)
+        blocks, name = _prepare(order)
+    _WRITERS[order.format](order.out, blocks, order.n)
+    _say(f"{order.n} samples of {name}, in {order.out}")
+    return 0
+
+
+def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], str]:
+    """Find model and sampler; nothing is drawn before the first block is asked for."""
     model_id, sampler = _choose(order.study, order.model_id, order.sampler)
     folder = _find(order.study / "sample", model_id) / sampler
     if not artifacts.is_complete(folder):
@@ -52,10 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
     fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.vae.prior)
-    blocks = _blocks(fitted, model, order)
-    _WRITERS[order.format](order.out, blocks, order.n)
-    _say(f"{order.n} samples of {sampler} from model {folder.parent.name} in {order.out}")
-    return 0
+    return _blocks(fitted, model, order), f"{sampler} from model {folder.parent.name}"
 
 
 def _parse(arguments: Sequence[str]) -> Order:

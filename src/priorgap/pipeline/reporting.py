@@ -194,10 +194,13 @@ def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigur
         if artifacts.is_complete(place):
             tensors = artifacts.load_tensors(place / "marginals.safetensors")
             label = tensors.get("label")
+            ranked = tensors["kl"].argsort(descending=True).tolist()
+            units = (ranked[0], ranked[min(1, len(ranked) - 1)])
             found[variant.model_id] = AggregateFigureData(
                 grid=tensors["grid"].numpy(),
                 density=tensors["density"].numpy(),
-                z=tensors["z"].numpy(),
+                z=tensors["z"][:, list(units)].numpy(),
+                units=units,
                 label=None if label is None else label.numpy(),
             )
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from priorgap import artifacts
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.cli import STAGES
+from priorgap.pipeline.cli import STAGES, refusing
 from priorgap.pipeline.closure import tree_digest
 from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, Session, experiments_root
 from priorgap.pipeline.store import Store
@@ -28,8 +28,11 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
         if done is not None:
             _say(done)
             return 0
-    with Session(request) as session:
-        cells = [Cell(config, names) for config, names in session.cells()]
+    with refusing():
+        session = Session(request)
+    with session:
+        with refusing():
+            cells = [Cell(config, names) for config, names in session.cells()]
         if show:
             import yaml
 
@@ -42,17 +45,19 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     from priorgap.pipeline.stages import prepare, reference
     from priorgap.pipeline.stages import run as stages
 
-    validate(cells)
+    with refusing():
+        validate(cells)
     store = Store.of(cells[0])
     wanted = STAGES if command in ("run", "report") else (command,)
     if command != "report":
         stages.set_numerics(cells[0].config)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
-        for cell in _one_per(cells, lambda c: c.data_id):
-            if "prepare" in wanted:
-                prepare.prepare(cell, store)
-        for line in stages.check_against_data(cells, store) if command != "prepare" else ():
-            raise ValueError(line)
+        with refusing():
+            for cell in _one_per(cells, lambda c: c.data_id):
+                if "prepare" in wanted:
+                    prepare.prepare(cell, store)
+            if command != "prepare":
+                stages.check_against_data(cells, store)
         if "reference" in wanted:
             _say(_plan(cells))
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
@@ -68,7 +73,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     if command in ("run", "report"):
         from priorgap.pipeline import reporting
 
-        reported = _reported_cells(request, cells, store)
+        with refusing():
+            reported = _reported_cells(request, cells, store)
         path, text = reporting.write(reported, store)
         if command == "run" and not failed:
             _remember(request, cells, store, path)

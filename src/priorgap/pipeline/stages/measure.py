@@ -170,7 +170,9 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
         fresh[sampler] += ensure(store, path, key, work, seed=cell.seed)
         left[sampler] -= 1
         if left[sampler] == 0 and fresh[sampler]:
-            log.info("%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], sampler or "the model")
+            log.info(
+                "%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], sampler or "the model"
+            )
     return root
 
 
@@ -212,6 +214,7 @@ def _marginals(shared: _Model, root: Path) -> None:
         tensors: dict[str, Any] = {
             "grid": found.grid,
             "density": found.density,
+            "kl": found.kl,
             "z": chosen.draw(generator=stream(shared.cell.seed, "scatter", "z")),
         }
         if chosen.label is not None:

@@ -41,18 +41,17 @@ def run_stages(cell: Cell, store: Store, stages: Sequence[str]) -> None:
             measure.measure(cell, variant, store)
 
 
-def check_against_data(cells: Sequence[Cell], store: Store) -> Iterator[str]:
-    """Yield one line for each cell whose model does not fit its data; networks are built, nothing is trained."""
+def check_against_data(cells: Sequence[Cell], store: Store) -> None:
+    """Check that each cell's model fits its data: networks are built, nothing is trained.
+
+    Raises:
+        ValueError: one line, for the first cell that does not fit.
+    """
     from priorgap.pipeline import models
 
     for cell in cells:
-        if not store.data(cell).is_dir():
-            continue
-        dataset = prepare.load(cell, store)
-        try:
-            models.build(cell.config, dataset.shape)
-        except ValueError as error:
-            yield str(error)
+        if store.data(cell).is_dir():
+            models.build(cell.config, prepare.load(cell, store).shape)
 
 
 def artifacts_of(cells: Sequence[Cell], store: Store) -> Iterator[Path]:
