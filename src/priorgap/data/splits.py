@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -133,6 +133,7 @@ class Dataset:
         return self.train.kind
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """A frozen dataclass that knows how to get one data set."""
 

@@ -7,13 +7,14 @@ decoding of one row depend on the others.
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
 MAX_LATENT_DIM = 256
 
 
+@runtime_checkable
 class Architecture(Protocol):
     """A frozen dataclass of sizes that builds an encoder and a decoder."""
 

@@ -1,0 +1,140 @@
+"""Certified lower and upper ends for KL(q(z) || p(z)), and the number that is often printed instead."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.estimators.checks import check_posteriors
+from priorgap.estimators.gaussian import standard_normal_log_prob
+from priorgap.estimators.mixture import mixture_log_prob
+from priorgap.estimators.uncertainty import Estimate, mean_estimate, normal_quantile
+
+LogDensity = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A lower and an upper end of KL(q || p), nats; each end bounds it in expectation."""
+
+    lower: Estimate
+    upper: Estimate
+
+    def limits(self, level: float = 0.975) -> tuple[float, float]:
+        """Return (lower point - z se, upper point + z se), each end a one-sided limit at `level`."""
+        z = normal_quantile(level)
+        return self.lower.value - z * _known(self.lower), self.upper.value + z * _known(self.upper)
+
+    def resolved(self, tolerance: float = 0.5, *, level: float = 0.975) -> bool:
+        """Return whether the limits are at most `tolerance` nats apart."""
+        low, high = self.limits(level)
+        return high - low <= tolerance
+
+
+def _known(estimate: Estimate) -> float:
+    if estimate.std_error is None:
+        raise ValueError("an end of the bracket has no standard error: expected at least 2 images")
+    return estimate.std_error
+
+
+def kl_lower_bound(log_f: Float[Tensor, "n k"], log_p: Float[Tensor, "n k"]) -> Estimate:
+    """Return the mean of log f(z) - log p(z) over held-out draws: a lower end of KL(q || p).
+
+    E_q[log f - log p] = KL(q || p) - KL(q || f) <= KL(q || p), for any density f that was neither fitted nor
+    chosen on these draws. It is exactly the ELBO gained by exchanging p for f.
+
+    Args:
+        log_f: log f at k draws of the posterior of each of n held-out images ([n] is taken as k = 1).
+        log_p: log p at the same draws.
+
+    Returns:
+        Nats. Biased downwards as a point estimate, by KL(q || f). The draws of an image are averaged before
+        the standard error is taken over images.
+    """
+    if log_f.shape != log_p.shape or log_f.ndim not in (1, 2):
+        raise ValueError(f"log_f has shape {tuple(log_f.shape)}: expected [n, k], that of log_p")
+    gain = log_f.double() - log_p.double()
+    return mean_estimate(gain if gain.ndim == 1 else gain.mean(1))
+
+
+def kl_upper_bound(
+    mean: Float[Tensor, "n d"],
+    log_var: Float[Tensor, "n d"],
+    *,
+    generator: torch.Generator,
+    n_draws: int = 1,
+    log_prior: LogDensity = standard_normal_log_prob,
+) -> Estimate:
+    """Return KL(q_n || p) of the mixture q_n over n held-out posteriors: an upper end of KL(q || p).
+
+    q_n = (1/n) sum_i q(z|x_i) has mean q, and KL is convex: E KL(q_n || p) >= KL(q || p). Each posterior's
+    draws are scored by the mixture that contains it, which is a stratified draw of q_n itself.
+
+    Args:
+        mean: posterior means of images on which the encoder was not trained.
+        log_var: their log-variances.
+        generator: draws z.
+        n_draws: draws a posterior.
+        log_prior: log p.
+
+    Returns:
+        Nats. Biased upwards; it is at least rate - log n, so it saturates when the rate exceeds log n. The
+        standard error is over images, with the mixture held fixed.
+
+    Raises:
+        ValueError: fewer than 2 images or n_draws < 1.
+    """
+    check_posteriors(mean, log_var, min_rows=2)
+    if n_draws < 1:
+        raise ValueError(f"n_draws={n_draws}: expected an integer >= 1")
+    return mean_estimate(_in_sample_terms(mean, log_var, mean, log_var, n_draws, log_prior, generator))
+
+
+def train_mixture_kl(
+    mean: Float[Tensor, "n d"],
+    log_var: Float[Tensor, "n d"],
+    *,
+    n_draws: int,
+    generator: torch.Generator,
+    log_prior: LogDensity = standard_normal_log_prob,
+) -> Estimate:
+    """Return KL(q_n || p) for the mixture q_n over all *training* posteriors: a description, not an end.
+
+    It is the number of published tables of "KL of the aggregate posterior" (Hoffman & Johnson 2016). It is at
+    least rate - log n and mostly shows log n; training posteriors are moreover not draws from the population.
+
+    Args:
+        mean: posterior means of all training images.
+        log_var: their log-variances.
+        n_draws: how many images, at random without replacement, are drawn from and averaged over.
+        generator: chooses the images and draws z.
+        log_prior: log p.
+
+    Raises:
+        ValueError: n_draws is not from 2 to n.
+    """
+    check_posteriors(mean, log_var, min_rows=2)
+    if not 2 <= n_draws <= len(mean):
+        raise ValueError(f"n_draws={n_draws}: expected an integer from 2 to {len(mean)}")
+    chosen = torch.randperm(len(mean), generator=generator)[:n_draws]
+    return mean_estimate(
+        _in_sample_terms(mean[chosen], log_var[chosen], mean, log_var, 1, log_prior, generator)
+    )
+
+
+def _in_sample_terms(
+    mean: Tensor,
+    log_var: Tensor,
+    mixture_mean: Tensor,
+    mixture_log_var: Tensor,
+    n_draws: int,
+    log_prior: LogDensity,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return, per posterior, the mean over its draws of log mixture - log prior."""
+    noise = torch.randn((n_draws, *mean.shape), generator=generator, dtype=mean.dtype)
+    z = (mean + (0.5 * log_var).exp() * noise).reshape(-1, mean.shape[1])
+    terms = mixture_log_prob(z, mixture_mean, mixture_log_var) - log_prior(z).double()
+    return terms.view(n_draws, len(mean)).mean(0)

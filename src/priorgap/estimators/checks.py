@@ -1,0 +1,54 @@
+"""Checks of the tensors that estimators receive; each error is one line that names the argument."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | None = None) -> None:
+    """Check that `x` is a finite [n, D] tensor.
+
+    Raises:
+        ValueError: it is not two-dimensional, too short, of the wrong width, or not finite everywhere.
+    """
+    if x.ndim != 2 or x.shape[1] < 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: expected [n, D] with D >= 1")
+    if len(x) < min_rows:
+        raise ValueError(f"{name} has {len(x)} rows: expected at least {min_rows}")
+    if n_columns is not None and x.shape[1] != n_columns:
+        raise ValueError(f"{name} has {x.shape[1]} columns: expected {n_columns}")
+    # one pass without a mask; only a sum that is not finite is looked into
+    if not math.isfinite(float(x.sum(dtype=torch.float64))):
+        n_bad = int((~torch.isfinite(x)).any(1).sum())
+        if n_bad:
+            raise ValueError(f"{name} has {n_bad} rows that are not finite: expected finite numbers")
+
+
+def check_posteriors(mean: Tensor, log_var: Tensor | None, *, min_rows: int = 1) -> None:
+    """Check that `mean` and `log_var` are finite, [n, d] and of one shape.
+
+    Raises:
+        ValueError: they are not.
+    """
+    check_matrix("mean", mean, min_rows=min_rows)
+    if log_var is not None:
+        if log_var.shape != mean.shape:
+            raise ValueError(
+                f"log_var has shape {tuple(log_var.shape)}: expected that of mean, {tuple(mean.shape)}"
+            )
+        check_matrix("log_var", log_var)
+
+
+def check_vector(name: str, x: Tensor, *, min_length: int = 1) -> None:
+    """Check that `x` is a finite vector.
+
+    Raises:
+        ValueError: it is not one-dimensional, too short, or has a value that is not finite.
+    """
+    if x.ndim != 1:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: expected a vector")
+    if len(x) < min_length:
+        raise ValueError(f"{name} has {len(x)} values: expected at least {min_length}")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"{name} has values that are not finite: expected finite numbers")

@@ -1,0 +1,199 @@
+"""Copying: nearest training images, the AUCs over their distances, and the share of near copies."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.estimators.checks import check_matrix, check_vector
+from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+
+_TILE = 4096
+
+
+def nearest_distance(
+    a: Float[Tensor, "m D"],
+    b: Float[Tensor, "n D"],
+    *,
+    exclude: Int[Tensor, "m"] | None = None,
+    chunk: int = 512,
+) -> tuple[Float[Tensor, "m"], Int[Tensor, "m"]]:
+    """Return each row of a's Euclidean distance to its nearest row of b, and that row's index.
+
+    The winner is found by matrix products over tiles (memory chunk x 4096), its distance by direct difference
+    in float64, so that an identical row is at exactly 0. Rows so close that float32 products cannot order
+    them are searched again in float64.
+
+    Args:
+        a: queries.
+        b: where to search.
+        exclude: exclude[i] = j leaves row j of b out for query i; -1 leaves out none.
+        chunk: queries at a time.
+
+    Returns:
+        Distances [m], float64, in the units of the space; indices [m].
+
+    Raises:
+        ValueError: shapes differ, or `exclude` leaves nothing to search.
+    """
+    check_matrix("a", a)
+    check_matrix("b", b, n_columns=a.shape[1])
+    if exclude is not None and (exclude.shape != (len(a),) or len(b) < 2):
+        raise ValueError(
+            f"exclude has shape {tuple(exclude.shape)}: expected [{len(a)}] and b of at least 2 rows"
+        )
+    dtype = torch.float64 if torch.float64 in (a.dtype, b.dtype) else torch.float32
+    index = _search(a, b, exclude, dtype, chunk)
+    distance = _direct(a, b, index, chunk)
+    if dtype == torch.float32:
+        noise = 4e-7 * math.sqrt(a.shape[1]) * _scale(a, b)
+        close = ((distance > 0) & (distance.square() < noise)).nonzero()[:, 0]
+        if len(close):
+            again = None if exclude is None else exclude[close]
+            index[close] = _search(a[close], b, again, torch.float64, chunk)
+            distance[close] = _direct(a[close], b, index[close], chunk)
+    return distance, index
+
+
+def _scale(a: Tensor, b: Tensor) -> float:
+    centre = b.double().mean(0)
+    return sum(float((x - centre.to(x.dtype)).square().sum(1).max()) for x in (a, b))
+
+
+def _direct(a: Tensor, b: Tensor, index: Tensor, chunk: int) -> Tensor:
+    parts = zip(a.split(chunk), index.split(chunk), strict=True)
+    return torch.cat([(rows.double() - b[i].double()).square().sum(1).sqrt() for rows, i in parts])
+
+
+def _search(a: Tensor, b: Tensor, exclude: Tensor | None, dtype: torch.dtype, chunk: int) -> Tensor:
+    """Return the index of the nearest row of b, up to the rounding of products in `dtype`."""
+    centre = b.double().mean(0)
+    index = torch.zeros(len(a), dtype=torch.long)
+    best = torch.full((len(a),), math.inf, dtype=dtype)
+    for offset in range(0, len(b), _TILE):
+        tile = (b[offset : offset + _TILE].double() - centre).to(dtype)
+        norm, transposed = tile.square().sum(1), tile.T.contiguous()
+        for start in range(0, len(a), chunk):
+            rows = (a[start : start + chunk].double() - centre).to(dtype)
+            # |x|^2 is the same for the whole row, so the order needs only |y|^2 - 2 x.y
+            score = torch.addmm(norm[None, :], rows, transposed, alpha=-2.0)
+            if exclude is not None:
+                column = exclude[start : start + chunk] - offset
+                row = ((column >= 0) & (column < len(tile))).nonzero()[:, 0]
+                score[row, column[row]] = math.inf
+            value, place = score.min(1)
+            better = value < best[start : start + chunk]
+            best[start : start + chunk] = torch.where(better, value, best[start : start + chunk])
+            index[start : start + chunk] = torch.where(better, place + offset, index[start : start + chunk])
+    return index
+
+
+def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
+    """Return P(a < b) + 1/2 P(a = b) for a from `smaller`, b from `larger`, with DeLong's standard error.
+
+    Unbiased, 0 to 1; 1/2 when both have one law. The standard error is 0 for perfectly separated sets: read
+    it there as "below what n and m can show".
+
+    **Source**: DeLong, DeLong & Clarke-Pearson (1988).
+    """
+    check_vector("smaller", smaller)
+    check_vector("larger", larger)
+    a, b = smaller.double().contiguous(), larger.double().contiguous()
+    above = 1 - _mid_rank(b, a)
+    below = _mid_rank(a, b)
+    value = float(above.mean())
+    if min(len(a), len(b)) < 2:
+        return Estimate(value)
+    return Estimate(value, math.sqrt(float(above.var() / len(a) + below.var() / len(b))))
+
+
+def _mid_rank(among: Tensor, x: Tensor) -> Tensor:
+    """Return the share of `among` below each x, ties counted half."""
+    among = among.sort().values
+    count = torch.searchsorted(among, x, right=False) + torch.searchsorted(among, x, right=True)
+    return count.double() / (2 * len(among))
+
+
+def memorisation_auc(
+    posterior_to_train: Float[Tensor, "n"], heldout_to_swapped: Float[Tensor, "m"]
+) -> Estimate:
+    """Return P(d(posterior_i, T) < d(heldout_j, T with one random image exchanged for x_j)), ties half.
+
+    Both draws have their source among the images searched; only the first source was trained on. 1/2 when
+    training gives an image's own draw no extra closeness (held-out images drawn at random from the training
+    pool), above it when the model memorises. Standard error by DeLong.
+
+    Args:
+        posterior_to_train: distance of posterior draws of training images to the training set.
+        heldout_to_swapped: distance of posterior draws of held-out images to the training set in which a
+            random image is replaced by the draw's own source.
+    """
+    return auc(posterior_to_train, heldout_to_swapped)
+
+
+def near_copy_excess(
+    sample_distance: Float[Tensor, "n"], heldout_distance: Float[Tensor, "m"], q: float = 0.01
+) -> Estimate:
+    """Return P(d(sample, T) < Q) - q, Q the q quantile of the held-out draws' distance to T.
+
+    The share of samples closer to a training image than all but a fraction q of draws that cannot have
+    copied. 0 when samples have the law of held-out draws, at most 1 - q; negative for samples far from
+    everything. Q sits at rank q (m + 1), so that E F(Q) = q and the excess is unbiased at its null. The
+    standard error has the binomial part and the quantile's (by moving Q one standard error both ways).
+
+    Raises:
+        ValueError: q outside (0, 1/2], or fewer than 1/q - 1 held-out distances.
+    """
+    check_vector("sample_distance", sample_distance)
+    if not 0.0 < q <= 0.5:
+        raise ValueError(f"q={q}: expected a number above 0, at most 0.5")
+    check_vector("heldout_distance", heldout_distance, min_length=math.ceil(1 / q - 1 - 1e-9))
+    heldout, n = heldout_distance.double().sort().values, len(sample_distance)
+    step = math.sqrt(q * (1 - q) / len(heldout))
+    threshold, low, high = (_quantile(heldout, level) for level in (q, q - step, q + step))
+    sample = sample_distance.double()
+    share = proportion_estimate(int((sample < threshold).sum()), n)
+    wobble = 0.5 * float(((sample < high).sum() - (sample < low).sum()) / n)
+    return Estimate(share.value - q, math.hypot(share.std_error or 0.0, wobble))
+
+
+def _quantile(ordered: Tensor, level: float) -> float:
+    """Return the value at rank level * (m + 1), interpolated, kept inside the data."""
+    rank = min(max(level * (len(ordered) + 1), 1.0), float(len(ordered)))
+    below = math.floor(rank + 1e-9)
+    above = min(below + 1, len(ordered))
+    return float(ordered[below - 1] + (rank - below) * (ordered[above - 1] - ordered[below - 1]))
+
+
+def train_share(
+    to_train: Float[Tensor, "n"],
+    to_validation: Float[Tensor, "n"],
+    *,
+    nearest: Int[Tensor, "n"] | None = None,
+) -> Estimate:
+    """Return the share of samples nearer to T' than to V (equally many training and validation images).
+
+    Mean of 1[a < b] + 1/2 1[a = b]: 1/2 for every law that does not depend on which images were trained on.
+
+    Args:
+        to_train: each sample's distance to its nearest image of T'.
+        to_validation: the same for V.
+        nearest: which image of T' and V together is nearest to each sample. Samples that share it are not
+            independent; with it the standard error is the null's, 1/2 sqrt(sum of squared group sizes) / n,
+            without it the binomial one, too small when samples crowd around few images.
+
+    Raises:
+        ValueError: lengths differ.
+    """
+    check_vector("to_train", to_train)
+    check_vector("to_validation", to_validation)
+    n = len(to_train)
+    if len(to_validation) != n or (nearest is not None and nearest.shape != (n,)):
+        raise ValueError(f"to_validation has {len(to_validation)} values: expected {n}, as to_train has")
+    a, b = to_train.double(), to_validation.double()
+    share = (a < b).double() + 0.5 * (a == b).double()
+    if nearest is None:
+        return proportion_estimate(float(share.sum()), n)
+    size = torch.unique(nearest, return_counts=True)[1].double()
+    return Estimate(float(share.mean()), 0.5 * math.sqrt(float(size.square().sum())) / n)

@@ -1,0 +1,342 @@
+"""The figures of a report, each as the bytes of a PNG; equal inputs give equal bytes."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from PIL import Image
+
+from priorgap.report.tables import Cell
+from priorgap.verdict import readings as rd
+
+# Okabe & Ito's palette without its yellow (too faint for lines), plus grey: safe for any colour vision.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#777777")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+_FIXED = {
+    "prior": 0,
+    "posterior": 1,
+    "gmm": 2,
+    "gaussian_full": 3,
+    "posterior_heldout": 4,
+    "prior (calibrated)": 5,
+    "literal_log_var": 6,
+    "posterior_mean": 7,
+}
+_LINE = {"candidate": "-", "control": "--", "specimen": ":"}
+_WIDTH = 5.2  # inches; with 10 pt text this stays readable on a phone
+_DPI = 160
+_MAX_MARGINALS = 9
+_MAX_BRACKETS = 40
+_TILE_ROWS = _TILE_COLUMNS = 8
+_TILE_SIDE = 256
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # 60, not 6 × 10¹
+
+
+@dataclass(frozen=True)
+class AggregateFigureData:
+    """What the picture of one model's aggregate posterior over the prior needs.
+
+    Attributes:
+        grid: points [G] at which the marginal densities are given.
+        density: q(z_j) there, [d, G].
+        z: draws of q(z) in two units, [m, 2].
+        units: which two units these are (the two with the largest marginal KL).
+        label: the class of each draw, [m]; None without classes.
+    """
+
+    grid: npt.NDArray[np.floating[Any]]
+    density: npt.NDArray[np.floating[Any]]
+    z: npt.NDArray[np.floating[Any]]
+    units: tuple[int, int] = (0, 1)
+    label: npt.NDArray[np.integer[Any]] | None = None
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG bytes without anything that depends on when or with what it was written."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _figure(height: float, rows: int = 1, columns: int = 1, *, share_x: bool = False) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=9)
+    return figure, axes
+
+
+def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
+    """Return (colour, marker) of a sampler: fixed for the common ones, the unused ones in turn for others."""
+    if sampler not in _FIXED:
+        used = {_FIXED[name] for name in samplers if name in _FIXED}
+        free = [place for place in range(len(_PALETTE)) if place not in used] or list(range(len(_PALETTE)))
+        others = sorted(name for name in samplers if name not in _FIXED)
+        place = free[others.index(sampler) % len(free)]
+    else:
+        place = _FIXED[sampler]
+    return _PALETTE[place], _MARKERS[place]
+
+
+def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
+    """Draw every unit's rate beside its marginal KL for one model, units sorted by rate."""
+    rate, marginal = (_per_unit(rows, measure) for measure in ("rate", "marginal_kl"))
+    if rate.empty or marginal.empty:
+        return None
+    order = rate["value"].sort_values(ascending=False, kind="stable").index
+    figure, axes = _figure(4.6, 2, share_x=True)
+    for axis, values, colour, label in (
+        (axes[0, 0], rate.reindex(order), _PALETTE[7], "rate $R_j$, nat\n(information)"),
+        (axes[1, 0], marginal.reindex(order), _PALETTE[1], "KL$(q(z_j)\\|p(z_j))$, nat\n(mismatch)"),
+    ):
+        places = np.arange(len(order))
+        errors = values["std_error"].fillna(0).to_numpy(dtype=float)
+        axis.bar(places, values["value"].to_numpy(dtype=float), yerr=errors, color=colour, width=0.8)
+        axis.set_ylabel(label, fontsize=10)
+    step = max(1, len(order) // 16)
+    axes[1, 0].set_xticks(places[::step], [str(unit) for unit in order[::step]])
+    axes[1, 0].set_xlabel("latent unit, sorted by rate", fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    return png(figure)
+
+
+def _per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    unit = rd.text_column(rows, "unit")
+    own = rows[(rows["measure"] == measure) & (unit != "")].copy()
+    own["unit"] = unit[own.index].map(lambda text: int(float(text)))
+    own["std_error"] = pd.to_numeric(own["std_error"], errors="coerce")
+    return own.set_index("unit")[["value", "std_error"]].sort_index()
+
+
+def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: str) -> bytes:
+    """Draw 1-D marginals of q over the prior for the units with the largest marginal KL, and 2-D draws."""
+    marginal = _per_unit(rows, "marginal_kl")
+    n_units = len(data.density)
+    ranked = list(marginal["value"].sort_values(ascending=False, kind="stable").index)
+    ranked = ranked or list(range(n_units))
+    shown = [unit for unit in ranked if unit < n_units][:_MAX_MARGINALS]
+    n_rows = -(-len(shown) // 3)
+    figure = Figure(figsize=(_WIDTH, 1.25 * n_rows + 4.6), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1.25 * n_rows, 4.4])
+    top, bottom = halves
+    axes = top.subplots(n_rows, 3, squeeze=False, sharex=True)
+    normal = np.exp(-0.5 * data.grid**2) / np.sqrt(2 * np.pi)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    for axis, unit in zip(axes.flat, shown, strict=False):
+        axis.fill_between(data.grid, data.density[unit], color=_PALETTE[5], alpha=0.6, linewidth=0)
+        axis.plot(data.grid, normal, color="black", linestyle="--", linewidth=1)
+        axis.set_xlim(-4.5, 4.5)
+        axis.set_yticks([])
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        kl = f", KL {marginal['value'][unit]:.2g}" if unit in marginal.index else ""
+        axis.set_title(f"unit {unit}{kl}", fontsize=9)
+    top.suptitle(f"{title}\nq(z_j) filled, prior dashed", fontsize=10)
+    _draws_by_class(bottom.subplots(), data)
+    return png(figure)
+
+
+def _draws_by_class(axis: Axes, data: AggregateFigureData) -> None:
+    classes = [None] if data.label is None else sorted(set(data.label.tolist()))
+    for place, label in enumerate(classes):
+        z = data.z if data.label is None else data.z[data.label == label]
+        colour = _PALETTE[place % len(_PALETTE)]
+        axis.scatter(z[:, 0], z[:, 1], s=5, color=colour, alpha=0.5, linewidths=0)
+        if label is not None:  # the class is written where it lies: colour alone need not be read
+            x, y = np.median(z, axis=0)
+            box = {"facecolor": "white", "edgecolor": colour, "alpha": 0.85, "boxstyle": "round,pad=0.15"}
+            axis.annotate(str(label), (x, y), fontsize=10, ha="center", va="center", bbox=box)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for radius in (1, 2, 3):
+        x, y = radius * np.cos(angle), radius * np.sin(angle)
+        axis.plot(x, y, color="black", linestyle="--", linewidth=0.8)
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.set_xlabel(f"unit {data.units[0]}", fontsize=10)
+    axis.set_ylabel(f"unit {data.units[1]}", fontsize=10)
+    axis.set_title("draws of q(z) by class; circles: 1, 2 and 3 s.d. of the prior", fontsize=9)
+
+
+def numeric_keys(table: pd.DataFrame) -> list[str]:
+    """Return the varying keys that are numbers with at least two values (true/false is not a number)."""
+    found = []
+    for key in rd.varying_keys(table):
+        if key == rd.CALIBRATE or pd.api.types.is_bool_dtype(table[key]):
+            continue
+        values = pd.to_numeric(table[key], errors="coerce").dropna()
+        if values.nunique() >= 2 and len(values) == table[key].notna().sum():
+            found.append(key)
+    return found
+
+
+def measure_against(
+    cells: Sequence[Cell], measure: str, space: str, key: str, ylabel: str, *, label_source: str = ""
+) -> bytes | None:
+    """Draw a measure against a numeric key: a line per sampler, mean ± s.d., panels by other keys."""
+    points = _points(cells, measure, space, key, label_source)
+    if points.empty or points["x"].nunique() < 2:
+        return None
+    panels = sorted(points["panel"].unique())
+    samplers = [name for name in _in_order(cells) if name in set(points["sampler"])]
+    figure, axes = _figure(3.4 * len(panels) + 0.6 + 0.22 * -(-len(samplers) // 2), len(panels))
+    log_x, log_y = _is_log(points["x"]), measure == "fid" and bool((points["mean"] > 0).all())
+    for axis, panel in zip(axes.flat, panels, strict=True):
+        for place, sampler in enumerate(samplers):
+            own = points[(points["panel"] == panel) & (points["sampler"] == sampler)].sort_values("x")
+            colour, marker = style(sampler, samplers)
+            offset = 0.03 * (place - (len(samplers) - 1) / 2)  # sideways, so that error bars do not hide
+            x = own["x"] * np.exp(offset) if log_x else own["x"] + offset * np.ptp(points["x"]) * 0.2
+            axis.errorbar(
+                x,
+                own["mean"],
+                yerr=own["spread"].fillna(0),
+                label=sampler,
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.4,
+                linestyle=_LINE.get(own["role"].iloc[0] if len(own) else "candidate", "-"),
+                capsize=2,
+            )
+        axis.set_xscale("log" if log_x else "linear")
+        axis.set_yscale("log" if log_y else "linear")
+        if log_y:
+            axis.yaxis.set_major_formatter(_PLAIN)
+            axis.yaxis.set_minor_formatter(_PLAIN if _decades(points["mean"]) < 1.5 else NullFormatter())
+        if log_x:
+            axis.set_xticks(sorted(set(points["x"])), minor=False)
+            axis.xaxis.set_major_formatter(_PLAIN)
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(which="both", labelsize=9)
+        axis.set_ylabel(ylabel, fontsize=10)
+        axis.set_title(panel, fontsize=9)
+        axis.grid(True, which="major", alpha=0.25)
+    axes[-1, 0].set_xlabel(key, fontsize=10)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return png(figure)
+
+
+def _decades(values: "pd.Series[float]") -> float:
+    return float(np.log10(values.max() / values.min()))
+
+
+def _is_log(values: "pd.Series[float]") -> bool:
+    return bool((values > 0).all() and values.max() >= 10 * values.min())
+
+
+def _in_order(cells: Sequence[Cell]) -> list[str]:
+    found: list[str] = []
+    for cell in cells:
+        found += [name for name in cell.samplers if name not in found]
+    return found
+
+
+def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_source: str) -> pd.DataFrame:
+    records = []
+    for cell in cells:
+        rows = rd.select(cell.rows, measure, space or None, label_source=label_source)
+        others = [k for k in rd.varying_keys(rows) if k not in (key, rd.CALIBRATE)]
+        for sampler in cell.samplers:
+            own = rows[rd.text_column(rows, "sampler") == sampler]
+            if own.empty:
+                continue
+            errors = pd.to_numeric(own["std_error"], errors="coerce")
+            records.append(
+                {
+                    "panel": rd.describe({k: own[k].iloc[0] for k in others}),
+                    "sampler": sampler,
+                    "role": rd.text_column(own, "role").iloc[0],
+                    "x": float(own[key].iloc[0]),
+                    "mean": float(own["value"].mean()),
+                    "spread": float(own["value"].std() if len(own) > 1 else errors.iloc[0]),
+                }
+            )
+    return pd.DataFrame(records, columns=["panel", "sampler", "role", "x", "mean", "spread"])
+
+
+def brackets(cells: Sequence[Cell]) -> bytes | None:
+    """Draw the certified bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
+    found = [(f"{cell.name}, seed {seed}", ends) for cell in cells for seed, ends in _ends(cell.rows)]
+    if not found:
+        return None
+    shown = found[:_MAX_BRACKETS]
+    figure, axes = _figure(1.1 + 0.24 * len(shown))
+    axis = axes[0, 0]
+    for place, (_, ends) in enumerate(shown):
+        axis.plot([ends["lower"], ends["upper"]], [place] * 2, color=_PALETTE[0], linewidth=1.5, marker="|")
+        if "point_lower" in ends and "point_upper" in ends:
+            inner = [ends["point_lower"], ends["point_upper"]]
+            axis.plot(inner, [place] * 2, color=_PALETTE[0], linewidth=5, solid_capstyle="butt", alpha=0.6)
+    axis.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
+    axis.invert_yaxis()
+    axis.axvline(0, color="black", linewidth=0.8)
+    uppers = [ends["upper"] for _, ends in shown]
+    if max(uppers) > 20 * max(min(uppers), 0.05):
+        axis.set_xscale("symlog", linthresh=0.1)
+    axis.set_xlabel("KL(q(z)‖p(z)), nat: certified lower to upper end", fontsize=10)
+    axis.grid(True, axis="x", alpha=0.25)
+    return png(figure)
+
+
+def _ends(rows: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
+    found: dict[int, dict[str, float]] = {}
+    bound = rd.text_column(rows, "bound")
+    for measure, prefix in (("kl", ""), ("kl_point", "point_")):
+        own = rows[(rows["measure"] == measure) & (rd.text_column(rows, "unit") == "")]
+        for seed, end, value in zip(own["seed"], bound[own.index], own["value"], strict=True):
+            found.setdefault(int(seed), {})[prefix + end] = float(value)
+    return [(seed, found[seed]) for seed in sorted(found) if {"lower", "upper"} <= set(found[seed])]
+
+
+Preview = Path | npt.NDArray[np.uint8]
+
+
+def sample_tile(preview: Preview) -> bytes:
+    """Return a preview as one PNG: a finished picture as it is, images [n, h, w, c] as a grid of 8 × 8."""
+    if isinstance(preview, Path):
+        return preview.read_bytes()
+    image = Image.fromarray(_grid(preview))
+    factor = max(1, _TILE_SIDE // max(image.size))
+    if factor > 1:  # whole pixels, so that small images are neither blurred nor resampled unevenly
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _grid(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or not len(images):
+        raise ValueError(
+            f"preview: expected uint8 images [n, h, w, 1 or 3], got {images.dtype} {list(images.shape)}"
+        )
+    images = images[: _TILE_ROWS * _TILE_COLUMNS]
+    n, h, w, c = images.shape
+    columns = min(_TILE_COLUMNS, n)
+    n_rows = -(-n // columns)
+    canvas = np.full((n_rows * (h + 1) - 1, columns * (w + 1) - 1, c), 255, dtype=np.uint8)
+    for place, image in enumerate(images):
+        top, left = (place // columns) * (h + 1), (place % columns) * (w + 1)
+        canvas[top : top + h, left : left + w] = image
+    return canvas[..., 0] if c == 1 else canvas
+
+
+def samples_side_by_side(tiles: Mapping[str, bytes], title: str) -> bytes:
+    """Draw the sample tiles of one model in a row, each under its sampler's name."""
+    figure = Figure(figsize=(2.4 * len(tiles), 2.9), layout="constrained")
+    axes = figure.subplots(1, len(tiles), squeeze=False)
+    for axis, (name, tile) in zip(axes.flat, tiles.items(), strict=True):
+        image = np.asarray(Image.open(io.BytesIO(tile)))
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_axis_off()
+        axis.set_title(name, fontsize=11)
+    figure.suptitle(title, fontsize=11)
+    return png(figure)

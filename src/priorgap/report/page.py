@@ -1,0 +1,229 @@
+"""The report's page: gathers tables and figures, and renders them into one HTML file."""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from priorgap.artifacts import write_bytes, write_text
+from priorgap.report import figures as fig
+from priorgap.report import tables as tab
+from priorgap.verdict import readings as rd
+from priorgap.verdict.words import measure_name
+
+_MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the name of its file, its alternative text and its caption."""
+
+    file: str
+    content: bytes
+    alt: str
+    caption: str = ""
+    first: bool = False  # whether it is shown at once, not behind a fold
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI, so that the page loads nothing."""
+        return "data:image/png;base64," + base64.b64encode(self.content).decode()
+
+
+@dataclass
+class _Model:
+    """One model as the page shows it: pictures of its samples and of its latent space."""
+
+    title: str
+    tiles: list[Picture] = field(default_factory=list)
+    latent: list[Picture] = field(default_factory=list)
+    beside: list[Picture] = field(
+        default_factory=list
+    )  # files only: in the page the tiles wrap to the screen
+
+
+def write_report(
+    directory: Path,
+    *,
+    study: str,
+    table: pd.DataFrame,
+    verdict: Mapping[str, Any],
+    previews: Mapping[str, Mapping[str, fig.Preview]] | None = None,
+    aggregates: Mapping[str, fig.AggregateFigureData] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    config_text: str = "",
+    skipped: Mapping[str, str] | None = None,
+) -> Path:
+    """Write `report.html` and `figures/*.png` into a directory.
+
+    Args:
+        directory: where to; made if it is missing.
+        study: the study's name, the page's title.
+        table: the tidy results, with the columns of results.csv and one per varying key.
+        verdict: what `StudyVerdict.to_json` returned.
+        previews: model id -> sampler -> uint8 images [n, h, w, c], or the path of a finished PNG.
+        aggregates: model id -> what the picture of its aggregate posterior needs.
+        provenance: facts on the run (versions, hardware, checksums), nested as they come.
+        config_text: the study's configuration, shown as it is.
+        skipped: what was not measured -> why.
+
+    Returns:
+        The path of the page: one file, which loads nothing and runs nothing.
+
+    Raises:
+        ValueError: a preview is not uint8 images of one or three channels.
+    """
+    cells = tab.cells_of(table, verdict)
+    models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
+    curves = list(_study_pictures(table, cells, verdict))
+    for model in models:
+        _save(directory, [*model.tiles, *model.latent, *model.beside])
+    _save(directory, curves)
+    environment = Environment(
+        loader=PackageLoader("priorgap.report", "."), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("template.html").render(
+        study=study,
+        verdict=verdict,
+        cells=cells,
+        chips=_chips(verdict),
+        measure=measure_name(str(verdict.get("measure") or ""), str(verdict.get("space") or "")),
+        quality=_tables(tab.quality_table, cells),
+        copying=_tables(tab.copying_table, cells),
+        accuracy=_tables(tab.accuracy_table, cells),
+        latent=tab.latent_table(cells),
+        curves=[picture for picture in curves if picture.first],
+        more_curves=[picture for picture in curves if not picture.first],
+        models=models[:_MAX_MODELS],
+        n_hidden=max(0, len(models) - _MAX_MODELS),
+        skipped=dict(skipped or {}),
+        provenance=list(_flat(provenance or {})),
+        config_text=config_text,
+    )
+    path = directory / "report.html"
+    write_text(path, page)
+    return path
+
+
+def _save(directory: Path, pictures: Sequence[Picture]) -> None:
+    for picture in pictures:
+        write_bytes(directory / "figures" / picture.file, picture.content)
+
+
+def _tables(make: Any, cells: Sequence[tab.Cell]) -> list[tuple[tab.Cell, tab.TextTable]]:
+    made = [(cell, make(cell)) for cell in cells]
+    return [(cell, table) for cell, table in made if table is not None]
+
+
+def file_name(text: str) -> str:
+    """Return text as a file name: what is not a letter, a digit or one of ._=,- becomes _."""
+    return re.sub(r"[^A-Za-z0-9._=,-]", "_", text).lstrip(".") or "_"
+
+
+def _models(
+    cell: tab.Cell,
+    previews: Mapping[str, Mapping[str, fig.Preview]],
+    aggregates: Mapping[str, fig.AggregateFigureData],
+) -> Iterator[_Model]:
+    """Yield the first seed's model of a cell, if there is anything to see of it."""
+    uncalibrated = cell.rows[~rd.is_calibrated(cell.rows)] if len(cell.rows) else cell.rows
+    rows = uncalibrated if len(uncalibrated) else cell.rows
+    first = rows[rows["seed"] == rows["seed"].min()]
+    if first.empty:
+        return
+    name = str(first["model"].iloc[0])
+    title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
+    model = _Model(title)
+    known = previews.get(name, {})
+    order = [s for s in cell.samplers if s in known] + sorted(set(known) - set(cell.samplers))
+    tiles = {sampler: fig.sample_tile(known[sampler]) for sampler in order}
+    for sampler, tile in tiles.items():
+        file = f"samples-{file_name(name)}-{file_name(sampler)}.png"
+        model.tiles.append(Picture(file, tile, f"Samples from {sampler}, {title}", sampler))
+    model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
+    if tiles:
+        together = fig.samples_side_by_side(tiles, title)
+        alt = f"Samples side by side by sampler, {title}"
+        model.beside.append(Picture(f"samples-{file_name(name)}.png", together, alt))
+    if model.tiles or model.latent:
+        yield model
+
+
+def _latent_pictures(
+    name: str, title: str, rows: pd.DataFrame, aggregate: fig.AggregateFigureData | None
+) -> Iterator[Picture]:
+    content = fig.kl_per_unit(rows, title)
+    if content is not None:
+        yield Picture(
+            f"kl_per_unit-{file_name(name)}.png",
+            content,
+            f"Bar charts of rate and of marginal KL for each latent unit, {title}",
+            "A large rate means an informative unit; only the lower chart is a mismatch with the prior.",
+        )
+    if aggregate is not None:
+        yield Picture(
+            f"aggregate-{file_name(name)}.png",
+            fig.aggregate_posterior(aggregate, rows, title),
+            f"Aggregate posterior over the prior: marginals by unit and draws by class, {title}",
+            "Where the prior has mass and q(z) has none, samples from the prior land in holes.",
+        )
+
+
+def _study_pictures(
+    table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: Mapping[str, Any]
+) -> Iterator[Picture]:
+    space = str(verdict.get("space") or "")
+    curves = [(measure, space, "") for measure in tab.QUALITY]
+    for measure in tab.ACCURACY:
+        sources = set(rd.text_column(rd.select(table, measure), "label_source"))
+        curves += [(measure, "", source) for source in sorted(sources)]
+    for key in fig.numeric_keys(table):
+        for measure, where, source in curves:
+            title = measure_name(measure, where or (f"labels: {source}" if source else ""))
+            content = fig.measure_against(cells, measure, where, key, title, label_source=source)
+            if content is not None:
+                yield Picture(
+                    file_name("-".join(filter(None, [measure, source, "by", key]))) + ".png",
+                    content,
+                    f"{title} against {key}, one line per sampler",
+                    f"{title} against {key}; mean ± s.d. over seeds (one model: ± standard error).",
+                    first=measure == verdict.get("measure"),
+                )
+    content = fig.brackets(cells)
+    if content is not None:
+        yield Picture(
+            "bracket.png",
+            content,
+            "Certified lower and upper ends of KL between aggregate posterior and prior, a line per model",
+            "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
+            first=True,
+        )
+
+
+def _chips(verdict: Mapping[str, Any]) -> list[str]:
+    seeds = int(verdict.get("n_seeds") or 0)
+    chips = [f"{seeds} {'seed' if seeds == 1 else 'seeds'}"]
+    if seeds == 1:
+        chips.append("this trained model only")
+    elif verdict.get("provisional"):
+        chips.append("provisional")
+    if verdict.get("disagree"):
+        chips.append("measures disagree")
+    if not any(cell["winner"] for cell in verdict.get("cells", [])):
+        chips.append("no winner named")
+    if any(cell["details"]["not_converged"] for cell in verdict.get("cells", [])):
+        chips.append("not converged")
+    return chips
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(item)

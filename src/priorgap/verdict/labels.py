@@ -1,0 +1,79 @@
+"""What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
+
+import pandas as pd
+
+from priorgap.verdict.contrasts import lower_limit_exceeds, mean_interval
+from priorgap.verdict.readings import readings_of, select, text_column
+
+RECONSTRUCTIVE = "reconstructive"
+COPIES = "copies"
+DECODER_MEMORISES = "the decoder memorises"
+NOT_CLEAN = frozenset({RECONSTRUCTIVE, COPIES})
+
+# Copying must exceed the clean rate by a whole point, not merely by sampling error.
+_EXCESS_NULL = 0.01
+_SHARE_NULL = 0.5
+# Closed-form diagonal mismatch on the training posteriors, in nats, that a converged model cannot have.
+_CONVERGED_BELOW = 0.05
+
+# The posterior draws noisy reconstructions of training images by definition. `train_share` has no null of ½
+# for it (its law depends on the split), so it is labelled by property and judged by its memorisation_auc.
+_RECONSTRUCTIVE_SAMPLERS = frozenset({"posterior"})
+
+
+def plain_name(sampler: str) -> str:
+    """Return the sampler's own name, without the mark of a calibrated model."""
+    return sampler.removesuffix(" (calibrated)")
+
+
+def candidate_labels(table: pd.DataFrame, candidates: list[str], level: float) -> dict[str, list[str]]:
+    """Return the labels of each candidate that has any.
+
+    `copies`: near_copy_excess above 1 point and train_share above ½, both beyond their uncertainty (a narrow
+    law alone raises the first). `the decoder memorises`: train_share alone. In any one space.
+    """
+    labels: dict[str, list[str]] = {}
+    for name in candidates:
+        if plain_name(name) in _RECONSTRUCTIVE_SAMPLERS:
+            labels[name] = [RECONSTRUCTIVE]
+            continue
+        found = {_copy_label(table, name, space, level) for space in _spaces(table, "train_share")}
+        for label in (COPIES, DECODER_MEMORISES):
+            if label in found:
+                labels[name] = [label]
+                break
+    return labels
+
+
+def _spaces(table: pd.DataFrame, measure: str) -> list[str]:
+    return sorted(set(text_column(select(table, measure), "space")))
+
+
+def _copy_label(table: pd.DataFrame, name: str, space: str, level: float) -> str | None:
+    share = readings_of(select(table, "train_share", space), [name]).get(name, {})
+    excess = readings_of(select(table, "near_copy_excess", space), [name]).get(name, {})
+    if not lower_limit_exceeds(share, _SHARE_NULL, level):
+        return None
+    return COPIES if lower_limit_exceeds(excess, _EXCESS_NULL, level) else DECODER_MEMORISES
+
+
+def memorisation(table: pd.DataFrame, level: float) -> tuple[float, tuple[float, float] | None] | None:
+    """Return the posterior's memorisation_auc over models and its interval; None where not measured."""
+    rows = select(table, "memorisation_auc")
+    for space in sorted(set(text_column(rows, "space"))):
+        readings = readings_of(rows[text_column(rows, "space") == space])
+        for name in ("posterior", ""):
+            if name in readings:
+                return mean_interval(readings[name], level)
+    return None
+
+
+def not_converged(table: pd.DataFrame) -> list[int] | None:
+    """Return the seeds whose model has a diagonal mismatch above 0.05 nat on its training posteriors.
+
+    None where `kl_diag_train` was not measured.
+    """
+    by_seed = readings_of(select(table, "kl_diag_train"), [""]).get("")
+    if by_seed is None:
+        return None
+    return sorted(seed for seed, reading in by_seed.items() if reading.value > _CONVERGED_BELOW)

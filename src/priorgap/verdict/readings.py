@@ -1,0 +1,218 @@
+"""What a verdict reads from the tidy results table: cells, candidates, and one reading per seed."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+RESULT_COLUMNS = (
+    "study",
+    "cell",
+    "model",
+    "seed",
+    "sampler",
+    "role",
+    "label_source",
+    "measure",
+    "space",
+    "unit",
+    "value",
+    "std_error",
+    "n",
+    "n_reference",
+    "bound",
+)
+CALIBRATE = "calibrate"
+
+Scale = Literal["log", "identity"]
+
+# Which way is better, for every measure that may rank samplers.
+_LOWER_IS_BETTER = frozenset({"fid", "kid", "near_copy_excess"})
+_HIGHER_IS_BETTER = frozenset(
+    {
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "accuracy_real_to_synthetic",
+        "accuracy_synthetic_to_real",
+    }
+)
+
+# Samplers whose law ignores the encoder: the only ones that calibration (a per-unit shift and scale of the
+# latents) can change. Every ex-post sampler is equivariant, so its calibrated twin would only tie with it.
+_FIXED_LAW = frozenset({"prior", "tempered_prior"})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One model's value of one measure, with its within-model standard error where one is known."""
+
+    value: float
+    std_error: float | None
+
+
+Readings = dict[str, dict[int, Reading]]  # sampler -> seed -> reading
+
+
+def sign_of(measure: str) -> int:
+    """Return +1 where a larger value is better, -1 where a smaller one is.
+
+    Raises:
+        ValueError: the measure has no known direction, so nothing can be ranked by it.
+    """
+    if measure in _LOWER_IS_BETTER:
+        return -1
+    if measure in _HIGHER_IS_BETTER:
+        return 1
+    known = ", ".join(sorted(_LOWER_IS_BETTER | _HIGHER_IS_BETTER))
+    raise ValueError(f"verdict.measure={measure}: expected one of {known}")
+
+
+def scale_of(measure: str, readings: Readings) -> Scale:
+    """Return the scale on which seeds are averaged: log for a raw FID, identity for all else.
+
+    A FID is positive and its seed-to-seed spread grows with its size; KID may be negative and the others are
+    proportions. A FID of exactly 0 (identical sets) falls back to identity.
+    """
+    positive = all(r.value > 0 for by_seed in readings.values() for r in by_seed.values())
+    return "log" if measure == "fid" and positive else "identity"
+
+
+def varying_keys(table: pd.DataFrame) -> list[str]:
+    """Return the columns that are not part of the fixed schema: the keys that vary in the study."""
+    return [column for column in table.columns if column not in RESULT_COLUMNS]
+
+
+def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
+    """Return a column as text, with "" for what is missing (a CSV read back gives NaN for it)."""
+    if column not in table.columns:
+        return pd.Series("", index=table.index, dtype=object)
+    return table[column].map(lambda value: "" if pd.isna(value) else str(value))
+
+
+def is_calibrated(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which rows belong to calibrated models; none, where the study never calibrates."""
+    return text_column(table, CALIBRATE).str.lower().isin({"true", "1", "1.0"})
+
+
+def cell_groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield (values of the varying keys, rows) of each group of models that is decided together.
+
+    A group is a cell (same configuration, any seed); a cell and its calibrated twin are one group, because
+    the calibrated prior competes with the samplers of the model that it shares its training with.
+
+    Raises:
+        ValueError: two cells agree on every varying key, so the table does not tell them apart.
+    """
+    keys = [key for key in varying_keys(table) if key != CALIBRATE]
+    rows = table[text_column(table, "cell") != ""]
+    groups = rows.groupby(keys, dropna=False, sort=True) if keys else [((), rows)]
+    for values, group in groups:
+        named = dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True))
+        for _, variant in group.groupby(is_calibrated(group)):
+            cells = sorted(variant["cell"].astype(str).unique())
+            if len(cells) > 1:
+                raise ValueError(f"cell={', '.join(cells)}: no column of the table tells them apart")
+        if len(group):
+            yield {key: _plain(value) for key, value in named.items()}, group
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON type: numpy scalars become Python's, missing becomes None."""
+    if isinstance(value, str | bool | int):
+        return value
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def with_calibrated_labels(group: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one group with `prior` of the calibrated twin renamed `prior (calibrated)`.
+
+    Where both variants are present, calibrated rows of equivariant samplers and of the model itself are left
+    out: they repeat the uncalibrated ones.
+    """
+    calibrated = is_calibrated(group)
+    if not calibrated.any() or calibrated.all():
+        return group
+    sampler = text_column(group, "sampler")
+    plain_names = set(sampler[~calibrated])
+    competes = calibrated & (sampler != "") & (sampler.isin(_FIXED_LAW) | ~sampler.isin(plain_names))
+    kept = group[~calibrated | competes].copy()
+    kept["sampler"] = sampler.where(~competes, sampler + " (calibrated)")
+    return kept
+
+
+def select(
+    table: pd.DataFrame, measure: str, space: str | None = None, *, label_source: str | None = None
+) -> pd.DataFrame:
+    """Return the whole-set rows (no unit, not a bound) of a measure, in a space where one is given."""
+    keep = (table["measure"] == measure) & (text_column(table, "unit") == "")
+    keep &= text_column(table, "bound").isin({"", "point"})
+    if space is not None:
+        keep &= text_column(table, "space") == space
+    if label_source is not None:
+        keep &= text_column(table, "label_source") == label_source
+    return table[keep & table["value"].notna()]
+
+
+def readings_of(rows: pd.DataFrame, samplers: list[str] | None = None) -> Readings:
+    """Return one reading per sampler and seed.
+
+    Raises:
+        ValueError: a sampler has two values for one seed, which means that the selection was too wide.
+    """
+    found: Readings = {}
+    names = text_column(rows, "sampler")
+    errors = rows["std_error"] if "std_error" in rows.columns else pd.Series(math.nan, index=rows.index)
+    for name, seed, value, error in zip(names, rows["seed"], rows["value"], errors, strict=True):
+        if samplers is not None and name not in samplers:
+            continue
+        by_seed = found.setdefault(name, {})
+        if int(seed) in by_seed:
+            raise ValueError(f"sampler={name}: two values for seed {int(seed)} of one measure and cell")
+        by_seed[int(seed)] = Reading(float(value), None if pd.isna(error) else float(error))
+    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+
+
+def one_space(table: pd.DataFrame, measure: str, space: str | None) -> str:
+    """Return the space a verdict is made in: the given one, or the only one the measure was made in.
+
+    Raises:
+        ValueError: the measure was made in several spaces and none was named.
+    """
+    if space is not None:
+        return space
+    rows = select(table, measure)
+    found = sorted(set(text_column(rows[text_column(rows, "sampler") != ""], "space")))
+    if len(found) > 1:
+        raise ValueError(f"verdict.space: {measure} was measured in {', '.join(found)}; name one of them")
+    return found[0] if found else ""
+
+
+def most_common_label_source(rows: pd.DataFrame) -> str:
+    """Return the label source that most samplers share: accuracies compare only at an equal one."""
+    pairs = set(zip(text_column(rows, "label_source"), text_column(rows, "sampler"), strict=True))
+    counts: dict[str, int] = {}
+    for source, _ in pairs:
+        counts[source] = counts.get(source, 0) + 1
+    return max(sorted(counts), key=lambda source: counts[source]) if counts else ""
+
+
+def candidates_of(table: pd.DataFrame) -> list[str]:
+    """Return the names of the samplers that compete; controls and specimens are never ranked."""
+    names = text_column(table, "sampler")
+    return sorted(set(names[(text_column(table, "role") == "candidate") & (names != "")]))
+
+
+def describe(keys: Mapping[str, Any]) -> str:
+    """Return the varying keys of a cell as text: "data=mnist, loss.alpha=10"; "" where nothing varies."""
+    return ", ".join(f"{key}={short(value)}" for key, value in keys.items())
+
+
+def short(value: Any) -> str:
+    """Return a number without needless digits, anything else as text."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
