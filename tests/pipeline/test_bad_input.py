@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from priorgap.data.idx import MNIST_FILES
+from priorgap.data.images import MNIST_MD5
 
 
 def written(folder: Path) -> list[str]:
@@ -23,7 +23,7 @@ CASES = {
     "no samples": (("n_samples=0",), "n_samples=0"),
     "last cell of a sweep": (("-m", "loss.beta=1,2,-3"), "loss.beta=-3"),
     "convolutions on vectors": (("data=linear_gaussian", "model=conv", "features=[pixels]"), "model=conv"),
-    "no such npz": (("data=npz", "data.source.path=none.npz"), "none.npz"),
+    "no such npz": (("data=npz", "data.path=none.npz"), "none.npz"),
     "no such option": (("--nope",), "--nope"),
     "not an override": (("seed",), "seed"),
     "data that may not be fetched": (("data=mnist", "data.download=false", "data.root=none"), "mnist"),
@@ -33,7 +33,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_refused_in_one_line(run, tmp_path, capsys, case):
     arguments, words = CASES[case]
-    assert run("run", "verdict.space=pixels" if "features=[pixels]" in arguments else "seed=0", *arguments) == 2
+    assert (
+        run("run", "verdict.space=pixels" if "features=[pixels]" in arguments else "seed=0", *arguments) == 2
+    )
     err = capsys.readouterr().err
     assert err.startswith("priorgap: ") and err.count("\n") == 1 and words in err, err
     assert written(tmp_path) == []
@@ -47,7 +49,7 @@ def test_unknown_command(run, capsys):
 def test_corrupt_mnist_file(run, tmp_path, capsys):
     place = tmp_path / "data" / "mnist"
     place.mkdir(parents=True)
-    for name in MNIST_FILES:
+    for name in MNIST_MD5:
         (place / name).write_bytes(b"not an idx file")
     before = written(tmp_path)
     assert run("run", "data=mnist", "data.download=false", "data.root=data") == 2
@@ -63,7 +65,7 @@ def test_image_folder_with_one_odd_size(run, tmp_path, capsys):
     for i, image in enumerate(pixels):
         Image.fromarray(image if i != 7 else image[:, :5]).save(folder / f"{i}.png")
     before = written(tmp_path)
-    source = ("data=image_folder", f"data.source.path={folder}", "data.source.image_size=8")
+    source = ("data=image_folder", f"data.path={folder}", "data.image_size=8")
     assert run("run", *source, "features=[pixels]", "verdict.space=pixels") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "7.png" in err and "resize" in err
@@ -72,7 +74,6 @@ def test_image_folder_with_one_odd_size(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("command", ["run", "train", "report", "generate"])
 def test_help_is_there_and_light(command, run, capsys, monkeypatch):
-    import sys
 
     assert run(command, "--help") == 0
     assert f"usage: priorgap {command}" in capsys.readouterr().out

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, invoke, run_tiny
 
+from conftest import TINY, invoke, run_tiny
 from priorgap import artifacts
 from priorgap.verdict import RESULT_COLUMNS
 
@@ -49,7 +49,16 @@ def test_table_has_the_public_columns_and_measures(tiny):
     assert list(rows[0])[: len(RESULT_COLUMNS)] == list(RESULT_COLUMNS)
     assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate"]
     measures = {row["measure"] for row in rows}
-    assert {"rate", "marginal_kl", "kl_diag", "kl_diag_train", "kl_corr", "elbo", "distortion", "fid"} <= measures
+    assert {
+        "rate",
+        "marginal_kl",
+        "kl_diag",
+        "kl_diag_train",
+        "kl_corr",
+        "elbo",
+        "distortion",
+        "fid",
+    } <= measures
     assert {"near_copy_excess", "train_share", "accuracy_real_to_synthetic"} <= measures
     assert {row["seed"] for row in rows} == {"0", "1"}
     assert all(row["value"] not in ("", "nan") for row in rows)
@@ -70,7 +79,8 @@ def test_calibration_brings_the_diagonal_mismatch_to_zero(tiny):
 
 def test_verdict_has_its_keys_and_is_provisional(tiny):
     verdict = json.loads((tiny / "outputs/tiny/report/verdict.json").read_text())
-    keys = "measure space winner winner_clean effect interval n_seeds provisional labels disagree text".split()
+    keys = ["measure", "space", "winner", "winner_clean", "effect", "interval", "n_seeds", "provisional"]
+    keys += ["labels", "disagree", "text"]
     assert set(keys) <= verdict.keys()
     assert verdict["n_seeds"] == 2 and verdict["provisional"]
 
@@ -103,7 +113,10 @@ def test_rerun_does_no_work_and_says_so(tiny, capsys):
 
 
 def test_same_configuration_gives_the_same_bits_elsewhere_and_in_processes(tiny, tmp_path):
-    assert run_tiny(tmp_path, *EXTRA, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", command=("run", "-m")) == 0
+    assert (
+        run_tiny(tmp_path, *EXTRA, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", command=("run", "-m"))
+        == 0
+    )
     assert content(tmp_path) == content(tiny)
 
 
