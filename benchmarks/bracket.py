@@ -7,13 +7,13 @@ z ~ N(m_c, B_c + diag s_c^2): the population's q(z) is a mixture of 10 full Gaus
 
     sum_c w_c KL(N_c || N(0, I)) - I(c; z),
 
-the first term in closed form, the mutual information by 400,000 draws of a bounded quantity, so that the truth
-is known to 1e-3. Each cell sees 60,000 training posteriors (a tenth set aside to choose among densities) and
-10,000 test posteriors, and never the law; the bracket is the library's own, `metrics.certified_bracket`.
+the first term in closed form, the mutual information by 400,000 draws of a bounded quantity, so that the
+truth is known to 1e-3. Each cell sees 60,000 training posteriors (a tenth set aside to choose a density by)
+and 10,000 test posteriors, and never the law; the bracket is the library's own, `metrics.certified_bracket`.
 
-A cell misses where the limits do not hold the truth; it is loose where lower point + 2 s.e. is below 0.9, 0.85,
-0.75 of the truth at d = 2, 16, 64, or, at d = 2, where the limits are more than 0.15 nat apart. Exits 1 when
-more than one cell misses, any cell is loose, or a truth is below 0.1 nat or not known to 1e-3.
+A cell misses where the limits do not hold the truth; it is loose where lower point + 2 s.e. is below 0.9,
+0.85, 0.75 of the truth at d = 2, 16, 64, or, at d = 2, where the limits are more than 0.15 nat apart. Exits 1
+when more than one cell misses, any cell is loose, or a truth is below 0.1 nat or not known to 1e-3.
 """
 
 import argparse
