@@ -120,7 +120,7 @@ def compare(
 
     model = ModelEvidence(
         latents["train"], latents["validation"], latents["test"], None, decoded, reference, seed=seed,
-        heldout_exchangeable=False,
+        heldout_exchangeable=validation is not None,
     )  # fmt: skip
     say("fitting the samplers")
     inputs = fit_inputs(latents["train"], latents["validation"], None)

