@@ -117,7 +117,7 @@ def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] 
         return _ABSENT
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    if spread > 0:
+    if spread > 1e-9 * abs(mean):  # a constant over seeds (a floor, a sample size) has no spread to show
         return plus_minus(mean, spread)
     error = std_errors[0] if len(values) == 1 and std_errors else None
     return number(mean) if error is None else f"{plus_minus(mean, error)} (s.e.)"

@@ -275,7 +275,7 @@ def _cell_line(cell: "Verdict") -> str:
     clean = ""
     if cell.leader_clean not in (None, cell.leader):
         shown = "" if cell.winner_clean else ", no difference shown"
-        clean = f"; without reconstructions and copies {cell.leader_clean}{shown}"
+        clean = f"; leaving out reconstructions and copies: {cell.leader_clean}{shown}"
     calibration = "".join(f"; {sentence[0].lower()}{sentence[1:-1]}" for sentence in _calibration(cell))
     return (
         f"{describe(cell.keys)}: {cell.leader}{status} ({mean_text(cell.candidates[0])}, "
