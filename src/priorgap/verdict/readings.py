@@ -91,7 +91,15 @@ def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
     if column not in table.columns:
         return pd.Series("", index=table.index, dtype=object)
     values = table[column]
+    if not values.hasnans and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values
     return values.astype(object).where(values.notna(), "").astype(str)
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with every text column as text, so that it is converted once and not at each look."""
+    columns = ("cell", "model", "sampler", "role", "label_source", "space", "unit", "bound", CALIBRATE)
+    return table.assign(**{name: text_column(table, name) for name in columns if name in table.columns})
 
 
 def is_calibrated(table: pd.DataFrame) -> "pd.Series[bool]":
@@ -152,6 +160,8 @@ def select(
 ) -> pd.DataFrame:
     """Return the whole-set rows (no unit, not a bound) of a measure, in a space where one is given."""
     rows = table[table["measure"] == measure]
+    if rows.empty:
+        return rows
     keep = rows["value"].notna() & (text_column(rows, "unit") == "")
     keep &= text_column(rows, "bound").isin({"", "point"})
     if space is not None:
