@@ -178,21 +178,30 @@ def damage(path: Path) -> list[str]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of an artifact, so that two processes that share a store do each piece of work once."""
+def locked(path: Path, locks: Path) -> Iterator[None]:
+    """Hold an artifact's lock, so that two processes that share a store do each piece of work once.
+
+    Args:
+        path: the artifact's place.
+        locks: the folder of lock files; not among the artifacts, whose folders others checksum.
+    """
     from filelock import FileLock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{digest(str(path.absolute()))[:24]}.lock"):
         yield
 
 
-def sweep_partial(directory: Path) -> list[Path]:
-    """Remove what killed writers left directly inside a directory; call it holding the lock."""
-    leftovers = [p for p in directory.glob(f"{_PARTIAL}*")] if directory.is_dir() else []
+def sweep_partial(path: Path) -> list[Path]:
+    """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
+    leftovers = [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
     for leftover in leftovers:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
     return leftovers
+
+
+def _endings(path: Path) -> tuple[str, str]:
+    return f"-{path.name}", f"-old-{path.name}"

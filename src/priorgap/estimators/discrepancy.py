@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
-from priorgap.estimators.gaussian import sample_moments
+from priorgap.estimators.gaussian import column_blocks, sample_moments
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 
 # a value below this many null biases has no valid influence-function standard error
@@ -45,9 +45,11 @@ class _Transport:
         mean_a, cov_a, mean_b, cov_b = (t.double() for t in (mean_a, cov_a, mean_b, cov_b))
         self.shift = mean_a - mean_b
         self.alive = ((cov_a.diagonal() > 0) & (cov_b.diagonal() > 0)).nonzero()[:, 0]
-        sub_a, sub_b = cov_a[self.alive][:, self.alive], cov_b[self.alive][:, self.alive]
-        self.factor, self.inverse = _factor(sub_a)
-        middle = self.factor.T @ sub_b @ self.factor
+        sub_a, sub_b = cov_a, cov_b
+        if len(self.alive) < len(cov_a):
+            sub_a, sub_b = cov_a[self.alive][:, self.alive], cov_b[self.alive][:, self.alive]
+        self.factor, self.inverse = _factor(sub_a, inverse=vectors)
+        middle = _congruence(self.factor, sub_b)
         if vectors:
             roots, self.vectors = torch.linalg.eigh(middle)
         else:
@@ -74,16 +76,32 @@ class _Transport:
         )
 
 
-def _factor(cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Return A with cov = A A', and its (pseudo-)inverse; A has as many columns as cov has rank."""
+def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+    """Return A with cov = A A', and its (pseudo-)inverse if asked; A has as many columns as cov has rank."""
     factor, failed = torch.linalg.cholesky_ex(cov)
     if int(failed) == 0 and len(cov) and _well_conditioned(factor, cov):
-        identity = torch.eye(len(cov), dtype=cov.dtype)
+        identity = torch.eye(len(cov) if inverse else 0, len(cov), dtype=cov.dtype).T
         return factor, torch.linalg.solve_triangular(factor, identity, upper=False)
     values, vectors = torch.linalg.eigh(cov)
     kept = values > len(cov) * _EPS * values.max() if len(cov) else values > 0
     root, vectors = values[kept].sqrt(), vectors[:, kept]
     return vectors * root, (vectors / root).T
+
+
+def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
+    """Return the lower blocks of A' C A, all that the symmetric eigensolver reads.
+
+    With a lower triangular A the blocks of zeros are left out: a third of the work of the two full products.
+    """
+    if factor.shape[0] != factor.shape[1] or bool((factor[:1, 1:] != 0).any()):
+        return factor.T @ cov @ factor
+    middle = torch.zeros_like(cov)
+    for start, stop in column_blocks(len(cov)):
+        right = cov[:, start:] @ factor[start:, start:stop]
+        for low, high in column_blocks(len(cov)):
+            if low >= start:
+                middle[low:high, start:stop] = factor[low:, low:high].T @ right[low:]
+    return middle
 
 
 def _well_conditioned(factor: Tensor, cov: Tensor) -> bool:

@@ -103,7 +103,7 @@ def aggregate_moments(
 
 
 def sample_moments(
-    x: Float[Tensor, "n D"], *, chunk: int = 8192
+    x: Float[Tensor, "n D"], *, chunk: int = 1024
 ) -> tuple[Float[Tensor, "D"], Float[Tensor, "D D"]]:
     """Return mean and unbiased covariance of the rows of x, float64.
 
@@ -120,6 +120,21 @@ def sample_moments(
     mean /= len(x)
     cov = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
     for rows in x.split(chunk):
-        centred = rows.double() - mean
-        cov.addmm_(centred.T, centred)
-    return mean, cov / (len(x) - 1)
+        _add_gram(cov, rows.double() - mean)
+    return mean, mirrored(cov).div_(len(x) - 1)
+
+
+def _add_gram(cov: Float[Tensor, "D D"], rows: Float[Tensor, "n D"]) -> None:
+    """Add the lower blocks of rows' rows to cov: a symmetric product needs only half the work."""
+    for start, stop in column_blocks(cov.shape[0]):
+        cov[start:, start:stop].addmm_(rows[:, start:].T, rows[:, start:stop])
+
+
+def column_blocks(width: int, *, size: int = 256) -> list[tuple[int, int]]:
+    """Return (start, stop) of consecutive blocks of at most `size` columns."""
+    return [(start, min(start + size, width)) for start in range(0, width, size)]
+
+
+def mirrored(lower: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+    """Return the symmetric matrix whose lower triangle is given."""
+    return lower.tril() + lower.tril(-1).T

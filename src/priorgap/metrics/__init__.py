@@ -1,1 +1,40 @@
-"""Estimators given a name, a space, a direction and a sample size."""
+"""Estimators given a name, a space, a direction and a sample size, over the evidence of a model."""
+
+from priorgap.metrics.accuracy import ClassBalance, RealToReal, RealToSynthetic, SyntheticToReal
+from priorgap.metrics.bracket import KLBracket, certified_bracket
+from priorgap.metrics.copying import Copying, Memorisation
+from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.floors import build_reference
+from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
+from priorgap.metrics.protocols import Metric, NotApplicable
+from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
+from priorgap.metrics.reference import Reference, load_reference, save_reference
+
+__all__ = [
+    "FID",
+    "KID",
+    "ActiveUnits",
+    "ClassBalance",
+    "Copying",
+    "Decomposition",
+    "Elbo",
+    "Evidence",
+    "FIDFloor",
+    "KLBracket",
+    "MarginalKL",
+    "Memorisation",
+    "Metric",
+    "ModelEvidence",
+    "NotApplicable",
+    "PRDCMeasures",
+    "Rate",
+    "RealToReal",
+    "RealToSynthetic",
+    "Reference",
+    "SyntheticToReal",
+    "TrainMixture",
+    "build_reference",
+    "certified_bracket",
+    "load_reference",
+    "save_reference",
+]

@@ -1,1 +1,37 @@
-"""Where z comes from."""
+"""Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
+
+from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
+from priorgap.samplers.per_class import PerClass
+from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
+from priorgap.samplers.prior import PriorSampler, TemperedPrior
+from priorgap.samplers.protocols import (
+    FitInputs,
+    FittedSampler,
+    LatentDensity,
+    Sampler,
+    SamplerNotApplicable,
+    SamplerState,
+)
+from priorgap.samplers.restore import restore
+from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
+
+__all__ = [
+    "ExPostGaussian",
+    "ExPostMixture",
+    "FitInputs",
+    "FittedSampler",
+    "LatentDensity",
+    "LiteralLogVar",
+    "MuPlusLogVar",
+    "PerClass",
+    "Pooled",
+    "Posterior",
+    "PosteriorHeldout",
+    "PosteriorMean",
+    "PriorSampler",
+    "Sampler",
+    "SamplerNotApplicable",
+    "SamplerState",
+    "TemperedPrior",
+    "restore",
+]

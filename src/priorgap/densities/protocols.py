@@ -1,0 +1,88 @@
+"""What a density is: hyperparameters whose `fit` returns a fitted law of z."""
+
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.latents import Moments
+
+
+@runtime_checkable
+class FittedDensity(Protocol):
+    """A law of z with a log-density and draws; its state is float64 tensors."""
+
+    kind: ClassVar[str]
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats, float64."""
+        ...
+
+    def draw(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n rows, float32; the first random call is torch.randn(n, d)."""
+        ...
+
+    def moments(self) -> Moments:
+        """Return the law's mean and covariance, float64."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors from which `from_state` restores the law exactly."""
+        ...
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> Self:
+        """Rebuild the law from `state`'s result."""
+        ...
+
+
+class Density(Protocol):
+    """Frozen hyperparameters of a family of laws."""
+
+    def fit(
+        self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
+    ) -> FittedDensity:
+        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`."""
+        ...
+
+
+def check_points(z: Float[Tensor, "n d"], name: str) -> None:
+    """Refuse fewer than two points, or points that are not finite.
+
+    Raises:
+        ValueError: with one line that names what was given.
+    """
+    if z.ndim != 2 or z.shape[1] < 1:
+        raise ValueError(f"{name} has shape {tuple(z.shape)}: expected [n, d]")
+    if len(z) < 2:
+        raise ValueError(f"{name} has {len(z)} points: expected at least 2 to fit a density")
+    if not bool(torch.isfinite(z).all()):
+        raise ValueError(f"{name} has values that are not finite")
+
+
+def check_n(n: int) -> None:
+    """Refuse a request for no draws.
+
+    Raises:
+        ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected at least 1 draw")
+
+
+def stable_cholesky(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """Return the Cholesky factor, after adding the least of a few ridges that makes it exist.
+
+    The ridges are relative to the mean variance: a collapsed unit of a deterministic encoder has variance 0.
+
+    Raises:
+        ValueError: the matrix is not positive definite even with a ridge of 1e-6 of its mean variance.
+    """
+    scale = cov.diagonal().mean().clamp_min(torch.finfo(cov.dtype).tiny)
+    identity = torch.eye(len(cov), dtype=cov.dtype)
+    for ridge in (0.0, 1e-12, 1e-10, 1e-8, 1e-6):
+        factor, info = torch.linalg.cholesky_ex(cov + ridge * scale * identity)
+        if int(info) == 0:
+            return factor
+    raise ValueError("the covariance is not positive semi-definite: expected that of a set of draws")

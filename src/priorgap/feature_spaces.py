@@ -1,0 +1,74 @@
+"""Feature spaces as hyperparameters: what a study selects by name, before any network is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+from priorgap.features import Classifier, ClassifierFeatures, FeatureMap, InceptionFeatures, PixelFeatures
+
+
+@runtime_checkable
+class FeatureSpace(Protocol):
+    """A frozen dataclass that opens a feature map."""
+
+    @property
+    def name(self) -> str:
+        """The space's name, printed with every number measured in it."""
+        ...
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the map.
+
+        Args:
+            classifier: one of the real training images, None where the data have no labels.
+
+        Raises:
+            ValueError: the space cannot be had, in one line.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PixelSpace:
+    """The observations themselves."""
+
+    name: ClassVar[str] = "pixels"
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the identity, flattened."""
+        return PixelFeatures()
+
+
+@dataclass(frozen=True)
+class ClassifierSpace:
+    """Penultimate features of a classifier of the real training images."""
+
+    name: ClassVar[str] = "classifier"
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the classifier's penultimate layer.
+
+        Raises:
+            ValueError: the data have no labels, so there is no classifier.
+        """
+        if classifier is None:
+            raise ValueError(
+                "features=classifier: the data have no labels; expected features=pixels or inception"
+            )
+        return ClassifierFeatures(classifier)
+
+
+@dataclass(frozen=True)
+class InceptionSpace:
+    """The pooled features of the Inception network that published FID numbers use.
+
+    Attributes:
+        weights: a file of weights; None for the published file, fetched once.
+    """
+
+    weights: str | None
+    name: ClassVar[str] = "inception"
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Load the network."""
+        return InceptionFeatures(None if self.weights is None else Path(self.weights))

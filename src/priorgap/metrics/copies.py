@@ -1,0 +1,91 @@
+"""Posterior draws of training and of held-out images, decoded, and how near they come to training images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.data.splits import Split
+from priorgap.estimators.copying import nearest_distance
+from priorgap.latents import Latents
+from priorgap.metrics.evidence import ModelEvidence
+from priorgap.metrics.reference import Reference
+from priorgap.streams import stream
+
+Decoded = Callable[[Tensor, Tensor | None], Split]
+
+
+def flat(split: Split) -> Float[Tensor, "n D"]:
+    """Return a split as float rows, images in [0, 1]: the space in which copies are looked for."""
+    return split.floats().flatten(1)
+
+
+def space_of(split: Split) -> str:
+    """Return the name of that space."""
+    return "pixels" if split.kind == "uint8_image" else "data"
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Distances that belong to a model, whatever its samplers; Euclidean, T the training images.
+
+    Attributes:
+        posterior_to_train: d(draw of training image i, T).
+        heldout_to_train: d(draw of validation image j, T).
+        heldout_to_swapped: d(draw of validation image j, T with a random image exchanged for x_j).
+        train_rows: n_validation random training images, T' of train_share, the same for all samplers.
+    """
+
+    posterior_to_train: Float[Tensor, "n"]
+    heldout_to_train: Float[Tensor, "n"]
+    heldout_to_swapped: Float[Tensor, "n"]
+    train_rows: Int[Tensor, "v"]
+
+
+def copies_of(model: ModelEvidence, n: int) -> Copies:
+    """Return decoded posterior draws of n training and n validation images, and their nearest images.
+
+    Kept with the model: memorisation and the held-out quantile of every sampler use the same ones.
+
+    Raises:
+        ValueError: the model has no training or validation posteriors, or there is no reference.
+    """
+    if model.train is None or model.validation is None or model.reference is None:
+        raise ValueError("copies need training and validation posteriors and the reference")
+    key = ("copies", n)
+    if key not in model.memo:
+        model.memo[key] = make_copies(
+            model.train, model.validation, model.reference, model.decoded, n, model.seed
+        )
+    found: Copies = model.memo[key]
+    return found
+
+
+def make_copies(
+    train: Latents, validation: Latents, reference: Reference, decoded: Decoded, n: int, seed: int
+) -> Copies:
+    """Draw from the posteriors of a random n training and n validation images, decode, and search.
+
+    n is cut to the number of images there are: each is used once at most, so that draws are independent.
+    """
+    generator = stream(seed, "copies")
+    n = min(n, len(train), len(validation))
+    own = torch.randperm(len(train), generator=generator)[:n]
+    held = torch.randperm(len(validation), generator=generator)[:n]
+    swapped = torch.randint(len(train), (n,), generator=generator)
+    train_rows = torch.randperm(len(train), generator=generator)[: len(validation)]
+    searched = flat(reference.train)
+    draws = []
+    for latents, rows in ((train, own), (validation, held)):
+        chosen = latents.take(rows)
+        draws.append(flat(decoded(chosen.draw(generator=generator).float(), chosen.label)))
+    posterior_to_train, _ = nearest_distance(draws[0], searched)
+    heldout_to_train, winner = nearest_distance(draws[1], searched)
+    without = heldout_to_train.clone()
+    again = (winner == swapped).nonzero()[:, 0]  # elsewhere the image that leaves T is not the nearest one
+    if len(again):
+        without[again] = nearest_distance(draws[1][again], searched, exclude=swapped[again])[0]
+    to_own = (draws[1].double() - flat(reference.validation.take(held)).double()).square().sum(1).sqrt()
+    return Copies(posterior_to_train, heldout_to_train, torch.minimum(without, to_own), train_rows)

@@ -1,0 +1,116 @@
+"""Whether draws are copies of training images: a model's memory, and each sampler's near copies."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from priorgap.estimators.copying import (
+    auc,
+    memorisation_auc,
+    near_copy_excess,
+    nearest_distance,
+    train_share,
+)
+from priorgap.measurement import Measurement
+from priorgap.metrics.copies import copies_of, flat, space_of
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.reference import Reference
+
+_NEEDS = frozenset({"train", "validation", "decode", "reference"})
+
+
+def _reference(evidence: Evidence) -> Reference:
+    if evidence.model.reference is None:
+        raise NotApplicable("there are no reference data")
+    return evidence.model.reference
+
+
+def _check_queries(n: int) -> None:
+    if n < 2:
+        raise ValueError(f"n_queries={n}: expected an integer of at least 2")
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """`memorisation_auc` and `source_auc` of a model, from posterior draws that the evidence makes itself.
+
+    memorisation_auc: P(d(posterior_i, T) < d(heldout_j, T with a random image exchanged for x_j)), null
+    1/2 where validation images are a random part of the training pool; elsewhere the row's unit is
+    "null unknown". source_auc: the same without the exchange; it only says that draws sit near their
+    source, and is no part of a verdict.
+
+    Attributes:
+        n_queries: at most so many training and as many validation images are drawn from.
+    """
+
+    n_queries: int
+    name: ClassVar[str] = "memorisation"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def __post_init__(self) -> None:
+        _check_queries(self.n_queries)
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the two areas, with DeLong's standard errors, for distances in pixel space."""
+        require(evidence, self.needs)
+        reference = _reference(evidence)
+        found = copies_of(evidence.model, self.n_queries)
+        size, space = len(reference.train), space_of(reference.train)
+        unit = "" if evidence.model.heldout_exchangeable else "null unknown"
+        value = memorisation_auc(found.posterior_to_train, found.heldout_to_swapped)
+        source = auc(found.posterior_to_train, found.heldout_to_train)
+        n = len(found.posterior_to_train)
+        return [
+            measured("memorisation_auc", value, n=n, n_reference=size, space=space, unit=unit),
+            measured("source_auc", source, n=n, n_reference=size, space=space),
+        ]
+
+
+@dataclass(frozen=True)
+class Copying:
+    """`near_copy_excess` and `train_share` of a sampler's decoded draws, in pixel space.
+
+    near_copy_excess: P(d(sample, T) < Q) - quantile, Q that quantile of d(posterior draw of a validation
+    image, T). train_share: P(d(sample, T') < d(sample, V)), V the validation images, T' as many of T.
+
+    Attributes:
+        n_queries: at most so many draws are searched for; and as many held-out posterior draws give Q.
+        quantile: the share of held-out draws that counts as near.
+    """
+
+    n_queries: int
+    quantile: float
+    name: ClassVar[str] = "copying"
+    scope: ClassVar[Scope] = "sampler"
+    needs: ClassVar[frozenset[str]] = _NEEDS | {"draw"}
+
+    def __post_init__(self) -> None:
+        _check_queries(self.n_queries)
+        if not 0 < self.quantile <= 0.5:
+            raise ValueError(f"quantile={self.quantile}: expected a number above 0, at most 0.5")
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the two numbers, over the first rows: a sampler's rows are exchangeable."""
+        require(evidence, self.needs)
+        reference = _reference(evidence)
+        found = copies_of(evidence.model, self.n_queries)
+        queries = flat(evidence.samples)[: self.n_queries]
+        distance, _ = nearest_distance(queries, flat(reference.train))
+        try:
+            excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
+        except ValueError as error:  # too few held-out draws for the quantile
+            raise NotApplicable(f"near_copy_excess: {error}") from error
+        to_train, nearest_train = nearest_distance(queries, flat(reference.train.take(found.train_rows)))
+        to_validation, nearest_validation = nearest_distance(queries, flat(reference.validation))
+        nearest = torch.where(
+            to_train <= to_validation, nearest_train, len(found.train_rows) + nearest_validation
+        )
+        share = train_share(to_train, to_validation, nearest=nearest)
+        n, space = len(queries), space_of(reference.train)
+        return [
+            measured("near_copy_excess", excess, n=n, n_reference=len(reference.train), space=space),
+            measured("train_share", share, n=n, n_reference=len(found.train_rows), space=space),
+        ]

@@ -1,0 +1,204 @@
+"""What metrics look at: a model's posteriors and decoder, the real data, and one sampler's draws.
+
+What costs (decoding, features, searches) is computed when a metric first asks for it and kept, so that a
+metric that needs no images pays for none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.data.splits import Split
+from priorgap.estimators.gaussian import standard_normal_log_prob
+from priorgap.features import extract, quantise
+from priorgap.latents import LatentDraw, Latents
+from priorgap.metrics.reference import Reference
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
+
+Decode = Callable[[Tensor, Tensor | None], Tensor]
+
+# from the general to the particular: without reference data there is no floor either
+_REASONS = {
+    "train": "there are no training posteriors",
+    "validation": "there are no validation posteriors",
+    "test": "there are no test posteriors",
+    "log_var": "the encoder gives no log_var",
+    "standard_normal": "defined for the standard-normal prior only",
+    "decode": "there is no decoder",
+    "reference": "there are no reference data",
+    "features": "there are no reference data",
+    "floor": "the reference has no real-against-real floor",
+    "labels": "the data have no labels",
+    "classifiers": "the reference has no labeller and judge (the data have no labels)",
+    "distortion": "there are no per-image distortions",
+    "draw": "there are no draws of a sampler",
+    "label_source": "unlabelled: the sampler's draws carry no label of their own",
+}
+NAMES = tuple(_REASONS)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEvidence:
+    """All that is known of one model, shared by the evidence of its samplers. None means missing.
+
+    Attributes:
+        train, validation, test: posteriors, in the order of the reference's images.
+        prior: the model's prior; None stands for N(0, I).
+        decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It does
+            its own batching, at a fixed batch size, for any n.
+        reference: the real data and what is known of them.
+        distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
+        distortion_sse: squared error of each test image, summed over its dimensions.
+        seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
+        heldout_exchangeable: whether the validation images are a random part of the pool that the training
+            images came from; where not, the null of memorisation_auc is unknown.
+    """
+
+    train: Latents | None = None
+    validation: Latents | None = None
+    test: Latents | None = None
+    prior: Prior | None = None
+    decode: Decode | None = None
+    reference: Reference | None = None
+    distortion: Float[Tensor, "n_test"] | None = None
+    distortion_sse: Float[Tensor, "n_test"] | None = None
+    seed: int = 0
+    heldout_exchangeable: bool = True
+    # what metrics share, computed by the first that asks, under names of their own
+    memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.reference is None:
+            return
+        for part in ("train", "validation", "test"):
+            latents, split = getattr(self, part), getattr(self.reference, part)
+            if latents is not None and len(latents) != len(split):
+                raise ValueError(
+                    f"{part} has {len(latents)} posteriors: expected one for each of {len(split)} images"
+                )
+
+    def alone(self) -> "Evidence":
+        """Return the evidence of the model without a sampler, for metrics of scope model."""
+        return Evidence(self)
+
+    def of(self, sampler: str, role: str, draw: LatentDraw, *, label_source: str = "") -> "Evidence":
+        """Return the evidence of one sampler's draws.
+
+        Args:
+            sampler: the sampler's name.
+            role: candidate, control or specimen.
+            draw: all draws that quality measures are to use, made once.
+            label_source: `Sampler.label_source`; ignored where the draws carry no label.
+        """
+        return Evidence(self, sampler, role, draw, label_source if draw.label is not None else "")
+
+    def decoded(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None) -> Split:
+        """Return decoded draws as data are stored.
+
+        Raises:
+            ValueError: there is no decoder or no reference, or it gave the wrong shape or values not finite.
+        """
+        if self.decode is None or self.reference is None:
+            raise ValueError(_REASONS["decode"] if self.decode is None else _REASONS["reference"])
+        expected = (len(z), *self.reference.train.shape)
+        with torch.no_grad():
+            x = self.decode(z, label)
+        if tuple(x.shape) != expected:
+            raise ValueError(f"decode gave {tuple(x.shape)}: expected {expected}")
+        if not bool(torch.isfinite(x).all()):
+            raise ValueError("decode gave values that are not finite")
+        kind = self.reference.train.kind
+        return Split(quantise(x) if kind == "uint8_image" else x.float(), label, kind)
+
+    def log_prior(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log p(z) of the model's prior, nats, float64."""
+        if self.prior is None:
+            return standard_normal_log_prob(z)
+        with torch.no_grad():
+            return self.prior.log_prob(z.double()).double()
+
+    @cached_property
+    def reconstruction_features(self) -> Float[Tensor, "n D"]:
+        """Features of the validation images' reconstructions, decoded from their posterior means."""
+        if self.validation is None or self.reference is None:
+            raise ValueError("reconstructions need validation posteriors and the reference")
+        x = self.decoded(self.validation.mean.float(), self.validation.label)
+        return extract(self.reference.feature_map, x.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A model, and the draws of one of its samplers (none for metrics of scope model).
+
+    Make it with `ModelEvidence.of` or `ModelEvidence.alone`.
+
+    Attributes:
+        model: what is known of the model.
+        sampler, role: the sampler's name and role.
+        draw: its draws of z, with their labels where it has them.
+        label_source: where those labels came from: source, condition, or "" for none.
+    """
+
+    model: ModelEvidence
+    sampler: str = ""
+    role: str = ""
+    draw: LatentDraw | None = None
+    label_source: str = ""
+
+    def lacks(self, name: str) -> str | None:
+        """Return why the evidence of this name is missing, None when it is there.
+
+        Names: train, validation, test (posteriors), log_var, standard_normal (the prior is N(0, I)), decode,
+        reference, features (the measure depends on the feature space), floor, labels, classifiers, distortion,
+        draw, label_source.
+
+        Raises:
+            KeyError: there is no evidence of such a name.
+        """
+        model, reference = self.model, self.model.reference
+        given = [x for x in (model.train, model.validation, model.test) if x is not None]
+        present = {
+            "train": model.train is not None,
+            "validation": model.validation is not None,
+            "test": model.test is not None,
+            "log_var": bool(given) and all(x.log_var is not None for x in given),
+            "standard_normal": model.prior is None or isinstance(model.prior, StandardNormal),
+            "decode": model.decode is not None,
+            "reference": reference is not None,
+            "features": reference is not None,
+            "floor": reference is not None and reference.floor is not None,
+            "labels": reference is not None and reference.n_classes is not None,
+            "classifiers": reference is not None and reference.classifiers is not None,
+            "distortion": model.distortion is not None and model.distortion_sse is not None,
+            "draw": self.draw is not None,
+            "label_source": self.label_source != "",
+        }
+        return None if present[name] else _REASONS[name]
+
+    @cached_property
+    def samples(self) -> Split:
+        """The sampler's decoded draws, quantised as the data are, with their own labels if any."""
+        if self.draw is None:
+            raise ValueError(_REASONS["draw"])
+        return self.model.decoded(self.draw.z, self.draw.label)
+
+    @cached_property
+    def features(self) -> Float[Tensor, "n D"]:
+        """Features of `samples` in the reference's space."""
+        if self.model.reference is None:
+            raise ValueError(_REASONS["reference"])
+        return extract(self.model.reference.feature_map, self.samples.x)
+
+    @cached_property
+    def labeller_labels(self) -> Int[Tensor, "n"]:
+        """Labels of `samples` by the labeller."""
+        reference = self.model.reference
+        if reference is None or reference.classifiers is None:
+            raise ValueError(_REASONS["classifiers"])
+        return reference.classifiers.label(self.samples.x)

@@ -1,0 +1,204 @@
+"""Measures of a model in latent space: rate, active units, mismatch of marginals and of moments, ELBO."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.estimators.bracket import train_mixture_kl
+from priorgap.estimators.decomposition import moment_decomposition
+from priorgap.estimators.gaussian import rate_per_unit
+from priorgap.estimators.marginal import marginal_divergences
+from priorgap.estimators.uncertainty import mean_estimate
+from priorgap.latents import Latents
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+
+Part = Literal["train", "validation", "test"]
+
+
+def _part(evidence: Evidence, part: Part) -> tuple[Latents, Float[Tensor, "n d"]]:
+    """Return posteriors and their log-variances; call it after `require`."""
+    latents: Latents = getattr(evidence.model, part)
+    if latents.log_var is None:
+        raise NotApplicable("the encoder gives no log_var")
+    return latents, latents.log_var
+
+
+def _rates(model: ModelEvidence, latents: Latents, log_var: Tensor) -> Float[Tensor, "n d"]:
+    """Return KL(q(z_j|x_i) || p(z_j)) for each image and unit, nats."""
+    if model.prior is None:
+        return rate_per_unit(latents.mean, log_var)
+    per_unit = model.prior.kl(latents.mean.double(), log_var.double())
+    if per_unit is None:
+        raise NotApplicable("the prior has no closed-form rate per unit")
+    return per_unit.detach()
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`rate` of the test images: R_j of every unit, and their sum (unit ""). Nats; informativeness."""
+
+    name: ClassVar[str] = "rate"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the mean over test images, with its standard error over images."""
+        require(evidence, self.needs)
+        rates = _rates(evidence.model, *_part(evidence, "test"))
+        n, d = rates.shape
+        rows = [measured("rate", mean_estimate(rates.sum(1)), n=n)]
+        return rows + [measured("rate", mean_estimate(rates[:, j]), n=n, unit=j) for j in range(d)]
+
+
+@dataclass(frozen=True)
+class ActiveUnits:
+    """Number of units that the encoder uses on test images, by two definitions.
+
+    Attributes:
+        variance_threshold: `active_units_var` counts units with Var mu_j above it.
+        rate_threshold: `active_units_rate` counts units with R_j above it, nats.
+    """
+
+    variance_threshold: float
+    rate_threshold: float
+    name: ClassVar[str] = "active_units"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"test"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the two counts; the second is left out for a deterministic encoder."""
+        require(evidence, self.needs)
+        test = evidence.model.test
+        if test is None or len(test) < 2:
+            raise NotApplicable("expected at least 2 test posteriors")
+        by_variance = int((test.mean.double().var(0) > self.variance_threshold).sum())
+        rows = [measured("active_units_var", float(by_variance), n=len(test))]
+        if test.log_var is not None:
+            rates = _rates(evidence.model, test, test.log_var)
+            by_rate = int((rates.mean(0) > self.rate_threshold).sum())
+            rows.append(measured("active_units_rate", float(by_rate), n=len(test)))
+        return rows
+
+
+@dataclass(frozen=True)
+class MarginalKL:
+    """Mismatch of each unit's marginal with N(0, 1): `marginal_kl` (nats), `marginal_tv`, `marginal_w1`.
+
+    Every unit, and for marginal_kl their sum (unit ""), which is at most KL(q || p).
+
+    Attributes:
+        part: which posteriors make up the aggregate: train, validation or test.
+    """
+
+    part: Part
+    name: ClassVar[str] = "marginal_kl"
+    scope: ClassVar[Scope] = "model"
+
+    def __post_init__(self) -> None:
+        if self.part not in ("train", "validation", "test"):
+            raise ValueError(f"part={self.part!r}: expected train, validation or test")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The chosen posteriors, with log_var, and the standard-normal prior."""
+        return frozenset({self.part, "log_var", "standard_normal"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the divergences of the exact one-dimensional mixtures."""
+        require(evidence, self.needs)
+        latents, log_var = _part(evidence, self.part)
+        found = marginal_divergences(latents.mean, log_var)
+        n = len(latents)
+        rows = [measured("marginal_kl", float(found.kl.sum()), n=n)]
+        for j in range(latents.dim):
+            rows.append(measured("marginal_kl", float(found.kl[j]), n=n, unit=j))
+            rows.append(measured("marginal_tv", float(found.total_variation[j]), n=n, unit=j))
+            rows.append(measured("marginal_w1", float(found.wasserstein1[j]), n=n, unit=j))
+        return rows
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """`kl_diag` and `kl_corr` of the test posteriors, and `kl_diag_train`, the mark of convergence. Nats.
+
+    Attributes:
+        n_groups: groups of the jackknife that debiases them.
+    """
+
+    n_groups: int
+    name: ClassVar[str] = "decomposition"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"train", "test", "standard_normal"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the closed-form parts of KL(q || p), debiased."""
+        require(evidence, self.needs)
+        found = []
+        for latents in (evidence.model.test, evidence.model.train):
+            if latents is None:
+                raise NotApplicable("there are no posteriors")
+            try:
+                parts = moment_decomposition(
+                    latents.mean, latents.log_var, generator=generator, n_groups=self.n_groups
+                )
+            except ValueError as error:  # a constant unit, or too few images
+                raise NotApplicable(str(error)) from error
+            found.append((parts, len(latents)))
+        (test, n_test), (train, n_train) = found
+        return [
+            measured("kl_diag", test.kl_diag, n=n_test),
+            measured("kl_corr", test.kl_corr, n=n_test),
+            measured("kl_diag_train", train.kl_diag, n=n_train),
+        ]
+
+
+@dataclass(frozen=True)
+class TrainMixture:
+    """`kl_train_mixture`: KL of the mixture over training posteriors; it mostly shows log N. Nats.
+
+    Attributes:
+        n_draws: so many training images, one draw each, are averaged.
+    """
+
+    n_draws: int
+    name: ClassVar[str] = "kl_train_mixture"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"train", "log_var"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the description; it is no end of the bracket."""
+        require(evidence, self.needs)
+        train, log_var = _part(evidence, "train")
+        n = min(self.n_draws, len(train))
+        value = train_mixture_kl(
+            train.mean, log_var, n_draws=n, generator=generator, log_prior=evidence.model.log_prior
+        )
+        return [measured("kl_train_mixture", value, n=n, n_reference=len(train))]
+
+
+@dataclass(frozen=True)
+class Elbo:
+    """`distortion` (nats, with the normaliser), `distortion_sse`, `elbo` of test images, alpha = beta = 1."""
+
+    name: ClassVar[str] = "elbo"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var", "distortion"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return means over test images; elbo = -(distortion + rate), image by image."""
+        require(evidence, self.needs)
+        model = evidence.model
+        rate = _rates(model, *_part(evidence, "test")).sum(1)
+        if model.distortion is None or model.distortion_sse is None or len(model.distortion) != len(rate):
+            raise NotApplicable("expected one distortion for each test image")
+        n = len(rate)
+        return [
+            measured("distortion", mean_estimate(model.distortion), n=n, space="data"),
+            measured("distortion_sse", mean_estimate(model.distortion_sse), n=n, space="data"),
+            measured("elbo", mean_estimate(-(model.distortion.double() + rate)), n=n, space="data"),
+        ]

@@ -1,0 +1,52 @@
+"""Running a metric on evidence, with its own stream, so that adding or leaving out another changes nothing."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.data.splits import Split
+from priorgap.latents import Latents
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import Metric, NotApplicable
+from priorgap.models.vae import VAE
+from priorgap.streams import stream
+
+
+def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[Measurement], str | None]:
+    """Return a metric's measurements, or none and the reason why it is absent.
+
+    All samplers of a model share the metric's stream, so that random subsets are the same ones.
+    """
+    try:
+        return metric.measure(evidence, generator=stream(seed, "measure", metric.name)), None
+    except NotApplicable as reason:
+        return [], str(reason)
+
+
+@torch.no_grad()
+def image_distortions(
+    vae: VAE, latents: Latents, split: Split, *, sigma: float | None, batch: int, seed: int
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+    """Return -log p(x|z) with its normaliser (nats) and the squared error of each image, at one draw of z each.
+
+    Args:
+        vae: the model, on its device.
+        latents: the images' posteriors.
+        split: the images.
+        sigma: the decoder's standard deviation that the objective implies; None is the likelihood's own.
+        batch: the fixed decoding batch; the last one is padded.
+        seed: seeds the draws of z.
+    """
+    device = next(vae.parameters()).device
+    z = latents.draw(generator=stream(seed, "distortion"))
+    nll, sse = [], []
+    for start in range(0, len(z), batch):
+        rows = slice(start, min(start + batch, len(z)))
+        own = z[rows]
+        padded = torch.cat([own, own[-1:].expand(batch - len(own), -1)])
+        raw = vae.decode_raw(padded.to(device))[: len(own)]
+        x = split.batch(rows, device)
+        nll.append(vae.likelihood.negative_log_likelihood(raw, x, sigma=sigma).double().cpu())
+        sse.append(vae.likelihood.squared_error(raw, x).double().cpu())
+    return torch.cat(nll), torch.cat(sse)

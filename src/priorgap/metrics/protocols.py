@@ -1,0 +1,79 @@
+"""What a metric is, and how it says that it cannot be computed."""
+
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+
+from priorgap.estimators.uncertainty import Estimate
+from priorgap.measurement import Bound, Measurement
+from priorgap.metrics.evidence import NAMES, Evidence
+
+Scope = Literal["model", "sampler"]
+
+
+class NotApplicable(ValueError):  # noqa: N818
+    """This measure cannot be computed from this evidence; the message is the reason, one line."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Frozen hyperparameters of a measure."""
+
+    @property
+    def name(self) -> str:
+        """The label under which its absence is reported, and the file's name in conf/metric."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """Whether it describes a model or one of its samplers."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the evidence that it cannot do without (see `Evidence.lacks`)."""
+        ...
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the measurements.
+
+        Raises:
+            NotApplicable: evidence is missing, or the measure has no meaning here.
+        """
+        ...
+
+
+def require(evidence: Evidence, needs: frozenset[str]) -> None:
+    """Refuse evidence that lacks something.
+
+    Raises:
+        NotApplicable: with the first reason, from the general to the particular.
+    """
+    for name in sorted(needs, key=NAMES.index):
+        reason = evidence.lacks(name)
+        if reason is not None:
+            raise NotApplicable(reason)
+
+
+def measured(
+    measure: str,
+    estimate: Estimate | float,
+    *,
+    n: int,
+    n_reference: int | None = None,
+    space: str = "latent",
+    unit: str | int = "",
+    bound: Bound = "point",
+    label_source: str = "",
+) -> Measurement:
+    """Return an estimate as a measurement.
+
+    Raises:
+        NotApplicable: the value is not finite.
+    """
+    value, error = (
+        (estimate.value, estimate.std_error) if isinstance(estimate, Estimate) else (estimate, None)
+    )
+    if not abs(value) < float("inf"):
+        raise NotApplicable(f"{measure}: the value is {value}")
+    return Measurement(measure, float(value), error, n, n_reference, space, str(unit), bound, label_source)

@@ -1,0 +1,147 @@
+"""Sample quality against the test set, in the reference's feature space, both sides quantised alike."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.discrepancy import frechet_from_features, kernel_distance
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.reference import Reference
+from priorgap.streams import stream
+
+_NEEDS = frozenset({"draw", "decode", "reference", "features"})
+
+
+def _sets(evidence: Evidence, least: int) -> tuple[Float[Tensor, "n D"], Reference]:
+    """Return the features of the draws and the reference; call it after `require`."""
+    reference = evidence.model.reference
+    if reference is None or evidence.draw is None:
+        raise NotApplicable("there are no reference data or no draws")
+    for name, n in (("draws", len(evidence.draw)), ("test images", len(reference.test_features))):
+        if n < least:
+            raise NotApplicable(f"{n} {name}: expected at least {least}")
+    return evidence.features, reference
+
+
+@dataclass(frozen=True)
+class FID:
+    """`fid`: Fréchet distance of the draws to the test images in feature space; 0 is best.
+
+    Its standard error is the influence function's; near the floor, where that vanishes, it is the spread of
+    the real-against-real distance. Biased upwards by about `fid_null_bias`: compare at equal n only.
+    """
+
+    name: ClassVar[str] = "fid"
+    scope: ClassVar[Scope] = "sampler"
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return one row, over all draws."""
+        require(evidence, self.needs)
+        features, reference = _sets(evidence, 2)
+        value = frechet_from_features(features, reference.test_features)
+        if value.std_error is None and reference.floor is not None:
+            value = replace(value, std_error=reference.floor.spread)
+        n, m = len(features), len(reference.test_features)
+        return [measured("fid", value, n=n, n_reference=m, space=reference.feature_map.name)]
+
+
+@dataclass(frozen=True)
+class FIDFloor:
+    """What FID cannot be expected to go below, for this data and this model.
+
+    `fid_floor`: training images against test images (point), and the 95 % range of real against real (bound
+    lower and upper). `fid_null_bias`: the expected value under equal laws. `fid_reconstruction`: the
+    reconstructions of the validation images against the test images, what the decoder's blur costs by itself.
+    """
+
+    name: ClassVar[str] = "fid_floor"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"reference", "features", "floor", "validation", "decode"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the rows; the range is left out where there were too few images for it."""
+        require(evidence, self.needs)
+        reference = evidence.model.reference
+        if reference is None or reference.floor is None:
+            raise NotApplicable("there is no floor")
+        floor, space = reference.floor, reference.feature_map.name
+        n, m = floor.n, floor.n_reference
+        rows = [
+            measured("fid_floor", floor.value, n=n, n_reference=m, space=space),
+            measured("fid_null_bias", floor.null_bias, n=n, n_reference=m, space=space),
+        ]
+        if floor.low is not None and floor.high is not None:
+            k = floor.n_range
+            rows.append(measured("fid_floor", floor.low, n=k, n_reference=k, space=space, bound="lower"))
+            rows.append(measured("fid_floor", floor.high, n=k, n_reference=k, space=space, bound="upper"))
+        own = evidence.model.reconstruction_features
+        if len(own) >= 2:
+            value = frechet_from_features(own, reference.test_features)
+            rows.append(measured("fid_reconstruction", value, n=len(own), n_reference=m, space=space))
+        return rows
+
+
+@dataclass(frozen=True)
+class KID:
+    """`kid`: unbiased squared MMD of the draws and the test images, cubic kernel; 0 is best, may be negative.
+
+    Attributes:
+        n_subsets: disjoint blocks behind the standard error.
+    """
+
+    n_subsets: int
+    name: ClassVar[str] = "kid"
+    scope: ClassVar[Scope] = "sampler"
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return one row, over all draws."""
+        require(evidence, self.needs)
+        features, reference = _sets(evidence, 2)
+        value = kernel_distance(
+            features, reference.test_features, generator=generator, n_subsets=self.n_subsets
+        )
+        n, m = len(features), len(reference.test_features)
+        return [measured("kid", value, n=n, n_reference=m, space=reference.feature_map.name)]
+
+
+@dataclass(frozen=True)
+class PRDCMeasures:
+    """`precision`, `recall`, `density` and `coverage` of the draws; higher is better.
+
+    Attributes:
+        k: the neighbour that sets a ball's radius.
+        n_max: at most so many draws and test images, as many of each, a random subset of both.
+    """
+
+    k: int
+    n_max: int
+    name: ClassVar[str] = "prdc"
+    scope: ClassVar[Scope] = "sampler"
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.n_max <= self.k:
+            raise ValueError(f"k={self.k}, n_max={self.n_max}: expected k of at least 1 and n_max above k")
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return four rows at equal sizes of both sets."""
+        require(evidence, self.needs)
+        features, reference = _sets(evidence, self.k + 1)
+        n = min(self.n_max, len(features), len(reference.test_features))
+        # test sets are often sorted in quality; the same subset for every sampler, which keeps them paired
+        rows = torch.randperm(len(reference.test_features), generator=stream(0, "prdc", n))[:n]
+        found = precision_recall_density_coverage(
+            reference.test_features[rows], features[:n], generator=generator, k=self.k
+        )
+        return [
+            measured(name, getattr(found, name), n=n, n_reference=n, space=reference.feature_map.name)
+            for name in ("precision", "recall", "density", "coverage")
+        ]

@@ -1,0 +1,124 @@
+"""What is known of the real data before any model: features, floors, classifiers and their ceilings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.artifacts import load_json, load_tensors, save_json, save_tensors
+from priorgap.data.splits import Split
+from priorgap.features import FeatureMap
+from priorgap.metrics.classifiers import Classifiers, load_classifiers, save_classifiers
+
+_FACTS = "reference.json"
+_TENSORS = "reference.safetensors"
+# two-sided 95 % interval of a null value, as a number of its standard deviations
+_INTERVAL_WIDTH = 2 * 1.96
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Fréchet distances between real images, training against test: what no sampler can be expected to beat.
+
+    Attributes:
+        value: distance of n training images to the test images.
+        n, n_reference: the two sizes.
+        low, high: 95 % range of the distance of n_range against n_range images of one population, by random
+            disjoint subsets of the training images; None where there are too few.
+        n_range: the size of both subsets behind low and high, smaller than n where images are few.
+        null_bias: the expected value under equal laws, in closed form.
+    """
+
+    value: float
+    n: int
+    n_reference: int
+    low: float | None
+    high: float | None
+    n_range: int
+    null_bias: float
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the distance under equal laws: the error of an FID near its floor."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / _INTERVAL_WIDTH
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Facts about real data in one feature space, shared by all models and samplers. None means missing.
+
+    Attributes:
+        train, validation, test: the real data.
+        feature_map: the feature space; its name is the `space` of the measures taken in it.
+        test_features: features of all test images.
+        pool_features: features of a random part of the training images, in random order.
+        n_classes: the number of classes, None without labels.
+        floor: the real-against-real floor of FID.
+        classifiers: labeller and judge, None without labels.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    feature_map: FeatureMap
+    test_features: Float[Tensor, "n_test D"]
+    pool_features: Float[Tensor, "p D"]
+    n_classes: int | None = None
+    floor: Floor | None = None
+    classifiers: Classifiers | None = None
+
+
+def save_reference(reference: Reference, directory: Path) -> None:
+    """Write all but the data and the feature map."""
+    save_features(reference, directory)
+    if reference.classifiers is not None:
+        save_classifiers(reference.classifiers, directory)
+
+
+def save_features(reference: Reference, directory: Path) -> None:
+    """Write what belongs to the feature space: features and floor."""
+    tensors = {"test_features": reference.test_features, "pool_features": reference.pool_features}
+    facts = {
+        "space": reference.feature_map.name,
+        "n_classes": reference.n_classes,
+        "floor": None if reference.floor is None else vars(reference.floor),
+    }
+    save_tensors(directory / _TENSORS, tensors)
+    save_json(directory / _FACTS, facts)
+
+
+def load_reference(
+    directory: Path,
+    train: Split,
+    validation: Split,
+    test: Split,
+    feature_map: FeatureMap,
+    *,
+    classifiers: Path | None = None,
+) -> Reference:
+    """Read what was saved, for the same data and feature map.
+
+    Args:
+        directory: where `save_reference` or `save_features` wrote.
+        train, validation, test: the data.
+        feature_map: the feature space.
+        classifiers: where `save_classifiers` wrote; None for the same directory.
+
+    Raises:
+        ValueError: the feature map is of another space.
+    """
+    facts, tensors = load_json(directory / _FACTS), load_tensors(directory / _TENSORS)
+    if facts["space"] != feature_map.name:
+        raise ValueError(f"{directory}: features of {facts['space']}, expected {feature_map.name}")
+    return Reference(
+        train,
+        validation,
+        test,
+        feature_map,
+        tensors["test_features"],
+        tensors["pool_features"],
+        facts["n_classes"],
+        None if facts["floor"] is None else Floor(**facts["floor"]),
+        load_classifiers(directory if classifiers is None else classifiers),
+    )

@@ -1,0 +1,71 @@
+"""Shift and scale the latents: q(z) gets mean 0 and variance 1 per unit, the images stay the same."""
+
+import copy
+
+import torch
+from torch import nn
+
+from priorgap.latents import Latents
+from priorgap.models.vae import VAE
+from priorgap.priors.standard_normal import StandardNormal
+
+
+def calibration_refusal(vae: VAE) -> str | None:
+    """Return why a model cannot be calibrated, in one line, or None where it can.
+
+    The map z -> (z - b) / c can be folded into the networks only where the encoder ends and the decoder
+    starts with an affine layer, and it brings q(z) nearer to the prior only where that is N(0, I).
+    """
+    if not isinstance(vae.prior, StandardNormal):
+        return f"the prior is {type(vae.prior).__name__}: calibration is for the standard normal prior only"
+    head, first = vae.encoder[-1], vae.decoder[0]
+    if not isinstance(head, nn.Linear) or head.out_features != 2 * vae.latent_dim:
+        return f"the encoder ends with {type(head).__name__}: expected an affine head, 2 x latent_dim wide"
+    if not isinstance(first, nn.Linear) or first.in_features != vae.latent_dim:
+        return f"the decoder starts with {type(first).__name__}: expected an affine layer on z"
+    if head.bias is None or first.bias is None:
+        return "an affine layer at z has no bias"
+    return None
+
+
+def calibrate(vae: VAE, latents_train: Latents) -> VAE:
+    """Return a copy whose aggregate posterior has mean 0 and variance 1 in each unit.
+
+    With m and v the mean and variance of z under the aggregate posterior, v_j = Var(mean_j) + E s_j^2, the
+    new latent is (z - m) / sqrt(v): folded into the encoder's head, its log-variance shifted by -log v, and
+    undone in the decoder's first layer. Reconstructions stay the same up to rounding.
+
+    Args:
+        vae: the trained model; it is not changed.
+        latents_train: its posteriors of the training images.
+
+    Raises:
+        ValueError: the model cannot be calibrated (`calibration_refusal`), or the posteriors do not fit it.
+    """
+    refusal = calibration_refusal(vae)
+    if refusal is not None:
+        raise ValueError(f"calibrate: {refusal}")
+    if latents_train.log_var is None or latents_train.dim != vae.latent_dim:
+        raise ValueError(f"calibrate: expected posteriors (mean, log_var) of {vae.latent_dim} units")
+    mean, variance = latents_train.mean.double(), latents_train.log_var.double().exp()
+    shift = mean.mean(0)
+    spread = mean.var(0, correction=0) + variance.mean(0)
+    if not bool(torch.isfinite(spread).all() and (spread > 0).all()):
+        raise ValueError("calibrate: a unit of the aggregate posterior has no finite, positive variance")
+    scale = spread.sqrt()
+    result = copy.deepcopy(vae)
+    head, first = result.encoder[-1], result.decoder[0]
+    assert isinstance(head, nn.Linear)
+    assert isinstance(first, nn.Linear)
+    d = vae.latent_dim
+    with torch.no_grad():
+        weight, bias = head.weight.double(), head.bias.double()
+        weight[:d] /= scale.to(weight.device)[:, None]
+        bias[:d] = (bias[:d] - shift.to(bias.device)) / scale.to(bias.device)
+        bias[d:] -= spread.log().to(bias.device)
+        head.weight.copy_(weight)
+        head.bias.copy_(bias)
+        weight, bias = first.weight.double(), first.bias.double()
+        first.bias.copy_(bias + weight @ shift.to(weight.device))
+        first.weight.copy_(weight * scale.to(weight.device))
+    return result

@@ -1,0 +1,138 @@
+"""What the decoder's raw output means: p(x|z), its loss, its mean, its draws."""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x|z) as a function of the decoder's raw output, factorised over the dimensions of x."""
+
+    name: str
+
+    def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":
+        """Return the likelihood with what depends on the kind of data settled; images have three axes."""
+        return self
+
+    @abstractmethod
+    def reconstruction_loss(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n"]:
+        """Return the negative log-likelihood without its constant, summed over dimensions, nats."""
+
+    @abstractmethod
+    def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return E[x|z]."""
+
+    @abstractmethod
+    def negative_log_likelihood(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
+    ) -> Float[Tensor, "n"]:
+        """Return -log p(x|z) with its normaliser, summed over dimensions, nats.
+
+        Args:
+            raw: the decoder's output.
+            x: the data.
+            sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None is the
+                likelihood's own. Ignored by likelihoods that have no such reading.
+        """
+
+    @abstractmethod
+    def draw(
+        self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw x ~ p(x|z), on the CPU."""
+
+    def squared_error(self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
+        """Return |x - E[x|z]|^2, summed over dimensions."""
+        return (self.mean(raw) - x).square().flatten(1).sum(1)
+
+
+class Bernoulli(Likelihood):
+    """Independent Bernoulli dimensions with logits `raw`; x in [0, 1], grey values count as probabilities."""
+
+    name = "bernoulli"
+
+    def reconstruction_loss(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n"]:
+        """Return the cross-entropy, summed over dimensions, nats."""
+        return functional.binary_cross_entropy_with_logits(raw, x, reduction="none").flatten(1).sum(1)
+
+    def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return sigmoid(raw)."""
+        return raw.sigmoid()
+
+    def negative_log_likelihood(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
+    ) -> Float[Tensor, "n"]:
+        """Return the cross-entropy: it has no constant left out, and no sigma."""
+        return self.reconstruction_loss(raw, x)
+
+    def draw(
+        self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw zeros and ones."""
+        uniform = torch.rand(raw.shape, generator=generator, dtype=raw.dtype)
+        return (uniform < self.mean(raw.cpu())).to(raw.dtype)
+
+
+class Gaussian(Likelihood):
+    """x ~ N(m(raw), sigma^2 I) with a fixed sigma.
+
+    Attributes:
+        sigma: the standard deviation at alpha = beta = 1; the objective scales it (`ElboLoss.sigma_x`).
+        squash: whether m is the sigmoid (so that images stay in [0, 1]) or the identity; None means the
+            sigmoid exactly for images, settled by `for_shape`.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, sigma: float = 1.0, squash: bool | None = None) -> None:
+        super().__init__()
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma={sigma}: expected a positive number")
+        self.sigma = float(sigma)
+        self.squash = squash
+
+    def for_shape(self, shape: tuple[int, ...]) -> "Gaussian":
+        """Return the likelihood with `squash` settled: the sigmoid exactly for images."""
+        return Gaussian(self.sigma, len(shape) == 3 if self.squash is None else self.squash)
+
+    def reconstruction_loss(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
+    ) -> Float[Tensor, "n"]:
+        """Return |x - m|^2 / (2 sigma^2)."""
+        return self.squared_error(raw, x) * (0.5 / self.sigma**2)
+
+    def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return m: sigmoid(raw) or raw.
+
+        Raises:
+            RuntimeError: `squash` is still None; build the model with `build_vae` or call `for_shape`.
+        """
+        if self.squash is None:
+            raise RuntimeError("Gaussian(squash=None): call for_shape(shape) first")
+        return raw.sigmoid() if self.squash else raw
+
+    def negative_log_likelihood(
+        self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
+    ) -> Float[Tensor, "n"]:
+        """Return |x - m|^2 / (2 sigma^2) + D/2 log(2 pi sigma^2), D the number of dimensions."""
+        scale = self.sigma if sigma is None else sigma
+        n_dims = math.prod(x.shape[1:])
+        constant = 0.5 * n_dims * (_LOG_2PI + 2 * math.log(scale))
+        return self.squared_error(raw, x) * (0.5 / scale**2) + constant
+
+    def draw(
+        self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw the mean plus noise; the result may leave [0, 1]."""
+        noise = torch.randn(raw.shape, generator=generator, dtype=raw.dtype)
+        return self.mean(raw.cpu()) + (self.sigma if sigma is None else sigma) * noise

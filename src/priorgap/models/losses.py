@@ -1,0 +1,79 @@
+"""The training objective alpha * reconstruction + beta * KL, and what its weights mean."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.models.likelihoods import Gaussian, Likelihood
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """What a batch gives before weighting: reconstruction loss per row, rate per row and unit, nats."""
+
+    reconstruction: Float[Tensor, "n"]
+    rate: Float[Tensor, "n d"]
+
+
+def objective(terms: LossTerms, alpha: float, beta: float) -> Float[Tensor, ""]:
+    """Return the mean over the batch of alpha * reconstruction + beta * (KL summed over units)."""
+    return alpha * terms.reconstruction.mean() + beta * terms.rate.sum(1).mean()
+
+
+@dataclass(frozen=True)
+class ElboLoss:
+    """Weights of the two terms of the negative ELBO.
+
+    Only alpha / beta matters, up to the optimiser's scale. With `reduction="sum"` the reconstruction is the
+    negative log-likelihood without its constant, summed over the D dimensions (Gaussian: SSE / (2 sigma^2)).
+    With `reduction="mean"` alpha weighs a mean over dimensions as it is often coded: the mean squared error
+    for the Gaussian, which is 2 alpha sigma^2 / D in sum units, and the mean cross-entropy for the Bernoulli,
+    alpha / D in sum units. The KL is a sum over units in both.
+
+    Attributes:
+        alpha: weight of the reconstruction, above 0.
+        beta: weight of the KL, 0 or more.
+        reduction: the units that alpha is given in.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    reduction: Literal["sum", "mean"] = "sum"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"loss.alpha={self.alpha}: expected a number above 0")
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"loss.beta={self.beta}: expected a number of at least 0")
+        if self.reduction not in ("sum", "mean"):
+            raise ValueError(f"loss.reduction={self.reduction}: expected sum or mean")
+
+    def in_sum_units(self, likelihood: Likelihood, n_dims: int) -> "ElboLoss":
+        """Return the same objective with alpha for `reduction="sum"`."""
+        if self.reduction == "sum":
+            return self
+        factor = 2 * likelihood.sigma**2 if isinstance(likelihood, Gaussian) else 1.0
+        return replace(self, alpha=self.alpha * factor / n_dims, reduction="sum")
+
+    def sigma_x(self, likelihood: Likelihood, n_dims: int) -> float | None:
+        """Return the decoder's standard deviation that the weights imply, sigma sqrt(beta / alpha).
+
+        None where there is no such reading: a likelihood that is not a fixed-sigma Gaussian, or beta = 0.
+        """
+        if not isinstance(likelihood, Gaussian) or self.beta == 0:
+            return None
+        return likelihood.sigma * math.sqrt(self.beta / self.in_sum_units(likelihood, n_dims).alpha)
+
+    def describe(self, likelihood: Likelihood, n_dims: int) -> str:
+        """Return one line that states the weights, their units and the sigma they imply."""
+        alpha = self.in_sum_units(likelihood, n_dims).alpha
+        line = f"alpha={self.alpha:g}, beta={self.beta:g}, reduction={self.reduction}"
+        if self.reduction == "mean":
+            line += f" (alpha={alpha:.6g} on the sum over {n_dims} dimensions)"
+        sigma = self.sigma_x(likelihood, n_dims)
+        if sigma is not None:
+            return f"{line}; Gaussian likelihood: sigma_x = {sigma:.6g}"
+        return f"{line}; {likelihood.name} likelihood: the weights imply no sigma_x"

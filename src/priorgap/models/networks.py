@@ -1,0 +1,151 @@
+"""Encoders and decoders: an affine head gives (mean, log_var), an affine first layer takes z.
+
+Both are needed for calibration (`models.calibrate`). There is no batch normalisation: it would make the
+decoding of one row depend on the others.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+MAX_LATENT_DIM = 256
+
+
+@runtime_checkable
+class Architecture(Protocol):
+    """A frozen dataclass of sizes that builds an encoder and a decoder."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension d of z."""
+        ...
+
+    def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return encoder x -> [n, 2 d] (means, then log-variances) and decoder z -> raw [n, *shape]."""
+        ...
+
+
+def _check_latent_dim(latent_dim: int) -> None:
+    if (
+        isinstance(latent_dim, bool)
+        or not isinstance(latent_dim, int)
+        or not 1 <= latent_dim <= MAX_LATENT_DIM
+    ):
+        raise ValueError(f"latent_dim={latent_dim}: expected an integer from 1 to {MAX_LATENT_DIM}")
+
+
+def _check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> None:
+    if (not widths and not may_be_empty) or any(isinstance(w, bool) or int(w) != w or w < 1 for w in widths):
+        raise ValueError(f"{key}={list(widths)}: expected a list of positive integers")
+
+
+def _dense(widths: list[int]) -> list[nn.Module]:
+    """Affine layers of these widths with ReLU between them, none after the last."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return layers[:-1]
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Fully connected layers with ReLU; the decoder mirrors the encoder.
+
+    Attributes:
+        latent_dim: d.
+        hidden: widths of the encoder's hidden layers.
+    """
+
+    latent_dim: int = 16
+    hidden: tuple[int, ...] = (512, 256)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        _check_latent_dim(self.latent_dim)
+        _check_widths("hidden", self.hidden, may_be_empty=False)
+
+    def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return the encoder and the decoder for observations of this shape."""
+        n_dims = math.prod(shape)
+        encoder = nn.Sequential(nn.Flatten(), *_dense([n_dims, *self.hidden, 2 * self.latent_dim]))
+        decoder = nn.Sequential(
+            *_dense([self.latent_dim, *reversed(self.hidden), n_dims]), nn.Unflatten(1, shape)
+        )
+        return encoder, decoder
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One affine map each way: the model whose optimum on Gaussian data is known in closed form.
+
+    Attributes:
+        latent_dim: d.
+    """
+
+    latent_dim: int = 16
+
+    def __post_init__(self) -> None:
+        _check_latent_dim(self.latent_dim)
+
+    def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return the encoder and the decoder for observations of this shape."""
+        n_dims = math.prod(shape)
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(n_dims, 2 * self.latent_dim))
+        return encoder, nn.Sequential(nn.Linear(self.latent_dim, n_dims), nn.Unflatten(1, shape))
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Stride-2 convolutions, one per entry of `channels`, and their transposes; for images.
+
+    Attributes:
+        latent_dim: d.
+        channels: channels after each halving; an image's sides must be divisible by 2 to their number.
+        hidden: width of the affine layer on either side of z.
+    """
+
+    latent_dim: int = 16
+    channels: tuple[int, ...] = (32, 64)
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        _check_latent_dim(self.latent_dim)
+        _check_widths("channels", self.channels, may_be_empty=False)
+        _check_widths("hidden", (self.hidden,), may_be_empty=False)
+
+    def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return the encoder and the decoder for images [c, h, w].
+
+        Raises:
+            ValueError: the data are not images, or a side is not a multiple of 2^len(channels) from 8 to 128.
+        """
+        factor = 2 ** len(self.channels)
+        if len(shape) != 3:
+            raise ValueError(f"model=conv: expected images [c, h, w], the data have shape {list(shape)}")
+        n_channels, height, width = shape
+        if any(side % factor or not 8 <= side <= 128 for side in (height, width)):
+            raise ValueError(
+                f"model=conv: images of {height} x {width}; with {len(self.channels)} channel sizes "
+                f"expected sides that are multiples of {factor} from 8 to 128"
+            )
+        small = (self.channels[-1], height // factor, width // factor)
+        down: list[nn.Module] = []
+        for n_in, n_out in pairwise((n_channels, *self.channels)):
+            down += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        up: list[nn.Module] = []
+        for n_in, n_out in pairwise((*reversed(self.channels), n_channels)):
+            up += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        encoder = nn.Sequential(
+            *down, nn.Flatten(), *_dense([math.prod(small), self.hidden, 2 * self.latent_dim])
+        )
+        decoder = nn.Sequential(
+            *_dense([self.latent_dim, self.hidden, math.prod(small)]),
+            nn.ReLU(),
+            nn.Unflatten(1, small),
+            *up[:-1],
+        )
+        return encoder, decoder

@@ -1,0 +1,124 @@
+"""A variational autoencoder by composition: encoder, decoder, likelihood, prior."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.losses import LossTerms
+from priorgap.models.networks import Architecture
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.streams import isolated
+
+
+class VAE(nn.Module):
+    """q(z|x) = N(mean, exp log_var), p(x|z) by a likelihood on the decoder's raw output, p(z) by a prior.
+
+    Attributes:
+        encoder: x -> [n, 2 d], means then log-variances.
+        decoder: z -> raw [n, *shape].
+        likelihood: what raw means.
+        prior: p(z).
+        shape: shape of one observation.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Sequential,
+        decoder: nn.Sequential,
+        likelihood: Likelihood,
+        prior: Prior,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.prior = prior
+        self.shape = tuple(shape)
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of z."""
+        return self.prior.dim
+
+    def encode(self, x: Float[Tensor, "n ..."]) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+        """Return the posterior's mean and log-variance; deterministic."""
+        mean, log_var = self.encoder(x).chunk(2, dim=1)
+        return mean, log_var
+
+    def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output, for the likelihood; deterministic."""
+        return self.decoder(z)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the mean E[x|z]; deterministic."""
+        return self.likelihood.mean(self.decode_raw(z))
+
+    def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
+        """Return the loss terms at z = mean + s * noise.
+
+        The rate is the prior's closed form, or, where it has none, one unbiased draw of log q(z|x) - log p(z)
+        as a single column.
+        """
+        mean, log_var = self.encode(x)
+        std = (0.5 * log_var).exp()
+        z = mean + std * noise
+        rate = self.prior.kl(mean, log_var)
+        if rate is None:
+            # log N(z; mean, s^2) without the constant that StandardNormal and its like carry in log_prob
+            constant = 0.5 * self.latent_dim * torch.log(torch.tensor(2 * torch.pi, dtype=z.dtype))
+            log_q = -0.5 * (noise.square() + log_var).sum(1) - constant
+            rate = (log_q - self.prior.log_prob(z)).unsqueeze(1)
+        return LossTerms(self.likelihood.reconstruction_loss(self.decode_raw(z), x), rate)
+
+
+def build_vae(
+    architecture: Architecture,
+    likelihood: Likelihood,
+    prior: Prior | None,
+    shape: tuple[int, ...],
+    *,
+    generator: torch.Generator,
+) -> VAE:
+    """Build a VAE whose weights are drawn from `generator`; global random state is untouched.
+
+    Args:
+        architecture: sizes of the networks.
+        likelihood: p(x|z); what depends on the kind of data is settled here.
+        prior: p(z), of the architecture's latent dimension; None is the standard normal.
+        shape: shape of one observation.
+        generator: draws the initial weights.
+
+    Raises:
+        ValueError: the prior has another dimension, or the architecture does not take this shape.
+    """
+    law = StandardNormal(architecture.latent_dim) if prior is None else prior
+    if law.dim != architecture.latent_dim:
+        raise ValueError(f"prior of dimension {law.dim}: expected latent_dim={architecture.latent_dim}")
+    with isolated(generator):
+        encoder, decoder = architecture.build(tuple(shape))
+    return VAE(encoder, decoder, likelihood.for_shape(tuple(shape)), law, tuple(shape))
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], origin: str = "weights") -> None:
+    """Copy named tensors into a model.
+
+    Raises:
+        ValueError: a name is missing, unknown, or has another shape; the line names `origin` and the tensor.
+    """
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise ValueError(f"{origin}: no tensor {name}: it belongs to another model")
+        if name not in expected:
+            raise ValueError(f"{origin}: unknown tensor {name}: it belongs to another model")
+        if tensors[name].shape != expected[name].shape:
+            raise ValueError(
+                f"{origin}: {name} has shape {tuple(tensors[name].shape)}, "
+                f"the model expects {tuple(expected[name].shape)}"
+            )
+    model.load_state_dict(dict(tensors))

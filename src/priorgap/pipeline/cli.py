@@ -1,0 +1,163 @@
+"""The console script: commands, exit codes, and nothing heavy before a command needs it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+USAGE = """\
+priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
+
+usage: priorgap COMMAND [-m] [--config-dir DIR] [OVERRIDE ...]
+       priorgap COMMAND --help
+
+commands:
+  run         every stage for one model, or for each model of a sweep (-m), then the study's report
+  prepare     get the data set, verify it, store it as tensors
+  reference   what is known of the real data alone: classifiers, features, real/real floors
+  train       train the models
+  calibrate   fold the moments of the training posteriors into head and first layer
+  encode      posteriors of the training, validation and test images
+  sample      fit each sampler and draw its latents
+  measure     the mismatch per model; quality, copying and accuracy per sampler
+  report      verdict.json, results.csv, figures and report.html of a study
+  generate    a synthetic data set from a finished study, as .npz, .parquet or PNGs
+
+options:
+  -m, --multirun     sweep: comma-separated values in overrides make a grid
+  --config-dir DIR   one more folder of configuration files
+  --cfg              print the composed configuration of the first cell and stop
+  --version          print the version
+
+exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted
+"""
+
+_OVERRIDES = """\
+overrides (Hydra's syntax; conf/ holds the vocabulary):
+  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|linear_gaussian
+  model=mlp|conv|linear   model.latent_dim=16      likelihood=gaussian|bernoulli
+  loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
+  sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
+  metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
+  tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
+"""
+
+_STAGE_HELP = {
+    "run": "Run every stage for one model, or for each model of a sweep, then the study's report.\n"
+    "Finished work is skipped; a killed run goes on where it stopped.\n\n"
+    "examples:\n"
+    "  priorgap run data=mnist loss.alpha=10 loss.beta=1 seed=0\n"
+    "  priorgap run -m data=digits,mnist loss.alpha=1,10,100 seed=0,1,2 study=alpha\n"
+    "  priorgap run experiment=e01_alpha\n",
+    "prepare": "Get the data set (verified by checksum), split it, store it as tensors.\n",
+    "reference": "Train the real-data classifiers and measure the floors of each feature space.\n",
+    "train": "Train the models; training resumes from the last finished epoch.\n",
+    "calibrate": "Make the calibrated variants (calibrate=true or both): same reconstructions, moments matched.\n",
+    "encode": "Encode the training, validation and test images of each model.\n",
+    "sample": "Fit each selected sampler and draw n_samples latents.\n",
+    "measure": "Measure each model and each sampler.\n",
+    "report": "Write the study's report; with study=NAME alone, of all that is complete in the study.\n",
+}
+
+_GENERATE_HELP = """\
+usage: priorgap generate study=NAME n=COUNT out=PATH [model_id=best] [sampler=NAME] [seed=0] [format=...]
+
+Draw a synthetic data set from a finished study.
+  study=NAME      the study's name (required)
+  n=COUNT         how many samples (required, 1 or more)
+  out=PATH        .npz or .parquet file, or a folder of PNGs (required)
+  format=FORMAT   npz, parquet or png; by the ending of out when left out
+  model_id=ID     any unique prefix of a model's id; default best: the best model for the sampler
+  sampler=NAME    default: the verdict's best sampler that neither copies nor reconstructs
+  seed=SEED       default 0
+  output_root=DIR where the studies are; default outputs
+"""
+
+STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
+
+
+class BadInput(ValueError):  # noqa: N818
+    """What was typed, or a file it names, cannot be used; the message is one line."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(" ".join(str(error).split())) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the console script and exit with its status."""
+    try:
+        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        _say("interrupted; the same command goes on where it stopped")
+        status = 130
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if arguments[0] == "--version":
+        from priorgap import __version__
+
+        sys.stdout.write(f"priorgap {__version__}\n")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command not in (*_STAGE_HELP, "generate"):
+        _say(f"{command}: unknown command; expected one of {', '.join((*_STAGE_HELP, 'generate'))}")
+        return 2
+    if "-h" in rest or "--help" in rest:
+        sys.stdout.write(_help(command))
+        return 0
+    try:
+        if command == "generate":
+            from priorgap.pipeline import generate
+
+            return generate.main(rest)
+        from priorgap.pipeline import study
+
+        with refusing():
+            request = _parse(rest)
+        return study.main(command, *request)
+    except BadInput as error:
+        _say(str(error))
+        return 2
+
+
+def _help(command: str) -> str:
+    if command == "generate":
+        return _GENERATE_HELP
+    usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg] [OVERRIDE ...]\n\n"
+    return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
+
+
+def _parse(rest: list[str]) -> tuple[tuple[str, ...], bool, str | None, bool]:
+    """Split what follows a command into overrides, the sweep flag, the extra folder and the --cfg flag."""
+    overrides: list[str] = []
+    multirun, config_dir, show = False, None, False
+    words = iter(rest)
+    for word in words:
+        if word in ("-m", "--multirun"):
+            multirun = True
+        elif word == "--cfg":
+            show = True
+        elif word == "--config-dir" or word.startswith("--config-dir="):
+            config_dir = word.partition("=")[2] or next(words, None)
+            if not config_dir:
+                raise ValueError("--config-dir: expected a folder")
+        elif word.startswith("-"):
+            raise ValueError(f"{word}: unknown option; expected -m, --config-dir DIR, --cfg or --help")
+        elif "=" not in word and not word.startswith("~"):
+            raise ValueError(f"{word}: expected an override of the form key=value")
+        else:
+            overrides.append(word)
+    return tuple(overrides), multirun, config_dir, show
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"priorgap: {line}\n")

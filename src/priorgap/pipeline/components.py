@@ -1,0 +1,93 @@
+"""From configuration nodes to objects: the one place where the pipeline builds what `_target_` names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from priorgap.building import build
+from priorgap.data.splits import DataSource
+from priorgap.feature_spaces import FeatureSpace
+from priorgap.metrics.protocols import Metric
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.losses import ElboLoss
+from priorgap.models.networks import Architecture
+from priorgap.priors.base import Prior
+from priorgap.samplers.protocols import Sampler
+from priorgap.training.fit import TrainerConfig
+
+
+def data_source(config: Mapping[str, Any]) -> DataSource:
+    """Build the data source."""
+    source: DataSource = build(config["data"]["source"], DataSource, where="data.source")
+    return source
+
+
+def architecture(config: Mapping[str, Any]) -> Architecture:
+    """Build the sizes of the networks."""
+    built: Architecture = build(config["model"], Architecture, where="model")
+    return built
+
+
+def likelihood(config: Mapping[str, Any]) -> Likelihood:
+    """Build p(x|z)."""
+    built: Likelihood = build(config["likelihood"], Likelihood, where="likelihood")
+    return built
+
+
+def prior(config: Mapping[str, Any]) -> Prior:
+    """Build p(z)."""
+    built: Prior = build(config["prior"], Prior, where="prior")
+    return built
+
+
+def loss(config: Mapping[str, Any]) -> ElboLoss:
+    """Build the objective's weights."""
+    built: ElboLoss = build(config["loss"], ElboLoss, where="loss")
+    return built
+
+
+def trainer(config: Mapping[str, Any]) -> TrainerConfig:
+    """Build the trainer's settings."""
+    built: TrainerConfig = build(
+        {k: v for k, v in config["trainer"].items() if k != "progress"}, TrainerConfig, where="trainer"
+    )
+    return built
+
+
+def sampler(config: Mapping[str, Any], name: str) -> Sampler:
+    """Build one sampler; its own name must be the one that it is selected by.
+
+    Raises:
+        ValueError: the names differ: tables would call it something else than the configuration.
+    """
+    built: Sampler = build(config["samplers"][name], Sampler, where=f"samplers.{name}")
+    if built.name != name:
+        raise ValueError(f"samplers.{name}: its name is {built.name}; expected the same name")
+    return built
+
+
+def metric(config: Mapping[str, Any], name: str) -> Metric:
+    """Build one metric."""
+    built: Metric = build(config["metrics"][name], Metric, where=f"metrics.{name}")
+    return built
+
+
+def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
+    """Build the description of a feature space (not its networks)."""
+    built: FeatureSpace = build(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
+    return built
+
+
+def build_all(config: Mapping[str, Any]) -> None:
+    """Build every leaf object of a configuration, so that bad values are found before any work.
+
+    Raises:
+        ValueError: one line that names the key, the value and what was expected.
+    """
+    for make in (data_source, architecture, likelihood, prior, loss, trainer):
+        make(config)
+    for name in config["samplers"]:
+        sampler(config, name)
+    for name in config["metrics"]:
+        metric(config, name)
+    for name in config["feature_spaces"]:
+        feature_space(config, name)

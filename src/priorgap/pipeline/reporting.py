@@ -1,0 +1,273 @@
+"""From measurements to a study's report: the tidy table, the verdict, figures, one page."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from priorgap import artifacts
+from priorgap.measurement import Measurement
+from priorgap.pipeline import tracking
+from priorgap.pipeline.cells import Cell, Variant
+from priorgap.pipeline.hydra_app import EXPERIMENTS, experiments_root
+from priorgap.pipeline.stages import encode, measure, sample, train
+from priorgap.pipeline.store import Store
+from priorgap.report import AggregateFigureData, readme_table, write_report
+from priorgap.verdict import RESULT_COLUMNS, decide_study
+
+log = logging.getLogger(__name__)
+_COSMETIC = ("output_root", "tracking", "study", "seed", "samplers", "metrics", "calibrated_samplers")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that a report shows of some cells.
+
+    Attributes:
+        table: the tidy table.
+        skipped: what is absent -> why.
+        missing: names of models whose results are not complete.
+    """
+
+    table: pd.DataFrame
+    skipped: dict[str, str]
+    missing: list[str]
+
+
+def write(cells: Sequence[Cell], store: Store) -> tuple[Path, str]:
+    """Write outputs/<study>/report, and results and figures beside a committed experiment.
+
+    Returns:
+        The page's path and the verdict's paragraph.
+
+    Raises:
+        ValueError: nothing of the study is complete.
+    """
+    study = cells[0].study
+    gathered = gather(cells, store)
+    for name in gathered.missing:
+        log.warning("not complete, left out of the report: %s", name)
+    settings = cells[0].config["verdict"]
+    verdict = decide_study(
+        gathered.table,
+        measure=settings["measure"],
+        space=settings["space"],
+        baseline=settings["baseline"],
+        level=settings["level"],
+        skipped=gathered.skipped,
+    )
+    folder = store.study(study) / "report"
+    record = verdict.to_json()
+    with artifacts.publish(folder, artifacts.digest(record)) as directory:
+        results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+        artifacts.write_text(directory / "results.csv", results)
+        artifacts.save_json(directory / "verdict.json", record)
+        artifacts.write_text(directory / "table.md", readme_table(gathered.table))
+        write_report(
+            directory,
+            study=study,
+            table=gathered.table,
+            verdict=record,
+            previews=_previews(cells, store),
+            aggregates=_aggregates(cells, store),
+            provenance=_provenance(cells, store),
+            config_text=yaml.safe_dump(dict(cells[0].config), sort_keys=False),
+            skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
+        )
+    figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
+    track_models(cells, store)
+    tracking.track_study(
+        cells[0].config["tracking"],
+        store.study(study),
+        study=study,
+        table=gathered.table,
+        figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
+        verdict=record,
+    )
+    _beside_experiment(study, folder)
+    return folder / "report.html", verdict.text
+
+
+def gather(cells: Sequence[Cell], store: Store) -> Gathered:
+    """Collect every complete measurement of some cells into the tidy table.
+
+    Raises:
+        ValueError: there is none.
+    """
+    varying = _varying(cells)
+    rows: list[dict[str, Any]] = []
+    reasons: dict[str, set[str]] = {}
+    missing = []
+    for cell in cells:
+        for variant in cell.variants:
+            expected = list(measure.plan(cell, variant))
+            found = list(measure.read(cell, variant, store))
+            if len(found) < len(expected):
+                missing.append(f"{cell.label}-{variant.model_id}")
+            for sampler, name, measurements, reason in found:
+                if reason is not None:
+                    what = name if not sampler else f"{name} of {sampler}"
+                    reasons.setdefault(what, set()).add(reason)
+                head = _head(cell, variant, sampler, varying)
+                rows += [{**head, **_body(m)} for m in measurements]
+    if not rows:
+        raise ValueError(
+            f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
+        )
+    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying])
+    skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
+    return Gathered(table, skipped, missing)
+
+
+def _head(cell: Cell, variant: Variant, sampler: str, varying: Mapping[str, None]) -> dict[str, Any]:
+    from priorgap.pipeline import components
+
+    flat = _flat(cell.config)
+    return {
+        "study": cell.study,
+        "cell": cell.group_id(variant),
+        "model": variant.model_id,
+        "seed": cell.seed,
+        "sampler": sampler,
+        "role": components.sampler(cell.config, sampler).role if sampler else "",
+        **{key: variant.calibrated if key == "calibrate" else flat.get(key) for key in varying},
+    }
+
+
+def _body(row: Measurement) -> dict[str, Any]:
+    return row.to_json()
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _varying(cells: Sequence[Cell]) -> dict[str, None]:
+    """Return the dotted keys that differ between cells (and `calibrate` where both variants are there)."""
+    flats = [_flat(_relevant(cell.config)) for cell in cells]
+    keys = sorted({key for flat in flats for key in flat})
+    varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
+    # what merely follows another key says nothing new
+    varying = {
+        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
+    }
+    if len({v.calibrated for cell in cells for v in cell.variants}) > 1:
+        varying["calibrate"] = None
+    return varying
+
+
+def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in (*_COSMETIC, "calibrate")}
+
+
+def _sampled(cells: Sequence[Cell]) -> list[tuple[Cell, Variant]]:
+    return [(cell, variant) for cell in cells for variant in cell.variants]
+
+
+def _previews(cells: Sequence[Cell], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:
+    found: dict[str, dict[str, np.ndarray | Path]] = {}
+    for cell, variant in _sampled(cells):
+        for name in variant.samplers:
+            file = sample.folder(cell, variant, store, name) / "preview.safetensors"
+            if file.is_file():
+                images = artifacts.load_tensors(file)["x"].permute(0, 2, 3, 1).numpy()
+                found.setdefault(variant.model_id, {})[name] = images
+    return found
+
+
+def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigureData]:
+    found = {}
+    for cell, variant in _sampled(cells):
+        place = measure.folder(cell, variant, store) / measure.MODEL / measure.MARGINALS
+        if artifacts.is_complete(place):
+            tensors = artifacts.load_tensors(place / "marginals.safetensors")
+            label = tensors.get("label")
+            ranked = tensors["kl"].argsort(descending=True).tolist()
+            units = (ranked[0], ranked[min(1, len(ranked) - 1)])
+            found[variant.model_id] = AggregateFigureData(
+                grid=tensors["grid"].numpy(),
+                density=tensors["density"].numpy(),
+                z=tensors["z"][:, list(units)].numpy(),
+                units=units,
+                label=None if label is None else label.numpy(),
+            )
+    return found
+
+
+def _provenance(cells: Sequence[Cell], store: Store) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for cell in cells:
+        manifest = artifacts.read_manifest(store.data(cell))
+        if manifest is not None:
+            facts = artifacts.load_json(store.data(cell) / "dataset.json")
+            result[f"data {facts['name']}"] = {
+                "checksum": artifacts.content_digest(store.data(cell))[:16],
+                "official split": facts["official"],
+            }
+        trained = artifacts.read_manifest(store.model(cell.study, "train", cell.train_id, cell.label))
+        if trained is not None:
+            keep = ("packages", "python", "hardware", "commit")
+            result["models"] = {k: v for k, v in trained["provenance"].items() if k in keep}
+    result["numerics"] = dict(cells[0].config["numerics"])
+    return result
+
+
+def track_models(cells: Sequence[Cell], store: Store) -> None:
+    """Write the W&B run of every measured model; unchanged ones are left alone."""
+    for cell, variant in _sampled(cells):
+        settings = cell.config["tracking"]
+        if settings["mode"] == "off":
+            continue
+        rows = [(s, m) for s, _, ms, _ in measure.read(cell, variant, store) for m in ms]
+        folder = store.model(cell.study, "train", cell.train_id, cell.label)
+        if not rows or not artifacts.is_complete(folder):
+            continue
+        previews = _previews([cell], store).get(variant.model_id, {})
+        tracking.track_model(
+            settings,
+            store.study(cell.study),
+            study=cell.study,
+            name=f"{cell.label}{' calibrated' if variant.calibrated else ''}",
+            model_id=variant.model_id,
+            config={**cell.config, "calibrated": variant.calibrated},
+            curves=train.read_curves(folder),
+            rows=rows,
+            previews={k: v for k, v in previews.items() if isinstance(v, np.ndarray)},
+            stages=_stages(cell, variant, store),
+        )
+
+
+def _stages(cell: Cell, variant: Variant, store: Store) -> list[str]:
+    places = {
+        "train": store.model(cell.study, "train", cell.train_id, cell.label),
+        "calibrate": store.model(cell.study, "calibrate", variant.model_id, cell.label),
+        "encode": encode.folder(cell, variant, store),
+    }
+    found = [stage for stage, place in places.items() if artifacts.is_complete(place)]
+    return [*found, "sample", "measure"]
+
+
+def _beside_experiment(study: str, folder: Path) -> None:
+    """Copy results and figures beside a committed experiment, so that git shows its numbers."""
+    place = experiments_root() / EXPERIMENTS / study
+    if not (place / "config.yaml").is_file():
+        return
+    artifacts.write_bytes(place / "results.csv", (folder / "results.csv").read_bytes())
+    figures = place / "figures"
+    shutil.rmtree(figures, ignore_errors=True)
+    # grids and units of every model stay in outputs: a repository holds what the README shows
+    for file in sorted((folder / "figures").glob("*.png")):
+        if not file.name.startswith(("samples-", "kl_per_unit-", "aggregate-")):
+            artifacts.write_bytes(figures / file.name, file.read_bytes())

@@ -1,0 +1,237 @@
+"""measure: per model the mismatch, per sampler quality, copying and accuracy; one small artifact a metric."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from priorgap import artifacts
+from priorgap.building import target_modules
+from priorgap.coding import decode_all
+from priorgap.data.splits import Dataset
+from priorgap.latents import Latents
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.measuring import image_distortions, measure_one
+from priorgap.metrics.protocols import Metric
+from priorgap.pipeline import components, models
+from priorgap.pipeline.cells import Cell, Variant
+from priorgap.pipeline.stages import encode as encode_stage
+from priorgap.pipeline.stages import prepare
+from priorgap.pipeline.stages import reference as reference_stage
+from priorgap.pipeline.stages import sample as sample_stage
+from priorgap.pipeline.stages.work import stage_key
+from priorgap.pipeline.store import Store, ensure, require
+
+log = logging.getLogger(__name__)
+MODEL = "_model"
+MARGINALS = "_marginals"
+N_SCATTER = 2000
+_MODULES = ("priorgap.metrics.measuring", "priorgap.coding")
+_MARGINAL_MODULES = ("priorgap.estimators.marginal",)
+
+
+def folder(cell: Cell, variant: Variant, store: Store) -> Path:
+    """Return the folder of a model's measurements."""
+    return store.model(cell.study, "measure", variant.model_id, cell.label)
+
+
+def plan(cell: Cell, variant: Variant) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (sampler or "", metric, feature space or None) of every measurement of a model."""
+    spaces = list(cell.config["feature_spaces"])
+    for name in cell.config["metrics"]:
+        metric = components.metric(cell.config, name)
+        samplers = variant.samplers if metric.scope == "sampler" else ("",)
+        wanted = spaces if "features" in metric.needs else [None]
+        for sampler in samplers:
+            for space in wanted:
+                yield sampler, name, space
+
+
+def folders(cell: Cell, variant: Variant, store: Store) -> Iterator[Path]:
+    """Yield every artifact of a model's measurements."""
+    root = folder(cell, variant, store)
+    yield root / MODEL / MARGINALS
+    for sampler, metric, space in plan(cell, variant):
+        yield _place(root, sampler, metric, space)
+
+
+def _place(root: Path, sampler: str, metric: str, space: str | None) -> Path:
+    return root / (sampler or MODEL) / (metric if space is None else f"{metric}@{space}")
+
+
+class _Model:
+    """What the metrics of one model share; read or computed when first asked for."""
+
+    def __init__(self, cell: Cell, variant: Variant, store: Store) -> None:
+        self.cell, self.variant, self.store = cell, variant, store
+        self.weights = encode_stage.model_folder(cell, variant, store)
+        self.posteriors = require(encode_stage.folder(cell, variant, store), "encode", cell)
+        self._evidence: dict[str, ModelEvidence] = {}
+        self._sampler: tuple[tuple[str, str], Evidence | str] | None = None
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return prepare.load(self.cell, self.store)
+
+    @cached_property
+    def model(self) -> models.TrainedModel:
+        return models.load(self.weights)
+
+    @cached_property
+    def latents(self) -> dict[str, Latents]:
+        return encode_stage.load(self.posteriors)
+
+    @cached_property
+    def distortions(self) -> tuple[Tensor, Tensor]:
+        return image_distortions(
+            self.model.vae, self.latents["test"], self.dataset.test, sigma=self.model.sigma_x(),
+            batch=self.model.decode_batch, seed=self.cell.seed,
+        )  # fmt: skip
+
+    def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
+        return decode_all(self.model.decode, z, batch=self.model.decode_batch, label=label)
+
+    @cached_property
+    def bare(self) -> ModelEvidence:
+        """The evidence without what costs: metrics of a model that need no images pay for none."""
+        latents = self.latents
+        return ModelEvidence(
+            train=latents["train"], validation=latents["validation"], test=latents["test"],
+            prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
+        )  # fmt: skip
+
+    def evidence(self, space: str) -> ModelEvidence:
+        """The evidence with the real data in one feature space."""
+        if space not in self._evidence:
+            reference = reference_stage.load(self.cell, self.store, space, self.dataset)
+            self._evidence[space] = replace(self.bare, reference=reference)
+        return self._evidence[space]
+
+    @cached_property
+    def with_distortion(self) -> ModelEvidence:
+        distortion, sse = self.distortions
+        return replace(self.bare, distortion=distortion, distortion_sse=sse)
+
+    def of_sampler(self, name: str, space: str) -> Evidence | str:
+        """One sampler's evidence, or why there is none; one is kept, with its decoded images, for all metrics."""
+        if self._sampler is None or self._sampler[0] != (name, space):
+            self._sampler = (name, space), self._of_sampler(name, space)
+        return self._sampler[1]
+
+    def _of_sampler(self, name: str, space: str) -> Evidence | str:
+        place = sample_stage.folder(self.cell, self.variant, self.store, name)
+        facts = artifacts.load_json(place / "facts.json")
+        if facts["skipped"] is not None:
+            return str(facts["skipped"])
+        sampler = components.sampler(self.cell.config, name)
+        return self.evidence(space).of(
+            name, sampler.role, sample_stage.load(place), label_source=sampler.label_source
+        )
+
+
+def measure(cell: Cell, variant: Variant, store: Store) -> Path:
+    """Measure a model and its samplers; each measurement is skipped where it is done."""
+    root = folder(cell, variant, store)
+    shared = _Model(cell, variant, store)
+    _marginals(shared, root)
+    todo = sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or ""))
+    left, fresh = Counter(sampler for sampler, _, _ in todo), Counter[str]()
+    for sampler, name, space in todo:
+        metric = components.metric(cell.config, name)
+        path = _place(root, sampler, name, space)
+        # what needs no images does not depend on the reference or on a sampler
+        inputs = [shared.weights, shared.posteriors, require(store.data(cell), "prepare", cell)]
+        default = space or str(cell.config["verdict"]["space"])
+        if _needs_reference(metric):
+            inputs += [
+                require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)
+            ]
+        if sampler:
+            inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
+        node = cell.config["metrics"][name]
+        settings = [node, cell.seed, default if _needs_reference(metric) else None]
+        key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
+
+        def work(
+            directory: Path, metric: Metric = metric, sampler: str = sampler, default: str = default
+        ) -> None:
+            rows, reason = _one(shared, metric, sampler, default)
+            artifacts.save_json(
+                directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
+            )
+
+        fresh[sampler] += ensure(store, path, key, work, seed=cell.seed)
+        left[sampler] -= 1
+        if left[sampler] == 0 and fresh[sampler]:
+            log.info(
+                "%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], sampler or "the model"
+            )
+    return root
+
+
+def _mark(variant: Variant) -> str:
+    return " (calibrated)" if variant.calibrated else ""
+
+
+def _needs_reference(metric: Metric) -> bool:
+    return bool({"reference", "features", "classifiers", "floor", "labels"} & metric.needs)
+
+
+def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list[Measurement], str | None]:
+    if sampler:
+        evidence = shared.of_sampler(sampler, space)
+        if isinstance(evidence, str):
+            return [], f"{sampler} does not apply: {evidence}"
+    elif "distortion" in metric.needs:
+        evidence = shared.with_distortion.alone()
+    else:
+        model = shared.evidence(space) if _needs_reference(metric) else shared.bare
+        evidence = model.alone()
+    return measure_one(metric, evidence, seed=shared.cell.seed)
+
+
+def _marginals(shared: _Model, root: Path) -> None:
+    """Keep what the picture of the aggregate posterior needs: marginals on a grid, a few draws, their classes."""
+    path = root / MODEL / MARGINALS
+    key = stage_key("measure", MARGINALS, [shared.posteriors], _MARGINAL_MODULES)
+
+    def work(directory: Path) -> None:
+        from priorgap.estimators.marginal import marginal_divergences
+        from priorgap.streams import stream
+
+        test = shared.latents["test"]
+        log_var = torch.full_like(test.mean, -20.0) if test.log_var is None else test.log_var
+        found = marginal_divergences(test.mean, log_var)
+        rows = torch.randperm(len(test), generator=stream(shared.cell.seed, "scatter"))[:N_SCATTER]
+        chosen = test.take(rows)
+        tensors: dict[str, Any] = {
+            "grid": found.grid,
+            "density": found.density,
+            "kl": found.kl,
+            "z": chosen.draw(generator=stream(shared.cell.seed, "scatter", "z")),
+        }
+        if chosen.label is not None:
+            tensors["label"] = chosen.label
+        artifacts.save_tensors(directory / "marginals.safetensors", tensors)
+
+    ensure(shared.store, path, key, work, seed=shared.cell.seed)
+
+
+def read(
+    cell: Cell, variant: Variant, store: Store
+) -> Iterator[tuple[str, str, list[Measurement], str | None]]:
+    """Yield (sampler, metric, rows, reason of absence) of every measurement that is complete."""
+    root = folder(cell, variant, store)
+    for sampler, name, space in plan(cell, variant):
+        path = _place(root, sampler, name, space)
+        if artifacts.is_complete(path):
+            content = artifacts.load_json(path / "measurements.json")
+            rows = [Measurement.from_json(r) for r in content["rows"]]
+            yield sampler, name, rows, content["skipped"]

@@ -1,0 +1,84 @@
+"""train: one model per (data, model, likelihood, prior, loss, trainer, seed)."""
+
+import csv
+import io
+import logging
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from priorgap import artifacts
+from priorgap.pipeline import components, models
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.stages import prepare
+from priorgap.pipeline.stages.train_version import TRAIN_VERSION
+from priorgap.pipeline.store import Store, ensure, require, upstream
+from priorgap.training.fit import train_vae
+
+log = logging.getLogger(__name__)
+CURVES = "curves.csv"
+
+
+def key_of(cell: Cell, store: Store) -> str:
+    """Return the key of a training: its slice, the data, and the hand-raised version of the training code."""
+    return artifacts.digest(["train", cell.training_slice, upstream([store.data(cell)]), TRAIN_VERSION])
+
+
+def train(cell: Cell, store: Store) -> Path:
+    """Train the model, resuming from the last finished epoch; skipped where that is done."""
+    require(store.data(cell), "prepare", cell)
+    path = store.model(cell.study, "train", cell.train_id, cell.label)
+    key = key_of(cell, store)
+
+    def work(directory: Path) -> None:
+        _train(cell, store, key, directory)
+
+    ensure(store, path, key, work, seed=cell.seed)
+    return path
+
+
+def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
+    dataset = prepare.load(cell, store)
+    vae = models.build(cell.config, dataset.shape)
+    loss = components.loss(cell.config)
+    n_dims = dataset.train.x[0].numel()
+    in_sum = loss.in_sum_units(vae.likelihood, n_dims)
+    sigma_x = in_sum.sigma_x(vae.likelihood, n_dims)
+    log.info(
+        "%s: alpha=%g beta=%g in sum units%s",
+        cell.label, in_sum.alpha, in_sum.beta, "" if sigma_x is None else f", sigma_x={sigma_x:.4g}",
+    )  # fmt: skip
+    # keyed, so that checkpoints of other data or code are never resumed
+    resume = store.study(cell.study) / "resume" / f"{cell.train_id}-{key[:8]}"
+    result = train_vae(
+        vae,
+        dataset,
+        loss,
+        components.trainer(cell.config),
+        seed=cell.seed,
+        directory=resume,
+        progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
+    )
+    models.save(directory, result.vae, cell.config, dataset.train)
+    artifacts.write_text(directory / CURVES, _curves(result.curves))
+    shutil.rmtree(resume, ignore_errors=True)
+    log.info("%s: trained, %s", cell.label, result.reason)
+
+
+def _curves(curves: list[dict[str, float]]) -> str:
+    out = io.StringIO()
+    if curves:
+        writer = csv.DictWriter(out, fieldnames=list(curves[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(curves)
+    return out.getvalue()
+
+
+def read_curves(path: Path) -> list[Mapping[str, Any]]:
+    """Read a model's training curves, one mapping an epoch."""
+    with (path / CURVES).open(newline="") as handle:
+        return [
+            {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)
+        ]

@@ -1,0 +1,18 @@
+"""The hand-raised version of the training code.
+
+Retraining is dear, so a trained model's key holds this number instead of a digest of the code. A test fails when
+the code in the closure of MODULES changes. Then either raise TRAIN_VERSION (the change alters what is trained) or
+add the new digest to COMPATIBLE with a line that says why it does not.
+"""
+
+MODULES = (
+    "priorgap.models.likelihoods",
+    "priorgap.models.losses",
+    "priorgap.models.networks",
+    "priorgap.models.vae",
+    "priorgap.priors.standard_normal",
+    "priorgap.training.fit",
+)
+TRAIN_VERSION = 1
+# digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
+COMPATIBLE: dict[str, str] = {}

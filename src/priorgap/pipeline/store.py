@@ -1,0 +1,150 @@
+"""Where results stand on disk, what key each has, and how a piece of work is done exactly once."""
+
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from priorgap import artifacts
+from priorgap.pipeline.cells import Cell
+
+log = logging.getLogger(__name__)
+_PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lightning", "torchvision")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The output root and its layout: outputs/<study>/<stage>/<label>-<model id>/..."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, cell: Cell) -> "Store":
+        """Return the store that a cell's configuration names."""
+        return cls(Path(str(cell.config["output_root"])))
+
+    @property
+    def locks(self) -> Path:
+        """The folder of lock files, beside the artifacts and never inside one."""
+        return self.root / ".locks"
+
+    def data(self, cell: Cell) -> Path:
+        """The prepared data set, shared by all studies."""
+        return self.root / "data" / str(cell.config["data"]["name"]) / cell.data_id
+
+    def reference(self, cell: Cell, what: str) -> Path:
+        """What is known of the real data alone (classifiers, floors of a feature space), shared by all studies."""
+        return self.root / "reference" / str(cell.config["data"]["name"]) / cell.data_id / what
+
+    def study(self, name: str) -> Path:
+        """A study's folder."""
+        return self.root / name
+
+    def model(self, study: str, stage: str, model_id: str, label: str) -> Path:
+        """A model's folder in a stage; the label is cosmetic, an existing folder of this id is found by its id."""
+        folder = self.root / study / stage
+        existing = sorted(folder.glob(f"*-{model_id}")) if folder.is_dir() else []
+        return existing[0] if existing else folder / f"{label}-{model_id}"
+
+
+@cache
+def _environment() -> dict[str, Any]:
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    def commit() -> str | None:
+        here = Path(__file__).parent
+        try:
+            run = subprocess.run(
+                ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return run.stdout.strip() or None
+
+    return {
+        "packages": {name: installed(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "hardware": f"{platform.system()} {platform.machine()}",
+        "commit": commit(),
+    }
+
+
+def ensure(
+    store: Store,
+    path: Path,
+    key: str,
+    work: Callable[[Path], None],
+    *,
+    seed: int | None = None,
+) -> bool:
+    """Do a piece of work unless a sound artifact of this key is there; return whether it was done.
+
+    Two processes that share a store do it once: the second waits for the lock and finds it done. An artifact
+    of the same key with a missing or changed file is reported and made again.
+    """
+    if _sound(path, key):
+        return False
+    with artifacts.locked(path, store.locks):
+        artifacts.sweep_partial(path)
+        if _sound(path, key):
+            return False
+        started = time.perf_counter()
+        provenance = {**_environment(), "seed": seed}
+        with artifacts.publish(path, key, provenance=provenance) as directory:
+            work(directory)
+            provenance["seconds"] = round(time.perf_counter() - started, 2)
+            provenance["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    _VERIFIED[path] = (key, _stamp(path))
+    return True
+
+
+_VERIFIED: dict[Path, tuple[str, int]] = {}
+
+
+def _stamp(path: Path) -> int:
+    return (path / artifacts.MANIFEST).stat().st_mtime_ns
+
+
+def _sound(path: Path, key: str) -> bool:
+    """Whether the artifact has this key and all its checksums hold (verified once a process)."""
+    if not artifacts.is_complete(path, key):
+        found = artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
+        for line in found:
+            log.warning("damaged, will be made again: %s", line)
+        return False
+    if _VERIFIED.get(path) == (key, _stamp(path)):
+        return True
+    found = artifacts.damage(path)
+    for line in found:
+        log.warning("damaged, will be made again: %s", line)
+    if not found:
+        _VERIFIED[path] = (key, _stamp(path))
+    return not found
+
+
+def require(path: Path, stage: str, cell: Cell) -> Path:
+    """Return a path that an earlier stage must have made.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not artifacts.is_complete(path):
+        raise ValueError(
+            f"{stage}: no complete result for {cell.label} in study={cell.study}; run `priorgap {stage}` first"
+        )
+    return path
+
+
+def upstream(paths: Sequence[Path]) -> list[str]:
+    """Return the content digests of the artifacts that a piece of work reads."""
+    return [artifacts.content_digest(path) for path in paths]

@@ -1,0 +1,204 @@
+"""W&B: one run a model, grouped by study, every compared number flat in its summary; one run for the report.
+
+Runs are written from finished artifacts, so that they are the same whatever the launcher, and a resumed or
+extended study updates the run of the same id.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from priorgap import artifacts
+from priorgap.measurement import Measurement
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from wandb.sdk.wandb_run import Run
+
+log = logging.getLogger(__name__)
+_LOWER_IS_BETTER = ("fid", "kid", "near_copy_excess", "distortion", "kl_diag", "distortion_sse")
+
+
+@contextmanager
+def _run(
+    tracking: Mapping[str, Any],
+    folder: Path,
+    *,
+    study: str,
+    name: str,
+    job_type: str,
+    run_id: str,
+    tags: Sequence[str],
+    config: Mapping[str, Any],
+) -> Iterator["Run"]:
+    import wandb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    run = wandb.init(
+        project=str(tracking["project"]),
+        entity=tracking["entity"],
+        group=study,
+        job_type=job_type,
+        name=name,
+        id=run_id,
+        resume="allow",
+        # a second job of this process must not be merged into the first one's run
+        reinit="create_new",
+        mode="online" if tracking["mode"] == "online" else "offline",
+        tags=list(tags),
+        config=dict(config),
+        dir=str(folder),
+        settings=wandb.Settings(console="off", x_disable_stats=True, silent=True),
+    )  # fmt: skip
+    try:
+        yield run
+    finally:
+        run.finish()
+
+
+def flat_name(row: Measurement, sampler: str) -> str:
+    """Return a measurement's name in the summary: fid/gmm, kl/lower, marginal_kl/unit_3, ..."""
+    parts = [row.measure]
+    if sampler:
+        parts.append(sampler)
+    if row.bound != "point":
+        parts.append(row.bound)
+    if row.label_source:
+        parts.append(row.label_source)
+    if row.space not in ("latent", "data", ""):
+        parts.append(row.space)
+    return "/".join(parts)
+
+
+def summary(rows: Sequence[tuple[str, Measurement]]) -> dict[str, float]:
+    """Return every number of the whole (not per unit or class) under its flat name.
+
+    The feature space is left out of the name where only one space has the measure.
+    """
+    whole = [(s, r) for s, r in rows if r.unit == ""]
+    spaces: dict[str, set[str]] = {}
+    for _, row in whole:
+        spaces.setdefault(row.measure, set()).add(row.space)
+    result = {}
+    for sampler, row in whole:
+        name = flat_name(row, sampler)
+        if len(spaces[row.measure]) == 1 and row.space not in ("latent", "data", ""):
+            name = name.removesuffix(f"/{row.space}")
+        result[name] = row.value
+    return result
+
+
+def track_model(
+    tracking: Mapping[str, Any],
+    folder: Path,
+    *,
+    study: str,
+    name: str,
+    model_id: str,
+    config: Mapping[str, Any],
+    curves: Sequence[Mapping[str, float]],
+    rows: Sequence[tuple[str, Measurement]],
+    previews: Mapping[str, np.ndarray],
+    stages: Sequence[str],
+) -> bool:
+    """Write one model's run: curves, per-unit KL table and histogram, sample grids, summary.
+
+    Nothing is written when tracking is off, or when the same content was written before.
+
+    Returns:
+        Whether a run was written.
+    """
+    if tracking["mode"] == "off":
+        return False
+    marker = folder / "tracked" / f"{model_id}.json"
+    content = {
+        "mode": tracking["mode"],
+        "project": tracking["project"],
+        "curves": [dict(c) for c in curves],
+        "rows": [[s, r.to_json()] for s, r in rows],
+    }
+    fingerprint = artifacts.digest(content)
+    if marker.is_file() and artifacts.load_json(marker).get("content") == fingerprint:
+        return False
+    import wandb
+
+    run_id = artifacts.digest([study, model_id])[:16]
+    with _run(
+        tracking, folder, study=study, name=name, job_type="model", run_id=run_id, tags=stages, config=config
+    ) as run:
+        run.define_metric("epoch")
+        run.define_metric("train/*", step_metric="epoch")
+        run.define_metric("validation/*", step_metric="epoch")
+        for curve in curves:
+            run.log(dict(curve))
+        units = _unit_table(rows)
+        if units:
+            columns: list[str | int] = list(units[0])
+            table = wandb.Table(columns=columns, data=[[u[str(c)] for c in columns] for u in units])
+            run.log({"units": table})
+            run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
+        for sampler, grid in previews.items():
+            run.log({f"samples/{sampler}": wandb.Image(_tile(grid), caption=sampler)})
+        for key, value in summary(rows).items():
+            run.summary[key] = value
+            if key.partition("/")[0] in _LOWER_IS_BETTER:
+                run.define_metric(key, summary="min")
+    artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
+    return True
+
+
+def _unit_table(rows: Sequence[tuple[str, Measurement]]) -> list[dict[str, float]]:
+    columns: dict[str, dict[str, float]] = {}
+    for sampler, row in rows:
+        if sampler == "" and row.unit != "" and row.measure in ("rate", "marginal_kl"):
+            columns.setdefault(row.unit, {"unit": float(row.unit)})[row.measure] = row.value
+    units = [columns[u] for u in sorted(columns, key=float)]
+    return [u for u in units if {"rate", "marginal_kl"} <= u.keys()]
+
+
+def _tile(images: np.ndarray, columns: int = 8) -> np.ndarray:
+    """Lay [n, h, w, c] images out in rows."""
+    n, h, w, c = images.shape
+    rows = -(-n // columns)
+    padded = np.zeros((rows * columns, h, w, c), dtype=images.dtype)
+    padded[:n] = images
+    grid = padded.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * h, columns * w, c).squeeze()
+
+
+def track_study(
+    tracking: Mapping[str, Any],
+    folder: Path,
+    *,
+    study: str,
+    table: "pd.DataFrame",
+    figures: Mapping[str, Path],
+    verdict: Mapping[str, Any],
+) -> bool:
+    """Write the study's run: the tidy table, the figures, the verdict's text."""
+    if tracking["mode"] == "off":
+        return False
+    marker = folder / "tracked" / "report.json"
+    fingerprint = artifacts.digest(
+        [tracking["mode"], tracking["project"], table.to_csv(index=False), verdict.get("text", "")]
+    )
+    if marker.is_file() and artifacts.load_json(marker).get("content") == fingerprint:
+        return False
+    import wandb
+
+    run_id = artifacts.digest([study, "report"])[:16]
+    with _run(
+        tracking, folder, study=study, name=f"{study} report", job_type="report", run_id=run_id,
+        tags=["report"], config={"study": study},
+    ) as run:  # fmt: skip
+        run.log({"results": wandb.Table(dataframe=table)})
+        for name, path in figures.items():
+            run.log({f"figures/{name}": wandb.Image(str(path))})
+        run.summary["verdict"] = verdict.get("text", "")
+        run.summary["winner"] = str(verdict.get("winner"))
+    artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
+    return True

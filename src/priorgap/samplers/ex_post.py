@@ -1,0 +1,137 @@
+"""Ex-post densities: a law fitted to the aggregate posterior after training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
+from priorgap.densities.gaussian import Covariance
+from priorgap.latents import LatentDraw, Latents, Moments
+from priorgap.samplers.posterior import pick_rows
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState, total_moments
+
+_DENSITIES: dict[str, type[FittedGaussian] | type[FittedMixture]] = {
+    density.kind: density for density in (FittedGaussian, FittedMixture)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FittedExPost:
+    """A fitted density under a sampler's name."""
+
+    name: str
+    density: FittedDensity
+    kind: ClassVar[str] = "density"
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        """Draw n rows of the density."""
+        return LatentDraw(self.density.draw(n, generator=generator))
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats, float64."""
+        return self.density.log_prob(z)
+
+    def state(self) -> SamplerState:
+        """Return the density's tensors and its kind."""
+        return SamplerState(
+            self.name, self.density.state(), {"kind": self.kind, "density": self.density.kind}
+        )
+
+    @classmethod
+    def from_state(cls, state: SamplerState) -> Self:
+        """Rebuild from `state`'s result."""
+        return cls(state.name, _DENSITIES[state.json["density"]].from_state(state.tensors))
+
+
+@dataclass(frozen=True)
+class ExPostGaussian:
+    """N(m, C) with C = Cov(mu) + diag(mean s²), by total variance, in closed form: no draws are fitted.
+
+    Attributes:
+        covariance: "full", or "diag" for the diagonal of C alone.
+    """
+
+    covariance: Covariance
+    role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
+
+    def __post_init__(self) -> None:
+        if self.covariance not in ("diag", "full"):
+            raise ValueError(f"covariance={self.covariance!r}: expected diag or full")
+
+    @property
+    def name(self) -> str:
+        """gaussian_diag or gaussian_full."""
+        return f"gaussian_{self.covariance}"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
+        """Return the Gaussian with the aggregate moments of the training posteriors."""
+        return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the aggregate mean, and the aggregate covariance or its diagonal."""
+        train = inputs.train
+        variance = None if train.log_var is None else train.log_var.double().exp()
+        moments = total_moments(train.mean, variance)
+        if self.covariance == "full":
+            return moments
+        return Moments(moments.mean, torch.diag(moments.cov.diagonal()))
+
+
+@dataclass(frozen=True)
+class ExPostMixture:
+    """A Gaussian mixture fitted to draws of z: not to mu, which would lose the posteriors' own variance.
+
+    Attributes:
+        n_components: one number, or candidates; chosen by the log-likelihood of validation draws.
+        n_fit: EM sees at most so many draws.
+        draws_per_image: at most so many draws of one posterior, where there are fewer images than n_fit.
+        max_iter: at most so many EM steps a candidate.
+        reg_covar: ridge on the covariances, in units of a unit's variance.
+    """
+
+    n_components: int | Sequence[int]
+    n_fit: int
+    draws_per_image: int
+    max_iter: int
+    reg_covar: float
+    name: str = "gmm"
+    role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
+
+    def __post_init__(self) -> None:
+        # sequences from YAML are lists; a frozen value must be hashable
+        if not isinstance(self.n_components, int):
+            object.__setattr__(self, "n_components", tuple(self.n_components))
+        if self.draws_per_image < 1:
+            raise ValueError(f"draws_per_image={self.draws_per_image}: expected an integer of at least 1")
+        self._density()
+
+    def _density(self) -> GaussianMixture:
+        return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
+        """Draw z from the training posteriors, fit every candidate, keep the best on validation draws."""
+        density = self._density()
+        n = min(self.n_fit, self.draws_per_image * len(inputs.train))
+        z_train = draw_rows(inputs.train, n, generator=generator)
+        z_validation = inputs.validation.mean
+        if len(density.candidates) > 1:
+            n_validation = min(self.n_fit, self.draws_per_image * len(inputs.validation))
+            z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
+        return FittedExPost(self.name, density.fit(z_train, z_validation, generator=generator))
+
+    def expected_moments(self, inputs: FitInputs) -> None:
+        """Return None: EM's moments follow from its draws, not from the posteriors in closed form."""
+        return None
+
+
+def draw_rows(latents: Latents, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+    """Draw n rows of z from posteriors, every image as often as every other to within one."""
+    if n == 0:
+        return latents.mean[:0]
+    return latents.take(pick_rows(n, len(latents), generator=generator)).draw(generator=generator)

@@ -1,0 +1,200 @@
+"""Any sampler, fitted once a class: class-conditional generation."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.densities.protocols import check_n
+from priorgap.latents import LatentDraw, Latents, Moments
+from priorgap.priors.base import Prior
+from priorgap.samplers.protocols import (
+    FitInputs,
+    FittedSampler,
+    LabelSource,
+    LatentDensity,
+    Role,
+    Sampler,
+    SamplerNotApplicable,
+    SamplerState,
+)
+from priorgap.streams import child
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPerClass:
+    """A class c ~ label_prior, then z from the sampler that was fitted to class c.
+
+    Attributes:
+        name: the sampler's name.
+        classes: the classes, [k].
+        probability: the probability of each, float64 [k].
+        members: the fitted sampler of each class.
+        rows: the training rows of each class, by which a member's source becomes a training row.
+    """
+
+    name: str
+    classes: Int[Tensor, "k"]
+    probability: Float[Tensor, "k"]
+    members: tuple[FittedSampler, ...]
+    rows: tuple[Int[Tensor, "m"], ...]
+    kind: ClassVar[str] = "per_class"
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        """Draw n rows; every class's sampler sees the same noise, and a row takes its own class's draw."""
+        check_n(n)
+        start = generator.get_state()
+        draws = []
+        for member in self.members:
+            generator.set_state(start)
+            draws.append(member.sample(n, generator=generator))
+        # a generator of its own: the members may have left this one at different places
+        uniform = torch.rand(n, generator=child(generator), dtype=torch.float64)
+        chosen = torch.searchsorted(self.probability.cumsum(0), uniform).clamp_max(len(self.classes) - 1)
+        picked = torch.arange(n)
+        z = torch.stack([d.z for d in draws])[chosen, picked]
+        source = None
+        if all(d.source is not None for d in draws):
+            sources = [
+                rows[d.source] for rows, d in zip(self.rows, draws, strict=True) if d.source is not None
+            ]
+            source = torch.stack(sources)[chosen, picked]
+        return LatentDraw(z, source, self.classes[chosen])
+
+    def state(self) -> SamplerState:
+        """Return the members' states under the prefixes 0/, 1/, ..."""
+        tensors = {"classes": self.classes, "probability": self.probability}
+        members: list[dict[str, Any]] = []
+        for i, (member, rows) in enumerate(zip(self.members, self.rows, strict=True)):
+            inner = member.state()
+            tensors[f"{i}/rows"] = rows
+            tensors |= {f"{i}/state/{key}": value for key, value in inner.tensors.items()}
+            members.append({"name": inner.name, "json": inner.json})
+        return SamplerState(self.name, tensors, {"kind": self.kind, "members": members})
+
+    @classmethod
+    def from_state(cls, state: SamplerState, prior: Prior | None = None) -> "FittedPerClass":
+        """Rebuild from `state`'s result; `prior` goes to members that need the model's."""
+        from priorgap.samplers.restore import restore  # restore knows every kind, this one included
+
+        members = []
+        for i, member in enumerate(state.json["members"]):
+            prefix = f"{i}/state/"
+            tensors = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            members.append(restore(SamplerState(member["name"], tensors, member["json"]), prior))
+        rows = tuple(state.tensors[f"{i}/rows"] for i in range(len(members)))
+        return assemble(
+            state.name, state.tensors["classes"], state.tensors["probability"], tuple(members), rows
+        )
+
+
+class FittedPerClassDensity(FittedPerClass):
+    """The same where every member has a density."""
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log sum_c P(c) f_c(z), nats, float64."""
+        terms = [
+            p.log() + member.log_prob(z)
+            for p, member in zip(self.probability, self.members, strict=True)
+            if isinstance(member, LatentDensity)
+        ]
+        return torch.logsumexp(torch.stack(terms), 0)
+
+
+def assemble(
+    name: str,
+    classes: Int[Tensor, "k"],
+    probability: Float[Tensor, "k"],
+    members: tuple[FittedSampler, ...],
+    rows: tuple[Int[Tensor, "m"], ...],
+) -> FittedPerClass:
+    """Return the per-class sampler, with a density where all members have one."""
+    dense = all(isinstance(member, LatentDensity) for member in members)
+    return (FittedPerClassDensity if dense else FittedPerClass)(name, classes, probability, members, rows)
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """The base sampler, fitted to each class by itself; draws carry the class as their label.
+
+    Attributes:
+        base: the sampler that is fitted for each class.
+    """
+
+    base: Sampler
+    label_source: ClassVar[LabelSource] = "condition"
+
+    @property
+    def name(self) -> str:
+        """per_class_ and the base's name."""
+        return f"per_class_{self.base.name}"
+
+    @property
+    def role(self) -> Role:
+        """The base's role."""
+        return self.base.role
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPerClass:
+        """Fit the base to every class that has a positive probability.
+
+        Raises:
+            SamplerNotApplicable: the data have no labels.
+            ValueError: a class has fewer than two training images, or no validation ones to choose by.
+        """
+        classes, probability = self._classes(inputs)
+        members, rows = [], []
+        for label in classes.tolist():
+            row, part = self._part(inputs, label)
+            try:
+                members.append(self.base.fit(part, generator=generator))
+            except ValueError as error:
+                raise type(error)(f"{self.name}: class {label}: {error}") from error
+            rows.append(row)
+        return assemble(self.name, classes, probability, tuple(members), tuple(rows))
+
+    def expected_moments(self, inputs: FitInputs) -> Moments | None:
+        """Return the moments of the mixture of the classes, None where the base has none."""
+        classes, probability = self._classes(inputs)
+        parts = [self.base.expected_moments(self._part(inputs, label)[1]) for label in classes.tolist()]
+        moments = [m for m in parts if m is not None]
+        if len(moments) < len(parts):
+            return None
+        means = torch.stack([m.mean for m in moments])
+        centred = means - probability @ means
+        within = torch.einsum("k,kij->ij", probability, torch.stack([m.cov for m in moments]))
+        between = torch.einsum("k,ki,kj->ij", probability, centred, centred)
+        return Moments(probability @ means, within + between)
+
+    def _classes(self, inputs: FitInputs) -> tuple[Int[Tensor, "k"], Float[Tensor, "k"]]:
+        """Return the classes of positive probability and their probabilities."""
+        label = self._labels(inputs.train)
+        if inputs.label_prior is None:
+            classes, count = label.unique(return_counts=True)
+            probability = count.double()
+        else:
+            classes = inputs.label_prior.nonzero(as_tuple=True)[0]
+            probability = inputs.label_prior[classes].double()
+            if not bool((inputs.label_prior >= 0).all()) or len(classes) == 0:
+                raise ValueError("label_prior: expected probabilities, at least one of them above 0")
+        return classes, probability / probability.sum()
+
+    def _part(self, inputs: FitInputs, label: int) -> tuple[Int[Tensor, "m"], FitInputs]:
+        """Return the training rows of a class and the inputs restricted to it."""
+        row = (self._labels(inputs.train) == label).nonzero(as_tuple=True)[0]
+        if len(row) < 2:
+            raise ValueError(
+                f"{self.name}: class {label} has {len(row)} training images, expected at least 2"
+            )
+        validation = inputs.validation
+        if validation.label is not None:
+            validation = validation.take((validation.label == label).nonzero(as_tuple=True)[0])
+        else:
+            validation = validation.take(torch.arange(0))
+        return row, FitInputs(inputs.train.take(row), validation, inputs.prior)
+
+    def _labels(self, latents: Latents) -> Int[Tensor, "n"]:
+        if latents.label is None:
+            raise SamplerNotApplicable(f"{self.name}: the data have no labels")
+        return latents.label

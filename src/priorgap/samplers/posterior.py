@@ -1,0 +1,159 @@
+"""Draws of the aggregate posterior: pick an image, draw from its posterior (or take its mean)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.densities.protocols import check_n
+from priorgap.estimators.mixture import mixture_log_prob
+from priorgap.latents import LatentDraw, Latents, Moments
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerNotApplicable,
+    SamplerState,
+    total_moments,
+)
+
+
+def pick_rows(n: int, n_rows: int, *, generator: torch.Generator) -> Int[Tensor, "n"]:
+    """Pick n of n_rows rows: the prefix of a random permutation, then of further ones.
+
+    Every row is used as often as every other, to within one.
+    """
+    rounds = -(-n // n_rows)
+    return torch.cat([torch.randperm(n_rows, generator=generator) for _ in range(rounds)])[:n]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRows:
+    """z = centre_i + spread_i eps over the rows i of a table of posteriors.
+
+    Attributes:
+        name: the sampler's name.
+        centre: the centres, [n, d].
+        spread: factors of the noise, [n, d]; None for none. May be negative (the literal formula's are).
+        label: classes of the rows, where known.
+        training: whether the rows are training images, so that the row number is a draw's source.
+    """
+
+    name: str
+    centre: Float[Tensor, "n d"]
+    spread: Float[Tensor, "n d"] | None
+    label: Int[Tensor, "n"] | None
+    training: bool
+    kind: ClassVar[str] = "rows"
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        """Draw n rows: the noise first, then the images."""
+        check_n(n)
+        noise = torch.randn(n, self.centre.shape[1], generator=generator)
+        row = pick_rows(n, len(self.centre), generator=generator)
+        z = self.centre[row].float()
+        if self.spread is not None:
+            z = z + self.spread[row].float() * noise
+        label = None if self.label is None else self.label[row]
+        return LatentDraw(z, row if self.training else None, label)
+
+    def state(self) -> SamplerState:
+        """Return the table."""
+        tensors = {"centre": self.centre}
+        if self.spread is not None:
+            tensors["spread"] = self.spread
+        if self.label is not None:
+            tensors["label"] = self.label
+        return SamplerState(self.name, tensors, {"kind": self.kind, "training": self.training})
+
+    @classmethod
+    def from_state(cls, state: SamplerState) -> Self:
+        """Rebuild from `state`'s result."""
+        tensors = state.tensors
+        return cls(
+            state.name, tensors["centre"], tensors.get("spread"), tensors.get("label"), state.json["training"]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMixtureOfRows(FittedRows):
+    """Rows whose noise is never zero: the mixture of N(centre_i, diag spread_i²) has a density."""
+
+    kind: ClassVar[str] = "mixture_of_rows"
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return the log-density of the mixture over all rows, nats, float64."""
+        assert self.spread is not None
+        return mixture_log_prob(z, self.centre, 2 * self.spread.abs().log())
+
+
+def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
+    """Return the sampler of posteriors' draws, with a density unless the encoder is deterministic."""
+    if latents.log_var is None:
+        return FittedRows(name, latents.mean, None, latents.label, training)
+    return FittedMixtureOfRows(name, latents.mean, latents.std, latents.label, training)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """z = mu_i + s_i eps for a training image i: reconstructive by definition; keeps the label of x_i."""
+
+    name: ClassVar[str] = "posterior"
+    role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of training posteriors."""
+        return rows_of(self.name, inputs.train, training=True)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the aggregate moments of the training posteriors."""
+        return _aggregate(inputs.train)
+
+
+@dataclass(frozen=True)
+class PosteriorHeldout:
+    """The same from validation images, which it cannot have copied; never from test images."""
+
+    name: ClassVar[str] = "posterior_heldout"
+    role: ClassVar[Role] = "control"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of validation posteriors.
+
+        Raises:
+            SamplerNotApplicable: there are no validation images.
+        """
+        if len(inputs.validation) < 2:
+            raise SamplerNotApplicable(
+                f"{self.name}: {len(inputs.validation)} validation images, expected at least 2"
+            )
+        return rows_of(self.name, inputs.validation, training=False)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the aggregate moments of the validation posteriors."""
+        return _aggregate(inputs.validation)
+
+
+@dataclass(frozen=True)
+class PosteriorMean:
+    """z = mu_i: plain reconstructions of training images, the quality ceiling."""
+
+    name: ClassVar[str] = "posterior_mean"
+    role: ClassVar[Role] = "control"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of training means."""
+        return FittedRows(self.name, inputs.train.mean, None, inputs.train.label, True)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the mean and covariance of the means."""
+        return total_moments(inputs.train.mean, None)
+
+
+def _aggregate(latents: Latents) -> Moments:
+    return total_moments(latents.mean, None if latents.log_var is None else latents.log_var.double().exp())

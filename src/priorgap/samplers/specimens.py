@@ -1,0 +1,79 @@
+"""Readings of the question that are not the posterior: shown, never ranked."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from priorgap.densities import FittedGaussian
+from priorgap.latents import Moments
+from priorgap.samplers.ex_post import FittedExPost
+from priorgap.samplers.posterior import FittedRows
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
+
+
+@dataclass(frozen=True)
+class LiteralLogVar:
+    """z = mu_i + eps · log s_i²: the formula taken literally, log-variance in the place of s."""
+
+    name: ClassVar[str] = "literal_log_var"
+    role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of (mu_i, log s_i²).
+
+        Raises:
+            SamplerNotApplicable: the encoder gives no log_var.
+        """
+        log_var = require_log_var(inputs.train, self.name)
+        return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return Cov(mu) + diag(mean (log s²)²) about the mean of mu."""
+        log_var = require_log_var(inputs.train, self.name)
+        return total_moments(inputs.train.mean, log_var.double().square())
+
+
+@dataclass(frozen=True)
+class MuPlusLogVar:
+    """z = mu_i + log s_i²: no noise at all."""
+
+    name: ClassVar[str] = "mu_plus_log_var"
+    role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of mu_i + log s_i².
+
+        Raises:
+            SamplerNotApplicable: the encoder gives no log_var.
+        """
+        log_var = require_log_var(inputs.train, self.name)
+        return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the moments of the rows mu_i + log s_i²."""
+        return total_moments(inputs.train.mean + require_log_var(inputs.train, self.name), None)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """z ~ N(mean mu, diag mean s²): two averaged vectors, without the variance between images."""
+
+    name: ClassVar[str] = "pooled"
+    role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = ""
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
+        """Return the Gaussian.
+
+        Raises:
+            SamplerNotApplicable: the encoder gives no log_var.
+        """
+        return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return mean mu and diag(mean s²)."""
+        variance = require_log_var(inputs.train, self.name).double().exp()
+        return Moments(inputs.train.mean.double().mean(0), torch.diag(variance.mean(0)))

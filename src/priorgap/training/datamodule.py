@@ -1,0 +1,81 @@
+"""In-memory batches whose order and noise depend on (seed, epoch) alone."""
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from priorgap.data.splits import Split
+from priorgap.streams import stream
+
+Batch = tuple[Tensor, Tensor]
+
+# Lightning's hooks cost more than a small network's step: it is handed blocks of this many batches
+BLOCK = 25
+
+
+def _blocks(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    while block := list(islice(batches, BLOCK)):
+        yield block
+
+
+def _n_blocks(n_rows: int, batch_size: int) -> int:
+    return math.ceil(math.ceil(n_rows / batch_size) / BLOCK)
+
+
+class TrainBatches:
+    """Yields blocks of (x as stored, noise) over a permutation that belongs to the epoch.
+
+    Epoch e draws its permutation from stream(seed, "order", e), its noise from stream(seed, "noise", e), so a
+    run that resumes at an epoch's boundary sees what an undisturbed run would have seen.
+
+    Args:
+        split: the data.
+        latent_dim: columns of the noise.
+        batch_size: rows per batch; the last may be smaller.
+        seed: the run's seed.
+        epoch: returns the current epoch, asked once at the start of each pass.
+    """
+
+    def __init__(
+        self, split: Split, latent_dim: int, batch_size: int, *, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        self._split, self._latent_dim, self._batch_size = split, latent_dim, batch_size
+        self._seed, self._epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return _n_blocks(len(self._split), self._batch_size)
+
+    @property
+    def n_steps(self) -> int:
+        """Batches of one epoch."""
+        return math.ceil(len(self._split) / self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return _blocks(self._batches())
+
+    def _batches(self) -> Iterator[Batch]:
+        epoch = self._epoch()
+        order = torch.randperm(len(self._split), generator=stream(self._seed, "order", epoch))
+        noise = stream(self._seed, "noise", epoch)
+        for rows in order.split(self._batch_size):
+            yield self._split.x[rows], torch.randn(len(rows), self._latent_dim, generator=noise)
+
+
+class ValidationBatches:
+    """Yields blocks of (x as stored, noise) in order, with the same noise in every epoch."""
+
+    def __init__(self, split: Split, latent_dim: int, batch_size: int, *, seed: int) -> None:
+        self._x = split.x
+        generator = stream(seed, "validation noise")
+        self._noise = torch.randn(len(split), latent_dim, generator=generator)
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return _n_blocks(len(self._x), self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        sizes = self._batch_size
+        return _blocks(zip(self._x.split(sizes), self._noise.split(sizes), strict=True))

@@ -1,0 +1,253 @@
+"""Train a VAE with Lightning, resumable at every epoch with identical results."""
+
+import logging
+import math
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+
+from priorgap.data.splits import Dataset
+from priorgap.models.likelihoods import Bernoulli
+from priorgap.models.losses import ElboLoss
+from priorgap.models.vae import VAE, load_weights
+from priorgap.training.callbacks import (
+    AtomicCheckpointIO,
+    EpochCheckpoint,
+    History,
+    ProgressBar,
+    Record,
+)
+from priorgap.training.datamodule import TrainBatches, ValidationBatches
+from priorgap.training.module import VaeModule
+
+CHECKPOINT = "last.ckpt"
+_VALIDATION_BATCH = 500
+_PREFIX = "vae."
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How to train.
+
+    Attributes:
+        max_epochs: passes over the training data at most.
+        batch_size: rows per step.
+        learning_rate: of the optimiser.
+        weight_decay: of the optimiser.
+        gradient_clip: largest norm of the gradient, None for no clipping.
+        patience: epochs without a better validation loss before training stops, None for never.
+        optimizer: "adam" or "adamw".
+        accelerator: "auto", "cpu" or "cuda".
+    """
+
+    max_epochs: int = 12
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    gradient_clip: float | None = None
+    patience: int | None = None
+    optimizer: Literal["adam", "adamw"] = "adam"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for key in ("max_epochs", "batch_size", "patience"):
+            value = getattr(self, key)
+            if key == "patience" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"trainer.{key}={value}: expected an integer of at least 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"trainer.learning_rate={self.learning_rate}: expected a number above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"trainer.weight_decay={self.weight_decay}: expected a number of at least 0")
+        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
+            raise ValueError(f"trainer.gradient_clip={self.gradient_clip}: expected a number above 0 or null")
+        if self.optimizer not in ("adam", "adamw"):
+            raise ValueError(f"trainer.optimizer={self.optimizer}: expected adam or adamw")
+        if self.accelerator not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"trainer.accelerator={self.accelerator}: expected auto, cpu or cuda")
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training gives.
+
+    Attributes:
+        vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl.
+        stopped_epoch: the number of epochs that were run.
+        best_epoch: the epoch (from 0) whose weights `vae` holds.
+        reason: "max_epochs" or "early_stopping".
+    """
+
+    vae: VAE
+    curves: list[Record]
+    stopped_epoch: int
+    best_epoch: int
+    reason: Literal["max_epochs", "early_stopping"]
+
+
+def train_vae(
+    vae: VAE,
+    dataset: Dataset,
+    loss: ElboLoss,
+    trainer: TrainerConfig,
+    *,
+    seed: int,
+    directory: Path,
+    progress: bool,
+    on_epoch: Callable[[Record], None] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainResult:
+    """Train a model in place, going on from a checkpoint in `directory` where there is one.
+
+    Order and noise of epoch e come from streams of (seed, e), and the state is written at the end of each
+    epoch, so that a run that was killed and started again ends with the same weights, bit for bit, as an
+    undisturbed one.
+
+    Args:
+        vae: the model with its initial weights.
+        dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
+        loss: the weights of the objective.
+        trainer: how to train.
+        seed: of order and noise.
+        directory: where the checkpoint is kept; a readable one there is resumed from.
+        progress: show a bar on standard error.
+        on_epoch: called with each newly run epoch's record.
+        callbacks: more Lightning callbacks.
+
+    Raises:
+        ValueError: the data do not fit the model, or the checkpoint belongs to another model.
+        NonFiniteLoss: the loss became NaN or infinite.
+    """
+    _check_data(vae, dataset)
+    history = History(trainer.patience, on_epoch)
+    module = VaeModule(
+        vae,
+        loss.in_sum_units(vae.likelihood, math.prod(vae.shape)),
+        optimizer=trainer.optimizer,
+        learning_rate=trainer.learning_rate,
+        weight_decay=trainer.weight_decay,
+        gradient_clip=trainer.gradient_clip,
+    )
+    path = directory / CHECKPOINT
+    checkpoint = _read_checkpoint(path)
+    if checkpoint is not None:
+        _take_over(checkpoint, path, module, history)
+    if len(history.curves) < trainer.max_epochs and not history.stopped:
+        directory.mkdir(parents=True, exist_ok=True)
+        own: list[pl.Callback] = [history, *([ProgressBar()] if progress else []), EpochCheckpoint(path)]
+        _fit(module, dataset, trainer, seed, [*callbacks, *own], path if checkpoint is not None else None)
+    vae.cpu().eval()
+    if trainer.patience is not None:
+        load_weights(vae, history.best_weights, str(path))
+    n_epochs = len(history.curves)
+    best = history.best_epoch if trainer.patience is not None else n_epochs - 1
+    reason: Literal["max_epochs", "early_stopping"] = "early_stopping" if history.stopped else "max_epochs"
+    return TrainResult(vae, history.curves, n_epochs, best, reason)
+
+
+def _fit(
+    module: VaeModule,
+    dataset: Dataset,
+    config: TrainerConfig,
+    seed: int,
+    callbacks: list[pl.Callback],
+    resume: Path | None,
+) -> None:
+    d = module.vae.latent_dim
+    with _quiet():
+        trainer = pl.Trainer(
+            max_epochs=config.max_epochs,
+            accelerator="gpu" if config.accelerator == "cuda" else config.accelerator,
+            devices=1,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            logger=False,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        train = TrainBatches(
+            dataset.train, d, config.batch_size, seed=seed, epoch=lambda: trainer.current_epoch
+        )
+        validation = ValidationBatches(dataset.validation, d, _VALIDATION_BATCH, seed=seed)
+        module.train()
+        try:
+            trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
+        except SystemExit as stop:
+            # Lightning turns Ctrl-C into exit(1) and leaves SIGINT ignored; `_quiet` restores the handler
+            if trainer.interrupted:
+                raise KeyboardInterrupt from stop
+            raise
+
+
+def _check_data(vae: VAE, dataset: Dataset) -> None:
+    if dataset.shape != vae.shape:
+        raise ValueError(
+            f"data={dataset.name}: observations have shape {list(dataset.shape)}, "
+            f"the model expects {list(vae.shape)}"
+        )
+    if dataset.kind == "uint8_image":
+        return
+    x = dataset.train.x
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
+    if isinstance(vae.likelihood, Bernoulli) and not bool(((x >= 0) & (x <= 1)).all()):
+        raise ValueError(
+            f"likelihood=bernoulli: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
+        )
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return a checkpoint; None where there is none, or (said in the log) where it cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _ = checkpoint["state_dict"], checkpoint["callbacks"]["History"]
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        _logger.warning("%s cannot be read (%s): training starts anew", path, reason)
+        path.unlink()
+        return None
+    return checkpoint
+
+
+def _take_over(checkpoint: dict[str, Any], path: Path, module: VaeModule, history: History) -> None:
+    weights = {name.removeprefix(_PREFIX): t for name, t in checkpoint["state_dict"].items()}
+    load_weights(module.vae, weights, str(path))
+    history.load_state_dict(checkpoint["callbacks"]["History"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Lightning's banners and advice, and keep the process's signal handlers as they were."""
+    names = ("pytorch_lightning", "lightning_fabric")
+    levels = {name: logging.getLogger(name).level for name in names}
+    in_main = threading.current_thread() is threading.main_thread()
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

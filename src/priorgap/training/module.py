@@ -1,0 +1,109 @@
+"""The Lightning module: it moves batches through the model and adds up; the formulas are in `models`."""
+
+import math
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from priorgap.data.splits import as_float
+from priorgap.models.losses import ElboLoss, objective
+from priorgap.models.vae import VAE
+from priorgap.training.datamodule import Batch
+
+Part = Literal["train", "validation"]
+
+
+class NonFiniteLoss(RuntimeError):  # noqa: N818
+    """The loss became NaN or infinite; the message says at which step."""
+
+
+class VaeModule(pl.LightningModule):
+    """Trains a VAE on `objective`; keeps sums over an epoch and logs nothing per step.
+
+    One call takes a block of batches, and the optimiser steps are taken here: Lightning's hooks would cost a
+    tenth or more of the step of a small network.
+
+    Args:
+        vae: the model; its weights are changed.
+        loss: the weights of the two terms, in sum units.
+        optimizer: "adam" or "adamw".
+        learning_rate: of the optimiser.
+        weight_decay: of the optimiser.
+        gradient_clip: largest norm of the gradient, None for no clipping.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        loss: ElboLoss,
+        *,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float,
+        gradient_clip: float | None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.vae = vae
+        self._loss = loss
+        self._optimizer = optimizer
+        self._learning_rate, self._weight_decay = learning_rate, weight_decay
+        self._gradient_clip = gradient_clip
+        self._sums: dict[Part, list[float]] = {}
+        self._n_rows: dict[Part, int] = {}
+        self._n_steps: dict[Part, int] = {}
+
+    def _objective(self, part: Part, batch: Batch) -> Tensor:
+        """Return the loss of one batch, and add it to the epoch's sums."""
+        x, noise = batch
+        terms = self.vae.terms(as_float(x), noise)
+        loss = objective(terms, self._loss.alpha, self._loss.beta)
+        means = torch.stack([loss, terms.reconstruction.mean(), terms.rate.sum(1).mean()]).tolist()
+        if not all(map(math.isfinite, means)):
+            values = ", ".join(f"{v:g}" for v in means)
+            raise NonFiniteLoss(
+                f"non-finite {part} loss at step {self._n_steps.get(part, 0)} of epoch {self.current_epoch} "
+                f"(loss, reconstruction, kl = {values}): try a lower learning_rate or a gradient_clip"
+            )
+        sums = self._sums.get(part, [0.0] * len(means))
+        self._sums[part] = [s + m * len(x) for s, m in zip(sums, means, strict=True)]
+        self._n_rows[part] = self._n_rows.get(part, 0) + len(x)
+        self._n_steps[part] = self._n_steps.get(part, 0) + 1
+        return loss
+
+    def training_step(self, batch: list[Batch], batch_idx: int) -> None:
+        """Take one optimiser step per batch of the block."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        for part in batch:
+            loss = self._objective("train", part)
+            optimizer.zero_grad()
+            loss.backward()
+            if self._gradient_clip is not None:
+                nn.utils.clip_grad_norm_(self.vae.parameters(), self._gradient_clip)
+            optimizer.step()
+
+    def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
+        """Add a block of validation batches to the epoch's sums."""
+        for part in batch:
+            self._objective("validation", part)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser; the fused one does a step in one pass over the weights."""
+        cls = torch.optim.AdamW if self._optimizer == "adamw" else torch.optim.Adam
+        return cls(self.vae.parameters(), lr=self._learning_rate, weight_decay=self._weight_decay, fused=True)
+
+    def take_means(self) -> dict[str, float]:
+        """Return the means over the rows seen since the last call, by part and term, and start anew."""
+        record = {}
+        for part, sums in self._sums.items():
+            for name, value in zip(("loss", "reconstruction", "kl"), sums, strict=True):
+                record[f"{part}_{name}"] = value / self._n_rows[part]
+        self._sums, self._n_rows, self._n_steps = {}, {}, {}
+        return record
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the checkpoint loadable with `weights_only=True`: no hyperparameter objects."""
+        checkpoint.pop("hyper_parameters", None)

@@ -1,0 +1,228 @@
+"""What every metric must satisfy, one function a law, so that wrong metrics can be shown to fail each."""
+
+import copy
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from world import fresh, world
+
+from priorgap.latents import LatentDraw, Latents
+from priorgap.measurement import Measurement
+from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable, Reference
+from priorgap.streams import stream
+
+PUBLIC = frozenset(
+    {
+        "rate",
+        "active_units_var",
+        "active_units_rate",
+        "marginal_kl",
+        "marginal_tv",
+        "marginal_w1",
+        "kl_diag",
+        "kl_corr",
+        "kl_diag_train",
+        "kl",
+        "kl_point",
+        "kl_train_mixture",
+        "distortion",
+        "distortion_sse",
+        "elbo",
+        "fid",
+        "fid_floor",
+        "fid_null_bias",
+        "fid_reconstruction",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "accuracy_real_to_synthetic",
+        "accuracy_synthetic_to_real",
+        "accuracy_real_to_real",
+        "class_balance",
+        "class_share",
+        "source_auc",
+        "memorisation_auc",
+        "near_copy_excess",
+        "train_share",
+    }
+)
+
+
+def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence:
+    here = world()
+    model = here.model if model is None else model
+    if metric.scope == "model":
+        return model.alone()
+    return model.of("posterior", "candidate", here.draw(), label_source="source")
+
+
+def tensors_of(evidence: Evidence) -> dict[str, Tensor]:
+    """Every tensor that a metric could write into."""
+    model, found = evidence.model, {}
+    for name in ("train", "validation", "test"):
+        latents: Latents = getattr(model, name)
+        found |= {
+            f"{name}.mean": latents.mean,
+            f"{name}.log_var": latents.log_var,
+            f"{name}.l": latents.label,
+        }
+    found |= {"distortion": model.distortion, "distortion_sse": model.distortion_sse}
+    reference: Reference = model.reference
+    for name in ("train", "validation", "test"):
+        split = getattr(reference, name)
+        found |= {f"x.{name}": split.x, f"label.{name}": split.label}
+    found |= {"test_features": reference.test_features, "pool_features": reference.pool_features}
+    for name, network in vars(reference.classifiers).items():
+        if isinstance(network, torch.nn.Module):
+            found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+    if evidence.draw is not None:
+        found |= {"z": evidence.draw.z, "z.label": evidence.draw.label}
+    return found
+
+
+def run(metric: Metric, evidence: Evidence | None = None, seed: int = 0) -> list[Measurement]:
+    given = evidence_for(metric) if evidence is None else evidence
+    return metric.measure(given, generator=stream(seed, "measure"))
+
+
+def gives_finite_named_rows(metric: Metric) -> None:
+    """At least one row; known names, finite values and errors, a size, one row per key; survives JSON."""
+    rows = run(metric)
+    assert rows
+    keys = [(r.measure, r.unit, r.bound, r.label_source) for r in rows]
+    assert len(set(keys)) == len(keys)
+    for row in rows:
+        assert row.measure in PUBLIC
+        assert type(row.value) is float and math.isfinite(row.value)
+        assert row.std_error is None or (math.isfinite(row.std_error) and row.std_error >= 0)
+        assert isinstance(row.n, int) and row.n > 0
+        assert row.n_reference is None or row.n_reference > 0
+        assert row.space in ("latent", "data", "pixels")
+        assert (
+            row.space == "latent"
+            or row.measure in ("distortion", "distortion_sse", "elbo")
+            or row.n_reference
+        )
+        assert Measurement.from_json(row.to_json()) == row
+
+
+def repeats_itself(metric: Metric) -> None:
+    assert run(metric) == run(metric)
+
+
+def leaves_global_rng_alone(metric: Metric) -> None:
+    torch.manual_seed(3)
+    random.seed(3)
+    np.random.seed(3)
+    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
+    first = run(metric)
+    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+    assert (before[2] == after[2]).all()
+    torch.manual_seed(4)
+    random.seed(4)
+    np.random.seed(4)
+    assert first == run(metric)
+
+
+def leaves_evidence_alone(metric: Metric) -> None:
+    evidence = evidence_for(metric)
+    before = copy.deepcopy(tensors_of(evidence))
+    first = run(metric, evidence)
+    for name, tensor in tensors_of(evidence).items():
+        assert torch.equal(tensor, before[name]), name
+    assert run(metric, evidence) == first  # and what it cached is what it had computed
+
+
+def without(model: ModelEvidence, name: str) -> ModelEvidence:
+    """The evidence with one thing missing."""
+    reference = model.reference
+    if name in ("train", "validation", "test", "decode", "reference"):
+        return fresh(model, **{name: None})
+    if name == "distortion":
+        return fresh(model, distortion=None)
+    if name == "floor":
+        return fresh(model, reference=replace(reference, floor=None))
+    if name == "classifiers":
+        return fresh(model, reference=replace(reference, classifiers=None))
+    if name == "labels":
+        return fresh(model, reference=replace(reference, n_classes=None))
+    if name == "log_var":
+        bare = {part: replace(getattr(model, part), log_var=None) for part in ("train", "validation", "test")}
+        return fresh(model, **bare)
+    from priorgap.priors.base import Prior
+
+    class Learned(Prior):
+        def log_prob(self, z: Tensor) -> Tensor:
+            return -z.square().sum(1)
+
+        def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+            return torch.randn(n, self.dim, generator=generator)
+
+    assert name == "standard_normal"
+    return fresh(model, prior=Learned(3))
+
+
+def says_what_is_missing(metric: Metric) -> None:
+    """Each thing that it needs, taken away, gives one line of reason: not NaN, not nothing, not a crash."""
+    assert metric.needs
+    for name in sorted(metric.needs):
+        evidence = evidence_for(metric)
+        if name == "draw":
+            evidence = evidence.model.alone()
+        elif name == "label_source":
+            draw = LatentDraw(evidence.draw.z)
+            evidence = evidence.model.of("prior", "candidate", draw, label_source="source")
+        else:
+            evidence = evidence_for(metric, without(evidence.model, name))
+        with pytest.raises(NotApplicable) as caught:
+            run(metric, evidence)
+        assert str(caught.value) == evidence.lacks(name)
+        assert "\n" not in str(caught.value)
+
+
+def names_all_it_needs(metric: Metric) -> None:
+    """What `needs` does not name may be missing: the metric still answers, or says why not."""
+    everything = {"train", "validation", "test", "log_var", "decode", "reference", "floor", "classifiers"}
+    for name in sorted((everything | {"labels", "distortion"}) - metric.needs):
+        implied = {"reference": {"floor", "classifiers", "labels", "decode"}}.get(name, set())
+        if implied & metric.needs:
+            continue
+        try:
+            rows = run(metric, evidence_for(metric, without(world().model, name)))
+        except NotApplicable:
+            continue
+        assert rows
+
+
+def is_a_value(metric: Metric) -> None:
+    """Frozen, hashable, equal to a copy; a scope that exists."""
+    assert copy.deepcopy(metric) == metric
+    assert hash(metric) == hash(copy.deepcopy(metric))
+    assert metric.scope in ("model", "sampler")
+    assert ("draw" in metric.needs) == (metric.scope == "sampler")
+    with pytest.raises((AttributeError, TypeError)):
+        metric.name = "other"
+
+
+LAWS: dict[str, Callable[[Metric], None]] = {
+    law.__name__: law
+    for law in (
+        gives_finite_named_rows,
+        repeats_itself,
+        leaves_global_rng_alone,
+        leaves_evidence_alone,
+        says_what_is_missing,
+        names_all_it_needs,
+        is_a_value,
+    )
+}

@@ -1,0 +1,173 @@
+"""What every sampler must satisfy, one function a law, so that wrong samplers can be shown to fail each."""
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from priorgap.latents import LatentDraw, Latents
+from priorgap.samplers import FitInputs, Sampler, restore
+from priorgap.streams import stream
+
+N_MOMENTS = 20_000
+N_ROWS = 4_000
+
+
+def posteriors(n: int, seed: int, n_classes: int = 3) -> Latents:
+    """Posteriors with correlated units, unequal spreads, and classes that sit apart."""
+    g = stream(seed, "posteriors")
+    label = torch.randint(0, n_classes, (n,), generator=g)
+    mixing = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.2, 0.5]])
+    mean = torch.randn(n, 3, generator=g) @ mixing.T + label[:, None] * torch.tensor([1.0, -0.5, 0.0])
+    log_var = -2.0 + 0.5 * torch.randn(n, 3, generator=g)
+    return Latents(mean, log_var, label)
+
+
+def example_inputs(n: int = 600) -> FitInputs:
+    return FitInputs(posteriors(n, 1), posteriors(n // 2, 2))
+
+
+def draw(sampler: Sampler, inputs: FitInputs, n: int, seed: int = 5) -> LatentDraw:
+    fitted = sampler.fit(inputs, generator=stream(seed, "fit"))
+    return fitted.sample(n, generator=stream(seed, "sample"))
+
+
+def parts(value: LatentDraw) -> list[Tensor]:
+    return [t for t in (value.z, value.source, value.label) if t is not None]
+
+
+def same(a: LatentDraw, b: LatentDraw) -> bool:
+    return len(parts(a)) == len(parts(b)) and all(
+        torch.equal(x, y) for x, y in zip(parts(a), parts(b), strict=True)
+    )
+
+
+def repeats_itself(sampler: Sampler) -> None:
+    """Same generator, same tensors; another generator, or the same one again, others."""
+    inputs = example_inputs()
+    first = draw(sampler, inputs, 200)
+    assert same(first, draw(sampler, inputs, 200))
+    assert not torch.equal(first.z, draw(sampler, inputs, 200, seed=6).z)
+    fitted = sampler.fit(inputs, generator=stream(5, "fit"))
+    generator = stream(5, "sample")
+    assert not torch.equal(
+        fitted.sample(200, generator=generator).z, fitted.sample(200, generator=generator).z
+    )
+
+
+def leaves_global_rng_alone(sampler: Sampler) -> None:
+    torch.manual_seed(3)
+    random.seed(3)
+    np.random.seed(3)
+    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
+    first = draw(sampler, example_inputs(), 100)
+    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+    assert (before[2] == after[2]).all()
+    torch.manual_seed(4)
+    random.seed(4)
+    np.random.seed(4)
+    assert same(first, draw(sampler, example_inputs(), 100))  # nor does it read it
+
+
+def leaves_inputs_alone(sampler: Sampler) -> None:
+    inputs = example_inputs()
+    before = copy.deepcopy(inputs)
+    draw(sampler, inputs, 100)
+    for a, b in ((inputs.train, before.train), (inputs.validation, before.validation)):
+        assert torch.equal(a.mean, b.mean)
+        assert torch.equal(a.log_var, b.log_var)
+        assert torch.equal(a.label, b.label)
+
+
+def meets_moments(sampler: Sampler) -> None:
+    """Mean and covariance within 4 standard errors of what the law implies, for each entry."""
+    inputs = example_inputs()
+    expected = sampler.expected_moments(inputs)
+    if expected is None:
+        pytest.skip(f"{sampler.name} has no closed-form moments")
+    z = draw(sampler, inputs, N_MOMENTS).z.double()
+    error = (z.var(0) / len(z)).sqrt()
+    assert ((z.mean(0) - expected.mean).abs() <= 4 * error + 1e-6).all()
+    centred = z - z.mean(0)
+    products = centred[:, :, None] * centred[:, None, :]
+    error = (products.var(0) / len(z)).sqrt()
+    assert ((products.mean(0) - expected.cov).abs() <= 4 * error + 1e-6).all()
+
+
+def has_exchangeable_rows(sampler: Sampler) -> None:
+    """First and second half have one mean, and neighbours are not correlated: no order, no blocks."""
+    z = draw(sampler, example_inputs(), N_ROWS).z.double()
+    half = len(z) // 2
+    gap = (z[:half].mean(0) - z[half:].mean(0)) / (z.var(0) * 2 / half).sqrt()
+    assert (gap.abs() < 4.5).all()
+    white = (z - z.mean(0)) / z.std(0)
+    lagged = (white[1:] * white[:-1]).mean(0) * (len(z) - 1) ** 0.5
+    assert (lagged.abs() < 4.5).all()
+
+
+def survives_its_state(sampler: Sampler) -> None:
+    """The restored sampler draws the same, through the file format that stages write."""
+    import json
+
+    from safetensors.torch import load, save
+
+    fitted = sampler.fit(example_inputs(), generator=stream(5, "fit"))
+    state = fitted.state()
+    assert state.name == sampler.name
+    tensors = load(save({k: v.contiguous() for k, v in state.tensors.items()}))
+    again = restore(replace(state, tensors=tensors, json=json.loads(json.dumps(state.json))))
+    assert type(again) is type(fitted)
+    assert same(fitted.sample(300, generator=stream(7)), again.sample(300, generator=stream(7)))
+
+
+def minds_sizes(sampler: Sampler) -> None:
+    """sample(1) works, sample(0) is refused in one line; so is a fit on fewer than two points."""
+    fitted = sampler.fit(example_inputs(), generator=stream(5, "fit"))
+    one = fitted.sample(1, generator=stream(5))
+    assert one.z.shape == (1, 3)
+    for n in (0, -1):
+        with pytest.raises(ValueError, match=rf"n={n}: expected") as caught:
+            fitted.sample(n, generator=stream(5))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="at least 2"):
+        sampler.fit(FitInputs(posteriors(1, 1), posteriors(300, 2)), generator=stream(5))
+
+
+def speaks_its_types(sampler: Sampler) -> None:
+    """float32 [n, d]; int64 source rows in range; labels of the data; a role that exists."""
+    inputs = example_inputs()
+    value = draw(sampler, inputs, 700)
+    assert value.z.shape == (700, 3)
+    assert value.z.dtype == torch.float32
+    assert torch.isfinite(value.z).all()
+    assert sampler.role in ("candidate", "control", "specimen")
+    if value.source is not None:
+        assert value.source.dtype == torch.int64
+        assert int(value.source.min()) >= 0 and int(value.source.max()) < len(inputs.train)
+        if value.label is not None:
+            assert torch.equal(value.label, inputs.train.label[value.source])
+    assert (sampler.label_source != "") == (value.label is not None)
+    if value.label is not None:
+        assert set(value.label.tolist()) <= set(inputs.train.label.tolist())
+
+
+LAWS: dict[str, Callable[[Sampler], None]] = {
+    law.__name__: law
+    for law in (
+        repeats_itself,
+        leaves_global_rng_alone,
+        leaves_inputs_alone,
+        meets_moments,
+        has_exchangeable_rows,
+        survives_its_state,
+        minds_sizes,
+        speaks_its_types,
+    )
+}

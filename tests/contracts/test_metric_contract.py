@@ -1,0 +1,185 @@
+"""One suite over every metric, and wrong metrics that it must reject."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from metric_contract import LAWS, PUBLIC, run
+from world import decode, fresh, world
+
+from priorgap.measurement import Measurement
+from priorgap.metrics import (
+    FID,
+    KID,
+    ActiveUnits,
+    ClassBalance,
+    Copying,
+    Decomposition,
+    Elbo,
+    Evidence,
+    FIDFloor,
+    KLBracket,
+    MarginalKL,
+    Memorisation,
+    Metric,
+    PRDCMeasures,
+    Rate,
+    RealToReal,
+    RealToSynthetic,
+    SyntheticToReal,
+    TrainMixture,
+)
+
+METRICS: list[Metric] = [
+    Rate(),
+    ActiveUnits(variance_threshold=0.01, rate_threshold=0.01),
+    MarginalKL(part="test"),
+    Decomposition(n_groups=10),
+    KLBracket(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6, n_draws=2),
+    TrainMixture(n_draws=200),
+    Elbo(),
+    FID(),
+    FIDFloor(),
+    KID(n_subsets=5),
+    PRDCMeasures(k=5, n_max=200),
+    RealToSynthetic(),
+    SyntheticToReal(own_labels=True),
+    RealToReal(),
+    ClassBalance(),
+    Memorisation(n_queries=150),
+    Copying(n_queries=150, quantile=0.02),
+]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+def test_every_metric_keeps_the_contract(metric: Metric, law: Callable[[Metric], None]) -> None:
+    law(metric)
+
+
+def test_together_they_give_every_public_measure() -> None:
+    assert {row.measure for metric in METRICS for row in run(metric)} == PUBLIC
+
+
+def test_names_are_unique() -> None:
+    assert len({m.name for m in METRICS}) == len(METRICS)
+
+
+def test_a_metric_of_latents_decodes_nothing() -> None:
+    """Expensive evidence is computed only when asked for."""
+
+    def forbidden(z: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+        raise AssertionError("decoded")
+
+    model = fresh(world().model, decode=forbidden)
+    for metric in METRICS[:7]:
+        assert run(metric, model.alone())
+    with pytest.raises(AssertionError, match="decoded"):
+        run(FID(), model.of("prior", "candidate", world().prior_draw()))
+
+
+def test_draws_are_decoded_once_for_all_metrics() -> None:
+    calls = []
+
+    def counted(z: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+        calls.append(len(z))
+        return decode(z)
+
+    model = fresh(world().model, decode=counted)
+    evidence = model.of("prior", "candidate", world().prior_draw(250))
+    for metric in (FID(), KID(n_subsets=5), PRDCMeasures(k=5, n_max=200), ClassBalance()):
+        run(metric, evidence)
+    assert calls == [250]
+    other = model.of("prior again", "candidate", world().prior_draw(250))
+    for given in (evidence, other):
+        run(Copying(n_queries=150, quantile=0.02), given)
+    run(Memorisation(n_queries=150), model.alone())
+    assert calls == [250, 150, 150, 250]  # the model's own copies once, the other sampler once
+
+
+# Wrong metrics. Each breaks one law.
+
+
+@dataclass(frozen=True)
+class Wrong:
+    name: ClassVar[str] = "wrong"
+    scope: ClassVar[str] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset({"test"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        from priorgap.metrics.protocols import require
+
+        require(evidence, self.needs)
+        return self.rows(evidence, generator)
+
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", float(evidence.model.test.mean.mean()), n=1)]
+
+
+class Infinite(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", float("inf"), n=1)]
+
+
+class Sizeless(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", 1.0)]
+
+
+class Renamed(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("average_rate", 1.0, n=1)]
+
+
+class Twice(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", 1.0, n=1), Measurement("rate", 2.0, n=1)]
+
+
+class GlobalNoise(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", float(torch.randn(())), n=1)]
+
+
+class Writes(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        evidence.model.test.mean.mul_(1.0001)
+        return super().rows(evidence, generator)
+
+
+class Swallows(Wrong):
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        try:
+            return super().measure(evidence, generator=generator)
+        except ValueError:
+            return []
+
+
+class Crashes(Wrong):
+    needs: ClassVar[frozenset[str]] = frozenset({"test"})
+
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", float(evidence.model.train.mean.mean()), n=1)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law", "error"),
+    [
+        (Infinite(), "gives_finite_named_rows", AssertionError),
+        (Sizeless(), "gives_finite_named_rows", AssertionError),
+        (Renamed(), "gives_finite_named_rows", AssertionError),
+        (Twice(), "gives_finite_named_rows", AssertionError),
+        (GlobalNoise(), "repeats_itself", AssertionError),
+        (GlobalNoise(), "leaves_global_rng_alone", AssertionError),
+        (Writes(), "leaves_evidence_alone", AssertionError),
+        (Swallows(), "says_what_is_missing", pytest.fail.Exception),
+        (Crashes(), "names_all_it_needs", AttributeError),
+    ],
+    ids=lambda v: v if isinstance(v, str) else type(v).__name__,
+)
+def test_suite_rejects_wrong_metrics(wrong: Wrong, law: str, error: type[BaseException]) -> None:
+    LAWS["gives_finite_named_rows"](Wrong())
+    with pytest.raises(error):
+        LAWS[law](wrong)

@@ -1,0 +1,231 @@
+"""One suite over every sampler, and wrong samplers that it must reject."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from sampler_contract import LAWS, example_inputs
+
+from priorgap.latents import LatentDraw, Moments
+from priorgap.samplers import (
+    ExPostGaussian,
+    ExPostMixture,
+    FitInputs,
+    LiteralLogVar,
+    MuPlusLogVar,
+    PerClass,
+    Pooled,
+    Posterior,
+    PosteriorHeldout,
+    PosteriorMean,
+    PriorSampler,
+    Sampler,
+    SamplerState,
+    TemperedPrior,
+)
+from priorgap.samplers.ex_post import FittedExPost
+from priorgap.samplers.posterior import rows_of
+from priorgap.streams import stream
+
+GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_iter=20, reg_covar=1e-6)
+SAMPLERS: list[Sampler] = [
+    PriorSampler(),
+    Posterior(),
+    PosteriorHeldout(),
+    PosteriorMean(),
+    LiteralLogVar(),
+    MuPlusLogVar(),
+    Pooled(),
+    ExPostGaussian("diag"),
+    ExPostGaussian("full"),
+    GMM,
+    TemperedPrior(0.8),
+    PerClass(ExPostGaussian("full")),
+    PerClass(GMM),
+    PerClass(Posterior()),
+    PerClass(PriorSampler()),
+]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: s.name)
+def test_every_sampler_keeps_the_contract(sampler: Sampler, law: Callable[[Sampler], None]) -> None:
+    law(sampler)
+
+
+def test_names_are_the_public_ones() -> None:
+    assert [s.name for s in SAMPLERS[:13]] == [
+        "prior",
+        "posterior",
+        "posterior_heldout",
+        "posterior_mean",
+        "literal_log_var",
+        "mu_plus_log_var",
+        "pooled",
+        "gaussian_diag",
+        "gaussian_full",
+        "gmm",
+        "tempered_prior",
+        "per_class_gaussian_full",
+        "per_class_gmm",
+    ]
+
+
+# Wrong samplers. Each wraps a right one, breaks one law, and keeps the others as well as it can.
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A sampler whose fitted draws go through `spoil`."""
+
+    spoil: Callable[[LatentDraw, FitInputs, torch.Generator], LatentDraw]
+    name: str = "posterior"
+    role: str = "candidate"
+    label_source: str = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "FittedBroken":
+        return FittedBroken(self, inputs, rows_of("posterior", inputs.train, training=True))
+
+    def expected_moments(self, inputs: FitInputs) -> Moments | None:
+        return Posterior().expected_moments(inputs)
+
+
+@dataclass(frozen=True)
+class FittedBroken:
+    sampler: Broken
+    inputs: FitInputs
+    inner: object
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        return self.sampler.spoil(self.inner.sample(n, generator=generator), self.inputs, generator)
+
+    def state(self) -> SamplerState:
+        return self.inner.state()
+
+
+def sorted_rows(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    order = draw.z[:, 0].argsort()
+    return LatentDraw(draw.z[order], draw.source[order], draw.label[order])
+
+
+def same_rows_twice(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    index = torch.arange(len(draw)) // 2
+    return LatentDraw(draw.z[index], draw.source[index], draw.label[index])
+
+
+def global_noise(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    return replace(
+        draw, z=inputs.train.mean[draw.source] + inputs.train.std[draw.source] * torch.randn(draw.z.shape)
+    )
+
+
+def reseeds_numpy(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    np.random.seed(0)
+    return draw
+
+
+def writes_into_inputs(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    inputs.train.mean.add_(0.01)
+    return draw
+
+
+def log_var_for_s(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    row = draw.source
+    noise = torch.randn(draw.z.shape, generator=generator)
+    return replace(draw, z=inputs.train.mean[row] + noise * inputs.train.log_var[row])
+
+
+def shifted(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    return replace(draw, z=draw.z + 0.1)
+
+
+def always_the_same(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    return rows_of("posterior", inputs.train, training=True).sample(len(draw), generator=stream(0))
+
+
+def double_precision(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    return replace(draw, z=draw.z.double())
+
+
+def another_images_label(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:
+    return replace(draw, label=draw.label.roll(1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "law"),
+    [
+        (sorted_rows, "has_exchangeable_rows"),
+        (same_rows_twice, "has_exchangeable_rows"),
+        (global_noise, "leaves_global_rng_alone"),
+        (global_noise, "repeats_itself"),
+        (reseeds_numpy, "leaves_global_rng_alone"),
+        (writes_into_inputs, "leaves_inputs_alone"),
+        (log_var_for_s, "meets_moments"),
+        (shifted, "meets_moments"),
+        (always_the_same, "repeats_itself"),
+        (double_precision, "speaks_its_types"),
+        (another_images_label, "speaks_its_types"),
+        (shifted, "survives_its_state"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else v.__name__,
+)
+def test_suite_rejects_wrong_samplers(spoil: Callable, law: str) -> None:
+    LAWS["minds_sizes"](Posterior())
+    with pytest.raises(AssertionError):
+        LAWS[law](Broken(spoil))
+
+
+class ScikitRows:
+    """What calling scikit-learn's own `sample` gives: an integer seed, rows sorted by component."""
+
+    def __init__(self, z: torch.Tensor) -> None:
+        from sklearn.mixture import GaussianMixture
+
+        self.model = GaussianMixture(3, random_state=0).fit(z.double().numpy())
+
+    def draw(self, n: int, *, generator: torch.Generator) -> torch.Tensor:
+        return torch.from_numpy(self.model.sample(n)[0]).float()
+
+
+@dataclass(frozen=True)
+class ScikitMixture:
+    name: str = "gmm"
+    role: str = "candidate"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
+        return FittedExPost("gmm", ScikitRows(inputs.train.draw(generator=generator)))
+
+    def expected_moments(self, inputs: FitInputs) -> None:
+        return None
+
+
+@pytest.mark.parametrize("law", ["repeats_itself", "has_exchangeable_rows"])
+def test_suite_rejects_scikit_learns_own_draws(law: str) -> None:
+    with pytest.raises(AssertionError):
+        LAWS[law](ScikitMixture())
+
+
+@dataclass(frozen=True)
+class NoSizes(Broken):
+    """Returns an empty draw for n = 0."""
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "EmptyDraws":
+        return EmptyDraws(self, inputs, rows_of("posterior", inputs.train, training=True))
+
+
+class EmptyDraws(FittedBroken):
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        return LatentDraw(torch.zeros(0, 3)) if n < 1 else self.inner.sample(n, generator=generator)
+
+
+def test_suite_rejects_an_empty_draw() -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        LAWS["minds_sizes"](NoSizes(shifted))
+
+
+def test_inputs_are_checked() -> None:
+    good = example_inputs()
+    with pytest.raises(ValueError, match="validation has 2 units"):
+        FitInputs(good.train, replace(good.validation, mean=good.validation.mean[:, :2], log_var=None))

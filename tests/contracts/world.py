@@ -1,0 +1,96 @@
+"""A small world with a known truth: two classes of 8x8 images, a smooth decoder, and an honest encoder."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from priorgap.data.splits import Split
+from priorgap.features import PixelFeatures, quantise
+from priorgap.latents import LatentDraw, Latents
+from priorgap.metrics import ModelEvidence, Reference, build_reference
+from priorgap.streams import stream
+
+DIM = 3
+CLASSES = 2
+STD = 0.3
+SIZES = {"train": 400, "validation": 250, "test": 250}
+
+
+def _weights() -> Tensor:
+    return torch.randn(DIM, 64, generator=stream(0, "decoder")) * 0.9
+
+
+def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
+    """One image per z; neighbouring z give neighbouring images."""
+    return torch.sigmoid(z.float() @ _weights()).view(-1, 1, 8, 8)
+
+
+def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
+    """z of images: two clusters at +-1.5 in the first unit, one a class; there the prior has a hole."""
+    g = stream(1, "truth", name)
+    label = torch.randint(0, CLASSES, (n,), generator=g)
+    z = 0.5 * torch.randn(n, DIM, generator=g)
+    z[:, 0] += 3.0 * label - 1.5
+    return z, label
+
+
+def part(name: str) -> tuple[Split, Latents]:
+    z, label = truth(SIZES[name], name)
+    g = stream(1, "noise", name)
+    x = decode(z) + 0.05 * torch.randn(len(z), 1, 8, 8, generator=g)
+    mean = z + STD * 0.3 * torch.randn(z.shape, generator=g)
+    return Split(quantise(x), label), Latents(mean, torch.full_like(mean, STD).log() * 2, label)
+
+
+@dataclass(frozen=True)
+class World:
+    reference: Reference
+    model: ModelEvidence
+
+    def draw(self, n: int = 250, seed: int = 3) -> LatentDraw:
+        """Draws of the true law of z, labelled."""
+        z, label = truth(n, f"draw {seed}")
+        return LatentDraw(z, None, label)
+
+    def prior_draw(self, n: int = 250) -> LatentDraw:
+        return LatentDraw(torch.randn(n, DIM, generator=stream(2, "prior")))
+
+
+_WORLDS: dict[str, World] = {}
+
+
+def world() -> World:
+    """The world, built once; every call returns fresh evidence, with nothing cached in it."""
+    if "world" not in _WORLDS:
+        (train, z_train), (validation, z_validation), (test, z_test) = map(part, SIZES)
+        reference = build_reference(
+            train,
+            validation,
+            test,
+            n_classes=CLASSES,
+            feature_map=PixelFeatures(),
+            n=250,
+            n_pool=400,
+            n_classifier=200,
+            epochs=6,
+            seed=0,
+        )
+        distortion = torch.rand(len(test), generator=stream(4)) + 20
+        model = ModelEvidence(
+            z_train,
+            z_validation,
+            z_test,
+            decode=decode,
+            reference=reference,
+            distortion=distortion,
+            distortion_sse=2 * distortion,
+        )
+        _WORLDS["world"] = World(reference, model)
+    built = _WORLDS["world"]
+    return replace(built, model=fresh(built.model))
+
+
+def fresh(model: ModelEvidence, **changes: object) -> ModelEvidence:
+    """The same evidence with other fields and an empty cache."""
+    return replace(model, **({"_copies": {}} | changes))

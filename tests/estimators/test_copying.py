@@ -1,0 +1,194 @@
+"""Distances exact for identical rows; AUCs and shares against loops and simulation."""
+
+import math
+
+import pytest
+import torch
+
+from priorgap.estimators import copying
+from priorgap.estimators.copying import auc, memorisation_auc, near_copy_excess, nearest_distance, train_share
+
+
+def loop_nearest(a, b):
+    distance = torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return distance.min(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nearest_equals_a_loop(dtype, generator, monkeypatch):
+    monkeypatch.setattr(copying, "_TILE", 100)
+    a = torch.randn(70, 6, generator=generator, dtype=dtype) + 5
+    b = torch.randn(330, 6, generator=generator, dtype=dtype) + 5
+    distance, index = nearest_distance(a, b, chunk=16)
+    expected, where = loop_nearest(a, b)
+    torch.testing.assert_close(distance, expected)
+    assert torch.equal(index, where)
+
+
+def test_identical_rows_are_at_exactly_zero(generator):
+    b = torch.rand(500, 784, generator=generator)
+    distance, index = nearest_distance(b[100:200], b)
+    assert distance.abs().max() == 0
+    assert torch.equal(index, torch.arange(100, 200))
+    # negative control: the expanded square in float32 is not 0 there
+    norm = b.square().sum(1)
+    assert (norm[:, None] + norm[None] - 2 * b @ b.T).diagonal().abs().max() > 1e-6
+
+
+def test_an_identical_row_wins_against_a_nearly_identical_one(generator):
+    """Float32 products cannot order two rows 1e-5 apart; the second search in float64 does."""
+    b = torch.rand(50, 784, generator=generator)
+    near = b + 1e-5 * torch.rand(50, 784, generator=generator)
+    distance, index = nearest_distance(b, torch.cat([near, b]))
+    assert distance.max() == 0 and torch.equal(index, torch.arange(50, 100))
+    coarse = copying._search(b, torch.cat([near, b]), None, torch.float32, 512)
+    assert not torch.equal(coarse, torch.arange(50, 100))
+
+
+def test_exclusion(generator):
+    b = torch.randn(40, 3, generator=generator)
+    own = torch.arange(40)
+    distance, index = nearest_distance(b, b, exclude=own)
+    assert (distance > 0).all() and (index != own).all()
+    none_left_out, _ = nearest_distance(b, b, exclude=torch.full((40,), -1))
+    assert none_left_out.max() == 0
+    masked = torch.cdist(b.double(), b.double()).fill_diagonal_(math.inf)
+    torch.testing.assert_close(distance, masked.min(1).values)
+
+
+def test_nearest_bad_input():
+    with pytest.raises(ValueError, match="b has 2 columns: expected 3"):
+        nearest_distance(torch.zeros(2, 3), torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="exclude has shape"):
+        nearest_distance(torch.zeros(1, 3), torch.zeros(1, 3), exclude=torch.zeros(1).long())
+
+
+def test_auc_equals_a_loop_with_ties(generator):
+    a = torch.randint(5, (60,), generator=generator).float()
+    b = torch.randint(6, (80,), generator=generator).float()
+    loop = sum((x < y) + 0.5 * (x == y) for x in a.tolist() for y in b.tolist()) / (60 * 80)
+    assert auc(a, b).value == pytest.approx(loop)
+    assert auc(b, a).value == pytest.approx(1 - loop)
+    without_ties = float((a[:, None] < b[None]).double().mean())
+    assert without_ties != pytest.approx(loop, abs=1e-3)
+
+
+def test_auc_equals_scikit_learn(generator):
+    from sklearn.metrics import roc_auc_score
+
+    a, b = torch.randn(50, generator=generator), torch.randn(70, generator=generator) + 0.5
+    target = torch.cat([torch.zeros(50), torch.ones(70)])
+    assert auc(a, b).value == pytest.approx(roc_auc_score(target.numpy(), torch.cat([a, b]).numpy()))
+
+
+@pytest.mark.parametrize(("shift", "truth"), [(0.0, 0.5), (1.0, 0.7602)])
+def test_auc_interval_covers(shift, truth, generator):
+    covered = 0
+    for _ in range(500):
+        low, high = auc(
+            torch.randn(60, generator=generator), torch.randn(90, generator=generator) + shift
+        ).interval()
+        covered += low <= truth <= high
+    assert 455 <= covered <= 495
+
+
+def test_auc_degenerate():
+    assert auc(torch.zeros(4), torch.zeros(3)).value == 0.5
+    assert auc(torch.zeros(4), torch.ones(3)).value == 1.0
+    assert auc(torch.zeros(1), torch.ones(3)).std_error is None
+
+
+def pixels(n, generator):
+    return torch.rand(n, 8, generator=generator)
+
+
+def test_memorisation_auc_null_and_alternative(generator):
+    """Draws that sit equally near their source have AUC 1/2; a model nearer to training sources is seen."""
+    train, heldout = pixels(800, generator), pixels(800, generator)
+
+    def distances(noise_train, noise_heldout):
+        own = train + noise_train * torch.randn(800, 8, generator=generator)
+        to_train, _ = nearest_distance(own, train)
+        other = heldout + noise_heldout * torch.randn(800, 8, generator=generator)
+        to_set, _ = nearest_distance(other, train, exclude=torch.randint(800, (800,), generator=generator))
+        to_own = (other - heldout).double().norm(dim=1)
+        return to_train, torch.minimum(to_set, to_own), to_set
+
+    honest = distances(0.1, 0.1)
+    null = memorisation_auc(honest[0], honest[1])
+    assert abs(null.value - 0.5) < 4 * null.std_error
+    memorised = distances(0.05, 0.1)
+    seen = memorisation_auc(memorised[0], memorised[1])
+    assert seen.value > 0.9
+    # negative control: without the source in the set (source_auc) the null is far from 1/2
+    assert auc(honest[0], honest[2]).value > 0.8
+
+
+def test_near_copy_excess_null_is_zero_and_copies_are_seen(generator):
+    values = [
+        near_copy_excess(torch.randn(2000, generator=generator), torch.randn(500, generator=generator))
+        for _ in range(200)
+    ]
+    excess = torch.tensor([v.value for v in values])
+    assert abs(float(excess.mean())) < 4 * float(excess.std()) / math.sqrt(200)
+    assert 0.6 < float(torch.tensor([v.std_error for v in values]).mean() / excess.std()) < 1.5
+    far = torch.rand(2000, generator=generator) + 1
+    mixed = far.clone()
+    mixed[:100] = 0
+    heldout = torch.rand(2000, generator=generator) + 0.5
+    assert near_copy_excess(mixed, heldout).value == pytest.approx(0.04)
+    assert near_copy_excess(torch.zeros(500), heldout).value == pytest.approx(0.99)
+    assert near_copy_excess(far, heldout).value == pytest.approx(-0.01)
+
+
+def test_near_copy_excess_without_the_quantile_error_is_too_sure(generator):
+    """Negative control: the binomial part alone is far below the scatter when the held-out set is small."""
+    heldout = [torch.randn(150, generator=generator) for _ in range(300)]
+    sample = torch.randn(50_000, generator=generator)
+    estimates = [near_copy_excess(sample, h) for h in heldout]
+    scatter = float(torch.tensor([e.value for e in estimates]).std())
+    mean_error = float(torch.tensor([e.std_error for e in estimates]).mean())
+    assert 0.5 < mean_error / scatter < 1.7
+    assert math.sqrt(0.01 * 0.99 / 50_000) < 0.1 * scatter
+
+
+def test_near_copy_excess_bad_input():
+    with pytest.raises(ValueError, match="heldout_distance has 98 values: expected at least 99"):
+        near_copy_excess(torch.zeros(5), torch.zeros(98))
+    near_copy_excess(torch.zeros(5), torch.zeros(99))
+    with pytest.raises(ValueError, match="q=0"):
+        near_copy_excess(torch.zeros(5), torch.zeros(200), q=0)
+
+
+def test_train_share_null_copies_and_ties(generator):
+    sample, first, second = pixels(1000, generator), pixels(1000, generator), pixels(1000, generator)
+    to_first, to_second = nearest_distance(sample, first)[0], nearest_distance(sample, second)[0]
+    null = train_share(to_first, to_second)
+    assert abs(null.value - 0.5) < 4 * null.std_error
+    copies = train_share(torch.zeros(1000), to_second)
+    assert copies.value == 1.0 and copies.std_error > 0
+    assert train_share(torch.ones(10), torch.ones(10)).value == 0.5
+    some = train_share(torch.where(torch.arange(1000) < 200, torch.zeros(1000).double(), to_first), to_second)
+    assert some.value - 3 * some.std_error > 0.5
+
+
+def test_train_share_of_a_collapsed_sampler_is_not_sure(generator):
+    """All samples at one point share one nearest image: one coin flip, not a thousand."""
+    hits, groups, naive = 0, 0, 0
+    for _ in range(100):
+        first, second = pixels(200, generator), pixels(200, generator)
+        sample = 0.5 + 0.001 * torch.randn(300, 8, generator=generator)
+        (a, i), (b, j) = nearest_distance(sample, first), nearest_distance(sample, second)
+        nearest = torch.where(a <= b, i, 200 + j)
+        grouped, plain = train_share(a, b, nearest=nearest), train_share(a, b)
+        hits += grouped.value > 0.5
+        groups += abs(grouped.value - 0.5) > 2.5 * grouped.std_error
+        naive += abs(plain.value - 0.5) > 2.5 * plain.std_error
+    assert 30 < hits < 70 and groups == 0
+    # negative control: the binomial standard error calls nearly every one of these nulls a finding
+    assert naive > 80
+
+
+def test_train_share_bad_input():
+    with pytest.raises(ValueError, match="to_validation has 3 values: expected 4"):
+        train_share(torch.zeros(4), torch.zeros(3))

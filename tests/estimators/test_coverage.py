@@ -1,0 +1,107 @@
+"""PRDC against the reference package, and the scatter of its standard errors."""
+
+import contextlib
+import io
+
+import pytest
+import torch
+
+from priorgap.estimators.coverage import precision_recall_density_coverage, squared_radii
+
+
+def reference(real, fake, k):
+    with contextlib.redirect_stdout(io.StringIO()):
+        from prdc import compute_prdc
+
+        return compute_prdc(real_features=real.numpy(), fake_features=fake.numpy(), nearest_k=k)
+
+
+def ours(real, fake, generator, k=5):
+    result = precision_recall_density_coverage(real, fake, generator=generator, k=k)
+    return {name: getattr(result, name) for name in ("precision", "recall", "density", "coverage")}
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_equals_the_reference_package(k, offset, generator):
+    real = torch.randn(700, 6, generator=generator, dtype=torch.float64) + offset
+    fake = 1.2 * torch.randn(520, 6, generator=generator, dtype=torch.float64) + 0.5 + offset
+    expected = reference(real, fake, k)
+    for name, estimate in ours(real, fake, generator, k).items():
+        assert estimate.value == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_equals_a_loop(generator):
+    real, fake = torch.randn(30, 2, generator=generator), torch.randn(20, 2, generator=generator)
+    k = 2
+
+    def ball(points, i):
+        return sorted(float((points[i] - p).double().norm()) for j, p in enumerate(points) if j != i)[k - 1]
+
+    def gap(i, j):
+        return float((real[i] - fake[j]).double().norm())
+
+    inside = [[gap(i, j) < ball(real, i) for i in range(30)] for j in range(20)]
+    recalled = [any(gap(i, j) < ball(fake, j) for j in range(20)) for i in range(30)]
+    result = ours(real, fake, generator, k)
+    assert result["precision"].value == pytest.approx(sum(any(row) for row in inside) / 20)
+    assert result["density"].value == pytest.approx(sum(map(sum, inside)) / (20 * k))
+    assert result["coverage"].value == pytest.approx(sum(any(c) for c in zip(*inside, strict=True)) / 30)
+    assert result["recall"].value == pytest.approx(sum(recalled) / 30)
+
+
+def test_radius_does_not_count_the_point_itself(generator):
+    points = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
+    assert squared_radii(points, 1).tolist() == pytest.approx([1.0, 1.0, 4.0])
+    assert squared_radii(points, 2).tolist() == pytest.approx([9.0, 4.0, 9.0])
+    doubled = torch.cat([points, points])
+    assert squared_radii(doubled, 1).abs().max() < 1e-12
+    # negative control: counting the point itself gives radius 0 everywhere
+    assert torch.cdist(points, points).kthvalue(1, dim=1).values.max() == 0
+
+
+def two_modes(n, generator):
+    mode = torch.where(torch.rand(n, 1, generator=generator) < 0.5, 4.0, -4.0)
+    return torch.randn(n, 2, generator=generator) + torch.cat([mode, torch.zeros(n, 1)], 1)
+
+
+def test_good_bad_and_degenerate_samples(generator):
+    real, good = two_modes(800, generator), two_modes(800, generator)
+    same = ours(real, good, generator)
+    assert same["precision"].value > 0.9 and same["recall"].value > 0.9
+    assert same["coverage"].value == pytest.approx(1 - 2**-5, abs=0.02)
+    assert same["density"].value == pytest.approx(1, abs=0.1)
+    half = ours(real, good[good[:, 0] > 0], generator)
+    assert half["precision"].value > 0.9 and half["recall"].value < 0.6 and half["coverage"].value < 0.6
+    point = ours(real, real[:1].expand(800, 2), generator)
+    assert point["recall"].value == 0 and point["coverage"].value < 0.05
+    assert point["precision"].value == 1  # a collapse to one real image is perfectly "precise"
+    far = ours(real, good + 100, generator)
+    assert all(far[name].value == 0 for name in ("precision", "recall", "density", "coverage"))
+    wide = ours(real, 3 * good, generator)
+    assert wide["precision"].value < 0.5
+
+
+def test_standard_errors_against_simulation(generator):
+    values = {name: [] for name in ("precision", "recall", "density", "coverage")}
+    errors = {name: [] for name in values}
+    for _ in range(60):
+        real = torch.randn(400, 3, generator=generator)
+        fake = 1.4 * torch.randn(400, 3, generator=generator) + 0.5
+        for name, estimate in ours(real, fake, generator).items():
+            values[name].append(estimate.value)
+            errors[name].append(estimate.std_error)
+    for name, column in values.items():
+        ratio = sum(errors[name]) / 60 / float(torch.tensor(column).std())
+        assert 0.6 < ratio < 2.5, (name, ratio)
+
+
+def test_small_sets_and_bad_input(generator):
+    x = torch.randn(40, 2, generator=generator)
+    assert ours(x, x + 0.1, generator)["precision"].std_error is None
+    with pytest.raises(ValueError, match="real has 5 rows: expected at least 6"):
+        ours(x[:5], x, generator)
+    with pytest.raises(ValueError, match="k=0"):
+        ours(x, x, generator, k=0)
+    with pytest.raises(ValueError, match="fake has 1 columns"):
+        ours(x, x[:, :1], generator)

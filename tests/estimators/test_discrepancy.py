@@ -1,0 +1,329 @@
+"""FID and KID against torchmetrics, scipy, closed forms and simulation."""
+
+import math
+
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from torch import nn
+
+from priorgap import torchvision_compat
+from priorgap.estimators.discrepancy import (
+    frechet_distance,
+    frechet_from_features,
+    frechet_null_bias,
+    frechet_null_interval,
+    kernel_distance,
+)
+from priorgap.estimators.gaussian import sample_moments
+
+
+class Flatten(nn.Module):
+    """A feature module that torchmetrics accepts: images as vectors."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x):
+        return x.flatten(1).double()
+
+
+def random_cov(d, generator, rank=None):
+    root = torch.randn(d, rank or d + 3, generator=generator, dtype=torch.float64)
+    return root @ root.T / d
+
+
+def scipy_frechet(mean_a, cov_a, mean_b, cov_b):
+    root = sqrtm((cov_a @ cov_b).numpy())
+    return float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root.trace().real)
+
+
+# ---- Fréchet
+
+
+def test_closed_form_of_commuting_gaussians():
+    mean = torch.tensor([1.0, -2.0])
+    cov_a, cov_b = torch.diag(torch.tensor([4.0, 9.0])), torch.diag(torch.tensor([1.0, 16.0]))
+    value = frechet_distance(mean, cov_a, torch.zeros(2), cov_b)
+    assert value == pytest.approx(1 + 4 + (2 - 1) ** 2 + (3 - 4) ** 2)
+
+
+def test_equals_scipy_and_is_symmetric(generator):
+    mean_a, mean_b = torch.randn(2, 9, generator=generator, dtype=torch.float64)
+    cov_a, cov_b = random_cov(9, generator), random_cov(9, generator)
+    value = frechet_distance(mean_a, cov_a, mean_b, cov_b)
+    assert value == pytest.approx(scipy_frechet(mean_a, cov_a, mean_b, cov_b), rel=1e-8)
+    assert value == pytest.approx(frechet_distance(mean_b, cov_b, mean_a, cov_a), rel=1e-9)
+    # negative control: the root of the product entry by entry is another number
+    wrong = float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace())
+    wrong -= 2 * float((cov_a.diagonal() * cov_b.diagonal()).sqrt().sum())
+    assert value != pytest.approx(wrong, rel=1e-3)
+
+
+def test_singular_covariances(generator):
+    cov_a, cov_b = random_cov(8, generator, rank=3), random_cov(8, generator, rank=5)
+    zero = torch.zeros(8)
+    value = frechet_distance(zero, cov_a, zero, cov_b)
+    # the nuclear norm of the product of the factors needs no matrix root
+    factors = [torch.linalg.eigh(c) for c in (cov_a, cov_b)]
+    roots = [v * w.clamp_min(0).sqrt() for w, v in factors]
+    expected = cov_a.trace() + cov_b.trace() - 2 * torch.linalg.svdvals(roots[0].T @ roots[1]).sum()
+    assert value == pytest.approx(float(expected), rel=1e-6)
+    assert value == pytest.approx(frechet_distance(zero, cov_b, zero, cov_a), rel=1e-6)
+
+
+def test_dead_coordinates_count_by_their_means_and_variances(generator):
+    """A coordinate that is constant in one set only contributes its variance, in both only its means."""
+    cov = random_cov(3, generator)
+    small = frechet_distance(torch.zeros(3), cov, torch.ones(3), 2 * cov)
+
+    def widened(matrix, fourth, fifth):
+        out = torch.zeros(5, 5, dtype=torch.float64)
+        out[:3, :3], out[3, 3], out[4, 4] = matrix, fourth, fifth
+        return out
+
+    mean_a, mean_b = torch.zeros(5), torch.tensor([1.0, 1.0, 1.0, 2.0, 0.0])
+    value = frechet_distance(mean_a, widened(cov, 0.0, 0.0), mean_b, widened(2 * cov, 0.0, 0.7))
+    assert value == pytest.approx(small + 4 + 0.7, rel=1e-9)
+
+
+def test_all_coordinates_dead():
+    zero = torch.zeros(2, 2)
+    assert frechet_distance(torch.zeros(2), zero, torch.ones(2), zero) == pytest.approx(2.0)
+    features = torch.zeros(5, 3)
+    assert frechet_from_features(features, features).value == 0.0
+    assert frechet_from_features(features, features + 1).value == pytest.approx(3.0)
+
+
+def test_identical_sets_have_distance_zero(generator):
+    for n in (400, 20):  # more and fewer rows than columns
+        x = torch.randn(n, 30, generator=generator)
+        assert frechet_from_features(x, x).value < 1e-5
+
+
+def test_equals_torchmetrics_with_the_same_features(generator):
+    torchvision_compat.ensure()
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    real = torch.randint(0, 200, (300, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    fake = torch.randint(30, 256, (260, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    peer = FrechetInceptionDistance(feature=Flatten(16), input_img_size=(1, 4, 4)).set_dtype(torch.float64)
+    peer.update(real, real=True)
+    peer.update(fake, real=False)
+    ours = frechet_from_features(real.flatten(1).float(), fake.flatten(1).float())
+    assert ours.value == pytest.approx(float(peer.compute()), rel=1e-6)
+
+
+def test_digits_pixels_with_fewer_images_than_needed(generator):
+    """Plain Cholesky dies here: three pixels are always 0 and others nearly so."""
+    from sklearn.datasets import load_digits
+
+    x = torch.tensor(load_digits().data).double()[torch.randperm(1797, generator=generator)]
+    for n in (40, 800):
+        a, b = x[:n], x[n : 2 * n] * 0.8
+        (mean_a, cov_a), (mean_b, cov_b) = sample_moments(a), sample_moments(b)
+        assert int(torch.linalg.cholesky_ex(cov_a)[1]) != 0
+        expected = scipy_frechet(mean_a, cov_a, mean_b, cov_b)
+        estimate = frechet_from_features(a, b)
+        assert estimate.value == pytest.approx(expected, rel=1e-4)
+
+
+def test_detects_shift_scale_point_and_half_the_modes(generator):
+    """Each fault is far above the null interval of the same sizes; the same law is inside it."""
+
+    def real(n):
+        mode = torch.where(torch.rand(n, 1, generator=generator) < 0.5, 2.0, -2.0)
+        return torch.randn(n, 4, generator=generator) + torch.cat([mode, torch.zeros(n, 3)], 1)
+
+    pool, test = real(2000), real(500)
+    low, high = frechet_null_interval(pool, 500, 500, generator=generator)
+    assert 0 <= low < high < 0.2
+    assert low <= frechet_from_features(real(500), test).value <= high
+    fresh = real(500)
+    for bad in (fresh + 0.3, 1.3 * fresh, test[:1].expand(500, 4), fresh[fresh[:, 0] > 0]):
+        estimate = frechet_from_features(bad, test)
+        assert estimate.value > high
+        assert estimate.std_error is not None and estimate.value - 2 * estimate.std_error > high
+
+
+@pytest.mark.parametrize("shift", [0.5, 2.0])
+def test_standard_error_against_simulation(shift, generator):
+    d, n, m = 5, 400, 250
+    root = torch.randn(d, d, generator=generator) / math.sqrt(d)
+    values, errors = [], []
+    for _ in range(150):
+        a = torch.randn(n, d, generator=generator) @ root
+        b = 1.5 * torch.randn(m, d, generator=generator) + shift
+        estimate = frechet_from_features(a, b)
+        values.append(estimate.value)
+        errors.append(estimate.std_error)
+    scatter = float(torch.tensor(values, dtype=torch.float64).std())
+    ratio = sum(errors) / len(errors) / scatter
+    assert 0.85 < ratio < 1.15
+
+
+def test_standard_error_needs_both_sets_and_the_map(generator):
+    """Negative controls: the randomness of one set alone, or of the means alone, is too little."""
+    d, n, m = 5, 2000, 200
+    values, errors, one_set, means_only = [], [], [], []
+    for _ in range(120):
+        a, b = torch.randn(n, d, generator=generator), 2 * torch.randn(m, d, generator=generator) + 0.3
+        estimate = frechet_from_features(a, b)
+        values.append(estimate.value)
+        errors.append(estimate.std_error)
+        shift = a.double().mean(0) - b.double().mean(0)
+        means_only.append(float(2 * ((b.double() @ shift).var() / m + (a.double() @ shift).var() / n).sqrt()))
+        one_set.append(float(2 * (a.double() @ shift).var().sqrt() / math.sqrt(n)))
+    scatter = float(torch.tensor(values, dtype=torch.float64).std())
+    average = [sum(x) / len(x) / scatter for x in (errors, means_only, one_set)]
+    assert 0.85 < average[0] < 1.15 and average[1] < 0.5 and average[2] < 0.2
+
+
+def test_standard_error_with_dead_and_low_rank_features(generator):
+    """Features of rank 3 in 10 columns, 4 of them constant: the scatter is still matched."""
+    lift = torch.zeros(3, 10)
+    lift[:, :6] = torch.randn(3, 6, generator=generator)
+    values, errors = [], []
+    for _ in range(120):
+        a = torch.randn(300, 3, generator=generator) @ lift
+        b = (1.6 * torch.randn(300, 3, generator=generator) + 0.5) @ lift
+        estimate = frechet_from_features(a, b)
+        values.append(estimate.value)
+        errors.append(estimate.std_error)
+    ratio = sum(errors) / len(errors) / float(torch.tensor(values, dtype=torch.float64).std())
+    assert 0.85 < ratio < 1.15
+
+
+def test_no_standard_error_near_the_floor(generator):
+    x = torch.randn(1000, 6, generator=generator)
+    estimate = frechet_from_features(x[:500], x[500:])
+    assert estimate.std_error is None and estimate.value < 0.1
+
+
+def test_null_bias_against_simulation(generator):
+    d, n, m = 6, 400, 300
+    root = torch.randn(d, d, generator=generator, dtype=torch.float64)
+    draws = [
+        frechet_from_features(
+            torch.randn(n, d, generator=generator, dtype=torch.float64) @ root,
+            torch.randn(m, d, generator=generator, dtype=torch.float64) @ root,
+        ).value
+        for _ in range(150)
+    ]
+    values = torch.tensor(draws, dtype=torch.float64)
+    expected = frechet_null_bias(root.T @ root, n, m)
+    assert abs(float(values.mean()) - expected) < 4 * float(values.std()) / math.sqrt(150) + 0.02 * expected
+    # negative control: without the covariance's share
+    means_alone = (1 / n + 1 / m) * float((root.T @ root).trace())
+    assert means_alone < 0.6 * expected
+
+
+def test_null_bias_of_the_identity_by_hand():
+    assert frechet_null_bias(torch.eye(2), 10, 10) == pytest.approx(0.2 * (2.5 + 1.0))
+    assert frechet_null_bias(torch.zeros(2, 2), 10, 10) == 0.0
+    assert frechet_null_bias(torch.diag(torch.tensor([1.0, 0.0])), 10, 10) == pytest.approx(0.2 * 1.5)
+
+
+def test_null_interval_covers(generator):
+    inside = 0
+    for _ in range(100):
+        pool = torch.randn(600, 3, generator=generator)
+        low, high = frechet_null_interval(pool, 100, 100, generator=generator)
+        fresh = torch.randn(200, 3, generator=generator)
+        inside += low <= frechet_from_features(fresh[:100], fresh[100:]).value <= high
+    assert inside >= 88
+
+
+def test_frechet_bad_input(generator):
+    x = torch.randn(10, 3, generator=generator)
+    for call, message in (
+        (lambda: frechet_from_features(x, x[:, :2]), "b has 2 columns: expected 3"),
+        (lambda: frechet_from_features(x[:1], x), "a has 1 rows"),
+        (lambda: frechet_null_interval(x, 6, 6, generator=generator), "n=6, m=6"),
+        (lambda: frechet_null_interval(x, 5, 5, generator=generator, n_repeats=2), "n_repeats=2"),
+        (lambda: frechet_null_bias(torch.eye(2), 1, 5), "n=1, m=5"),
+        (lambda: frechet_distance(torch.zeros(2), torch.eye(2), torch.zeros(3), torch.eye(3)), "shapes"),
+    ):
+        with pytest.raises(ValueError) as error:
+            call()
+        assert message in str(error.value) and "\n" not in str(error.value)
+
+
+# ---- kernel distance
+
+
+def loop_mmd(a, b):
+    def kernel(x, y):
+        return (float(x @ y) / len(x) + 1) ** 3
+
+    n, m = len(a), len(b)
+    aa = sum(kernel(a[i], a[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    bb = sum(kernel(b[i], b[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    return aa + bb - 2 * sum(kernel(x, y) for x in a for y in b) / (n * m)
+
+
+def test_kernel_distance_equals_a_loop(generator):
+    a = torch.randn(13, 4, generator=generator, dtype=torch.float64)
+    b = torch.randn(17, 4, generator=generator, dtype=torch.float64) + 1
+    value = kernel_distance(a, b, generator=generator).value
+    assert value == pytest.approx(loop_mmd(a, b), rel=1e-10)
+
+
+def test_kernel_distance_equals_torchmetrics(generator):
+    torchvision_compat.ensure()
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    real = torch.randint(0, 3, (120, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    fake = torch.randint(1, 4, (120, 1, 4, 4), generator=generator, dtype=torch.uint8)
+    peer = KernelInceptionDistance(feature=Flatten(16), subsets=1, subset_size=120)
+    peer.update(real, real=True)
+    peer.update(fake, real=False)
+    ours = kernel_distance(real.flatten(1).double(), fake.flatten(1).double(), generator=generator)
+    assert ours.value == pytest.approx(float(peer.compute()[0]), rel=1e-5)
+
+
+def test_kernel_distance_is_unbiased_at_the_null(generator):
+    values = []
+    for _ in range(300):
+        x = torch.randn(60, 3, generator=generator)
+        values.append(kernel_distance(x[:30], x[30:], generator=generator).value)
+    scatter = torch.tensor(values, dtype=torch.float64)
+    assert abs(float(scatter.mean())) < 4 * float(scatter.std()) / math.sqrt(300)
+    assert float(scatter.min()) < 0
+    # negative control: the V-statistic, diagonal included, is far from 0
+    x = torch.randn(60, 3, generator=generator, dtype=torch.float64)
+    a, b = x[:30], x[30:]
+    v = [((p @ q.T / 3 + 1) ** 3).mean() for p, q in ((a, a), (b, b), (a, b))]
+    assert float(v[0] + v[1] - 2 * v[2]) > 4 * float(scatter.std()) / math.sqrt(300)
+
+
+def test_kernel_distance_detects_faults_and_covers_the_null(generator):
+    real = torch.randn(1000, 4, generator=generator)
+    fresh = torch.randn(1000, 4, generator=generator)
+    same = kernel_distance(fresh, real, generator=generator)
+    assert abs(same.value) < 3 * same.std_error
+    for bad in (fresh + 0.4, 1.4 * fresh, real[:1].expand(1000, 4), fresh[fresh[:, 0] > 0]):
+        estimate = kernel_distance(bad, real, generator=generator)
+        assert estimate.value > 4 * estimate.std_error
+
+
+def test_kernel_distance_standard_error_against_simulation(generator):
+    values, errors = [], []
+    for _ in range(100):
+        a, b = torch.randn(300, 3, generator=generator), 1.2 * torch.randn(300, 3, generator=generator) + 0.6
+        estimate = kernel_distance(a, b, generator=generator)
+        values.append(estimate.value)
+        errors.append(estimate.std_error)
+    ratio = sum(errors) / 100 / float(torch.tensor(values, dtype=torch.float64).std())
+    assert 0.8 < ratio < 1.4
+
+
+def test_kernel_distance_of_small_sets_and_bad_input(generator):
+    x = torch.randn(12, 3, generator=generator)
+    assert kernel_distance(x[:6], x[6:], generator=generator).std_error is None
+    assert kernel_distance(x, x + 1, generator=generator, n_subsets=3, subset_size=4).std_error is not None
+    with pytest.raises(ValueError, match="subset_size=5: expected from 2 to 4"):
+        kernel_distance(x, x, generator=generator, n_subsets=3, subset_size=5)
+    with pytest.raises(ValueError, match="n_subsets=1"):
+        kernel_distance(x, x, generator=generator, n_subsets=1)

@@ -1,0 +1,101 @@
+"""Marginal divergences against quadrature of the exact mixture."""
+
+import math
+
+import pytest
+import torch
+
+from priorgap.estimators.gaussian import kl_to_standard_normal
+from priorgap.estimators.marginal import marginal_divergences
+
+
+def quadrature(mean, std, step=1e-3, half=12.0):
+    """KL, TV, W1 of the exact one-dimensional mixture from N(0, 1) by a fine Riemann sum."""
+    x = torch.arange(-half, half, step, dtype=torch.float64)
+    mean, std = mean.double(), std.double()
+    q = torch.zeros_like(x)
+    for m, s in zip(mean, std, strict=True):
+        q += torch.exp(-0.5 * ((x - m) / s).square()) / (s * math.sqrt(2 * math.pi))
+    q /= len(mean)
+    log_p = -0.5 * (x.square() + math.log(2 * math.pi))
+    p = log_p.exp()
+    kl = torch.where(q > 0, q * (q.clamp_min(1e-300).log() - log_p), torch.zeros_like(q)).sum() * step
+    tv = 0.5 * (q - p).abs().sum() * step
+    w1 = ((q - p).cumsum(0) * step).abs().sum() * step
+    return float(kl), float(tv), float(w1)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.7])
+def test_equals_quadrature(scale, generator):
+    mean = torch.randn(200, 3, generator=generator) * torch.tensor([1.0, 0.3, 2.0]) + torch.tensor(
+        [0.0, 1.0, -1.0]
+    )
+    log_var = scale * torch.randn(200, 3, generator=generator) + torch.tensor([-1.0, -3.0, -5.0])
+    result = marginal_divergences(mean, log_var)
+    for j in range(3):
+        kl, tv, w1 = quadrature(mean[:, j], (0.5 * log_var[:, j].double()).exp())
+        assert float(result.kl[j]) == pytest.approx(kl, abs=3e-4)
+        assert float(result.total_variation[j]) == pytest.approx(tv, abs=3e-4)
+        assert float(result.wasserstein1[j]) == pytest.approx(w1, abs=3e-4)
+
+
+def test_closed_form_of_a_single_gaussian():
+    mean, log_var = torch.tensor([[0.5, 0.0, -2.0]]), torch.tensor([[0.0, -1.4, 0.8]])
+    result = marginal_divergences(mean, log_var)
+    for j in range(3):
+        cov = log_var[0, j].double().exp().view(1, 1)
+        assert float(result.kl[j]) == pytest.approx(kl_to_standard_normal(mean[0, j : j + 1], cov), abs=1e-5)
+    assert float(result.wasserstein1[0]) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_same_law_gives_zero_and_collapse_gives_zero(generator):
+    """Total variance 1: a linear VAE's unit; and a collapsed unit, mean 0 and s = 1."""
+    n = 20_000
+    quantiles = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+    mean = torch.stack([quantiles * math.sqrt(1 - 0.09), torch.zeros(n)], 1)
+    log_var = torch.tensor([2 * math.log(0.3), 0.0]).expand(n, 2)
+    result = marginal_divergences(mean, log_var)
+    assert result.kl.abs().max() < 1e-4 and result.total_variation.max() < 2e-3
+
+
+def test_detects_shift_scale_point_and_two_modes(generator):
+    n = 5000
+    noise = torch.randn(n, generator=generator)
+    sign = torch.where(torch.arange(n) % 2 == 0, 1.0, -1.0)
+    mean = torch.stack([noise * 0.8 + 1, noise * 0.2, torch.zeros(n), sign * 0.954], 1)
+    log_var = torch.tensor([-1.0, -3.0, 2 * math.log(0.01), 2 * math.log(0.3)]).expand(n, 4)
+    kl = marginal_divergences(mean, log_var).kl
+    assert kl[0] > 0.4
+    assert kl[1] > 0.3
+    assert kl[2] == pytest.approx(-0.5 + math.log(100), abs=0.01)
+    assert kl[3] > 0.3
+    # negative control: two moments see nothing in the two-mode unit, whose variance is 1
+    assert abs(float(mean[:, 3].var() + 0.09) - 1) < 0.01
+
+
+def test_density_is_normalised_and_keeps_mean_and_variance(generator):
+    mean, log_var = torch.randn(500, 2, generator=generator), torch.randn(500, 2, generator=generator) - 3
+    result = marginal_divergences(mean, log_var)
+    step = float(result.grid[1] - result.grid[0])
+    torch.testing.assert_close(result.density.sum(1) * step, torch.ones(2, dtype=torch.float64))
+    first = (result.density * result.grid).sum(1) * step
+    second = (result.density * result.grid.square()).sum(1) * step
+    torch.testing.assert_close(first, mean.double().mean(0), atol=1e-6, rtol=0)
+    expected = (mean.double().square() + log_var.double().exp()).mean(0)
+    torch.testing.assert_close(second, expected, atol=1e-5, rtol=0)
+
+
+def test_far_units_are_inside_the_grid():
+    result = marginal_divergences(torch.tensor([[50.0], [51.0]]), torch.zeros(2, 1))
+    assert float(result.kl[0]) > 1000 and result.grid[-1] > 51
+    assert float(result.wasserstein1[0]) == pytest.approx(50.5, rel=1e-3)
+
+
+def test_the_rate_is_not_the_mismatch(generator):
+    """An informative unit has a large rate and no mismatch."""
+    mean = torch.randn(20_000, 1, generator=generator) * math.sqrt(1 - 0.01)
+    log_var = torch.full((20_000, 1), math.log(0.01))
+    from priorgap.estimators.gaussian import rate_per_unit
+
+    assert float(rate_per_unit(mean, log_var).mean()) > 2
+    assert float(marginal_divergences(mean, log_var).kl) < 0.01

@@ -1,0 +1,99 @@
+"""The mixture's log-density against a float64 loop, and its memory."""
+
+import math
+
+import pytest
+import torch
+
+from priorgap.estimators import mixture
+from priorgap.estimators.mixture import mixture_log_prob
+
+
+def loop_log_prob(z, mean, log_var, exclude=None):
+    """Component by component, in float64."""
+    z, mean, log_var = z.double(), mean.double(), log_var.double()
+    terms = torch.stack(
+        [
+            -0.5 * (((z - m).square() * (-v).exp()) + v + math.log(2 * math.pi)).sum(1)
+            for m, v in zip(mean, log_var, strict=True)
+        ],
+        dim=1,
+    )
+    if exclude is not None:
+        terms[torch.arange(len(z)), exclude] = -math.inf
+    return terms.logsumexp(1) - math.log(len(mean) - (exclude is not None))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [1, 7])
+def test_equals_a_loop(d, dtype, generator):
+    mean = torch.randn(300, d, generator=generator, dtype=dtype) + 3
+    log_var = torch.randn(300, d, generator=generator, dtype=dtype) - 2
+    z = torch.randn(130, d, generator=generator, dtype=dtype) + 3
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-4
+    result = mixture_log_prob(z, mean, log_var, chunk=50)
+    torch.testing.assert_close(result, loop_log_prob(z, mean, log_var), atol=tolerance, rtol=1e-6)
+    assert result.dtype == torch.float64
+
+
+def test_tiles_do_not_change_the_result(generator, monkeypatch):
+    mean, log_var = torch.randn(500, 3, generator=generator), torch.randn(500, 3, generator=generator) - 1
+    z, own = torch.randn(60, 3, generator=generator), torch.randint(500, (60,), generator=generator)
+    whole, whole_out = mixture_log_prob(z, mean, log_var), mixture_log_prob(z, mean, log_var, exclude=own)
+    monkeypatch.setattr(mixture, "_TILE", 64)
+    torch.testing.assert_close(mixture_log_prob(z, mean, log_var, chunk=7), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        mixture_log_prob(z, mean, log_var, exclude=own, chunk=7), whole_out, atol=1e-5, rtol=0
+    )
+
+
+def test_leaving_one_out_equals_a_loop(generator):
+    mean, log_var = torch.randn(40, 2, generator=generator), torch.randn(40, 2, generator=generator) - 3
+    own = torch.arange(40)
+    result = mixture_log_prob(mean, mean, log_var, exclude=own)
+    torch.testing.assert_close(result, loop_log_prob(mean, mean, log_var, own), atol=1e-4, rtol=1e-5)
+    # negative control: dividing by n instead of n - 1
+    assert (result - math.log(39 / 40) - loop_log_prob(mean, mean, log_var, own)).abs().min() > 0.01
+
+
+def test_small_s_is_computed_in_float64(generator, monkeypatch):
+    mean = 3 * torch.randn(200, 4, generator=generator)
+    log_var = torch.full((200, 4), 2 * math.log(1e-3))
+    z = mean + 1e-3 * torch.randn(200, 4, generator=generator)
+    exact = loop_log_prob(z, mean, log_var)
+    torch.testing.assert_close(mixture_log_prob(z, mean, log_var), exact, atol=1e-6, rtol=1e-6)
+    # negative control: float32 products at this s are off by nats
+    monkeypatch.setattr(mixture, "_working_dtype", lambda *_: torch.float32)
+    assert (mixture_log_prob(z, mean, log_var) - exact).abs().max() > 0.5
+
+
+def test_a_far_mean_costs_no_digits(generator):
+    mean = torch.randn(100, 3, generator=generator, dtype=torch.float64)
+    log_var = torch.zeros(100, 3, dtype=torch.float64)
+    here = mixture_log_prob(mean, mean, log_var)
+    torch.testing.assert_close(mixture_log_prob(mean + 1e5, mean + 1e5, log_var), here, atol=1e-8, rtol=0)
+
+
+def test_a_point_far_from_every_component_is_finite():
+    result = mixture_log_prob(torch.full((1, 2), 1e4), torch.zeros(5, 2), torch.zeros(5, 2))
+    assert torch.isfinite(result).all() and float(result) < -1e7
+
+
+def test_one_component_is_its_gaussian():
+    result = mixture_log_prob(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, 2))
+    assert float(result) == pytest.approx(-math.log(2 * math.pi))
+
+
+@pytest.mark.parametrize(
+    ("z", "mean", "exclude", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(4, 2), None, "z has 3 columns: expected 2"),
+        (torch.zeros(2, 2), torch.zeros(0, 2), None, "mean has 0 rows"),
+        (torch.zeros(2, 2), torch.zeros(1, 2), torch.zeros(2).long(), "n >= 2 components"),
+        (torch.zeros(2, 2), torch.zeros(4, 2), torch.zeros(3).long(), "exclude has shape (3,)"),
+    ],
+)
+def test_bad_input(z, mean, exclude, message):
+    with pytest.raises(ValueError) as error:
+        mixture_log_prob(z, mean, torch.zeros_like(mean), exclude=exclude)
+    assert message in str(error.value)

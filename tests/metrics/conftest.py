@@ -1,0 +1,6 @@
+"""The small world of the contract suites."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))

@@ -1,0 +1,208 @@
+"""Latent measures: good, bad and degenerate models with known answers."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from world import fresh, world
+
+from priorgap.latents import Latents
+from priorgap.measurement import Measurement
+from priorgap.metrics import (
+    ActiveUnits,
+    Decomposition,
+    Elbo,
+    KLBracket,
+    MarginalKL,
+    ModelEvidence,
+    NotApplicable,
+    Rate,
+    TrainMixture,
+)
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.streams import stream
+
+BRACKET = KLBracket(n_components=[1, 4], n_fit=4_000, max_iter=30, reg_covar=1e-6, n_draws=2)
+
+
+def posteriors(n: int, seed: str, *, shift: float = 0.0, std: float = 0.5, dim: int = 2) -> Latents:
+    """An aggregate posterior that is exactly N(shift, I) in every unit, with posteriors of this std."""
+    mean = shift + math.sqrt(1 - std**2) * torch.randn(n, dim, generator=stream(0, "mean", seed))
+    return Latents(mean, torch.full((n, dim), 2 * math.log(std)))
+
+
+def model(n: int = 2_000, **law: float) -> ModelEvidence:
+    return ModelEvidence(*(posteriors(n, name, **law) for name in ("train", "validation", "test")))
+
+
+def measure(metric: object, given: ModelEvidence) -> dict[tuple[str, str, str], Measurement]:
+    rows = metric.measure(given.alone(), generator=stream(0))
+    return {(r.measure, r.unit, r.bound): r for r in rows}
+
+
+def test_rate_equals_the_closed_form_and_sums_its_units() -> None:
+    rows = measure(Rate(), model(std=0.5))
+    expected = -math.log(0.5)  # E of (mu² + s² - 1)/2 is 0 where q(z) = N(0, 1)
+    total = rows["rate", "", "point"]
+    assert total.value == pytest.approx(2 * expected, abs=4 * total.std_error)
+    assert total.value == pytest.approx(sum(rows["rate", str(j), "point"].value for j in (0, 1)))
+    assert total.n == 2_000
+
+
+def test_rate_is_of_the_test_images() -> None:
+    given = model()
+    wide = fresh(given, test=posteriors(2_000, "other", std=0.9))
+    assert measure(Rate(), wide)["rate", "", "point"].value < 0.5
+    assert measure(Rate(), fresh(given, train=None))["rate", "", "point"].value > 1
+
+
+def test_a_collapsed_model_has_no_rate_and_no_active_units() -> None:
+    nothing = Latents(torch.zeros(100, 3), torch.zeros(100, 3))
+    given = ModelEvidence(nothing, nothing, nothing)
+    assert measure(Rate(), given)["rate", "", "point"].value == 0
+    counts = measure(ActiveUnits(0.01, 0.01), given)
+    assert counts["active_units_var", "", "point"].value == 0
+    assert counts["active_units_rate", "", "point"].value == 0
+
+
+def test_active_units_by_variance_and_by_rate_differ_where_they_should() -> None:
+    """A unit with a constant mean but a narrow s has rate and no variance."""
+    mean = torch.randn(500, 3, generator=stream(0)) * torch.tensor([1.0, 0.0, 0.0])
+    log_var = torch.tensor([-2.0, -2.0, 0.0]).expand(500, 3)
+    counts = measure(ActiveUnits(0.01, 0.01), ModelEvidence(test=Latents(mean, log_var)))
+    assert counts["active_units_var", "", "point"].value == 1
+    assert counts["active_units_rate", "", "point"].value == 2
+    plain = measure(ActiveUnits(0.01, 0.01), ModelEvidence(test=Latents(mean)))
+    assert list(plain) == [("active_units_var", "", "point")]
+
+
+def test_marginals_good_and_bad() -> None:
+    good = measure(MarginalKL("train"), model())
+    assert good["marginal_kl", "", "point"].value < 0.01
+    bad = measure(MarginalKL("train"), model(shift=1.0))
+    for unit in ("0", "1"):
+        assert bad["marginal_kl", unit, "point"].value == pytest.approx(0.5, abs=0.06)
+        assert bad["marginal_w1", unit, "point"].value == pytest.approx(1.0, abs=0.06)
+        assert bad["marginal_tv", unit, "point"].value == pytest.approx(0.383, abs=0.03)
+
+
+def test_marginals_know_their_part() -> None:
+    given = fresh(model(), test=posteriors(500, "t", shift=1.0))
+    assert measure(MarginalKL("train"), given)["marginal_kl", "0", "point"].value < 0.01
+    row = measure(MarginalKL("test"), given)["marginal_kl", "0", "point"]
+    assert row.value > 0.3 and row.n == 500
+    with pytest.raises(ValueError, match="part='all'"):
+        MarginalKL("all")
+
+
+def test_decomposition_separates_moments_from_correlation() -> None:
+    mixing = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    correlated = Latents(torch.randn(4_000, 2, generator=stream(1)) @ mixing.T, torch.full((4_000, 2), -30.0))
+    plain = posteriors(4_000, "train")
+    rows = measure(Decomposition(20), ModelEvidence(train=plain, test=correlated))
+    corr, diag = rows["kl_corr", "", "point"], rows["kl_diag", "", "point"]
+    assert corr.value == pytest.approx(-0.5 * math.log(1 - 0.8**2), abs=4 * corr.std_error)
+    assert abs(diag.value) < 4 * diag.std_error + 1e-3
+    assert abs(rows["kl_diag_train", "", "point"].value) < 0.003
+    shifted = measure(Decomposition(20), ModelEvidence(train=posteriors(2_000, "s", shift=0.5), test=plain))
+    assert shifted["kl_diag_train", "", "point"].value == pytest.approx(2 * 0.125, abs=0.03)
+
+
+def test_decomposition_of_a_constant_unit_is_absent_with_the_reason() -> None:
+    constant = Latents(torch.zeros(50, 2))
+    with pytest.raises(NotApplicable) as caught:
+        measure(Decomposition(5), ModelEvidence(train=constant, test=constant))
+    assert "\n" not in str(caught.value)
+
+
+def test_bracket_holds_no_mismatch() -> None:
+    rows = measure(BRACKET, model(4_000))
+    assert rows["kl", "", "lower"].value < 1e-3
+    assert 0 < rows["kl", "", "upper"].value < 0.1
+    assert rows["kl", "", "lower"].value < rows["kl_point", "", "lower"].value
+    assert rows["kl", "", "upper"].value > rows["kl_point", "", "upper"].value
+    z = (rows["kl", "", "upper"].value - rows["kl_point", "", "upper"].value) / rows[
+        "kl", "", "upper"
+    ].std_error
+    assert z == pytest.approx(1.96, abs=0.001)
+
+
+def test_bracket_holds_a_known_shift() -> None:
+    rows = measure(BRACKET, model(4_000, shift=1.0))
+    truth = 2 * 0.5
+    assert rows["kl", "", "lower"].value < truth < rows["kl", "", "upper"].value
+    assert rows["kl_point", "", "lower"].value > 0.9 * truth
+    assert rows["kl_point", "", "upper"].value < truth + 0.1
+
+
+def clusters(n: int, seed: str) -> Latents:
+    """A grid of 4 clusters: far from Gaussian, with the moments of N(0, I)."""
+    g = stream(0, "clusters", seed)
+    corner = torch.randint(0, 2, (n, 2), generator=g) * 2.0 - 1
+    return Latents(
+        0.95 * corner + 0.1 * torch.randn(n, 2, generator=g), torch.full((n, 2), 2 * math.log(0.25))
+    )
+
+
+def test_bracket_sees_holes_that_moments_do_not() -> None:
+    given = ModelEvidence(*(clusters(3_000, name) for name in ("train", "validation", "test")))
+    lower = measure(BRACKET, given)["kl", "", "lower"].value
+    assert lower > 0.5
+    assert abs(measure(Decomposition(10), given)["kl_diag", "", "point"].value) < 0.02
+    one = measure(replace(BRACKET, n_components=1), given)["kl", "", "lower"].value
+    assert lower - 0.05 < one <= lower + 0.05  # the training mixture steps in for a poor mixture model
+
+
+def test_bracket_ignores_what_it_was_not_promised() -> None:
+    """The lower end is reported on test draws: training posteriors unlike them cannot raise it."""
+    far = posteriors(2_000, "train", shift=3.0)
+    given = ModelEvidence(far, far, posteriors(2_000, "test"))
+    assert measure(BRACKET, given)["kl", "", "lower"].value < 0
+
+
+def test_bracket_uses_the_models_prior() -> None:
+    class Wide(StandardNormal):
+        def log_prob(self, z: torch.Tensor) -> torch.Tensor:
+            return super().log_prob(z / 3) - self.dim * math.log(3)
+
+    given = fresh(model(4_000), prior=Wide(2))
+    truth = 2 * (math.log(3) + 0.5 / 9 - 0.5)
+    rows = measure(BRACKET, given)
+    assert rows["kl", "", "lower"].value < truth < rows["kl", "", "upper"].value
+    assert rows["kl_point", "", "lower"].value == pytest.approx(truth, abs=0.05)
+
+
+def test_train_mixture_shows_log_n_and_not_the_mismatch() -> None:
+    narrow = ModelEvidence(*[posteriors(300, "t", std=0.02, dim=8)] * 3)
+    row = measure(TrainMixture(300), narrow)["kl_train_mixture", "", "point"]
+    rate = measure(Rate(), narrow)["rate", "", "point"].value
+    assert row.value == pytest.approx(rate - math.log(300), abs=0.5)
+    assert (row.n, row.n_reference) == (300, 300)
+
+
+def test_elbo_is_minus_distortion_minus_rate() -> None:
+    given = world().model
+    rows = measure(Elbo(), given)
+    rate = measure(Rate(), given)["rate", "", "point"].value
+    distortion = rows["distortion", "", "point"].value
+    assert rows["elbo", "", "point"].value == pytest.approx(-distortion - rate, rel=1e-6)
+    assert rows["distortion_sse", "", "point"].value == pytest.approx(2 * distortion, rel=1e-6)
+    with pytest.raises(NotApplicable, match="one distortion for each test image"):
+        measure(Elbo(), fresh(given, distortion=torch.ones(3)))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: replace(BRACKET, n_draws=0), "n_draws=0"),
+        (lambda: replace(BRACKET, n_components=[]), "n_components"),
+        (
+            lambda: ModelEvidence(reference=world().reference, test=posteriors(3, "x")),
+            "test has 3 posteriors",
+        ),
+    ],
+)
+def test_bad_values(make: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        make()

@@ -1,0 +1,165 @@
+"""Composition: every cell before anything is created, one line for every mistake, identities that hold."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from priorgap.building import configuration_directory
+from priorgap.pipeline.cells import Cell, validate
+from priorgap.pipeline.hydra_app import Request, Session
+
+
+def compose(*overrides: str, multirun: bool = False) -> list[Cell]:
+    with Session(Request(overrides, multirun)) as session:
+        return [Cell(config, names) for config, names in session.cells()]
+
+
+def one(*overrides: str) -> Cell:
+    (cell,) = compose(*overrides)
+    return cell
+
+
+def refusal(*overrides: str, multirun: bool = False) -> str:
+    with pytest.raises(ValueError) as caught:
+        validate(compose(*overrides, multirun=multirun))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("nothing=1", ["nothing", "unknown key"]),
+        ("model.width=1", ["model.width", "unknown key"]),
+        ("loss.beta=-1", ["loss.beta=-1", "expected"]),
+        ("loss.alpha=0", ["loss.alpha=0", "expected"]),
+        ("loss.beta=abc", ["loss", "abc"]),
+        ("loss.reduction=max", ["loss.reduction=max", "sum", "mean"]),
+        ("model.latent_dim=0", ["model.latent_dim=0", "from 1 to 256"]),
+        ("model.latent_dim=257", ["model.latent_dim=257"]),
+        ("seed=-1", ["seed=-1", ">= 0"]),
+        ("seed=x", ["seed=x"]),
+        ("data=nope", ["data=nope", "digits", "mnist"]),
+        ("sampler=[prior,nope]", ["sampler=nope", "gmm"]),
+        ("n_samples=0", ["n_samples=0"]),
+        ("calibrate=maybe", ["calibrate=maybe", "both"]),
+        ("calibrated_samplers=[pooled]", ["calibrated_samplers", "pooled"]),
+        ("study=../x", ["study=../x"]),
+        ("study=data", ["study=data"]),
+        ("verdict.space=inception", ["verdict.space=inception", "classifier"]),
+        ("numerics.threads=0", ["numerics.threads=0"]),
+        ("numerics.matmul_precision=fast", ["matmul_precision=fast", "highest"]),
+        ("samplers.gmm.n_components=0", ["samplers.gmm.n_components=0"]),
+        ("sampler=[tempered_prior]", None),
+        ("samplers.gmm._target_=os.system", ["samplers.gmm._target_=os.system", "priorgap."]),
+        ("experiment=nope", ["experiment=nope", "default", "e01_alpha"]),
+        ("trainer.max_epochs=0", ["trainer.max_epochs=0"]),
+        ("trainer.optimizer=sgd", ["trainer.optimizer=sgd", "adam"]),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(override, words):
+    if words is None:
+        validate([one(override)])
+        return
+    text = refusal(override)
+    assert all(word in text for word in words), text
+
+
+def test_bad_value_in_the_last_cell_is_found():
+    text = refusal("loss.beta=1,2,-3", "seed=0,1", multirun=True)
+    assert "loss.beta=-3" in text
+
+
+def test_two_settings_of_one_sampler_for_one_model_are_refused():
+    text = refusal("samplers.gmm.n_components=10,20", multirun=True)
+    assert "samplers.gmm" in text and "study=" in text
+
+
+OPTIONS = sorted(
+    (group.name, file.stem)
+    for group in configuration_directory().iterdir()
+    if group.is_dir() and group.name != "hydra"
+    for file in group.glob("[!_]*.yaml")
+)
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_builds(group, name):
+    extra = {
+        "features": [f"verdict.space={name}"],
+        "data": ["data.source.path=x", "data.source.image_size=8"] if name == "image_folder" else [],
+    }.get(group, [])
+    if (group, name) == ("data", "npz"):
+        extra = ["data.source.path=x.npz"]
+    listed = group in ("sampler", "features", "metric")
+    cell = one(f"{group}=[{name}]" if listed else f"{group}={name}", *extra)
+    validate([cell])
+    if listed and name != "standard":
+        assert (
+            name
+            in cell.config[{"sampler": "samplers", "features": "feature_spaces", "metric": "metrics"}[group]]
+        )
+
+
+@pytest.mark.parametrize(
+    "experiment", sorted(p.parent.name for p in Path("experiments").glob("*/config.yaml"))
+)
+def test_every_experiment_composes(experiment):
+    cells = compose(f"experiment={experiment}")
+    validate(cells)
+    assert {cell.study for cell in cells} == {experiment}
+    assert len({cell.train_id for cell in cells}) == len(cells) >= 3
+
+
+def test_first_study_is_the_grid_that_its_readme_says():
+    cells = compose("experiment=e01_alpha")
+    grid = {(c.config["loss"]["alpha"], c.seed) for c in cells}
+    assert grid == set(product((1, 10, 100, 600), (0, 1, 2)))
+
+
+def test_command_line_replaces_an_experiments_grid():
+    cells = compose("experiment=e01_alpha", "seed=7", "loss.alpha=3")
+    assert [(c.config["loss"]["alpha"], c.seed) for c in cells] == [(3, 7)]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "study=other", "sampler=[prior]", "n_samples=50", "calibrate=both", "tracking=off", "metric=[rate]",
+        "trainer.accelerator=cpu", "trainer.progress=false", "data.root=/elsewhere", "data.download=false",
+        "features=[pixels,classifier]", "output_root=elsewhere",
+    ],
+)  # fmt: skip
+def test_what_is_no_training_setting_does_not_change_the_model(override):
+    assert one(override).train_id == one().train_id
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1", "loss.alpha=2", "model.latent_dim=4", "likelihood=bernoulli", "trainer.max_epochs=3",
+        "numerics.threads=2", "data.source.split_seed=1", "numerics.matmul_precision=highest",
+    ],
+)  # fmt: skip
+def test_training_settings_change_the_model(override):
+    assert one(override).train_id != one().train_id
+
+
+def test_cell_column_ignores_the_seed_alone():
+    a, b, c = one("seed=0"), one("seed=1"), one("loss.alpha=2")
+    ids = [cell.group_id(cell.variants[0]) for cell in (a, b, c)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_calibration_makes_a_second_model_that_shares_the_training():
+    cell = one("calibrate=both", "calibrated_samplers=[prior]")
+    plain, calibrated = cell.variants
+    assert plain.model_id == cell.train_id != calibrated.model_id
+    assert calibrated.samplers == ("prior",) and len(plain.samplers) > 1
+
+
+def test_label_is_readable_and_safe():
+    label = one("loss.alpha=10", "seed=3", "data.source.split_seed=2").label
+    assert "alpha=10" in label and "seed=3" in label and "/" not in label
