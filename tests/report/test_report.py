@@ -178,6 +178,9 @@ class TestTables:
         rows = tab.accuracy_table(cell_of(table)).rows
         assert ["posterior", "source", "0.93", "–"] in rows
         assert ["ceiling: real→real", "labeller", "–", "0.97"] in rows
+        judge = table[table["measure"] == "accuracy_real_to_real"].assign(label_source="", value=0.99)
+        both = tab.pd.concat([table, judge], ignore_index=True)
+        assert ["ceiling: real→real", "–", "0.99", "–"] in tab.accuracy_table(cell_of(both)).rows
 
     def test_bracket_and_latent_measures(self, table):
         latent = tab.latent_table(tab.cells_of(table, decide_study(table).to_json()))
@@ -187,7 +190,17 @@ class TestTables:
     def test_copying_says_the_label(self, table):
         copying = tab.copying_table(cell_of(table))
         row = next(row for row in copying.rows if row[0] == "posterior")
-        assert row[-1] == "reconstructive" and row[3].startswith("0.503")
+        assert row[-1] == "reconstructive" and copying.header[1:3] == [
+            "near-copy excess (0)",
+            "train share (½)",
+        ]
+        assert "memorisation AUC (½) of the model's posterior (pixels): 0.503." in copying.notes
+
+    def test_an_unknown_null_is_said(self, table):
+        data = table.copy()
+        data.loc[data["measure"] == "memorisation_auc", "unit"] = "null unknown"
+        notes = " ".join(tab.copying_table(cell_of(data)).notes)
+        assert "0.503" in notes and "½ is not what an honest model has" in notes
 
     def test_absent_is_absent(self, table):
         cell = cell_of(table[table["measure"] == "fid"])

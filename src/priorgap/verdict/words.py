@@ -194,10 +194,11 @@ def _label_sentences(verdict: "Verdict") -> list[str]:
 def _auc_text(verdict: "Verdict") -> str:
     if verdict.memorisation_auc is None:
         return " (memorisation_auc was not measured)"
-    value, interval = verdict.memorisation_auc
-    return (
-        f" (memorisation_auc {number(value)} {interval_text(interval)}; 0.5 where training adds no closeness)"
-    )
+    auc = verdict.memorisation_auc
+    null = "0.5 where training adds no closeness"
+    if not auc.null_known:
+        null = "null unknown: held-out images are no random part of the training pool"
+    return f" (memorisation_auc {number(auc.value)} {interval_text(auc.interval)}; {null})"
 
 
 def _calibration(verdict: "Verdict") -> list[str]:
