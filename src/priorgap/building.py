@@ -98,7 +98,8 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
     except ValueError as error:
         # some objects name their own group already
         text = str(error)
-        raise ValueError(text if text.startswith(f"{where}.") else f"{where}.{text}") from error
+        named = text.startswith(f"{where.partition('.')[0]}.")
+        raise ValueError(text if named else f"{where}.{text}") from error
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ValueError(f"{where}: a value of the wrong type among {given} ({error})") from error

@@ -7,6 +7,7 @@ import torch
 
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound, train_mixture_kl
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
+from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.estimators.uncertainty import Estimate
 
 # posteriors of one s: q is the law of the means widened by s
@@ -77,8 +78,6 @@ def test_training_on_the_scored_draws_breaks_the_lower_bound(generator):
     """Negative control: a mixture centred on the very draws it scores claims more than the truth."""
     mean, log_var = posteriors(two_mode_means(500, generator))
     z = draws(mean, log_var, 1, generator)[:, 0]
-    from priorgap.estimators.mixture import mixture_log_prob
-
     log_f = mixture_log_prob(z, z, torch.full_like(z, 2 * math.log(0.05)))
     cheat = kl_lower_bound(log_f, standard_normal_log_prob(z))
     assert cheat.value - 3 * cheat.std_error > two_mode_truth(generator)
@@ -91,8 +90,6 @@ def test_leave_one_out_breaks_the_upper_bound(generator):
     truth = d * 0.5 * (1.44 + S * S - 1 - math.log(1.44 + S * S))
     upper = kl_upper_bound(mean, log_var, generator=generator)
     assert upper.value > truth
-    from priorgap.estimators.mixture import mixture_log_prob
-
     z = draws(mean, log_var, 1, generator)[:, 0]
     left_out = mixture_log_prob(z, mean, log_var, exclude=torch.arange(500)) - standard_normal_log_prob(z)
     assert float(left_out.mean()) < truth - 5

@@ -115,6 +115,7 @@ def test_equals_torchmetrics_with_the_same_features(generator):
     assert ours.value == pytest.approx(float(peer.compute()), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Matrix is singular")
 def test_digits_pixels_with_fewer_images_than_needed(generator):
     """Plain Cholesky dies here: three pixels are always 0 and others nearly so."""
     from sklearn.datasets import load_digits
@@ -270,6 +271,7 @@ def test_kernel_distance_equals_a_loop(generator):
     assert value == pytest.approx(loop_mmd(a, b), rel=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
 def test_kernel_distance_equals_torchmetrics(generator):
     torchvision_compat.ensure()
     from torchmetrics.image.kid import KernelInceptionDistance

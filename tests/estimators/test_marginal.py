@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from priorgap.estimators.gaussian import kl_to_standard_normal
+from priorgap.estimators.gaussian import kl_to_standard_normal, rate_per_unit
 from priorgap.estimators.marginal import marginal_divergences
 
 
@@ -95,7 +95,20 @@ def test_the_rate_is_not_the_mismatch(generator):
     """An informative unit has a large rate and no mismatch."""
     mean = torch.randn(20_000, 1, generator=generator) * math.sqrt(1 - 0.01)
     log_var = torch.full((20_000, 1), math.log(0.01))
-    from priorgap.estimators.gaussian import rate_per_unit
-
     assert float(rate_per_unit(mean, log_var).mean()) > 2
     assert float(marginal_divergences(mean, log_var).kl) < 0.01
+
+
+def test_bias_for_the_population_is_about_one_over_n_s(generator):
+    """q = N(0, 1): the truth is 0 and what is left is the bias that the docstring states."""
+    n, s = 500, 0.1
+    kl = [
+        float(
+            marginal_divergences(
+                math.sqrt(1 - s * s) * torch.randn(n, 1, generator=generator),
+                torch.full((n, 1), 2 * math.log(s)),
+            ).kl
+        )
+        for _ in range(30)
+    ]
+    assert 0.5 < sum(kl) / 30 * n * s < 1.6

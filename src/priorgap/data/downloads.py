@@ -111,6 +111,30 @@ def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target
         write_bytes(target / name, content)
 
 
+def torchvision_files(files: Mapping[str, tuple[str, str]], target: Path) -> None:
+    """Fetch single files with torchvision's downloader, which checks each by MD5.
+
+    Args:
+        files: address and MD5 of each file, by its name.
+        target: where they are put, all or none.
+
+    Raises:
+        SourceFailed: the server did not deliver, or not the right file.
+    """
+    torchvision_compat.ensure()
+    from torchvision.datasets.utils import download_url
+
+    with _workplace(target) as work:
+        try:
+            with _network_manners():
+                for name, (url, expected) in files.items():
+                    download_url(url, str(work), name, expected)
+        except Exception as error:
+            raise SourceFailed(_first_reason(error)) from error
+        for name in files:
+            (work / name).replace(target / name)
+
+
 def _read_members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Return the regular files of an archive that have these base names; nothing is unpacked to disk."""
     wanted, found = set(names), {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _IDX = (
     "t10k-labels-idx1-ubyte",
 )
 _TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
-_NAMES = (*_TORCHVISION, "cifar10")
+_NAMES = (*_TORCHVISION, "cifar10", "svhn")
 # of the unpacked files
 MNIST_MD5 = {
     _IDX[0]: "6bbc9ace898e44ae57da46a324031adb",
@@ -46,6 +47,11 @@ _CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _CIFAR_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _CIFAR_TEST = "test_batch.bin"
 _CIFAR_ROW = 1 + 3 * 32 * 32
+_SVHN_URL = "http://ufldl.stanford.edu/housenumbers"
+_SVHN_MD5 = {
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class _Raw:
 
 @dataclass(frozen=True)
 class TorchvisionImages:
-    """mnist, fashion_mnist, kmnist or cifar10, with their official splits.
+    """mnist, fashion_mnist, kmnist, cifar10 or svhn, with their official splits.
 
     Files are looked for in `root/<name>` and in torchvision's own folders below `root`; only then, and only
     where downloading is allowed, each source is tried in turn. Validation is carved from the training part.
@@ -119,14 +125,22 @@ class TorchvisionImages:
     def _folders(self, root: Path) -> list[Path]:
         if self.name == "cifar10":
             return [root / self.name, root / "cifar-10-batches-bin"]
+        if self.name == "svhn":
+            # torchvision keeps the two files in its root itself
+            return [root / self.name, root]
         return [root / self.name, root / _TORCHVISION[self.name] / "raw"]
 
     def _local(self, root: Path) -> _Raw | None:
         """Read a local copy, official before unofficial; None where there is none."""
-        files = (*_CIFAR_TRAIN, _CIFAR_TEST) if self.name == "cifar10" else _IDX
+        files: tuple[str, ...] = _IDX
+        read: Callable[[Path], _Raw] = partial(_read_idx_set, name=self.name)
+        if self.name == "cifar10":
+            files, read = (*_CIFAR_TRAIN, _CIFAR_TEST), _read_cifar
+        if self.name == "svhn":
+            files, read = tuple(_SVHN_MD5), _read_svhn
         for folder in self._folders(root):
             if all((folder / name).is_file() for name in files):
-                return _read_cifar(folder) if self.name == "cifar10" else _read_idx_set(folder, self.name)
+                return read(folder)
         unofficial = root / self.name / _UNOFFICIAL
         return _read_unofficial(unofficial, self.split_seed) if unofficial.is_file() else None
 
@@ -154,6 +168,9 @@ class TorchvisionImages:
             return [
                 (_CIFAR_URL, lambda: downloads.torchvision_archive(_CIFAR_URL, _CIFAR_MD5, files, target))
             ]
+        if self.name == "svhn":
+            addresses = {name: (f"{_SVHN_URL}/{name}", expected) for name, expected in _SVHN_MD5.items()}
+            return [(_SVHN_URL, lambda: downloads.torchvision_files(addresses, target))]
         class_name = _TORCHVISION[self.name]
         sources: list[tuple[str, Callable[[], None]]] = [
             ("torchvision's mirrors", lambda: downloads.torchvision_idx(class_name, _IDX, target))
@@ -197,6 +214,19 @@ def _read_cifar(folder: Path) -> _Raw:
     train = Split(torch.cat([x for x, _ in parts]), torch.cat([label for _, label in parts]))
     facts = {"source": folder.name, "md5": {n: md5(folder / n) for n in (*_CIFAR_TRAIN, _CIFAR_TEST)}}
     return _Raw(train, Split(*read(_CIFAR_TEST)), True, facts)
+
+
+def _read_svhn(folder: Path) -> _Raw:
+    from scipy.io import loadmat
+
+    splits = []
+    for name, expected in _SVHN_MD5.items():
+        check_md5(folder / name, expected)
+        arrays = loadmat(folder / name)
+        x = torch.from_numpy(arrays["X"]).permute(3, 2, 0, 1).contiguous()
+        # the digit 0 is stored as 10
+        splits.append(Split(x, torch.from_numpy(arrays["y"]).long().squeeze(1) % 10))
+    return _Raw(splits[0], splits[1], True, {"source": folder.name, "md5": dict(_SVHN_MD5)})
 
 
 def _read_unofficial(path: Path, split_seed: int) -> _Raw:

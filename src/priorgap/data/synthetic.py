@@ -52,7 +52,7 @@ class LinearGaussian:
         data_seed: which world and which draws.
     """
 
-    name: str = "synthetic"
+    name: str = "linear_gaussian"
     n_features: int = 16
     latent_dim: int = 4
     noise: float = 0.5

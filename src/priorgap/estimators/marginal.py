@@ -40,7 +40,7 @@ def marginal_divergences(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d
     q(z_j) = (1/n) sum_i N(z_j | mean_ij, s_ij^2) is evaluated on a grid: means are binned linearly, per level
     of log s (each s split between two levels so that its variance is kept), and smoothed by FFT. Of the
     mixture of *these* n posteriors it is exact to 1e-3 nat while s is above the step of the grid (at most
-    65,536 points). As an estimate for the population it is biased upwards, by about 1 / (2 n s_j) nats.
+    65,536 points). As an estimate for the population it is biased upwards, by about 1 / (n s_j) nats.
     """
     check_posteriors(mean, log_var)
     mean, std = mean.double(), (0.5 * log_var.double()).exp()

@@ -42,7 +42,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    from priorgap.pipeline.stages import prepare, reference
+    from priorgap.pipeline.stages import reference
     from priorgap.pipeline.stages import run as stages
 
     with refusing():
@@ -53,11 +53,7 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         stages.set_numerics(cells[0].config)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
         with refusing():
-            for cell in _one_per(cells, lambda c: c.data_id):
-                if "prepare" in wanted:
-                    prepare.prepare(cell, store)
-            if command != "prepare":
-                stages.check_against_data(cells, store)
+            _prepare(cells, store, wanted)
         if "reference" in wanted:
             _say(_plan(cells))
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
@@ -81,6 +77,25 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         _say(f"report: {path}")
         sys.stdout.write(f"{text}\n")
     return 1 if failed else 0
+
+
+def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None:
+    """Load each data set, check that every cell's model fits its data, and only then store anything.
+
+    Raises:
+        ValueError: one line, for data that cannot be had or a model that does not fit.
+    """
+    from priorgap.pipeline.stages import prepare
+    from priorgap.pipeline.stages import run as stages
+
+    first = _one_per(cells, lambda cell: cell.data_id)
+    if "prepare" not in wanted:
+        first = [cell for cell in first if store.data(cell).is_dir()]
+    datasets = {cell.data_id: prepare.obtain(cell, store) for cell in first}
+    stages.check_against_data([cell for cell in cells if cell.data_id in datasets], datasets)
+    if "prepare" in wanted:
+        for cell in first:
+            prepare.prepare(cell, store, datasets[cell.data_id])
 
 
 def _task(config: Any, *, stages: Sequence[str]) -> None:

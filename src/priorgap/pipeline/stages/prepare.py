@@ -14,31 +14,38 @@ from priorgap.pipeline.store import Store, ensure, require
 log = logging.getLogger(__name__)
 
 
-def prepare(cell: Cell, store: Store) -> Path:
-    """Load the data set from its source and store it as tensors; skipped where that is done.
+def obtain(cell: Cell, store: Store) -> Dataset:
+    """Return the data set: as prepared, or from its source, verified; nothing is written.
 
     Raises:
-        ValueError: it cannot be had, or a file is corrupt; nothing is written then.
+        ValueError: it cannot be had, or a file is corrupt.
     """
     path = store.data(cell)
-    node = cell.config["data"]["source"]
-    key = stage_key("prepare", node, (), [*target_modules(node), "priorgap.data.splits"])
-    if artifacts.is_complete(path, key) and not artifacts.damage(path):
-        return path
+    if artifacts.is_complete(path, _key(cell)) and not artifacts.damage(path):
+        return load_dataset(path)
     place = cell.config["data"]
-    dataset = components.data_source(cell.config).load(
-        root=Path(place["root"]), download=bool(place["download"])
-    )
+    source = components.data_source(cell.config)
+    return source.load(root=Path(place["root"]), download=bool(place["download"]))
+
+
+def prepare(cell: Cell, store: Store, dataset: Dataset) -> Path:
+    """Store a data set as tensors; skipped where that is done."""
 
     def work(directory: Path) -> None:
         save_dataset(dataset, directory)
 
-    if ensure(store, path, key, work):
+    path = store.data(cell)
+    if ensure(store, path, _key(cell), work):
         log.info(
             "%s: %d training, %d validation, %d test observations of shape %s",
             dataset.name, len(dataset.train), len(dataset.validation), len(dataset.test), dataset.shape,
         )  # fmt: skip
     return path
+
+
+def _key(cell: Cell) -> str:
+    node = cell.config["data"]["source"]
+    return stage_key("prepare", node, (), [*target_modules(node), "priorgap.data.splits"])
 
 
 def load(cell: Cell, store: Store) -> Dataset:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from priorgap.data.splits import Dataset
 from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.stages import calibrate, encode, measure, prepare, reference, sample, train
+from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
 from priorgap.pipeline.store import Store
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def run_stages(cell: Cell, store: Store, stages: Sequence[str]) -> None:
             measure.measure(cell, variant, store)
 
 
-def check_against_data(cells: Sequence[Cell], store: Store) -> None:
+def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -> None:
     """Check that each cell's model fits its data: networks are built, nothing is trained.
 
     Raises:
@@ -50,8 +51,7 @@ def check_against_data(cells: Sequence[Cell], store: Store) -> None:
     from priorgap.pipeline import models
 
     for cell in cells:
-        if store.data(cell).is_dir():
-            models.build(cell.config, prepare.load(cell, store).shape)
+        models.build(cell.config, datasets[cell.data_id].shape)
 
 
 def artifacts_of(cells: Sequence[Cell], store: Store) -> Iterator[Path]:

@@ -15,4 +15,6 @@ MODULES = (
 )
 TRAIN_VERSION = 1
 # digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
-COMPATIBLE: dict[str, str] = {}
+COMPATIBLE: dict[str, str] = {
+    "f46b6cabfb1db1e9c592fdfaa484a19ece1b5211e08ae4a0db34e6240eb892ea": "the first version",
+}

@@ -1,0 +1,55 @@
+"""A tiny study, run once for all tests that only read it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from priorgap.pipeline import cli
+
+TINY = (
+    "model.latent_dim=3",
+    "model.hidden=[16]",
+    "loss.alpha=20",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "sampler=[prior,posterior,gaussian_full,per_class_gaussian_full]",
+    "metric=[rate,marginal_kl,decomposition,elbo,fid,accuracy_real_to_synthetic,copying]",
+    "metrics.copying.n_queries=40",
+    "metrics.copying.quantile=0.1",
+    "n_samples=80",
+    "reference.classifier.epochs=1",
+    "reference.n_repeats=3",
+)
+
+Run = Callable[..., int]
+
+
+def invoke(*arguments: str) -> int:
+    """Run the console script in this process and return its exit status."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    return int(caught.value.code or 0)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run commands in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    return invoke
+
+
+def run_tiny(folder: Path, *extra: str, study: str = "tiny", command: Sequence[str] = ("run",)) -> int:
+    """Run the tiny study in a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return invoke(*command, *TINY, f"study={study}", *extra)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished tiny study: two seeds, plain and calibrated."""
+    folder = tmp_path_factory.mktemp("tiny")
+    extra = ("seed=0,1", "calibrate=both", "calibrated_samplers=[prior]")
+    assert run_tiny(folder, *extra, command=("run", "-m")) == 0
+    return folder

@@ -1,0 +1,92 @@
+"""Bad input: one line on standard error, exit status 2, nothing written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from priorgap.data.images import MNIST_MD5
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+CASES = {
+    "unknown key": (("nothing=1",), "nothing"),
+    "negative weight": (("loss.beta=-1",), "loss.beta=-1"),
+    "no latent": (("model.latent_dim=0",), "model.latent_dim=0"),
+    "negative seed": (("seed=-1",), "seed=-1"),
+    "unknown data": (("data=nope",), "data=nope"),
+    "unknown sampler": (("sampler=[nope]",), "sampler=nope"),
+    "no samples": (("n_samples=0",), "n_samples=0"),
+    "last cell of a sweep": (("-m", "loss.beta=1,2,-3"), "loss.beta=-3"),
+    "convolutions on vectors": (("data=linear_gaussian", "model=conv", "features=[pixels]"), "model=conv"),
+    "no such npz": (("data=npz", "data.path=none.npz"), "none.npz"),
+    "no such option": (("--nope",), "--nope"),
+    "not an override": (("seed",), "seed"),
+    "data that may not be fetched": (("data=mnist", "data.download=false", "data.root=none"), "mnist"),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_refused_in_one_line(run, tmp_path, capsys, case):
+    arguments, words = CASES[case]
+    assert (
+        run("run", "verdict.space=pixels" if "features=[pixels]" in arguments else "seed=0", *arguments) == 2
+    )
+    err = capsys.readouterr().err
+    assert err.startswith("priorgap: ") and err.count("\n") == 1 and words in err, err
+    assert written(tmp_path) == []
+
+
+def test_unknown_command(run, capsys):
+    assert run("walk") == 2
+    assert "walk: unknown command" in capsys.readouterr().err
+
+
+def test_corrupt_mnist_file(run, tmp_path, capsys):
+    place = tmp_path / "data" / "mnist"
+    place.mkdir(parents=True)
+    for name in MNIST_MD5:
+        (place / name).write_bytes(b"not an idx file")
+    before = written(tmp_path)
+    assert run("run", "data=mnist", "data.download=false", "data.root=data") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "expected" in err
+    assert written(tmp_path) == before
+
+
+def test_image_folder_with_one_odd_size(run, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image if i != 7 else image[:, :5]).save(folder / f"{i}.png")
+    before = written(tmp_path)
+    source = ("data=image_folder", f"data.path={folder}", "data.image_size=8")
+    assert run("run", *source, "features=[pixels]", "verdict.space=pixels") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "7.png" in err and "resize" in err
+    assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["run", "train", "report", "generate"])
+def test_help_is_there_and_light(command, run, capsys, monkeypatch):
+
+    assert run(command, "--help") == 0
+    assert f"usage: priorgap {command}" in capsys.readouterr().out
+
+
+def test_import_and_help_stay_light():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, priorgap; from priorgap.pipeline import cli\n"
+        "try: cli.main(['run', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'pytorch_lightning', 'hydra', 'wandb', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,248 @@
+"""The main job on a tiny real data set: what it writes, what it skips, what stays the same to the bit."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TINY, invoke, run_tiny
+from priorgap import artifacts
+from priorgap.verdict import RESULT_COLUMNS
+
+EXTRA = ("seed=0,1", "calibrate=both", "calibrated_samplers=[prior]")
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Checksums of all results of a study: tensors and measurements, not logs or provenance."""
+    study = folder / "outputs" / "tiny"
+    return {
+        str(p.relative_to(study)): artifacts.file_digest(p)
+        for stage in ("train", "calibrate", "encode", "sample", "measure")
+        for p in sorted((study / stage).rglob("*"))
+        if p.is_file() and p.name != artifacts.MANIFEST
+    }
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    study = folder / "outputs"
+    return {str(p.relative_to(study)): p.stat().st_mtime_ns for p in study.rglob(artifacts.MANIFEST)}
+
+
+@pytest.fixture
+def copy(tiny, tmp_path):
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    return tmp_path
+
+
+def results(folder: Path) -> list[dict[str, str]]:
+    with (folder / "outputs/tiny/report/results.csv").open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_table_has_the_public_columns_and_measures(tiny):
+    rows = results(tiny)
+    assert list(rows[0])[: len(RESULT_COLUMNS)] == list(RESULT_COLUMNS)
+    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate"]
+    measures = {row["measure"] for row in rows}
+    assert {
+        "rate",
+        "marginal_kl",
+        "kl_diag",
+        "kl_diag_train",
+        "kl_corr",
+        "elbo",
+        "distortion",
+        "fid",
+    } <= measures
+    assert {"near_copy_excess", "train_share", "accuracy_real_to_synthetic"} <= measures
+    assert {row["seed"] for row in rows} == {"0", "1"}
+    assert all(row["value"] not in ("", "nan") for row in rows)
+    fids = [row for row in rows if row["measure"] == "fid"]
+    assert all(row["space"] == "classifier" and row["n"] == "80" for row in fids)
+
+
+def test_calibration_brings_the_diagonal_mismatch_to_zero(tiny):
+    values = {
+        (row["calibrate"], row["seed"]): float(row["value"])
+        for row in results(tiny)
+        if row["measure"] == "kl_diag_train"
+    }
+    for seed in ("0", "1"):
+        assert values["False", seed] > 0.05
+        assert abs(values["True", seed]) < 1e-6
+
+
+def test_verdict_has_its_keys_and_is_provisional(tiny):
+    verdict = json.loads((tiny / "outputs/tiny/report/verdict.json").read_text())
+    keys = ["measure", "space", "winner", "winner_clean", "effect", "interval", "n_seeds", "provisional"]
+    keys += ["labels", "disagree", "text"]
+    assert set(keys) <= verdict.keys()
+    assert verdict["n_seeds"] == 2 and verdict["provisional"]
+
+
+def test_report_is_one_self_contained_page(tiny):
+    page = (tiny / "outputs/tiny/report/report.html").read_text()
+    assert "viewport" in page and "data:image/png;base64," in page
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+    assert "<script" not in page
+
+
+def test_models_are_plain_files_and_load_without_pickle(tiny):
+    (folder, _) = sorted((tiny / "outputs/tiny/train").iterdir())
+    assert {p.name for p in folder.iterdir()} == {
+        "weights.safetensors", "config.yaml", "curves.csv", "manifest.json"
+    }  # fmt: skip
+    assert not list((tiny / "outputs").rglob("*.ckpt"))
+    assert not list((tiny / "outputs").rglob("*.pkl"))
+
+
+def test_nothing_partial_is_left(tiny):
+    assert not list((tiny / "outputs").rglob(".partial-*"))
+
+
+def test_rerun_does_no_work_and_says_so(tiny, capsys):
+    before = stamps(tiny)
+    assert run_tiny(tiny, *EXTRA, command=("run", "-m")) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert stamps(tiny) == before
+
+
+def test_same_configuration_gives_the_same_bits_elsewhere_and_in_processes(tiny, tmp_path):
+    assert (
+        run_tiny(tmp_path, *EXTRA, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", command=("run", "-m"))
+        == 0
+    )
+    assert content(tmp_path) == content(tiny)
+
+
+def test_an_added_sampler_trains_nothing_and_leaves_the_others_alone(copy):
+    before = stamps(copy)
+    samplers = "sampler=[prior,posterior,gaussian_full,per_class_gaussian_full,gaussian_diag]"
+    assert run_tiny(copy, *EXTRA, samplers, command=("run", "-m")) == 0
+    after = stamps(copy)
+    changed = {k for k in before if after[k] != before[k]}
+    assert changed == {"tiny/report/manifest.json"}
+    added = {k for k in after if k not in before}
+    assert added and all("/gaussian_diag/" in k for k in added)
+
+
+def test_an_added_metric_samples_nothing(copy):
+    before = stamps(copy)
+    metrics = next(o for o in TINY if o.startswith("metric=")).replace("rate,", "rate,kid,")
+    assert run_tiny(copy, *EXTRA, metrics, "metrics.kid.n_subsets=4", command=("run", "-m")) == 0
+    after = stamps(copy)
+    assert {k for k in before if after[k] != before[k]} == {"tiny/report/manifest.json"}
+    added = {k for k in after if k not in before}
+    assert added and all("/kid@classifier/" in k for k in added)
+
+
+def test_a_flipped_byte_is_found_and_only_that_is_made_again(copy, capfd):
+    reference = content(copy)
+    before = stamps(copy)
+    victim = next((copy / "outputs/tiny/sample").rglob("prior/draw.safetensors"))
+    damaged = bytearray(victim.read_bytes())
+    damaged[-1] ^= 1
+    victim.write_bytes(bytes(damaged))
+    assert run_tiny(copy, *EXTRA, command=("run", "-m")) == 0
+    assert "checksum differs" in capfd.readouterr().err
+    assert content(copy) == reference
+    changed = {k for k, v in stamps(copy).items() if before[k] != v}
+    assert {Path(k).parts[1] for k in changed} <= {"sample", "report"}
+
+
+def test_stages_alone_give_what_run_gives(tiny, tmp_path):
+    for stage in ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure", "report"):
+        assert run_tiny(tmp_path, *EXTRA, command=(stage, "-m")) == 0
+    assert content(tmp_path) == content(tiny)
+    assert (tmp_path / "outputs/tiny/report/report.html").is_file()
+
+
+def test_a_stage_without_its_upstream_fails_and_says_what_to_run(tmp_path, capfd):
+    assert run_tiny(tmp_path, "seed=0", command=("prepare",)) == 0
+    assert run_tiny(tmp_path, "seed=0", command=("encode",)) == 1
+    assert "run `priorgap train` first" in capfd.readouterr().err
+
+
+def test_one_bad_cell_does_not_stop_the_others(tmp_path, capfd):
+    # a learning rate of 1e30 is a legal value that gives a loss that is not finite
+    sweep = ("trainer.learning_rate=1e30,1e-3", "seed=0")
+    assert run_tiny(tmp_path, *sweep, command=("run", "-m")) == 1
+    assert "failed: " in capfd.readouterr().err
+    assert len(list((tmp_path / "outputs/tiny/failed").glob("*.json"))) == 1
+    assert {row["sampler"] for row in results(tmp_path)} >= {"prior", "posterior"}
+
+
+def test_report_of_a_study_by_its_name_alone(copy, monkeypatch):
+    shutil.rmtree(copy / "outputs/tiny/report")
+    monkeypatch.chdir(copy)
+    assert invoke("report", "study=tiny") == 0
+    assert {row["seed"] for row in results(copy)} == {"0", "1"}
+
+
+@pytest.mark.parametrize("out", ["x.npz", "x.parquet", "pngs"])
+def test_generate_writes_labelled_images(copy, monkeypatch, out):
+    monkeypatch.chdir(copy)
+    order = ("study=tiny", "sampler=per_class_gaussian_full", "n=57", f"out={out}")
+    assert invoke("generate", *order) == 0
+    if out == "x.npz":
+        with np.load(out) as arrays:
+            assert arrays["x"].shape == (57, 1, 8, 8) and arrays["x"].dtype == np.uint8
+            assert arrays["y"].shape == (57,)
+    elif out == "x.parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(out)
+        assert table.num_rows == 57 and set(table.column_names) == {"x", "y"}
+    else:
+        assert len(list(Path(out).rglob("*.png"))) == 57
+        assert {p.name for p in Path(out).iterdir()} <= {str(k) for k in range(10)}
+    assert invoke("generate", *order) == 2
+
+
+def test_generate_takes_the_best_by_default_and_n_only_extends(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    assert invoke("generate", "study=tiny", "n=10", "out=a.npz") == 0
+    assert invoke("generate", "study=tiny", "n=5000", "out=b.npz") == 0
+    with np.load("a.npz") as a, np.load("b.npz") as b:
+        assert (b["x"][:10] == a["x"]).all() and len(b["x"]) == 5000
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (("study=tiny", "n=0", "out=x.npz"), "n=0: expected"),
+        (("study=nope", "n=1", "out=x.npz"), "study=nope"),
+        (("study=tiny", "n=1", "out=x.npz", "sampler=nope", "model_id=best"), "sampler=nope"),
+        (("study=tiny", "n=1", "out=x.npz", "model_id=zzz", "sampler=prior"), "model_id=zzz"),
+        (("study=tiny", "n=1", "out=x.xyz"), "out=x.xyz"),
+        (("study=tiny", "n=1"), "out: missing"),
+        (("study=tiny", "n=1", "out=x.npz", "size=3"), "size=3"),
+    ],
+)
+def test_generate_refuses_bad_orders_in_one_line(copy, monkeypatch, capsys, order, words):
+    monkeypatch.chdir(copy)
+    assert invoke("generate", *order) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and words in err
+    assert not Path("x.npz").exists()
+
+
+def test_weights_of_another_shape_are_refused(copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy)
+    for folder in sorted((copy / "outputs/tiny/train").iterdir()):
+        weights = artifacts.load_tensors(folder / "weights.safetensors")
+        weights = {k: torch.zeros(*(s + 1 for s in v.shape)) for k, v in weights.items()}
+        artifacts.save_tensors(folder / "weights.safetensors", weights)
+    assert invoke("generate", "study=tiny", "n=3", "out=y.npz", "sampler=prior") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "shape" in err
+
+
+def test_wandb_has_a_run_for_each_model_and_one_for_the_report(tiny):
+    runs = list((tiny / "outputs/tiny/wandb").glob("offline-run-*"))
+    assert len(runs) == 5  # two models, two calibrated ones, the report
