@@ -277,11 +277,18 @@ def copying(name, excess, share, n_seeds, *, error=0.003):
 class TestLabels:
     def test_posterior_wins_but_is_reconstructive(self):
         means = {"prior": 100.0, "posterior": 20.0, "gmm": 40.0}
-        auc = [row("posterior", "memorisation_auc", s, 0.5 + 0.001 * s, space="pixels") for s in range(5)]
+        auc = [row("", "memorisation_auc", s, 0.5 + 0.001 * s, space="pixels") for s in range(5)]
         verdict = decide(table(rows_of("fid", means, 5), auc))
         assert verdict.winner == "posterior" and verdict.winner_clean == "gmm"
         assert verdict.labels == {"posterior": ["reconstructive"]}
         assert "use gmm" in verdict.text and "memorisation_auc 0.502" in verdict.text
+
+    def test_unknown_null_of_the_memorisation_auc(self):
+        rows = rows_of("fid", {"prior": 100.0, "posterior": 20.0}, 1, std_error=0.01)
+        auc = [row("", "memorisation_auc", 0, 0.6, space="pixels", std_error=0.01, unit="null unknown")]
+        verdict = decide(table(rows, auc))
+        assert not verdict.memorisation_auc.null_known and verdict.memorisation_auc.value == 0.6
+        assert "null unknown" in verdict.text and "0.5 where" not in verdict.text
 
     def test_winner_that_copies(self):
         means = {"prior": 100.0, "kde": 20.0, "gmm": 40.0}

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
@@ -330,13 +330,19 @@ def _grid(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def samples_side_by_side(tiles: Mapping[str, bytes], title: str) -> bytes:
-    """Draw the sample tiles of one model in a row, each under its sampler's name."""
-    figure = Figure(figsize=(2.4 * len(tiles), 2.9), layout="constrained")
-    axes = figure.subplots(1, len(tiles), squeeze=False)
-    for axis, (name, tile) in zip(axes.flat, tiles.items(), strict=True):
-        image = np.asarray(Image.open(io.BytesIO(tile)))
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_axis_off()
-        axis.set_title(name, fontsize=11)
-    figure.suptitle(title, fontsize=11)
-    return png(figure)
+    """Put the sample tiles of one model in a row, each under its sampler's name."""
+    images = [Image.open(io.BytesIO(tile)).convert("RGB") for tile in tiles.values()]
+    gap, text = 16, 30
+    width = sum(image.width for image in images) + gap * (len(images) + 1)
+    canvas = Image.new("RGB", (width, max(image.height for image in images) + 2 * text + gap), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(18)
+    draw.text((gap, 4), title, fill="black", font=font)
+    left = gap
+    for name, image in zip(tiles, images, strict=True):
+        draw.text((left, text + 4), name, fill="black", font=font)
+        canvas.paste(image, (left, 2 * text))
+        left += image.width + gap
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()

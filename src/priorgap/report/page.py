@@ -78,6 +78,7 @@ def write_report(
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
     """
+    table = rd.tidy(table)
     cells = tab.cells_of(table, verdict)
     models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
     curves = list(_study_pictures(table, cells, verdict))

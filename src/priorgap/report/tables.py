@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from priorgap.verdict import readings as rd
+from priorgap.verdict.labels import NULL_UNKNOWN
 from priorgap.verdict.words import number, plus_minus
 
 QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
+BALANCE = "class_balance"
 COPYING = ("near_copy_excess", "train_share", "memorisation_auc", "source_auc")
 ACCURACY = ("accuracy_real_to_synthetic", "accuracy_synthetic_to_real")
 CEILING = "accuracy_real_to_real"
@@ -23,6 +25,7 @@ LATENT = (
     "rate",
     "active_units_var",
     "active_units_rate",
+    "marginal_kl",
     "kl_diag",
     "kl_diag_train",
     "kl_corr",
@@ -38,6 +41,7 @@ TITLES = {
     "recall": "recall ↑",
     "density": "density ↑",
     "coverage": "coverage ↑",
+    BALANCE: "class imbalance ↓",
     "near_copy_excess": "near-copy excess (0)",
     "train_share": "train share (½)",
     "memorisation_auc": "memorisation AUC (½)",
@@ -47,6 +51,7 @@ TITLES = {
     "rate": "rate R, nat",
     "active_units_var": "active units (variance)",
     "active_units_rate": "active units (rate)",
+    "marginal_kl": "mismatch of the marginals, summed, nat",
     "kl_diag": "mismatch: diagonal moments, nat",
     "kl_diag_train": "the same on training images (converged below 0.05)",
     "kl_corr": "mismatch: correlation, nat",
@@ -117,7 +122,7 @@ def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] 
         return _ABSENT
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    if spread > 0:
+    if spread > 1e-9 * abs(mean):  # a constant over seeds (a floor, a sample size) has no spread to show
         return plus_minus(mean, spread)
     error = std_errors[0] if len(values) == 1 and std_errors else None
     return number(mean) if error is None else f"{plus_minus(mean, error)} (s.e.)"
@@ -159,7 +164,7 @@ def _by_sampler(cell: Cell, measures: Sequence[str]) -> tuple[list[str], list[li
 
 def quality_table(cell: Cell) -> TextTable | None:
     """Return sampler × quality measures of a cell, with its floors and sample sizes as notes."""
-    header, rows = _by_sampler(cell, QUALITY)
+    header, rows = _by_sampler(cell, (*QUALITY, BALANCE))
     if not rows:
         return None
     notes = [_sizes(cell.rows)]
@@ -198,11 +203,17 @@ def copying_table(cell: Cell) -> TextTable | None:
         return None
     labels = cell.verdict["labels"] if cell.verdict else {}
     rows = [[*row, ", ".join(labels.get(row[0], [])) or _ABSENT] for row in rows]
+    whole = cell.rows.assign(unit=rd.text_column(cell.rows, "unit").replace(NULL_UNKNOWN, ""))
     notes = [
-        f"{TITLES[measure]} of the model ({space}): {mean_and_spread(values)}."
+        f"{TITLES[measure]} of the model's posterior ({space}): {mean_and_spread(values)}."
         for measure in COPYING
-        for space, values in _model_values(cell.rows, measure).items()
+        for space, values in _model_values(whole, measure).items()
     ]
+    if (rd.text_column(cell.rows, "unit") == NULL_UNKNOWN).any():
+        notes.append(
+            "The held-out images were no random part of the training pool, so ½ is not what an honest "
+            "model has for memorisation AUC."
+        )
     return TextTable(cell.name, ["sampler", *header, "label"], rows, notes)
 
 
@@ -218,7 +229,9 @@ def accuracy_table(cell: Cell) -> TextTable | None:
         selected = rd.select(cell.rows, CEILING, label_source=source)
         values = [float(v) for v in selected.drop_duplicates("seed")["value"]]
         if values:
-            rows.append(["ceiling: real→real", source or _ABSENT, _ABSENT, mean_and_spread(values)])
+            # without a label source it is the judge's own accuracy, the ceiling of real→synthetic
+            own = [mean_and_spread(values), _ABSENT]
+            rows.append(["ceiling: real→real", source or "–", *(own if not source else reversed(own))])
     if not rows:
         return None
     return TextTable(cell.name, ["sampler", "labels from", *(TITLES[measure] for measure in ACCURACY)], rows)

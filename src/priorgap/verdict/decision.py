@@ -9,7 +9,7 @@ import pandas as pd
 
 from priorgap.verdict import readings as rd
 from priorgap.verdict.contrasts import Contrast, contrasts, scaled_mean
-from priorgap.verdict.labels import NOT_CLEAN, candidate_labels, memorisation, not_converged
+from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, not_converged
 from priorgap.verdict.words import cell_text
 
 _SECOND_OPINIONS = ("kid", "density", "coverage")
@@ -53,6 +53,7 @@ class Verdict:
         against_baseline: every other candidate − baseline, one Holm family.
         second_opinions: leader − runner-up on kid, density and coverage.
         calibration: the calibrated prior − the prior, where both exist.
+        memorisation_auc: whether training made the posterior's own images closer; None where not measured.
         not_converged: seeds whose model is not converged; None where that was not measured.
         caveats: one sentence each.
     """
@@ -80,7 +81,7 @@ class Verdict:
     against_baseline: tuple[Contrast, ...] = ()
     second_opinions: dict[str, Contrast] = field(default_factory=dict)
     calibration: Contrast | None = None
-    memorisation_auc: tuple[float, tuple[float, float] | None] | None = None
+    memorisation_auc: MemorisationAuc | None = None
     not_converged: list[int] | None = None
     caveats: tuple[str, ...] = ()
 
@@ -105,9 +106,7 @@ class Verdict:
             "against_baseline": [contrast.to_json() for contrast in self.against_baseline],
             "second_opinions": {name: c.to_json() for name, c in self.second_opinions.items()},
             "calibration": None if self.calibration is None else self.calibration.to_json(),
-            "memorisation_auc": None
-            if auc is None
-            else {"value": auc[0], "interval": None if auc[1] is None else list(auc[1])},
+            "memorisation_auc": None if auc is None else auc.to_json(),
             "not_converged": self.not_converged,
             "caveats": list(self.caveats),
         }

@@ -1,5 +1,8 @@
 """What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
 
 from priorgap.verdict.contrasts import lower_limit_exceeds, mean_interval
@@ -15,6 +18,9 @@ _EXCESS_NULL = 0.01
 _SHARE_NULL = 0.5
 # Closed-form diagonal mismatch on the training posteriors, in nats, that a converged model cannot have.
 _CONVERGED_BELOW = 0.05
+
+# The unit of a memorisation_auc whose null is not 0.5 (see the metric).
+NULL_UNKNOWN = "null unknown"
 
 # The posterior draws noisy reconstructions of training images by definition. `train_share` has no null of ½
 # for it (its law depends on the split), so it is labelled by property and judged by its memorisation_auc.
@@ -57,14 +63,40 @@ def _copy_label(table: pd.DataFrame, name: str, space: str, level: float) -> str
     return COPIES if lower_limit_exceeds(excess, _EXCESS_NULL, level) else DECODER_MEMORISES
 
 
-def memorisation(table: pd.DataFrame, level: float) -> tuple[float, tuple[float, float] | None] | None:
-    """Return the posterior's memorisation_auc over models and its interval; None where not measured."""
-    rows = select(table, "memorisation_auc")
-    for space in sorted(set(text_column(rows, "space"))):
-        readings = readings_of(rows[text_column(rows, "space") == space])
-        for name in ("posterior", ""):
-            if name in readings:
-                return mean_interval(readings[name], level)
+@dataclass(frozen=True)
+class MemorisationAuc:
+    """The posterior's memorisation_auc over models.
+
+    Attributes:
+        value: the mean.
+        interval: its interval, None where there is nothing to base one on.
+        null_known: whether 0.5 is what no memorisation gives (else the held-out images were not drawn at random
+            from the training pool, and only a comparison of models means something).
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    null_known: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return {
+            "value": self.value,
+            "interval": None if self.interval is None else list(self.interval),
+            "null_known": self.null_known,
+        }
+
+
+def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
+    """Return the posterior's memorisation_auc; None where it was not measured."""
+    rows = table[table["measure"] == "memorisation_auc"]
+    unit, space = text_column(rows, "unit"), text_column(rows, "space")
+    for mark in ("", NULL_UNKNOWN):
+        for where in sorted(set(space[unit == mark])):
+            readings = readings_of(rows[(unit == mark) & (space == where)])
+            for name in ("", "posterior"):
+                if name in readings:
+                    return MemorisationAuc(*mean_interval(readings[name], level), null_known=not mark)
     return None
 
 

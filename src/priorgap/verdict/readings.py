@@ -90,7 +90,16 @@ def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
     """Return a column as text, with "" for what is missing (a CSV read back gives NaN for it)."""
     if column not in table.columns:
         return pd.Series("", index=table.index, dtype=object)
-    return table[column].map(lambda value: "" if pd.isna(value) else str(value))
+    values = table[column]
+    if not values.hasnans and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values
+    return values.astype(object).where(values.notna(), "").astype(str)
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with every text column as text, so that it is converted once and not at each look."""
+    columns = ("cell", "model", "sampler", "role", "label_source", "space", "unit", "bound", CALIBRATE)
+    return table.assign(**{name: text_column(table, name) for name in columns if name in table.columns})
 
 
 def is_calibrated(table: pd.DataFrame) -> "pd.Series[bool]":
@@ -150,13 +159,16 @@ def select(
     table: pd.DataFrame, measure: str, space: str | None = None, *, label_source: str | None = None
 ) -> pd.DataFrame:
     """Return the whole-set rows (no unit, not a bound) of a measure, in a space where one is given."""
-    keep = (table["measure"] == measure) & (text_column(table, "unit") == "")
-    keep &= text_column(table, "bound").isin({"", "point"})
+    rows = table[table["measure"] == measure]
+    if rows.empty:
+        return rows
+    keep = rows["value"].notna() & (text_column(rows, "unit") == "")
+    keep &= text_column(rows, "bound").isin({"", "point"})
     if space is not None:
-        keep &= text_column(table, "space") == space
+        keep &= text_column(rows, "space") == space
     if label_source is not None:
-        keep &= text_column(table, "label_source") == label_source
-    return table[keep & table["value"].notna()]
+        keep &= text_column(rows, "label_source") == label_source
+    return rows[keep]
 
 
 def readings_of(rows: pd.DataFrame, samplers: list[str] | None = None) -> Readings:

@@ -89,6 +89,7 @@ def decide_study(
     Raises:
         ValueError: as for `decide`.
     """
+    table = rd.tidy(table)
     space = rd.one_space(table, measure, space)
     cells = [
         decide(group, measure=measure, space=space, baseline=baseline, level=level, skipped=skipped)

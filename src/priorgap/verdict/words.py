@@ -194,10 +194,11 @@ def _label_sentences(verdict: "Verdict") -> list[str]:
 def _auc_text(verdict: "Verdict") -> str:
     if verdict.memorisation_auc is None:
         return " (memorisation_auc was not measured)"
-    value, interval = verdict.memorisation_auc
-    return (
-        f" (memorisation_auc {number(value)} {interval_text(interval)}; 0.5 where training adds no closeness)"
-    )
+    auc = verdict.memorisation_auc
+    null = "0.5 where training adds no closeness"
+    if not auc.null_known:
+        null = "null unknown: held-out images are no random part of the training pool"
+    return f" (memorisation_auc {number(auc.value)} {interval_text(auc.interval)}; {null})"
 
 
 def _calibration(verdict: "Verdict") -> list[str]:
@@ -275,7 +276,7 @@ def _cell_line(cell: "Verdict") -> str:
     clean = ""
     if cell.leader_clean not in (None, cell.leader):
         shown = "" if cell.winner_clean else ", no difference shown"
-        clean = f"; without reconstructions and copies {cell.leader_clean}{shown}"
+        clean = f"; leaving out reconstructions and copies: {cell.leader_clean}{shown}"
     calibration = "".join(f"; {sentence[0].lower()}{sentence[1:-1]}" for sentence in _calibration(cell))
     return (
         f"{describe(cell.keys)}: {cell.leader}{status} ({mean_text(cell.candidates[0])}, "

@@ -57,7 +57,7 @@ def _sampler_rows(cell, seed, alpha, rng):
         rows.append(_row(cell, seed, "accuracy_synthetic_to_real", 1 - fid / 300, space="data", **at))
     at = {"alpha": alpha, "space": "data", "label_source": "source", "sampler": "posterior"}
     rows.append(_row(cell, seed, "accuracy_real_to_synthetic", 0.93, **at))
-    at = {"alpha": alpha, "space": "pixels", "sampler": "posterior"}
+    at = {"alpha": alpha, "space": "pixels"}
     rows.append(_row(cell, seed, "memorisation_auc", 0.503, std_error=0.01, **at))
     rows.append(_row(cell, seed, "source_auc", 0.997, std_error=0.001, **at))
     return rows
