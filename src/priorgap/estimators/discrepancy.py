@@ -50,10 +50,11 @@ class _Transport:
             sub_a, sub_b = cov_a[self.alive][:, self.alive], cov_b[self.alive][:, self.alive]
         self.factor, self.inverse = _factor(sub_a, inverse=vectors)
         middle = _congruence(self.factor, sub_b)
+        # LAPACK wants columns: the transpose is taken over without a strided copy, its upper triangle is read
         if vectors:
-            roots, self.vectors = torch.linalg.eigh(middle)
+            roots, self.vectors = torch.linalg.eigh(middle.mT, UPLO="U")
         else:
-            roots = torch.linalg.eigvalsh(middle)
+            roots = torch.linalg.eigvalsh(middle.mT, UPLO="U")
         self.roots = roots.clamp_min(0).sqrt()
         total = cov_a.diagonal().sum() + cov_b.diagonal().sum() - 2 * self.roots.sum()
         self.distance = max(0.0, float(self.shift.square().sum() + total))
@@ -95,7 +96,7 @@ def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
     """
     if factor.shape[0] != factor.shape[1] or bool((factor[:1, 1:] != 0).any()):
         return factor.T @ cov @ factor
-    middle = torch.zeros_like(cov)
+    factor, middle = factor.contiguous(), torch.zeros_like(cov)
     for start, stop in column_blocks(len(cov)):
         right = cov[:, start:] @ factor[start:, start:stop]
         for low, high in column_blocks(len(cov)):
