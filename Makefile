@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run lint test test-all bench clean
+.PHONY: setup run lint test test-all bench repro clean
 
 setup: .venv/.ready
 
@@ -27,6 +27,16 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m 'not gpu'
+
+# side-by-side ratios against named peers and known truths; minutes to an hour, not tests
+bench: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/frechet.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bracket.py --jobs 2
+
+# the committed studies under DVC
+repro: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
