@@ -16,6 +16,17 @@ class FeatureSpace(Protocol):
         """The space's name, printed with every number measured in it."""
         ...
 
+    def check(self, *, labelled: bool) -> None:
+        """Find out whether the space can be had, before any work.
+
+        Args:
+            labelled: whether the data have labels.
+
+        Raises:
+            ValueError: it cannot, in one line.
+        """
+        ...
+
     def open(self, classifier: Classifier | None) -> FeatureMap:
         """Return the map.
 
@@ -33,6 +44,9 @@ class PixelSpace:
     """The observations themselves."""
 
     name: ClassVar[str] = "pixels"
+
+    def check(self, *, labelled: bool) -> None:
+        """Pixels can always be had."""
 
     def open(self, classifier: Classifier | None) -> FeatureMap:
         """Return the identity, flattened."""
@@ -68,6 +82,10 @@ class InceptionSpace:
 
     weights: str | None
     name: ClassVar[str] = "inception"
+
+    def check(self, *, labelled: bool) -> None:
+        """Load the network once; its weights may be missing or wrong."""
+        self.open(None)
 
     def open(self, classifier: Classifier | None) -> FeatureMap:
         """Load the network."""

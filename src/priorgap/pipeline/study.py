@@ -45,6 +45,9 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     from priorgap.pipeline.stages import reference
     from priorgap.pipeline.stages import run as stages
 
+    # until Hydra sets up logging for the cells, what happens before them is said on standard error
+    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("priorgap").setLevel(logging.INFO)
     with refusing():
         validate(cells)
     store = Store.of(cells[0])
@@ -55,7 +58,7 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         with refusing():
             _prepare(cells, store, wanted)
         if "reference" in wanted:
-            _say(_plan(cells))
+            _say(_plan(cells) + _expected(cells, store))
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
                 reference.reference(cell, store)
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
@@ -93,6 +96,9 @@ def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None
         first = [cell for cell in first if store.data(cell).is_dir()]
     datasets = {cell.data_id: prepare.obtain(cell, store) for cell in first}
     stages.check_against_data([cell for cell in cells if cell.data_id in datasets], datasets)
+    for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
+        if cell.data_id in datasets and "reference" in wanted:
+            stages.check_feature_spaces(cell, datasets[cell.data_id])
     if "prepare" in wanted:
         for cell in first:
             prepare.prepare(cell, store, datasets[cell.data_id])
@@ -116,6 +122,38 @@ def _plan(cells: Sequence[Cell]) -> str:
         f"{len(trained)} models to train, {len(models)} to sample, {len(draws)} model x sampler cells; "
         "finished work is skipped"
     )
+
+
+def _expected(cells: Sequence[Cell], store: Store) -> str:
+    """Say how much disk the study takes at most, and how long one model took where one of its data is finished."""
+    from priorgap.data.splits import load_dataset
+
+    n_bytes = 0
+    for cell in cells:
+        if store.data(cell).is_dir():
+            dataset = load_dataset(store.data(cell))
+            d, n = int(cell.config["model"]["latent_dim"]), int(cell.config["n_samples"])
+            rows = len(dataset.train) + len(dataset.validation) + len(dataset.test)
+            n_test = len(dataset.test)
+            # posteriors are two float32 a unit; draws one, and an index and a label; weights and pictures: 8 MB
+            for variant in cell.variants:
+                draws = len(variant.samplers) * min(n, n_test) * (4 * d + 16)
+                n_bytes += rows * (8 * d + 8) + draws + 8_000_000
+    seconds = [
+        found
+        for cell in cells
+        for manifest in store.root.glob(f"*/train/*/{artifacts.MANIFEST}")
+        if (found := _seconds(manifest, cell)) is not None
+    ]
+    time = f"; a training took {sum(seconds) / len(seconds):.0f} s before" if seconds else ""
+    return f"; up to {n_bytes / 1e9:.2g} GB{time}"
+
+
+def _seconds(manifest: Path, cell: Cell) -> float | None:
+    if not manifest.parent.name.endswith(cell.train_id):
+        return None
+    found = artifacts.read_manifest(manifest.parent)
+    return None if found is None else found["provenance"].get("seconds")
 
 
 def _record(cell: Cell, store: Store) -> None:

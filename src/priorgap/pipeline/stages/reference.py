@@ -59,8 +59,7 @@ def reference(cell: Cell, store: Store) -> list[Path]:
     settings = [_settings(cell), cell.config["numerics"]]
     key = stage_key("reference", settings, (data,), ["priorgap.metrics.classifiers", "priorgap.features"])
     path = _classifiers_folder(cell, store)
-    if ensure(store, path, key, lambda directory: _classifiers(cell, store, directory), seed=_seed(cell)):
-        log.info("%s: fitted the real-data classifiers", cell.config["data"]["name"])
+    ensure(store, path, key, lambda directory: _classifiers(cell, store, directory), seed=_seed(cell))
     for space in cell.config["feature_spaces"]:
         node = cell.config["feature_spaces"][space]
         modules = ["priorgap.metrics.floors", "priorgap.features", *target_modules(node)]
@@ -69,8 +68,7 @@ def reference(cell: Cell, store: Store) -> list[Path]:
         def work(directory: Path, space: str = space) -> None:
             _space(cell, store, space, directory)
 
-        if ensure(store, _space_folder(cell, store, space), own, work, seed=_seed(cell)):
-            log.info("%s: features and floors in %s", cell.config["data"]["name"], space)
+        ensure(store, _space_folder(cell, store, space), own, work, seed=_seed(cell))
     return list(folders(cell, store))
 
 
@@ -86,6 +84,9 @@ def _classifiers(cell: Cell, store: Store, directory: Path) -> None:
     if dataset.n_classes is None or train.label is None or dataset.test.label is None:
         artifacts.save_json(directory / "facts.json", {"labelled": False})
         return
+    log.info(
+        "%s: fitting classifiers of the real images: features, labeller, judge, two ceilings", dataset.name
+    )
     network = fit_classifier(
         train.x,
         train.label,
@@ -124,6 +125,7 @@ def _space(cell: Cell, store: Store, space: str, directory: Path) -> None:
         _network(_classifiers_folder(cell, store))
     )
     n = n_samples(cell, len(dataset.test))
+    log.info("%s: features of real images and their floors in %s", dataset.name, space)
     found = build_features(
         dataset.train,
         dataset.validation,

@@ -54,6 +54,18 @@ def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -
         models.build(cell.config, datasets[cell.data_id].shape)
 
 
+def check_feature_spaces(cell: Cell, dataset: Dataset) -> None:
+    """Check that each selected feature space can be had for this data.
+
+    Raises:
+        ValueError: one line, for the first that cannot.
+    """
+    from priorgap.pipeline import components
+
+    for name in cell.config["feature_spaces"]:
+        components.feature_space(cell.config, name).check(labelled=dataset.train.label is not None)
+
+
 def artifacts_of(cells: Sequence[Cell], store: Store) -> Iterator[Path]:
     """Yield every artifact that the cells' complete results stand on."""
     for cell in cells:
