@@ -59,16 +59,18 @@ class ClassifierSpace:
 
     name: ClassVar[str] = "classifier"
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
-        """Return the classifier's penultimate layer.
-
-        Raises:
-            ValueError: the data have no labels, so there is no classifier.
-        """
-        if classifier is None:
+    def check(self, *, labelled: bool) -> None:
+        """Refuse data without labels: there is nothing to train a classifier with."""
+        if not labelled:
             raise ValueError(
-                "features=classifier: the data have no labels; expected features=pixels or inception"
+                "features=classifier: the data have no labels; expected features=[pixels] verdict.space=pixels "
+                "(or inception)"
             )
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the classifier's penultimate layer."""
+        self.check(labelled=classifier is not None)
+        assert classifier is not None
         return ClassifierFeatures(classifier)
 
 
