@@ -93,4 +93,4 @@ def world() -> World:
 
 def fresh(model: ModelEvidence, **changes: object) -> ModelEvidence:
     """The same evidence with other fields and an empty cache."""
-    return replace(model, **({"_copies": {}} | changes))
+    return replace(model, **({"memo": {}} | changes))
