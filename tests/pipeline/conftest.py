@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from priorgap import artifacts
 from priorgap.pipeline import cli
 
 TINY = (
@@ -21,6 +22,8 @@ TINY = (
     "reference.classifier.epochs=1",
     "reference.n_repeats=3",
 )
+
+EXTRA = ("seed=0,1", "calibrate=both", "calibrated_samplers=[prior]")
 
 Run = Callable[..., int]
 
@@ -46,10 +49,20 @@ def run_tiny(folder: Path, *extra: str, study: str = "tiny", command: Sequence[s
         return invoke(*command, *TINY, f"study={study}", *extra)
 
 
+def content(folder: Path) -> dict[str, str]:
+    """Checksums of all results of a study: tensors and measurements, not logs or provenance."""
+    study = folder / "outputs" / "tiny"
+    return {
+        str(p.relative_to(study)): artifacts.file_digest(p)
+        for stage in ("train", "calibrate", "encode", "sample", "measure")
+        for p in sorted((study / stage).rglob("*"))
+        if p.is_file() and p.name != artifacts.MANIFEST
+    }
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished tiny study: two seeds, plain and calibrated."""
     folder = tmp_path_factory.mktemp("tiny")
-    extra = ("seed=0,1", "calibrate=both", "calibrated_samplers=[prior]")
-    assert run_tiny(folder, *extra, command=("run", "-m")) == 0
+    assert run_tiny(folder, *EXTRA, command=("run", "-m")) == 0
     return folder

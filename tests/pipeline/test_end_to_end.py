@@ -10,22 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY, invoke, run_tiny
+from conftest import EXTRA, TINY, content, invoke, run_tiny
 from priorgap import artifacts
 from priorgap.verdict import RESULT_COLUMNS
-
-EXTRA = ("seed=0,1", "calibrate=both", "calibrated_samplers=[prior]")
-
-
-def content(folder: Path) -> dict[str, str]:
-    """Checksums of all results of a study: tensors and measurements, not logs or provenance."""
-    study = folder / "outputs" / "tiny"
-    return {
-        str(p.relative_to(study)): artifacts.file_digest(p)
-        for stage in ("train", "calibrate", "encode", "sample", "measure")
-        for p in sorted((study / stage).rglob("*"))
-        if p.is_file() and p.name != artifacts.MANIFEST
-    }
 
 
 def stamps(folder: Path) -> dict[str, int]:

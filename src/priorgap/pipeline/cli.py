@@ -1,5 +1,6 @@
 """The console script: commands, exit codes, and nothing heavy before a command needs it."""
 
+import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,9 @@ Draw a synthetic data set from a finished study.
   output_root=DIR where the studies are; default outputs
 """
 
+# a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 
 
@@ -95,6 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _say("interrupted; the same command goes on where it stopped")
         status = 130
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        _say(f"{error}; the same command goes on where it stopped")
+        status = 1
     sys.exit(status)
 
 

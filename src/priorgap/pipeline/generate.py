@@ -135,7 +135,7 @@ def _find(folder: Path, model_id: str) -> Path:
 
 def _model_folder(study: Path, name: str) -> Path:
     for stage in ("train", "calibrate"):
-        found = sorted((study / stage).glob(f"*-{name.rpartition('-')[2]}"))
+        found = sorted((study / stage).glob(f"[!.]*-{name.rpartition('-')[2]}"))
         if found:
             return found[0]
     raise ValueError(f"model_id={name}: its weights are not in {study}")

@@ -8,10 +8,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from priorgap import artifacts
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.hydra_app import plain
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store import Store, forget, keep
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,8 @@ def run_cell(config: DictConfig, *, stages: Sequence[str]) -> None:
     except Exception as error:
         log.error("%s failed: %s", cell.label, error)
         log.debug("%s", traceback.format_exc())
-        artifacts.save_json(
+        keep(
+            store,
             record,
             {
                 "label": cell.label,
@@ -44,4 +44,4 @@ def run_cell(config: DictConfig, *, stages: Sequence[str]) -> None:
             },
         )
         return
-    record.unlink(missing_ok=True)
+    forget(store, record)

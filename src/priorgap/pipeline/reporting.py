@@ -49,6 +49,14 @@ def write(cells: Sequence[Cell], store: Store) -> tuple[Path, str]:
     Raises:
         ValueError: nothing of the study is complete.
     """
+    folder = store.study(cells[0].study) / "report"
+    # two processes that share a study must not replace one page at once, nor write one run twice
+    with artifacts.locked(folder, store.locks):
+        artifacts.sweep_partial(folder)
+        return _write(cells, store, folder)
+
+
+def _write(cells: Sequence[Cell], store: Store, folder: Path) -> tuple[Path, str]:
     study = cells[0].study
     gathered = gather(cells, store)
     for name in gathered.missing:
@@ -62,7 +70,6 @@ def write(cells: Sequence[Cell], store: Store) -> tuple[Path, str]:
         level=settings["level"],
         skipped=gathered.skipped,
     )
-    folder = store.study(study) / "report"
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
@@ -264,6 +271,7 @@ def _beside_experiment(study: str, folder: Path) -> None:
     place = experiments_root() / EXPERIMENTS / study
     if not (place / "config.yaml").is_file():
         return
+    artifacts.sweep_partial(place / "results.csv")
     artifacts.write_bytes(place / "results.csv", (folder / "results.csv").read_bytes())
     figures = place / "figures"
     shutil.rmtree(figures, ignore_errors=True)

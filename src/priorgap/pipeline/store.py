@@ -1,5 +1,6 @@
 """Where results stand on disk, what key each has, and how a piece of work is done exactly once."""
 
+import glob
 import logging
 import platform
 import subprocess
@@ -49,7 +50,8 @@ class Store:
     def model(self, study: str, stage: str, model_id: str, label: str) -> Path:
         """A model's folder in a stage; the label is cosmetic, an existing folder of this id is found by its id."""
         folder = self.root / study / stage
-        existing = sorted(folder.glob(f"*-{model_id}")) if folder.is_dir() else []
+        # pathlib's * matches a leading dot too: what a writer has not published is no model
+        existing = sorted(folder.glob(f"[!.]*-{model_id}")) if folder.is_dir() else []
         return existing[0] if existing else folder / f"{label}-{model_id}"
 
 
@@ -92,7 +94,8 @@ def ensure(
     Two processes that share a store do it once: the second waits for the lock and finds it done. An artifact
     of the same key with a missing or changed file is reported and made again.
     """
-    if _sound(path, key):
+    # a writer killed between its two last steps leaves a sound artifact beside the one that it replaced
+    if _sound(path, key) and not any(path.parent.glob(f".partial-*-{glob.escape(path.name)}")):
         return False
     with artifacts.locked(path, store.locks):
         artifacts.sweep_partial(path)
@@ -109,6 +112,23 @@ def ensure(
 
 
 _VERIFIED: dict[Path, tuple[str, int]] = {}
+
+
+def keep(store: Store, file: Path, content: Any) -> None:
+    """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
+    if file.is_file() and artifacts.load_json(file) == content:
+        return
+    with artifacts.locked(file, store.locks):
+        artifacts.sweep_partial(file)
+        artifacts.save_json(file, content)
+
+
+def forget(store: Store, file: Path) -> None:
+    """Remove a small record, and what killed writers of it left."""
+    if file.parent.is_dir():
+        with artifacts.locked(file, store.locks):
+            artifacts.sweep_partial(file)
+            file.unlink(missing_ok=True)
 
 
 def _stamp(path: Path) -> int:

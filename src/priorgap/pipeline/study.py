@@ -14,7 +14,7 @@ from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, refusing
 from priorgap.pipeline.closure import tree_digest
 from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, Session, experiments_root
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store import Store, keep
 
 log = logging.getLogger(__name__)
 _SHARED_STAGES = ("prepare", "reference")
@@ -160,8 +160,7 @@ def _record(cell: Cell, store: Store) -> None:
     """Keep what a cell is, so that `priorgap report study=...` knows the study without its command line."""
     file = store.study(cell.study) / "cells" / f"{cell.train_id}.json"
     content = {"config": dict(cell.config), "overrides": list(cell.overrides)}
-    if not file.is_file() or artifacts.load_json(file) != content:
-        artifacts.save_json(file, content)
+    keep(store, file, content)
 
 
 def _reported_cells(request: Request, cells: Sequence[Cell], store: Store) -> list[Cell]:
@@ -225,7 +224,7 @@ def _remember(request: Request, cells: Sequence[Cell], store: Store, report: Pat
 
     found = {str(path): artifacts.content_digest(path) for path in stages.artifacts_of(cells, store)}
     line = f"study={cells[0].study} is complete ({_plan(cells).partition(';')[0]}): nothing to do; report: {report}"
-    artifacts.save_json(_finished_file(request), {"artifacts": found, "line": line, "report": str(report)})
+    keep(store, _finished_file(request), {"artifacts": found, "line": line, "report": str(report)})
 
 
 def _finished(request: Request) -> str | None:

@@ -1,5 +1,6 @@
 """train: one model per (data, model, likelihood, prior, loss, trainer, seed)."""
 
+import contextlib
 import csv
 import io
 import logging
@@ -36,7 +37,16 @@ def train(cell: Cell, store: Store) -> Path:
         _train(cell, store, key, directory)
 
     ensure(store, path, key, work, seed=cell.seed)
+    # only now: a kill between publishing and tidying up must cost no training, nor leave a checkpoint for good
+    shutil.rmtree(_resume(cell, store, key), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _resume(cell, store, key).parent.rmdir()
     return path
+
+
+def _resume(cell: Cell, store: Store, key: str) -> Path:
+    # keyed, so that checkpoints of other data or code are never resumed
+    return store.study(cell.study) / "resume" / f"{cell.train_id}-{key[:8]}"
 
 
 def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
@@ -50,20 +60,17 @@ def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
         "%s: alpha=%g beta=%g in sum units%s",
         cell.label, in_sum.alpha, in_sum.beta, "" if sigma_x is None else f", sigma_x={sigma_x:.4g}",
     )  # fmt: skip
-    # keyed, so that checkpoints of other data or code are never resumed
-    resume = store.study(cell.study) / "resume" / f"{cell.train_id}-{key[:8]}"
     result = train_vae(
         vae,
         dataset,
         loss,
         components.trainer(cell.config),
         seed=cell.seed,
-        directory=resume,
+        directory=_resume(cell, store, key),
         progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
     )
     models.save(directory, result.vae, cell.config, dataset.train)
     artifacts.write_text(directory / CURVES, _curves(result.curves))
-    shutil.rmtree(resume, ignore_errors=True)
     log.info("%s: trained, %s", cell.label, result.reason)
 
 

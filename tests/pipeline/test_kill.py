@@ -1,0 +1,199 @@
+"""Killed, interrupted, run twice at once, out of disk: the same command ends with the same bits."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from crashes import Child, Moment, Trouble
+
+from conftest import EXTRA, TINY, content
+
+RENAME = "pathlib:Path.rename"
+ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")
+BOTH = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=off")
+
+# in the order in which a run comes by them: each process gets further than the one before
+MOMENTS = {
+    "data not yet renamed": Moment(RENAME, ("/data/digits",)),
+    "an epoch's checkpoint written": Moment(
+        "priorgap.training.callbacks:AtomicCheckpointIO.save_checkpoint", after=True
+    ),
+    "a checkpoint not yet renamed": Moment("pathlib:Path.replace", ("last.ckpt",)),
+    "model not yet renamed": Moment(RENAME, ("tiny/train/",)),
+    "model renamed, checkpoint still there": Moment(RENAME, ("tiny/train/",), after=True),
+    "half of the posteriors written": Moment(
+        "priorgap.artifacts:save_tensors", ("tiny/encode/", "validation.safetensors"), after=True
+    ),
+    "posteriors not yet renamed": Moment(RENAME, ("tiny/encode/",)),
+    "draws written, state not": Moment(
+        "priorgap.artifacts:save_tensors", ("-gaussian_full/draw",), after=True
+    ),
+    "draws not yet renamed": Moment(RENAME, ("tiny/sample/", "-per_class_gaussian_full")),
+    "measurement written, no manifest": Moment(
+        "priorgap.artifacts:save_json", ("-fid@classifier/meas",), True
+    ),
+    "measurement not yet renamed": Moment(RENAME, ("tiny/measure/", "-copying")),
+    "calibrated model not yet renamed": Moment(RENAME, ("tiny/calibrate/",)),
+    "report not yet renamed": Moment(RENAME, ("tiny/report",)),
+}
+REPORTING = {
+    "report renamed": Moment(RENAME, ("tiny/report",), after=True),
+    "old report moved away": Moment(RENAME, ("-old-report",), after=True),
+    "study not yet remembered": Moment("pathlib:Path.replace", (".finished",)),
+}
+
+
+def leftovers(folder: Path) -> list[str]:
+    outputs = folder / "outputs"
+    found = [*outputs.rglob(".partial-*"), *outputs.rglob("resume"), *outputs.rglob("*.ckpt")]
+    return sorted(str(p.relative_to(outputs)) for p in found)
+
+
+def of_seed_0(results: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in results.items() if "seed=0" in name}
+
+
+@pytest.fixture
+def prepared(tiny, tmp_path) -> Path:
+    """A folder with the data and the reference alone."""
+    for name in ("data", "reference"):
+        shutil.copytree(tiny / "outputs" / name, tmp_path / "outputs" / name)
+    return tmp_path
+
+
+def test_killed_again_and_again_ends_as_if_undisturbed(tiny, tmp_path):
+    for name, moment in MOMENTS.items():
+        child = Child(tmp_path, ONE, moment=moment)
+        assert child.finish() == -signal.SIGKILL, f"{name}: {child.said}"
+    last = Child(tmp_path, ONE)
+    assert last.finish() == 0, last.said
+    assert content(tmp_path) == of_seed_0(content(tiny))
+    assert (tmp_path / "outputs/tiny/report/report.html").is_file()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_killed_around_the_report(tiny, prepared):
+    for name, moment in REPORTING.items():
+        child = Child(prepared, BOTH, moment=moment)
+        assert child.finish() == -signal.SIGKILL, f"{name}: {child.said}"
+    assert Child(prepared, BOTH).finish() == 0
+    results = "outputs/tiny/report/results.csv"
+    assert (prepared / results).read_bytes() == (tiny / results).read_bytes()
+    assert leftovers(prepared) == []
+
+
+def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared):
+    longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in ONE)
+    child = Child(prepared, longer)
+    _wait(lambda: list(prepared.rglob("last.ckpt")), child.process.is_alive)
+    assert child.process.pid is not None
+    os.kill(child.process.pid, signal.SIGINT)
+    assert child.finish() == 130
+    lines = [line for line in child.said.splitlines() if not line.startswith(("[", "priorgap: 1 models"))]
+    assert lines == ["priorgap: interrupted; the same command goes on where it stopped"]
+    assert list(prepared.rglob("last.ckpt"))
+
+
+def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
+    children = [Child(tmp_path, ONE) for _ in range(2)]
+    assert [child.finish() for child in children] == [0, 0], [child.said for child in children]
+    said = "".join(child.said for child in children)
+    for work in ("training, ", "fitted the real-data classifiers", "floors in classifier", ": trained, "):
+        assert said.count(work) == 1, work
+    for sampler in ("posterior", "gaussian_full", "per_class_gaussian_full"):
+        assert said.count(f": sampled {sampler}\n") == 1
+    assert content(tmp_path) == of_seed_0(content(tiny))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
+    # a real limit first, that posteriors of digits exceed and the model's files do not; then ever later syncs
+    for trouble in (Trouble(file_size=25_000), Trouble(syncs=0), Trouble(syncs=7), Trouble(syncs=40)):
+        child = Child(prepared, ONE, trouble=trouble)
+        assert child.finish() == 1, child.said
+        assert "Traceback" not in child.said
+        assert "File too large" in child.said or "No space left" in child.said, child.said
+        assert set(content(prepared).items()) <= set(content(tiny).items())
+        assert not (prepared / "outputs/.finished").exists()
+    last = Child(prepared, ONE)
+    assert last.finish() == 0, last.said
+    assert content(prepared) == of_seed_0(content(tiny))
+    assert leftovers(prepared) == []
+
+
+# -- the console script as a user starts it, killed from outside -----------------------------------------------
+
+
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "priorgap.pipeline", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def _wait(seen: Callable[[], object], alive: Callable[[], bool], timeout: float = 120) -> bool:
+    """Poll until something is seen; False when the process ended before."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if seen():
+            return True
+        if not alive():
+            return False
+        time.sleep(0.0005)
+    raise AssertionError(f"nothing seen in {timeout} s")
+
+
+SIGNS = {
+    "training": "resume/*/last.ckpt",
+    "publishing the model": "train/.partial-*",
+    "trained": "train/*seed=0-*/manifest.json",
+    "encoding": "encode/.partial-*/train.safetensors",
+    "encoded": "encode/*seed=0-*/manifest.json",
+    "sampling": "sample/*/.partial-*-posterior",
+    "sampled": "sample/*/posterior",
+    "measuring": "measure/*/*/.partial-*/measurements.json",
+    "measured": "measure/*/prior/fid@classifier",
+    "reporting": ".partial-*-report",
+}
+
+
+@pytest.mark.slow
+def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
+    study = prepared / "outputs/tiny"
+    hits = []
+    for name, pattern in SIGNS.items():
+        process = _start(prepared, *BOTH)
+        if _wait(lambda pattern=pattern: list(study.glob(pattern)), lambda p=process: p.poll() is None):
+            os.killpg(process.pid, signal.SIGKILL)
+            hits.append(name)
+        process.communicate()
+    # a moment may be too short to be seen from outside; most are not
+    assert len(hits) >= len(SIGNS) - 2, hits
+    process = _start(prepared, *BOTH)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert content(prepared) == content(tiny)
+    results = "report/results.csv"
+    assert (study / results).read_bytes() == (tiny / "outputs/tiny" / results).read_bytes()
+    assert leftovers(prepared) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=str)
+def test_interrupted_from_a_terminal(prepared, launcher):
+    """Ctrl-C reaches every process of the group, workers too."""
+    longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in BOTH)
+    process = _start(prepared, *longer, *launcher)
+    assert _wait(lambda: list(prepared.rglob("last.ckpt")), lambda: process.poll() is None)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "priorgap: interrupted; the same command goes on where it stopped"
