@@ -28,6 +28,6 @@ def test_pixels_need_nothing():
 
 def test_wrong_weights_are_refused_in_one_line(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="features.weights=.*w.pt") as caught:
+    with pytest.raises(ValueError, match=r"features\.weights=.*w\.pt") as caught:
         InceptionSpace(str(tmp_path / "w.pt")).check(labelled=True)
     assert "\n" not in str(caught.value)

@@ -7,14 +7,14 @@ __version__ = "0.1.0"
 
 # Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
 _EXPORTS = {
-    "Comparison": "priorgap.compare",
+    "Comparison": "priorgap.comparison",
     "Latents": "priorgap.latents",
     "Measurement": "priorgap.measurement",
-    "compare": "priorgap.compare",
+    "compare": "priorgap.comparison",
 }
 
 if TYPE_CHECKING:
-    from priorgap.compare import Comparison, compare
+    from priorgap.comparison import Comparison, compare
     from priorgap.latents import Latents
     from priorgap.measurement import Measurement
 

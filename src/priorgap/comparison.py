@@ -1,7 +1,7 @@
 """The library's front door: compare ways of sampling a VAE that is brought as two plain callables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,7 +113,8 @@ def compare(
     say("encoding")
     latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
     say("reference: real-data classifiers, features and floors")
-    reference = _reference(parts, features, n_draws, settings["reference"])
+    needs = frozenset[str]().union(*(m.needs for m in wanted))
+    reference = _reference(parts, features, n_draws, settings["reference"], needs)
 
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
@@ -299,10 +300,13 @@ def _encode(encode: Encode, split: Split, batch: int) -> Latents:
 
 
 def _reference(
-    parts: Mapping[str, Split], features: FeatureMap | str | None, n: int, settings: Mapping[str, Any]
+    parts: Mapping[str, Split],
+    features: FeatureMap | str | None,
+    n: int,
+    settings: Mapping[str, Any],
+    needs: frozenset[str],
 ) -> Reference:
-    from dataclasses import replace
-
+    """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
     train, test, seed = parts["train"], parts["test"], int(settings["seed"])
     labelled = train.label is not None and test.label is not None
     n_classes = None
@@ -320,7 +324,7 @@ def _reference(
         feature_map=_feature_map(features, classifier), n=n, n_pool=2 * n, seed=seed,
         n_repeats=int(settings["n_repeats"]),
     )  # fmt: skip
-    if n_classes is None:
+    if n_classes is None or "classifiers" not in needs:
         return reference
     found = fit_classifiers(
         train, test, n_classes, n_train=n, epochs=sizes["epochs"], seed=seed,

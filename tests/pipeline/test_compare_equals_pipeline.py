@@ -1,0 +1,40 @@
+"""compare() and the pipeline give the same numbers for the same model, data and settings."""
+
+import csv
+
+from priorgap import compare
+from priorgap.data.splits import load_dataset
+from priorgap.pipeline import models
+
+
+def test_equal_numbers(run, tmp_path):
+    settings = (
+        "model.latent_dim=3", "model.hidden=[16]", "trainer.max_epochs=2", "trainer.accelerator=cpu", "seed=3",
+        "features=[pixels]", "verdict.space=pixels", "study=same", "tracking=off", "n_samples=90",
+        "sampler=[prior,posterior,gaussian_full,gmm]", "samplers.gmm.n_components=[1,3]",
+        "metric=[rate,marginal_kl,decomposition,kl,fid,kid,prdc,copying]",
+        "metrics.copying.n_queries=60", "metrics.copying.quantile=0.05",
+        "reference.classifier.epochs=1", "reference.n_repeats=3",
+    )  # fmt: skip
+    assert run("run", *settings) == 0
+    with open("outputs/same/report/results.csv", newline="") as handle:
+        pipeline = {key(row): row["value"] for row in csv.DictReader(handle)}
+    (folder,) = (tmp_path / "outputs/same/train").iterdir()
+    (data,) = (tmp_path / "outputs/data/digits").iterdir()
+    model, dataset = models.load(folder), load_dataset(data)
+    from priorgap.metrics.copying import Copying
+    from priorgap.samplers.ex_post import ExPostMixture
+
+    gmm = ExPostMixture((1, 3), n_fit=20000, draws_per_image=4, max_iter=60, reg_covar=1e-6)
+    metrics = ["rate", "marginal_kl", "decomposition", "kl", "fid", "kid", "prdc", Copying(60, 0.05)]
+    found = compare(
+        model.encode, model.decode, dataset.train, dataset.test, validation=dataset.validation,
+        samplers=["prior", "posterior", "gaussian_full", gmm], metrics=metrics, features="pixels", n=90, seed=3,
+    )  # fmt: skip
+    library = {key(row): f"{row['value']:.10g}" for row in found.table.to_dict("records")}
+    assert library.keys() == pipeline.keys()
+    assert {k: v for k, v in library.items() if float(pipeline[k]) != float(v)} == {}
+
+
+def key(row):
+    return tuple(str(row[c]) for c in ("sampler", "measure", "space", "unit", "bound", "label_source"))
