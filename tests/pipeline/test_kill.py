@@ -138,7 +138,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _wait(seen: Callable[[], object], alive: Callable[[], bool], timeout: float = 120) -> bool:
+def _wait(seen: Callable[[], object], alive: Callable[[], bool], timeout: float = 900) -> bool:
     """Poll until something is seen; False when the process ended before."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
