@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -65,17 +65,18 @@ class Child:
         *,
         moment: Moment | None = None,
         trouble: Trouble | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOAD)
         self._said = folder / f"said-{len(list(folder.glob('said-*')))}.txt"
         self._said.touch()
         self.process: BaseProcess = context.Process(
-            target=_run, args=(folder, self._said, tuple(arguments), moment, trouble)
+            target=_run, args=(folder, self._said, tuple(arguments), moment, trouble, dict(environment or {}))
         )
         self.process.start()
 
-    def finish(self, timeout: float = 120) -> int:
+    def finish(self, timeout: float = 900) -> int:
         """Wait, and return the exit status (the negative signal for a process that was killed)."""
         self.process.join(timeout)
         if self.process.exitcode is None:
@@ -90,8 +91,14 @@ class Child:
 
 
 def _run(
-    folder: Path, said: Path, arguments: tuple[str, ...], moment: Moment | None, trouble: Trouble | None
+    folder: Path,
+    said: Path,
+    arguments: tuple[str, ...],
+    moment: Moment | None,
+    trouble: Trouble | None,
+    environment: Mapping[str, str],
 ) -> None:
+    os.environ.update(environment)
     # the fork server ignores Ctrl-C, and so would what it forks
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)

@@ -25,6 +25,14 @@ CASES = {
     "convolutions on vectors": (("data=linear_gaussian", "model=conv", "features=[pixels]"), "model=conv"),
     "no such npz": (("data=npz", "data.path=none.npz"), "none.npz"),
     "no such option": (("--nope",), "--nope"),
+    "no such folder": (("--config-dir", "nowhere"), "nowhere"),
+    "a folder left out": (("--config-dir",), "--config-dir"),
+    "no workers": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"), "n_jobs=0"),
+    "half a worker": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=half"), "n_jobs"),
+    "two experiments": (("experiment=default", "experiment=e01_alpha"), "one experiment"),
+    "an unclosed bracket": (("sampler=[prior",), "sampler"),
+    "a sweep without -m": (("seed=0,1",), "seed"),
+    "no labels": (("data=linear_gaussian",), "no labels"),
     "not an override": (("seed",), "seed"),
     "data that may not be fetched": (("data=mnist", "data.download=false", "data.root=none"), "mnist"),
 }
@@ -38,6 +46,13 @@ def test_refused_in_one_line(run, tmp_path, capsys, case):
     )
     err = capsys.readouterr().err
     assert err.startswith("priorgap: ") and err.count("\n") == 1 and words in err, err
+    assert written(tmp_path) == []
+
+
+def test_report_of_a_study_that_is_not_there(run, tmp_path, capsys):
+    assert run("report", "study=nope") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "study=nope" in err
     assert written(tmp_path) == []
 
 

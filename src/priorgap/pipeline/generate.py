@@ -57,10 +57,12 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
         known = ", ".join(sorted(p.name for p in folder.parent.glob("[!.]*"))) or "none"
         raise ValueError(f"sampler={sampler}: expected one that was sampled for this model: {known}")
     model = models.load(_model_folder(order.study, folder.parent.name))
-    tensors = artifacts.load_tensors(folder / "state.safetensors")
     facts = artifacts.load_json(folder / "facts.json")
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
+    if order.format == "png" and model.kind != "uint8_image":
+        raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
+    tensors = artifacts.load_tensors(folder / "state.safetensors")
     fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.vae.prior)
     return _blocks(fitted, model, order), f"{sampler} from model {folder.parent.name}"
 
@@ -214,8 +216,6 @@ def _write_png(out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]]
     index, width = 0, len(str(n - 1))
     try:
         for x, label in blocks:
-            if x.dtype != np.uint8 or x.ndim != 4:
-                raise ValueError("format=png: the data are not images; expected format=npz or parquet")
             for row in range(len(x)):
                 folder = partial if label is None else partial / str(label[row])
                 folder.mkdir(exist_ok=True)

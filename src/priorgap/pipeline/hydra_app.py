@@ -18,7 +18,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -51,6 +51,9 @@ class Session:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        experiments = [o for o in request.overrides if o.startswith("experiment=")]
+        if len(experiments) > 1:
+            raise ValueError(f"{' '.join(experiments)}: expected one experiment at a time")
         self._overrides = [_experiment_override(o) for o in request.overrides]
         GlobalHydra.instance().clear()
         self._hydra = Hydra.create_main_hydra2(
@@ -113,7 +116,13 @@ class Session:
         config = self._hydra.compose_config(
             CONFIG, list(overrides), run_mode=RunMode.RUN, with_log_configuration=False
         )
+        _check_jobs(OmegaConf.select(config, "hydra.launcher.n_jobs"))
         return plain(config), tuple(o for o in overrides if not _is_hydra(o) and not _is_experiment(o))
+
+
+def _check_jobs(n_jobs: object) -> None:
+    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
+        raise ValueError(f"hydra.launcher.n_jobs={n_jobs}: expected an integer >= 1, or null for one a core")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -130,6 +139,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def one_line(error: BaseException) -> str:
     """Say in one line what Hydra or OmegaConf say in several, without their internals."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {lines[0] if lines else 'cannot be read'}"
     unknown = re.search(r"Key '([^']+)' is not in struct", str(error))
     override = re.search(r"Could not override '([^']+)'", str(error))
     if override:

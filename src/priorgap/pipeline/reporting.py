@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,14 +40,29 @@ class Gathered:
     missing: list[str]
 
 
-def write(cells: Sequence[Cell], store: Store) -> tuple[Path, str]:
+class NothingMeasured(ValueError):  # noqa: N818
+    """A study holds no measurement at all; the message is one line."""
+
+
+class Written(NamedTuple):
+    """What a report came to.
+
+    Attributes:
+        path: the page.
+        text: the verdict's paragraph.
+        untracked: why W&B has not got all of it; None where it has, or was not to.
+    """
+
+    path: Path
+    text: str
+    untracked: str | None
+
+
+def write(cells: Sequence[Cell], store: Store) -> Written:
     """Write outputs/<study>/report, and results and figures beside a committed experiment.
 
-    Returns:
-        The page's path and the verdict's paragraph.
-
     Raises:
-        ValueError: nothing of the study is complete.
+        NothingMeasured: nothing of the study is complete.
     """
     folder = store.study(cells[0].study) / "report"
     # two processes that share a study must not replace one page at once, nor write one run twice
@@ -56,7 +71,7 @@ def write(cells: Sequence[Cell], store: Store) -> tuple[Path, str]:
         return _write(cells, store, folder)
 
 
-def _write(cells: Sequence[Cell], store: Store, folder: Path) -> tuple[Path, str]:
+def _write(cells: Sequence[Cell], store: Store, folder: Path) -> Written:
     study = cells[0].study
     gathered = gather(cells, store)
     for name in gathered.missing:
@@ -88,24 +103,27 @@ def _write(cells: Sequence[Cell], store: Store, folder: Path) -> tuple[Path, str
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
         )
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
-    track_models(cells, store)
-    tracking.track_study(
-        cells[0].config["tracking"],
-        store.study(study),
-        study=study,
-        table=gathered.table,
-        figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
-        verdict=record,
-    )
     _beside_experiment(study, folder)
-    return folder / "report.html", verdict.text
+    try:
+        track_models(cells, store)
+        tracking.track_study(
+            cells[0].config["tracking"],
+            store.study(study),
+            study=study,
+            table=gathered.table,
+            figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
+            verdict=record,
+        )
+    except tracking.TrackingFailed as error:
+        return Written(folder / "report.html", verdict.text, str(error))
+    return Written(folder / "report.html", verdict.text, None)
 
 
 def gather(cells: Sequence[Cell], store: Store) -> Gathered:
     """Collect every complete measurement of some cells into the tidy table.
 
     Raises:
-        ValueError: there is none.
+        NothingMeasured: there is none.
     """
     varying = _varying(cells)
     rows: list[dict[str, Any]] = []
@@ -124,7 +142,7 @@ def gather(cells: Sequence[Cell], store: Store) -> Gathered:
                 head = _head(cell, variant, sampler, varying)
                 rows += [{**head, **_body(m)} for m in measurements]
     if not rows:
-        raise ValueError(
+        raise NothingMeasured(
             f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
         )
     table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying])
@@ -248,7 +266,7 @@ def track_models(cells: Sequence[Cell], store: Store) -> None:
             study=cell.study,
             name=f"{cell.label}{' calibrated' if variant.calibrated else ''}",
             model_id=variant.model_id,
-            config={**cell.config, "calibrated": variant.calibrated},
+            config={**cell.config, "calibrated": variant.calibrated, "model_id": variant.model_id},
             curves=train.read_curves(folder),
             rows=rows,
             previews={k: v for k, v in previews.items() if isinstance(v, np.ndarray)},

@@ -11,7 +11,7 @@ from typing import Any
 from priorgap import artifacts
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.cli import STAGES, refusing
+from priorgap.pipeline.cli import STAGES, BadInput, refusing
 from priorgap.pipeline.closure import tree_digest
 from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, Session, experiments_root
 from priorgap.pipeline.store import Store, keep
@@ -74,11 +74,19 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
 
         with refusing():
             reported = _reported_cells(request, cells, store)
-        path, text = reporting.write(reported, store)
+        try:
+            written = reporting.write(reported, store)
+        except reporting.NothingMeasured as error:
+            if not failed:
+                raise BadInput(str(error)) from error
+            return 1  # every cell failed, and has been said to
+        if written.untracked is not None:
+            failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
+            _say(failed[-1])
         if command == "run" and not failed:
-            _remember(request, cells, store, path)
-        _say(f"report: {path}")
-        sys.stdout.write(f"{text}\n")
+            _remember(request, cells, store, written.path)
+        _say(f"report: {written.path}")
+        sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
 
 
@@ -95,10 +103,7 @@ def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None
     if "prepare" not in wanted:
         first = [cell for cell in first if store.data(cell).is_dir()]
     datasets = {cell.data_id: prepare.obtain(cell, store) for cell in first}
-    stages.check_against_data([cell for cell in cells if cell.data_id in datasets], datasets)
-    for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
-        if cell.data_id in datasets and "reference" in wanted:
-            stages.check_feature_spaces(cell, datasets[cell.data_id])
+    stages.check_against_data([cell for cell in cells if cell.data_id in datasets], datasets, store)
     if "prepare" in wanted:
         for cell in first:
             prepare.prepare(cell, store, datasets[cell.data_id])
@@ -169,9 +174,13 @@ def _reported_cells(request: Request, cells: Sequence[Cell], store: Store) -> li
         return list(cells)
     # a bare `report study=NAME` composes a default cell that may never have been run
     chosen = {cell.train_id: cell for cell in cells if _was_run(cell, store)}
+    typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
+    said = typed & {"tracking", "verdict"}
     for file in sorted((store.study(cells[0].study) / "cells").glob("*.json")):
         content = artifacts.load_json(file)
-        chosen.setdefault(file.stem, Cell(content["config"], tuple(content["overrides"])))
+        # how to report is the command's to say, also of cells that it does not name
+        config = {**content["config"], **{group: cells[0].config[group] for group in said}}
+        chosen.setdefault(file.stem, Cell(config, tuple(content["overrides"])))
     if not chosen:
         raise ValueError(f"study={cells[0].study}: nothing has been run in it")
     return list(chosen.values())

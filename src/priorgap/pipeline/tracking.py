@@ -5,6 +5,7 @@ extended study updates the run of the same id.
 """
 
 import logging
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 _LOWER_IS_BETTER = ("fid", "kid", "near_copy_excess", "distortion", "kl_diag", "distortion_sse")
 
 
+class TrackingFailed(RuntimeError):  # noqa: N818
+    """W&B could not be reached, or refused; results are complete all the same. The message is one line."""
+
+
 @contextmanager
 def _run(
     tracking: Mapping[str, Any],
@@ -38,26 +43,34 @@ def _run(
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
-        project=str(tracking["project"]),
-        entity=tracking["entity"],
-        group=study,
-        job_type=job_type,
-        name=name,
-        id=run_id,
-        resume="allow",
-        # a second job of this process must not be merged into the first one's run
-        reinit="create_new",
-        mode="online" if tracking["mode"] == "online" else "offline",
-        tags=list(tags),
-        config=dict(config),
-        dir=str(folder),
-        settings=wandb.Settings(console="off", x_disable_stats=True, silent=True),
-    )  # fmt: skip
+    earlier = list((folder / "wandb").glob(f"offline-run-*-{run_id}"))
     try:
-        yield run
-    finally:
-        run.finish()
+        run = wandb.init(
+            project=str(tracking["project"]),
+            entity=tracking["entity"],
+            group=study,
+            job_type=job_type,
+            name=name,
+            id=run_id,
+            resume="allow",
+            # a second job of this process must not be merged into the first one's run
+            reinit="create_new",
+            mode="online" if tracking["mode"] == "online" else "offline",
+            tags=list(tags),
+            config=dict(config),
+            dir=str(folder),
+            settings=wandb.Settings(console="off", x_disable_stats=True, silent=True),
+        )
+        try:
+            yield run
+        finally:
+            run.finish()
+    except wandb.Error as error:
+        raise TrackingFailed(f"W&B, run {name}: {' '.join(str(error).split())}") from error
+    # the run just written holds all that an earlier or a killed one of this id did: syncing both would mix them
+    for folder_of_run in earlier:
+        if not list(folder_of_run.glob("*.synced")):
+            shutil.rmtree(folder_of_run, ignore_errors=True)
 
 
 def flat_name(row: Measurement, sampler: str) -> str:
@@ -74,10 +87,15 @@ def flat_name(row: Measurement, sampler: str) -> str:
     return "/".join(parts)
 
 
-def summary(rows: Sequence[tuple[str, Measurement]]) -> dict[str, float]:
+def summary(rows: Sequence[tuple[str, Measurement]], space: str = "") -> dict[str, float]:
     """Return every number of the whole (not per unit or class) under its flat name.
 
-    The feature space is left out of the name where only one space has the measure.
+    A feature space is left out of the name where it is the study's declared one, or the only one of a measure:
+    the name of a number must not change when a space is added.
+
+    Args:
+        rows: sampler ("" for the model) and measurement.
+        space: the study's declared feature space.
     """
     whole = [(s, r) for s, r in rows if r.unit == ""]
     spaces: dict[str, set[str]] = {}
@@ -86,7 +104,8 @@ def summary(rows: Sequence[tuple[str, Measurement]]) -> dict[str, float]:
     result = {}
     for sampler, row in whole:
         name = flat_name(row, sampler)
-        if len(spaces[row.measure]) == 1 and row.space not in ("latent", "data", ""):
+        implied = space if space in spaces[row.measure] else min(spaces[row.measure])
+        if row.space == implied and row.space not in ("latent", "data", ""):
             name = name.removesuffix(f"/{row.space}")
         result[name] = row.value
     return result
@@ -133,8 +152,9 @@ def track_model(
         run.define_metric("epoch")
         run.define_metric("train/*", step_metric="epoch")
         run.define_metric("validation/*", step_metric="epoch")
-        for curve in curves:
-            run.log(dict(curve))
+        # the curves are a run's first steps; a resumed run has them already, or some of them
+        for curve in curves[run.starting_step :]:
+            run.log({_curve_name(key): value for key, value in curve.items()})
         units = _unit_table(rows)
         if units:
             columns: list[str | int] = list(units[0])
@@ -143,12 +163,19 @@ def track_model(
             run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
         for sampler, grid in previews.items():
             run.log({f"samples/{sampler}": wandb.Image(_tile(grid), caption=sampler)})
-        for key, value in summary(rows).items():
-            run.summary[key] = value
+        numbers = summary(rows, str(config["verdict"]["space"]))
+        run.summary.update(numbers)
+        for key in numbers:
             if key.partition("/")[0] in _LOWER_IS_BETTER:
                 run.define_metric(key, summary="min")
     artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
     return True
+
+
+def _curve_name(column: str) -> str:
+    """Return train/loss for train_loss: W&B makes a section of what stands before the slash."""
+    part, _, rest = column.partition("_")
+    return f"{part}/{rest}" if part in ("train", "validation") and rest else column
 
 
 def _unit_table(rows: Sequence[tuple[str, Measurement]]) -> list[dict[str, float]]:
@@ -195,7 +222,9 @@ def track_study(
         tracking, folder, study=study, name=f"{study} report", job_type="report", run_id=run_id,
         tags=["report"], config={"study": study},
     ) as run:  # fmt: skip
-        run.log({"results": wandb.Table(dataframe=table)})
+        # a cell of a W&B table is a scalar: lists that vary in a study are shown as text
+        plain = table.map(lambda value: str(value) if isinstance(value, list | dict) else value)
+        run.log({"results": wandb.Table(dataframe=plain)})
         for name, path in figures.items():
             run.log({f"figures/{name}": wandb.Image(str(path))})
         run.summary["verdict"] = verdict.get("text", "")

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from priorgap import artifacts
 from priorgap.data.splits import Dataset
+from priorgap.pipeline import components
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
 from priorgap.pipeline.store import Store
@@ -42,28 +44,28 @@ def run_stages(cell: Cell, store: Store, stages: Sequence[str]) -> None:
             measure.measure(cell, variant, store)
 
 
-def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset]) -> None:
-    """Check that each cell's model fits its data: networks are built, nothing is trained.
+def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], store: Store) -> None:
+    """Check that each cell's model and feature spaces fit its data: nothing is trained, nothing written.
 
     Raises:
         ValueError: one line, for the first cell that does not fit.
     """
     from priorgap.pipeline import models
 
+    opened: set[tuple[str, str]] = set()
     for cell in cells:
-        models.build(cell.config, datasets[cell.data_id].shape)
+        dataset = datasets[cell.data_id]
+        models.build(cell.config, dataset.shape)
+        for name in cell.config["feature_spaces"]:
+            if (cell.data_id, name) not in opened:
+                opened.add((cell.data_id, name))
+                _check_space(cell, name, dataset, store)
 
 
-def check_feature_spaces(cell: Cell, dataset: Dataset) -> None:
-    """Check that each selected feature space can be had for this data.
-
-    Raises:
-        ValueError: one line, for the first that cannot.
-    """
-    from priorgap.pipeline import components
-
-    for name in cell.config["feature_spaces"]:
-        components.feature_space(cell.config, name).check(labelled=dataset.train.label is not None)
+def _check_space(cell: Cell, name: str, dataset: Dataset, store: Store) -> None:
+    if not artifacts.is_complete(reference.folders_of(cell, store, name)[1]):
+        labelled = dataset.train.label is not None and dataset.test.label is not None
+        components.feature_space(cell.config, name).check(labelled=labelled)
 
 
 def artifacts_of(cells: Sequence[Cell], store: Store) -> Iterator[Path]:

@@ -1,0 +1,88 @@
+"""Reads W&B's offline run files back: LevelDB log framing around protobuf records."""
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_FILE_HEADER = 7
+_BLOCK = 32768
+_CHUNK_HEADER = struct.Struct("<IHB")  # checksum, length, kind
+_WHOLE, _LAST = 1, 4
+
+
+@dataclass
+class OfflineRun:
+    """What one run recorded."""
+
+    folder: Path
+    id: str = ""
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+
+    def table(self, key: str) -> dict[str, Any]:
+        """Return a logged table: columns and data."""
+        for row in self.history:
+            if f"{key}.path" in row:
+                content: dict[str, Any] = json.loads((self.folder / "files" / row[f"{key}.path"]).read_text())
+                return content
+        raise KeyError(key)
+
+
+def read_runs(folder: Path) -> list[OfflineRun]:
+    """Read every offline run below a folder, oldest first."""
+    return [read_run(file) for file in sorted(folder.rglob("run-*.wandb"))]
+
+
+def read_run(file: Path) -> OfflineRun:
+    """Read one offline run."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    run = OfflineRun(file.parent)
+    for payload in _payloads(file.read_bytes()):
+        record = Record()
+        record.ParseFromString(payload)
+        match record.WhichOneof("record_type"):
+            case "run":
+                sent = record.run
+                run.id, run.name, run.group = sent.run_id, sent.display_name, sent.run_group
+                run.job_type, run.tags = sent.job_type, list(sent.tags)
+                run.config |= _values(sent.config.update)
+            case "config":
+                run.config |= _values(record.config.update)
+            case "history":
+                run.history.append(_values(record.history.item))
+            case "summary":
+                run.summary |= _values(record.summary.update)
+            case "exit":
+                run.exit_code = record.exit.exit_code
+    return run
+
+
+def _payloads(data: bytes) -> Iterator[bytes]:
+    assert data[:4] == b":W&B"
+    position, payload = _FILE_HEADER, b""
+    while position + _CHUNK_HEADER.size <= len(data):
+        left = _BLOCK - position % _BLOCK
+        if left < _CHUNK_HEADER.size:
+            position += left
+            continue
+        _, length, kind = _CHUNK_HEADER.unpack_from(data, position)
+        position += _CHUNK_HEADER.size
+        payload += data[position : position + length]
+        position += length
+        if kind in (_WHOLE, _LAST):
+            yield payload
+            payload = b""
+
+
+def _values(items: Iterable[Any]) -> dict[str, Any]:
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}

@@ -1,0 +1,144 @@
+"""A stand-in for the W&B server on 127.0.0.1: what init, log and finish ask of it, and a record of what they send."""
+
+import base64
+import gzip
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Received:
+    """What the stand-in was sent, by run id."""
+
+    url: str = ""
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    summary: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exit_codes: dict[str, int] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def stand_in() -> Iterator[Received]:
+    """Serve on a free loopback port while the block runs."""
+    received = Received()
+
+    class Handler(_Handler):
+        sent = received
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield received
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    sent: Received
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._reply({})
+
+    def do_PUT(self) -> None:
+        self.sent.uploads[self.path] = self._body()
+        self._reply({})
+
+    def do_POST(self) -> None:
+        body = self._body()
+        stream = re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path)
+        if self.path.endswith("/graphql"):
+            query = json.loads(body)
+            self._reply({"data": self._answer(query["query"], query.get("variables") or {})})
+        elif stream is not None:
+            self._take(stream.group(1), json.loads(body))
+            self._reply({"exitcode": None, "limits": {}})
+        else:
+            self.sent.unknown.append(self.path)
+            self._reply({})
+
+    def _body(self) -> bytes:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+
+    def _reply(self, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _take(self, run: str, content: dict[str, Any]) -> None:
+        for name, part in (content.get("files") or {}).items():
+            if name == "wandb-history.jsonl":
+                rows = [json.loads(line) for line in part["content"]]
+                self.sent.history.setdefault(run, []).extend(rows)
+            elif name == "wandb-summary.json":
+                self.sent.summary.setdefault(run, {}).update(json.loads(part["content"][-1]))
+        if content.get("complete"):
+            self.sent.exit_codes[run] = content["exitcode"]
+
+    def _answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
+        if "upsertBucket" in query:
+            return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
+        if "createRunFiles" in query:
+            files = [
+                {"name": name, "uploadUrl": f"{self.sent.url}/upload/{values.get('run')}/{name}"}
+                for name in values.get("files", [])
+            ]
+            return {"createRunFiles": {"runID": values.get("run"), "uploadHeaders": [], "files": files}}
+        if "viewer" in query or "serverInfo" in query:
+            return {"viewer": _VIEWER, "serverInfo": _SERVER}
+        if "__type" in query:
+            return dict.fromkeys(re.findall(r"(\w+)\s*:\s*__type", query)) | {"__type": None}
+        if re.search(r"\b(?:project|model)\s*\(", query):
+            return {"project": _project(values.get("project") or values.get("name")), "model": None}
+        self.sent.unknown.append(query.split("(")[0].strip())
+        return {}
+
+    def _bucket(self, values: dict[str, Any]) -> dict[str, Any]:
+        name = str(values.get("name"))
+        self.sent.runs.setdefault(name, {}).update({k: v for k, v in values.items() if v is not None})
+        return {
+            "id": base64.b64encode(f"Run:{name}".encode()).decode(),
+            "name": name,
+            "displayName": values.get("displayName") or name,
+            "description": "",
+            "config": values.get("config") or "{}",
+            "sweepName": None,
+            "historyLineCount": 0,
+            "project": _project(values.get("project")),
+        }
+
+
+def _project(name: str | None) -> dict[str, Any]:
+    entity = {"id": "RW50aXR5OjE=", "name": "someone"}
+    return {"id": "UHJvamVjdDox", "name": name or "uncategorized", "entity": entity, "entityName": "someone"}
+
+
+_VIEWER = {
+    "id": "VXNlcjox", "entity": "someone", "username": "someone", "name": "someone", "email": "a@b.c",
+    "flags": "{}", "admin": False, "teams": {"edges": []}, "apiKeys": {"edges": []},
+    "defaultEntity": {"name": "someone"},
+}  # fmt: skip
+_SERVER = {
+    "cliVersionInfo": {"max_cli_version": "9.9.9", "min_cli_version": "0.1.0"},
+    "latestLocalVersionInfo": None,
+    "features": [],
+}
