@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_study import EXTRA, TINY, content, invoke, run_tiny
 
-from conftest import EXTRA, TINY, content, invoke, run_tiny
 from priorgap import artifacts
 from priorgap.verdict import RESULT_COLUMNS
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from crashes import Child, Moment, Trouble
-
-from conftest import EXTRA, TINY, content
+from tiny_study import EXTRA, TINY, content
 
 RENAME = "pathlib:Path.rename"
 ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from conftest import TINY, invoke
+from tiny_study import TINY, invoke
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from crashes import Child
+from tiny_study import EXTRA, TINY, run_tiny
 from wandb_runs import OfflineRun, read_run, read_runs
 from wandb_stand_in import stand_in
 
-from conftest import EXTRA, TINY, run_tiny
 from priorgap import artifacts
 from priorgap.measurement import Measurement
 from priorgap.pipeline.tracking import summary

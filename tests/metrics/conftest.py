@@ -1,6 +1,0 @@
-"""The small world of the contract suites."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
