@@ -13,6 +13,7 @@ from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
     FitInputs,
+    Kde,
     LiteralLogVar,
     MuPlusLogVar,
     PerClass,
@@ -46,6 +47,9 @@ SAMPLERS: list[Sampler] = [
     PerClass(GMM),
     PerClass(Posterior()),
     PerClass(PriorSampler()),
+    Kde([1.0, 1.3, 2.0], n_score=300),
+    Kde([1.5], n_score=2),
+    PerClass(Kde([1.0, 1.5], n_score=100)),
 ]
 
 

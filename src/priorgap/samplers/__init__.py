@@ -1,6 +1,7 @@
 """Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
 
 from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
+from priorgap.samplers.kde import Kde
 from priorgap.samplers.per_class import PerClass
 from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
 from priorgap.samplers.prior import PriorSampler, TemperedPrior
@@ -20,6 +21,7 @@ __all__ = [
     "ExPostMixture",
     "FitInputs",
     "FittedSampler",
+    "Kde",
     "LatentDensity",
     "LiteralLogVar",
     "MuPlusLogVar",

@@ -2,6 +2,7 @@
 
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FittedExPost
+from priorgap.samplers.kde import FittedKde
 from priorgap.samplers.per_class import FittedPerClass
 from priorgap.samplers.posterior import FittedMixtureOfRows, FittedRows
 from priorgap.samplers.prior import FittedPrior
@@ -19,7 +20,7 @@ def restore(state: SamplerState, prior: Prior | None = None) -> FittedSampler:
         ValueError: an unknown kind, or a learned prior that is missing.
     """
     kind = state.json.get("kind")
-    for own in (FittedExPost, FittedRows, FittedMixtureOfRows):
+    for own in (FittedExPost, FittedRows, FittedMixtureOfRows, FittedKde):
         if kind == own.kind:
             return own.from_state(state)
     for of_model in (FittedPrior, FittedPerClass):
