@@ -14,7 +14,10 @@ from priorgap.samplers.protocols import (
     SamplerState,
 )
 from priorgap.samplers.restore import restore
+from priorgap.samplers.reweighted import ReweightedPrior
 from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
+from priorgap.samplers.unit_swap import UnitSwap
+from priorgap.samplers.vamp import Vamp
 
 __all__ = [
     "ExPostGaussian",
@@ -31,9 +34,12 @@ __all__ = [
     "PosteriorHeldout",
     "PosteriorMean",
     "PriorSampler",
+    "ReweightedPrior",
     "Sampler",
     "SamplerNotApplicable",
     "SamplerState",
     "TemperedPrior",
+    "UnitSwap",
+    "Vamp",
     "restore",
 ]
