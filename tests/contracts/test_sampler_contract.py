@@ -13,6 +13,7 @@ from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
     FitInputs,
+    Kde,
     LiteralLogVar,
     MuPlusLogVar,
     PerClass,
@@ -21,15 +22,21 @@ from priorgap.samplers import (
     PosteriorHeldout,
     PosteriorMean,
     PriorSampler,
+    ReweightedPrior,
     Sampler,
     SamplerState,
     TemperedPrior,
+    UnitSwap,
+    Vamp,
 )
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import rows_of
 from priorgap.streams import stream
 
 GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_iter=20, reg_covar=1e-6)
+REWEIGHTED = ReweightedPrior(
+    hidden=[8], n_fit=500, epochs=2, batch_size=100, learning_rate=1e-2, weight_decay=0.0, n_proposals=20
+)
 SAMPLERS: list[Sampler] = [
     PriorSampler(),
     Posterior(),
@@ -46,6 +53,19 @@ SAMPLERS: list[Sampler] = [
     PerClass(GMM),
     PerClass(Posterior()),
     PerClass(PriorSampler()),
+    Kde([1.0, 1.3, 2.0], n_score=300),
+    Kde([1.5], n_score=2),
+    PerClass(Kde([1.0, 1.5], n_score=100)),
+    Vamp(20, "random"),
+    Vamp(20, "kmeans"),
+    Vamp(10_000, "random"),
+    PerClass(Vamp(5, "random")),
+    REWEIGHTED,
+    PerClass(REWEIGHTED),
+    UnitSwap(0, "prior"),
+    UnitSwap(1, "moments"),
+    UnitSwap(2, "shuffle"),
+    PerClass(UnitSwap(1, "shuffle")),
 ]
 
 

@@ -1,6 +1,7 @@
 """Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
 
 from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
+from priorgap.samplers.kde import Kde
 from priorgap.samplers.per_class import PerClass
 from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
 from priorgap.samplers.prior import PriorSampler, TemperedPrior
@@ -13,13 +14,17 @@ from priorgap.samplers.protocols import (
     SamplerState,
 )
 from priorgap.samplers.restore import restore
+from priorgap.samplers.reweighted import ReweightedPrior
 from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
+from priorgap.samplers.unit_swap import UnitSwap
+from priorgap.samplers.vamp import Vamp
 
 __all__ = [
     "ExPostGaussian",
     "ExPostMixture",
     "FitInputs",
     "FittedSampler",
+    "Kde",
     "LatentDensity",
     "LiteralLogVar",
     "MuPlusLogVar",
@@ -29,9 +34,12 @@ __all__ = [
     "PosteriorHeldout",
     "PosteriorMean",
     "PriorSampler",
+    "ReweightedPrior",
     "Sampler",
     "SamplerNotApplicable",
     "SamplerState",
     "TemperedPrior",
+    "UnitSwap",
+    "Vamp",
     "restore",
 ]

@@ -2,10 +2,14 @@
 
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FittedExPost
+from priorgap.samplers.kde import FittedKde
 from priorgap.samplers.per_class import FittedPerClass
 from priorgap.samplers.posterior import FittedMixtureOfRows, FittedRows
 from priorgap.samplers.prior import FittedPrior
 from priorgap.samplers.protocols import FittedSampler, SamplerState
+from priorgap.samplers.reweighted import FittedReweighted
+from priorgap.samplers.unit_swap import FittedUnitSwap
+from priorgap.samplers.vamp import FittedVamp
 
 
 def restore(state: SamplerState, prior: Prior | None = None) -> FittedSampler:
@@ -19,10 +23,10 @@ def restore(state: SamplerState, prior: Prior | None = None) -> FittedSampler:
         ValueError: an unknown kind, or a learned prior that is missing.
     """
     kind = state.json.get("kind")
-    for own in (FittedExPost, FittedRows, FittedMixtureOfRows):
+    for own in (FittedExPost, FittedRows, FittedMixtureOfRows, FittedKde, FittedVamp, FittedUnitSwap):
         if kind == own.kind:
             return own.from_state(state)
-    for of_model in (FittedPrior, FittedPerClass):
+    for of_model in (FittedPrior, FittedReweighted, FittedPerClass):
         if kind == of_model.kind:
             return of_model.from_state(state, prior)
     raise ValueError(f"sampler state {state.name!r} has kind {kind!r}: not one that this version knows")

@@ -1,0 +1,212 @@
+"""Draws of the prior, resampled by an estimated density ratio q(z)/p(z)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from priorgap.densities.protocols import check_n
+from priorgap.fitting import fit_network
+from priorgap.latents import LatentDraw
+from priorgap.priors.base import Prior
+from priorgap.samplers.ex_post import draw_rows
+from priorgap.samplers.prior import FittedPrior, PriorSampler
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerNotApplicable, SamplerState
+from priorgap.streams import isolated
+
+MIN_EFFECTIVE_SHARE = 0.01
+# proposals in memory at a time; fixed, because the order of the draws depends on it
+_PROPOSALS = 1 << 18
+
+
+class RatioNetwork(nn.Module):
+    """log q(z)/p(z), up to a constant: an MLP on (z, z²) in units of q's standard deviation.
+
+    Without hidden layers it is logistic regression, and exact between two Gaussians with diagonal covariances.
+    """
+
+    def __init__(self, dim: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.centre: Tensor
+        self.scale: Tensor
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise([2 * dim, *hidden, 1]):
+            layers += [nn.Linear(n_in, n_out), nn.SiLU()]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return the logit of "this row is of q"."""
+        white = (z - self.centre) / self.scale
+        return self.layers(torch.cat([white, white.square()], 1))[:, 0]
+
+
+def ratio_loss(network: nn.Module, z: Float[Tensor, "n d"], of_q: Float[Tensor, "n"]) -> Tensor:
+    """Return the cross-entropy of telling draws of q from draws of p; at equal numbers its optimum is log q/p."""
+    return nn.functional.binary_cross_entropy_with_logits(network(z), of_q)
+
+
+def effective_share(log_weight_p: Float[Tensor, "n"], log_weight_q: Float[Tensor, "m"]) -> float:
+    """Return the effective sample size of prior draws with weights w = q/p, as a share of their number.
+
+    (E_p w)² / E_p w², the smaller of two estimates. Kish's (sum w)² / (n sum w²) over draws of p never sees the
+    largest weights when few draws of p fall there, and is then far too large. E_p w² = E_q w E_p w gives the other,
+    E_p w / E_q w, whose denominator is an average over draws of q, which do fall there.
+
+    Returns:
+        1 for q = p, towards 0 as q leaves p; biased upwards where both samples miss the largest weights.
+    """
+    at_p, at_q = log_weight_p.double(), log_weight_q.double()
+    log_mean = torch.logsumexp(at_p, 0) - math.log(len(at_p))
+    log_square = torch.logsumexp(2 * at_p, 0) - math.log(len(at_p))
+    log_mean_q = torch.logsumexp(at_q, 0) - math.log(len(at_q))
+    return min(1.0, math.exp(float(2 * log_mean - log_square)), math.exp(float(log_mean - log_mean_q)))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedReweighted:
+    """For every draw, n_proposals of the prior, of which one is kept with probability in proportion to q/p.
+
+    Attributes:
+        name: the sampler's name.
+        prior: the proposals' law.
+        network: log q/p.
+        hidden: its hidden widths.
+        n_proposals: proposals for each draw.
+        effective_share: effective sample size of weighted prior draws, as a share of their number.
+    """
+
+    name: str
+    prior: FittedPrior
+    network: RatioNetwork
+    hidden: tuple[int, ...]
+    n_proposals: int
+    effective_share: float
+    kind: ClassVar[str] = "reweighted"
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        """Draw n independent rows by sampling-importance-resampling, each with proposals of its own."""
+        check_n(n)
+        step = max(1, _PROPOSALS // self.n_proposals)
+        parts = [self._some(min(step, n - start), generator) for start in range(0, n, step)]
+        return LatentDraw(torch.cat(parts))
+
+    def _some(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        z = self.prior.sample(n * self.n_proposals, generator=generator).z
+        with torch.no_grad():
+            log_weight = self.network(z).double().view(n, self.n_proposals)
+        # Gumbel's maximum draws from the softmax of the log-weights, without overflow
+        uniform = torch.rand(n, self.n_proposals, generator=generator, dtype=torch.float64)
+        gumbel = -(-uniform.clamp_min(torch.finfo(torch.float64).tiny).log()).log()
+        kept = (log_weight + gumbel).argmax(1)
+        return z.view(n, self.n_proposals, -1)[torch.arange(n), kept]
+
+    def state(self) -> SamplerState:
+        """Return the network's weights and the effective sample size; a learned prior stays the model's."""
+        tensors = {f"network/{key}": value for key, value in self.network.state_dict().items()}
+        json = {
+            "kind": self.kind,
+            "prior": self.prior.state().json,
+            "hidden": list(self.hidden),
+            "n_proposals": self.n_proposals,
+            "effective_share": self.effective_share,
+        }
+        return SamplerState(self.name, tensors, json)
+
+    @classmethod
+    def from_state(cls, state: SamplerState, prior: Prior | None = None) -> Self:
+        """Rebuild from `state`'s result, and from the model's prior where that is a learned one."""
+        json = state.json
+        proposals = FittedPrior.from_state(SamplerState("prior", {}, json["prior"]), prior)
+        network = RatioNetwork(json["prior"]["dim"], json["hidden"])
+        network.load_state_dict({k.removeprefix("network/"): v for k, v in state.tensors.items()})
+        network.eval()
+        return cls(
+            state.name,
+            proposals,
+            network,
+            tuple(json["hidden"]),
+            json["n_proposals"],
+            json["effective_share"],
+        )
+
+
+@dataclass(frozen=True)
+class ReweightedPrior:
+    """p(z) resampled by a density ratio q(z)/p(z), which a classifier of draws of q and p estimates.
+
+    Attributes:
+        hidden: widths of the classifier's hidden layers; none makes it a logistic regression on (z, z²).
+        n_fit: draws of q and as many of p that it is trained on, and prior draws for the effective sample size.
+        epochs: passes over them.
+        batch_size: rows a step.
+        learning_rate: Adam's, falling to 0.
+        weight_decay: decoupled.
+        n_proposals: prior draws for each draw.
+    """
+
+    hidden: Sequence[int]
+    n_fit: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    n_proposals: int
+    name: str = "reweighted_prior"
+    role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden={list(self.hidden)}: expected positive integers")
+        for key, least in (("n_fit", 2), ("epochs", 1), ("batch_size", 1), ("n_proposals", 1)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedReweighted:
+        """Train the classifier, and measure how many of the prior's draws the ratio leaves.
+
+        Raises:
+            SamplerNotApplicable: the effective sample size is below 1 % of the prior's draws.
+        """
+        prior = PriorSampler().fit(inputs, generator=generator)
+        of_q = draw_rows(inputs.train, self.n_fit, generator=generator).float()
+        of_p = prior.sample(self.n_fit, generator=generator).z
+        with isolated(generator):
+            network = RatioNetwork(inputs.train.dim, self.hidden)
+        network.centre.copy_(of_q.mean(0))
+        network.scale.copy_(of_q.std(0).clamp_min(1e-6))
+        fit_network(
+            network,
+            ratio_loss,
+            (torch.cat([of_q, of_p]), torch.cat([torch.ones(self.n_fit), torch.zeros(self.n_fit)])),
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            schedule="cosine",
+            generator=generator,
+        )
+        # fresh draws: on those it was trained on, an overfitted ratio looks better than it is
+        with torch.no_grad():
+            fresh_p = prior.sample(self.n_fit, generator=generator).z
+            held_out = inputs.validation if len(inputs.validation) else inputs.train
+            fresh_q = draw_rows(held_out, self.n_fit, generator=generator).float()
+            share = effective_share(network(fresh_p), network(fresh_q))
+        if share < MIN_EFFECTIVE_SHARE:
+            raise SamplerNotApplicable(
+                f"{self.name}: the effective sample size is {share:.2%} of {self.n_fit} prior draws, "
+                f"expected at least {MIN_EFFECTIVE_SHARE:.0%}"
+            )
+        return FittedReweighted(self.name, prior, network, tuple(self.hidden), self.n_proposals, share)
+
+    def expected_moments(self, inputs: FitInputs) -> None:
+        """Return None: the moments follow from an estimated ratio."""
+        return None
