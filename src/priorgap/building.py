@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,9 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
         raise ValueError(f"{where}: expected a node with _target_, got {dict(node)}")
     target = _resolve(str(node["_target_"]), where)
     arguments = {key: _value(item, f"{where}.{key}") for key, item in node.items() if key != "_target_"}
-    accepted = signature(target).parameters
+    # a class that inherits `__init__(*args, **kwargs)` (torch modules do) takes no keys of its own
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    accepted = {name: p for name, p in signature(target).parameters.items() if p.kind in named}
     for key in arguments:
         if key not in accepted:
             raise ValueError(f"{where}.{key}: unknown key; expected one of {', '.join(accepted) or 'none'}")
@@ -98,8 +100,8 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
     except ValueError as error:
         # some objects name their own group already
         text = str(error)
-        named = text.startswith(f"{where.partition('.')[0]}.")
-        raise ValueError(text if named else f"{where}.{text}") from error
+        has_group = text.startswith(f"{where.partition('.')[0]}.")
+        raise ValueError(text if has_group else f"{where}.{text}") from error
     except TypeError as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ValueError(f"{where}: a value of the wrong type among {given} ({error})") from error

@@ -146,6 +146,8 @@ def leaves_evidence_alone(metric: Metric) -> None:
 def without(model: ModelEvidence, name: str) -> ModelEvidence:
     """The evidence with one thing missing."""
     reference = model.reference
+    if name == "features":  # they are of the reference
+        name = "reference"
     if name in ("train", "validation", "test", "decode", "reference"):
         return fresh(model, **{name: None})
     if name == "distortion":

@@ -181,5 +181,6 @@ def test_the_reader_reads_records_that_span_blocks(tmp_path):
     run = wandb.init(mode="offline", dir=str(tmp_path), settings=wandb.Settings(console="off", silent=True))
     run.summary["long"] = "x" * 100_000
     run.finish()
+    wandb.teardown()
     (file,) = tmp_path.rglob("run-*.wandb")
     assert read_run(file).summary["long"] == "x" * 100_000

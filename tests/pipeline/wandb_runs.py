@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,14 +40,26 @@ class OfflineRun:
 
 def read_runs(folder: Path) -> list[OfflineRun]:
     """Read every offline run below a folder, oldest first."""
-    return [read_run(file) for file in sorted(folder.rglob("run-*.wandb"))]
+    import wandb
+
+    wandb.teardown()  # W&B's own process writes behind `finish`; this waits for it
+    return [read_run(place / f"run-{place.name[-16:]}.wandb") for place in sorted(folder.glob("offline-run-*"))]
 
 
-def read_run(file: Path) -> OfflineRun:
-    """Read one offline run."""
+def read_run(file: Path, patience: float = 30.0) -> OfflineRun:
+    """Read one offline run, once W&B's own process, which writes behind `finish`, has written its end."""
+    end = time.monotonic() + patience
+    while (run := _read(file)).exit_code is None and time.monotonic() < end:
+        time.sleep(0.1)
+    return run
+
+
+def _read(file: Path) -> OfflineRun:
     from wandb.proto.wandb_internal_pb2 import Record
 
     run = OfflineRun(file.parent)
+    if not file.is_file():
+        return run
     for payload in _payloads(file.read_bytes()):
         record = Record()
         record.ParseFromString(payload)
@@ -68,7 +81,7 @@ def read_run(file: Path) -> OfflineRun:
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     position, payload = _FILE_HEADER, b""
     while position + _CHUNK_HEADER.size <= len(data):
         left = _BLOCK - position % _BLOCK
@@ -77,6 +90,8 @@ def _payloads(data: bytes) -> Iterator[bytes]:
             continue
         _, length, kind = _CHUNK_HEADER.unpack_from(data, position)
         position += _CHUNK_HEADER.size
+        if position + length > len(data):
+            return  # still being written
         payload += data[position : position + length]
         position += length
         if kind in (_WHOLE, _LAST):
