@@ -43,7 +43,9 @@ def read_runs(folder: Path) -> list[OfflineRun]:
     import wandb
 
     wandb.teardown()  # W&B's own process writes behind `finish`; this waits for it
-    return [read_run(place / f"run-{place.name[-16:]}.wandb") for place in sorted(folder.glob("offline-run-*"))]
+    return [
+        read_run(place / f"run-{place.name[-16:]}.wandb") for place in sorted(folder.glob("offline-run-*"))
+    ]
 
 
 def read_run(file: Path, patience: float = 30.0) -> OfflineRun:
