@@ -49,6 +49,7 @@ def refusal(*overrides: str, multirun: bool = False) -> str:
         ("study=../x", ["study=../x"]),
         ("study=data", ["study=data"]),
         ("verdict.space=inception", ["verdict.space=inception", "classifier"]),
+        ("reference.n_repeats=2", ["reference.n_repeats=2", ">= 3"]),
         ("numerics.threads=0", ["numerics.threads=0"]),
         ("numerics.matmul_precision=fast", ["matmul_precision=fast", "highest"]),
         ("samplers.gmm.n_components=0", ["samplers.gmm.n_components=0"]),

@@ -75,7 +75,7 @@ study: mini
 model: {latent_dim: 3, hidden: [16]}
 trainer: {max_epochs: 1, accelerator: cpu}
 n_samples: 60
-reference: {n_repeats: 2, classifier: {epochs: 1}}
+reference: {n_repeats: 3, classifier: {epochs: 1}}
 hydra:
   mode: MULTIRUN
   sweeper:

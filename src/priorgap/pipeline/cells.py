@@ -119,6 +119,8 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
     _integer(config, "n_samples", 2)
     for key in ("threads", "encode_batch", "decode_batch"):
         _integer(config["numerics"], key, 1, "numerics.")
+    _integer(config["reference"], "n_repeats", 3, "reference.")
+    _integer(config["reference"], "seed", 0, "reference.")
     precision = config["numerics"]["matmul_precision"]
     if precision not in ("highest", "high", "medium"):
         raise ValueError(f"numerics.matmul_precision={precision}: expected highest, high or medium")
