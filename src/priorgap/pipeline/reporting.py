@@ -293,6 +293,7 @@ def _beside_experiment(study: str, folder: Path) -> None:
     artifacts.write_bytes(place / "results.csv", (folder / "results.csv").read_bytes())
     figures = place / "figures"
     shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir(parents=True)  # also where there is no figure of the whole study: DVC asks for the folder
     # grids and units of every model stay in outputs: a repository holds what the README shows
     for file in sorted((folder / "figures").glob("*.png")):
         if not file.name.startswith(("samples-", "kl_per_unit-", "aggregate-")):
