@@ -115,7 +115,7 @@ def main() -> int:
     pairs = worlds(options.n, options.width, torch.Generator().manual_seed(0))
     accurate, ratio = True, None
     print(
-        f"n = {options.n} a set, one thread; least CPU seconds of 9 runs (ours), 3 (peer), in turns: moments + distance"
+        f"n = {options.n} a set, one thread; least CPU seconds of 9 runs (ours) or 3 (peer): moments + distance"
     )
     for name, (a, b) in pairs.items():
         ours, peer = best_of(3, lambda x=a, y=b: our_frechet(x, y), lambda x=a, y=b: peer_frechet(x, y))
