@@ -31,6 +31,8 @@ PUBLIC = frozenset(
         "kl",
         "kl_point",
         "kl_train_mixture",
+        "dependence",
+        "dependence_linear",
         "distortion",
         "distortion_sse",
         "elbo",
