@@ -31,7 +31,7 @@ from priorgap.metrics import (
     SyntheticToReal,
     TrainMixture,
 )
-from priorgap.metrics.dependence import UnitDependence
+from priorgap.metrics.unit_dependence import UnitDependence
 
 METRICS: list[Metric] = [
     Rate(),

@@ -20,7 +20,7 @@ from priorgap.metrics import (
     Rate,
     TrainMixture,
 )
-from priorgap.metrics.dependence import UnitDependence
+from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import stream
 
@@ -226,16 +226,16 @@ def test_dependence_finds_the_units_that_follow_each_other_and_no_other() -> Non
     parts = (follower(4_000, name, strength=1.0) for name in ("train", "validation", "test"))
     rows = measure(DEPENDENCE, ModelEvidence(*parts))
     for j in ("0", "1"):
-        assert rows["dependence", j, "point"].value == pytest.approx(math.log(2), abs=0.05)
-        assert rows["dependence_linear", j, "point"].value > 0.5
-    assert abs(rows["dependence", "2", "point"].value) < 0.02
-    assert rows["dependence_linear", "2", "point"].value < 0.01
+        assert rows["unit_dependence", j, "point"].value == pytest.approx(math.log(2), abs=0.05)
+        assert rows["unit_dependence_linear", j, "point"].value > 0.5
+    assert abs(rows["unit_dependence", "2", "point"].value) < 0.02
+    assert rows["unit_dependence_linear", "2", "point"].value < 0.01
 
 
 def test_independent_units_have_no_dependence() -> None:
     rows = measure(DEPENDENCE, model(4_000))
     for j in ("0", "1"):
-        assert abs(rows["dependence", j, "point"].value) < 0.02
+        assert abs(rows["unit_dependence", j, "point"].value) < 0.02
 
 
 def test_a_unit_that_is_constant_leaves_dependence_out_with_the_reason() -> None:

@@ -16,13 +16,13 @@ from priorgap.verdict.units import ARMS, is_unit_swap, unit_correlations, unit_e
 N_UNITS = 8
 
 
-def study(n_seeds: int = 1, *, follows: str = "dependence") -> pd.DataFrame:
+def study(n_seeds: int = 1, *, follows: str = "unit_dependence") -> pd.DataFrame:
     rows, rng = [], np.random.default_rng(0)
     for seed in range(n_seeds):
         at = {"space": "classifier"}
         rows += [_row("c", seed, "fid", v, sampler=s, **at) for s, v in (("prior", 60), ("posterior", 5.0))]
         for j in range(N_UNITS):
-            facts = {"rate": rng.random(), "marginal_kl": rng.random(), "dependence": rng.random()}
+            facts = {"rate": rng.random(), "marginal_kl": rng.random(), "unit_dependence": rng.random()}
             rows += [_row("c", seed, name, value, unit=str(j)) for name, value in facts.items()]
             for arm in ARMS:
                 cost = 10 * facts[follows]
@@ -35,11 +35,11 @@ def study(n_seeds: int = 1, *, follows: str = "dependence") -> pd.DataFrame:
 def test_costs_are_differences_from_the_same_models_posterior() -> None:
     effects = unit_effects(study(2))
     assert len(effects) == 2 * N_UNITS * 3
-    assert effects["dependence_linear"].isna().all()
-    np.testing.assert_allclose(effects["cost"], 10 * effects["dependence"].astype(float))
+    assert effects["unit_dependence_linear"].isna().all()
+    np.testing.assert_allclose(effects["cost"], 10 * effects["unit_dependence"].astype(float))
 
 
-@pytest.mark.parametrize("follows", ["rate", "marginal_kl", "dependence"])
+@pytest.mark.parametrize("follows", ["rate", "marginal_kl", "unit_dependence"])
 def test_the_correlation_finds_the_property_that_was_planted(follows: str) -> None:
     found = unit_correlations(unit_effects(study(follows=follows)))
     for arm in ARMS:

@@ -12,8 +12,8 @@ from priorgap.verdict.words import number
 _TITLES = {
     "rate": "rate, nat",
     "marginal_kl": "marginal mismatch, nat",
-    "dependence_linear": "linear dependence, nat",
-    "dependence": "dependence, nat",
+    "unit_dependence_linear": "linear dependence, nat",
+    "unit_dependence": "dependence, nat",
 }
 _COLOUR = dict(zip(ARMS, (PALETTE[1], PALETTE[3], PALETTE[2]), strict=True))
 _MARKER = dict(zip(ARMS, "os^", strict=True))

@@ -8,7 +8,7 @@ from scipy import stats
 from priorgap.verdict import readings as rd
 
 ARMS = ("prior", "moments", "shuffle")
-PROPERTIES = ("rate", "marginal_kl", "dependence_linear", "dependence")
+PROPERTIES = ("rate", "marginal_kl", "unit_dependence_linear", "unit_dependence")
 _SWAP = re.compile(rf"unit_swap_(\d+)_({'|'.join(ARMS)})")
 # fewer units than this order by chance too often for a rank correlation to say anything
 _MIN_UNITS = 4
@@ -31,7 +31,7 @@ def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None
 
     Returns:
         A row per (cell, model, seed, arm, unit) with `cost` and, where measured, the unit's rate, marginal_kl,
-        dependence_linear and dependence. Empty without swaps or without `posterior` beside them.
+        unit_dependence_linear and unit_dependence. Empty without swaps or without `posterior` beside them.
     """
     rows = rd.select(table, measure, rd.one_space(table, measure, space) or None)
     value = {

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from priorgap.densities.mixture import GaussianMixture
-from priorgap.estimators.dependence import gaussian_dependence, mixture_dependence
 from priorgap.estimators.gaussian import aggregate_moments
+from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -16,7 +16,7 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 
 @dataclass(frozen=True)
 class UnitDependence:
-    """`dependence_linear` and `dependence` of every unit: I(z_j; all other units) under q(z). Nats.
+    """`unit_dependence_linear` and `unit_dependence` of every unit: I(z_j; all other units) under q(z). Nats.
 
     The first from the aggregate covariance of the test posteriors alone. The second from a Gaussian mixture
     fitted to draws of training posteriors, its size chosen on validation draws, averaged over draws of test
@@ -31,7 +31,7 @@ class UnitDependence:
     n_fit: int
     max_iter: int
     reg_covar: float
-    name: ClassVar[str] = "dependence"
+    name: ClassVar[str] = "unit_dependence"
     scope: ClassVar[Scope] = "model"
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test"})
 
@@ -64,9 +64,10 @@ class UnitDependence:
         found = mixture_dependence(z_test, fitted.weight, fitted.mean, fitted.cov)
         n, n_train = len(z_test), len(z_train)
         rows = [
-            Measurement("dependence_linear", float(value), None, n, unit=str(j))
+            Measurement("unit_dependence_linear", float(value), None, n, unit=str(j))
             for j, value in enumerate(linear)
         ]
         return rows + [
-            measured("dependence", value, n=n, n_reference=n_train, unit=j) for j, value in enumerate(found)
+            measured("unit_dependence", value, n=n, n_reference=n_train, unit=j)
+            for j, value in enumerate(found)
         ]

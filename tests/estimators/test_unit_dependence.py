@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorgap.estimators.dependence import gaussian_dependence, mixture_dependence
 from priorgap.estimators.uncertainty import Estimate
+from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
 from priorgap.streams import stream
 
 Mixture = tuple[Tensor, Tensor, Tensor]
