@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
+from priorgap.samplers.needs import needs_of
 from priorgap.samplers.protocols import Sampler
 
-Need = Literal["encoder", "log_var", "labels", "prior", "standard_prior"]
 PriorKind = Literal["standard_normal", "learned", "none"]
 
 
@@ -18,7 +18,8 @@ class ModelTraits:
         encoder: whether there is one, so that images have posteriors.
         log_var: whether its posteriors have a variance; False for a plain autoencoder.
         prior: the law p(z) that the model was trained with: N(0, I), a learned one, or none.
-        conditional: whether the decoder must be told a class with each z.
+        conditional: whether the decoder must be told a class with each z; draws without a label then get
+            one (`samplers.drawing`), so that no sampler is invalid for that.
         labels: whether the data have labels.
     """
 
@@ -29,19 +30,7 @@ class ModelTraits:
     labels: bool
 
 
-@runtime_checkable
-class DeclaresNeeds(Protocol):
-    """The optional capability of a sampler to say what it cannot do without."""
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """What the model and the data must offer."""
-        ...
-
-
-# a sampler that says nothing fits something to posteriors
-_DEFAULT_NEEDS: frozenset[Need] = frozenset({"encoder"})
-_MISSING: Mapping[Need, str] = {
+_MISSING: Mapping[str, str] = {
     "encoder": "the model has no encoder",
     "log_var": "the encoder gives no log_var",
     "labels": "the data have no labels",
@@ -58,14 +47,9 @@ MODELS: Mapping[str, ModelTraits] = {
 }
 
 
-def needs_of(sampler: Sampler) -> frozenset[Need]:
-    """Return what a sampler cannot do without: an encoder where it says nothing."""
-    return sampler.needs if isinstance(sampler, DeclaresNeeds) else _DEFAULT_NEEDS
-
-
-def offers(traits: ModelTraits) -> frozenset[Need]:
+def offers(traits: ModelTraits) -> frozenset[str]:
     """Return the needs that a model meets."""
-    met: dict[Need, bool] = {
+    met: dict[str, bool] = {
         "encoder": traits.encoder,
         "log_var": traits.encoder and traits.log_var,
         "labels": traits.labels,
@@ -81,8 +65,6 @@ def invalid(sampler: Sampler, traits: ModelTraits) -> str | None:
     for need, reason in _MISSING.items():
         if need in needs_of(sampler) and need not in offered:
             return f"{sampler.name}: {reason}"
-    if traits.conditional and sampler.label_source == "":
-        return f"{sampler.name}: the decoder needs a class with each z; expected per_class_{sampler.name}"
     return None
 
 
@@ -97,4 +79,4 @@ def validity_table(samplers: Iterable[Sampler], models: Mapping[str, ModelTraits
 
 def _cell(sampler: Sampler, traits: ModelTraits) -> str:
     reason = invalid(sampler, traits)
-    return "yes" if reason is None else reason.removeprefix(f"{sampler.name}: ").partition(";")[0]
+    return "yes" if reason is None else reason.removeprefix(f"{sampler.name}: ")
