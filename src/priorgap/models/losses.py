@@ -12,10 +12,17 @@ from priorgap.models.likelihoods import Gaussian, Likelihood
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What a batch gives before weighting: reconstruction loss per row, rate per row and unit, nats."""
+    """What a batch gives before weighting, nats.
+
+    Attributes:
+        reconstruction: the likelihood's loss of each row.
+        rate: KL of each row and unit; or, with `drawn`, one unbiased draw of its sum, [n, 1].
+        drawn: whether the rate is a Monte Carlo draw: the prior has no closed form.
+    """
 
     reconstruction: Float[Tensor, "n"]
     rate: Float[Tensor, "n d"]
+    drawn: bool = False
 
 
 def objective(terms: LossTerms, alpha: float, beta: float) -> Float[Tensor, ""]:
