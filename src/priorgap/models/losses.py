@@ -38,7 +38,9 @@ class ElboLoss:
     negative log-likelihood without its constant, summed over the D dimensions (Gaussian: SSE / (2 sigma^2)).
     With `reduction="mean"` alpha weighs a mean over dimensions as it is often coded: the mean squared error
     for the Gaussian, which is 2 alpha sigma^2 / D in sum units, and the mean cross-entropy for the Bernoulli,
-    alpha / D in sum units. The KL is a sum over units in both.
+    alpha / D in sum units. The KL is a sum over units in both. A likelihood that learns its sigma absorbs
+    alpha: alpha |x - m|^2 / (2 sigma^2) + D log sigma has its minimum over sigma at alpha times the mean
+    squared error, where the weight of the error no longer depends on alpha.
 
     Attributes:
         alpha: weight of the reconstruction, above 0.
@@ -59,7 +61,9 @@ class ElboLoss:
             raise ValueError(f"loss.reduction={self.reduction}: expected sum or mean")
 
     def in_sum_units(self, likelihood: Likelihood, n_dims: int) -> "ElboLoss":
-        """Return the same objective with alpha for `reduction="sum"`."""
+        """Return the same objective with alpha for `reduction="sum"`; 1 where the likelihood absorbs it."""
+        if likelihood.absorbs_alpha:
+            return replace(self, alpha=1.0, reduction="sum")
         if self.reduction == "sum":
             return self
         factor = 2 * likelihood.sigma**2 if isinstance(likelihood, Gaussian) else 1.0
@@ -80,6 +84,8 @@ class ElboLoss:
         line = f"alpha={self.alpha:g}, beta={self.beta:g}, reduction={self.reduction}"
         if self.reduction == "mean":
             line += f" (alpha={alpha:.6g} on the sum over {n_dims} dimensions)"
+        if likelihood.absorbs_alpha:
+            return f"{line}; {likelihood.name} likelihood: its learned sigma absorbs alpha"
         sigma = self.sigma_x(likelihood, n_dims)
         if sigma is not None:
             return f"{line}; Gaussian likelihood: sigma_x = {sigma:.6g}"

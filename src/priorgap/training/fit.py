@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 
 from priorgap.data.splits import Dataset
-from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import (
@@ -206,9 +205,9 @@ def _check_data(vae: VAE, dataset: Dataset) -> None:
     x = dataset.train.x
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if isinstance(vae.likelihood, Bernoulli) and not bool(((x >= 0) & (x <= 1)).all()):
+    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
-            f"likelihood=bernoulli: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
+            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
         )
 
 
