@@ -10,6 +10,8 @@ from priorgap.artifacts import digest
 # devices, workers and progress change how a model is trained, not what it is
 _TRAINER_COSMETIC = ("accelerator", "progress")
 _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
+# keys that came after models had been trained: left out while null, so that those models keep their ids
+LATER_KEYS: Mapping[str, tuple[str, ...]] = {"loss": ("beta_warmup_epochs", "free_bits")}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 RESERVED_STUDIES = ("data", "reference")
 
@@ -52,7 +54,7 @@ class Cell:
         return {
             "data": self.config["data"]["source"],
             "trainer": trainer,
-            **{key: self.config[key] for key in _TRAINING_KEYS},
+            **{key: _without_nulls(key, self.config[key]) for key in _TRAINING_KEYS},
         }
 
     @property
@@ -90,6 +92,11 @@ class Cell:
     def data_id(self) -> str:
         """Name and hash of the data set: the folder under outputs/data and outputs/reference."""
         return f"{self.config['data']['name']}-{digest(self.config['data']['source'])[:8]}"
+
+
+def _without_nulls(group: str, node: Any) -> Any:
+    later = [key for key in LATER_KEYS.get(group, ()) if node.get(key) is None]
+    return {key: value for key, value in node.items() if key not in later} if later else node
 
 
 def validate(cells: Sequence[Cell]) -> None:

@@ -85,7 +85,8 @@ class TrainResult:
 
     Attributes:
         vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
+            kl_std_error where the prior has no closed form).
         stopped_epoch: the number of epochs that were run.
         best_epoch: the epoch (from 0) whose weights `vae` holds.
         reason: "max_epochs" or "early_stopping".
@@ -128,10 +129,11 @@ def train_vae(
         callbacks: more Lightning callbacks.
 
     Raises:
-        ValueError: the data do not fit the model, or the checkpoint belongs to another model.
+        ValueError: data or objective do not fit the model, or the checkpoint belongs to another model.
         NonFiniteLoss: the loss became NaN or infinite.
     """
     _check_data(vae, dataset)
+    loss.check_prior(vae.prior)
     history = History(trainer.patience, on_epoch)
     module = VaeModule(
         vae,
