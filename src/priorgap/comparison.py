@@ -21,6 +21,7 @@ from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
+from priorgap.priors.base import Prior
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
 from priorgap.streams import stream
@@ -77,6 +78,7 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
+    prior: Prior | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
@@ -93,6 +95,7 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
         progress: called with a line before each step that takes time.
 
     Returns:
@@ -112,6 +115,8 @@ def compare(
     _probe(encode, decode, parts["train"], int(batches["decode_batch"]))
     say("encoding")
     latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+    if prior is not None and prior.dim != latents["train"].dim:
+        raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(m.needs for m in wanted))
     reference = _reference(parts, features, n_draws, settings["reference"], needs)
@@ -120,11 +125,11 @@ def compare(
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
     model = ModelEvidence(
-        latents["train"], latents["validation"], latents["test"], None, decoded, reference, seed=seed,
+        latents["train"], latents["validation"], latents["test"], prior, decoded, reference, seed=seed,
         heldout_exchangeable=validation is not None,
     )  # fmt: skip
     say("fitting the samplers")
-    inputs = fit_inputs(latents["train"], latents["validation"], None)
+    inputs = fit_inputs(latents["train"], latents["validation"], prior)
     fitted, skipped = fit_samplers(chosen, inputs, seed=seed)
     draws = draw(fitted, n_draws, seed=seed)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
