@@ -21,6 +21,8 @@ from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
 from priorgap.samplers.validity import ModelTraits, invalid
@@ -78,6 +80,7 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
+    prior: Prior | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
@@ -94,6 +97,7 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
         progress: called with a line before each step that takes time.
 
     Returns:
@@ -113,6 +117,8 @@ def compare(
     _probe(encode, decode, parts["train"], int(batches["decode_batch"]))
     say("encoding")
     latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+    if prior is not None and prior.dim != latents["train"].dim:
+        raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(m.needs for m in wanted))
     reference = _reference(parts, features, n_draws, settings["reference"], needs)
@@ -121,12 +127,12 @@ def compare(
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
     model = ModelEvidence(
-        latents["train"], latents["validation"], latents["test"], None, decoded, reference, seed=seed,
+        latents["train"], latents["validation"], latents["test"], prior, decoded, reference, seed=seed,
         heldout_exchangeable=validation is not None,
     )  # fmt: skip
     say("fitting the samplers")
-    inputs = fit_inputs(latents["train"], latents["validation"], None)
-    valid, invalid_ones = _valid(chosen, latents["train"])
+    inputs = fit_inputs(latents["train"], latents["validation"], prior)
+    valid, invalid_ones = _valid(chosen, latents["train"], prior)
     fitted, skipped = fit_samplers(valid, inputs, seed=seed)
     draws = draw(fitted, n_draws, seed=seed)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
@@ -219,13 +225,15 @@ def _sampler(given: Sampler | str) -> Sampler:
     return built
 
 
-def _valid(samplers: Sequence[Sampler], train: Latents) -> tuple[list[Sampler], dict[str, str]]:
+def _valid(
+    samplers: Sequence[Sampler], train: Latents, prior: Prior | None
+) -> tuple[list[Sampler], dict[str, str]]:
     """Return the samplers that mean something for this model, and the others with the reason."""
     traits = ModelTraits(
         encoder=True,
         log_var=train.log_var is not None,
-        # what a user's VAE was trained with is not known; N(0, I) is what its prior is taken to be
-        prior="standard_normal",
+        # without `prior=` what a user's VAE was trained with is not known; it is taken to be N(0, I)
+        prior="standard_normal" if prior is None or isinstance(prior, StandardNormal) else "learned",
         conditional=False,
         labels=train.label is not None,
     )

@@ -10,7 +10,7 @@ from priorgap.metrics.protocols import Metric
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
-from priorgap.priors.base import Prior
+from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
@@ -56,9 +56,9 @@ def likelihood(config: Mapping[str, Any]) -> Likelihood:
     return built
 
 
-def prior(config: Mapping[str, Any]) -> Prior:
-    """Build p(z)."""
-    built: Prior = build(config["prior"], Prior, where="prior")
+def prior(config: Mapping[str, Any]) -> PriorSpec:
+    """Build p(z), or the sizes of a learned one."""
+    built: PriorSpec = build(config["prior"], PriorSpec, where="prior")
     return built
 
 

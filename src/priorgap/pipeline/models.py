@@ -1,5 +1,6 @@
 """Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ import yaml
 from torch import Tensor
 
 from priorgap import artifacts
+from priorgap.coding import Decode
 from priorgap.data.splits import Dataset, Split
+from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.vae import VAE, build_vae, load_weights
 from priorgap.pipeline import components
+from priorgap.priors.base import Prior
 from priorgap.streams import stream
 
 _WEIGHTS = "weights.safetensors"
@@ -52,6 +56,24 @@ class TrainedModel:
     def decode(self, z: Tensor, /) -> Tensor:
         """Return the mean image of a batch."""
         return self.vae.decode(z.to(self.device))
+
+    def decoder(self, how: str, seed: int) -> Decode:
+        """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
+
+        Args:
+            how: "mean" or "draw".
+            seed: of the draws.
+        """
+        if how == "mean":
+            return self.decode
+        return DrawnDecoder(
+            lambda z: self.vae.decode_raw(z.to(self.device)), self.vae.likelihood, self.sigma_x(), seed
+        )
+
+    @property
+    def prior(self) -> Prior:
+        """p(z) on the CPU, where latents are drawn."""
+        return self.vae.prior if self.device == "cpu" else copy.deepcopy(self.vae).cpu().prior
 
     def sigma_x(self) -> float | None:
         """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""

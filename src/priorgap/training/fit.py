@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 
 from priorgap.data.splits import Dataset
-from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import (
@@ -86,7 +85,8 @@ class TrainResult:
 
     Attributes:
         vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
+            kl_std_error where the prior has no closed form).
         stopped_epoch: the number of epochs that were run.
         best_epoch: the epoch (from 0) whose weights `vae` holds.
         reason: "max_epochs" or "early_stopping".
@@ -129,10 +129,11 @@ def train_vae(
         callbacks: more Lightning callbacks.
 
     Raises:
-        ValueError: the data do not fit the model, or the checkpoint belongs to another model.
+        ValueError: data or objective do not fit the model, or the checkpoint belongs to another model.
         NonFiniteLoss: the loss became NaN or infinite.
     """
     _check_data(vae, dataset)
+    loss.check_prior(vae.prior)
     history = History(trainer.patience, on_epoch)
     module = VaeModule(
         vae,
@@ -206,9 +207,9 @@ def _check_data(vae: VAE, dataset: Dataset) -> None:
     x = dataset.train.x
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if isinstance(vae.likelihood, Bernoulli) and not bool(((x >= 0) & (x <= 1)).all()):
+    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
-            f"likelihood=bernoulli: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
+            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
         )
 
 

@@ -96,7 +96,8 @@ class _Model:
         )  # fmt: skip
 
     def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return decode_all(self.model.decode, z, batch=self.model.decode_batch, label=label)
+        decode = self.model.decoder(self.cell.decode, self.cell.seed)
+        return decode_all(decode, z, batch=self.model.decode_batch, label=label)
 
     @cached_property
     def bare(self) -> ModelEvidence:
@@ -104,7 +105,7 @@ class _Model:
         latents = self.latents
         return ModelEvidence(
             train=latents["train"], validation=latents["validation"], test=latents["test"],
-            prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
+            prior=self.model.prior, decode=self.decode, seed=self.cell.seed,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
@@ -157,6 +158,8 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
             inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
         node = cell.config["metrics"][name]
         settings = [node, cell.seed, default if _needs_reference(metric) else None]
+        if "decode" in metric.needs:
+            settings += cell.decoding
         key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
 
         def work(

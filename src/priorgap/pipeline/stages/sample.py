@@ -41,7 +41,7 @@ def sample(cell: Cell, variant: Variant, store: Store, name: str) -> Path:
     posteriors = require(encode_stage.folder(cell, variant, store), "encode", cell)
     path = folder(cell, variant, store, name)
     node = cell.config["samplers"][name]
-    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"]]
+    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
     key = stage_key("sample", settings, (weights, posteriors), [*target_modules(node), *_MODULES])
 
     def work(directory: Path) -> None:
@@ -57,7 +57,7 @@ def _sample(cell: Cell, name: str, model: models.TrainedModel, posteriors: Path,
     sampler = components.sampler(cell.config, name)
     facts: dict[str, object] = {"role": sampler.role, "skipped": None}
     try:
-        inputs = fit_inputs(latents["train"], latents["validation"], model.vae.prior)
+        inputs = fit_inputs(latents["train"], latents["validation"], model.prior)
         fitted = fit_sampler(sampler, inputs, seed=cell.seed)
     except SamplerNotApplicable as reason:
         artifacts.save_json(directory / "facts.json", {**facts, "skipped": str(reason)})
@@ -73,7 +73,8 @@ def _sample(cell: Cell, name: str, model: models.TrainedModel, posteriors: Path,
     artifacts.save_tensors(directory / "draw.safetensors", tensors)
     artifacts.save_tensors(directory / "state.safetensors", state.tensors)
     if model.kind == "uint8_image":
-        x = decode_all(model.decode, draw.z[:N_PREVIEW], batch=model.decode_batch)
+        decode = model.decoder(cell.decode, cell.seed)
+        x = decode_all(decode, draw.z[:N_PREVIEW], batch=model.decode_batch)
         preview = (quantise(x) * 255).round().to(torch.uint8)
         artifacts.save_tensors(directory / "preview.safetensors", {"x": preview})
     artifacts.save_json(directory / "facts.json", facts)
