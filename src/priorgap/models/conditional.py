@@ -137,7 +137,9 @@ class ConditionalVAE(VAE):
         """Return the decoder's raw output; raises as `encode` does."""
         return self.given(self._checked(label)).decode_raw(z)
 
-    def decode(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None) -> Float[Tensor, "n ..."]:
+    def decode(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z, y]; raises as `encode` does."""
         return self.likelihood.mean(self.decode_raw(z, label))
 

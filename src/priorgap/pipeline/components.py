@@ -7,12 +7,16 @@ from priorgap.building import build
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
+from priorgap.models.families import Traits, traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
 from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
+from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
 from priorgap.training.fit import TrainerConfig
+from priorgap.training.gan import check_trainer
 
 
 def data_source(config: Mapping[str, Any]) -> DataSource:
@@ -25,6 +29,40 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
     """Build the sizes of the networks."""
     built: Architecture = build(config["model"], Architecture, where="model")
     return built
+
+
+def traits(config: Mapping[str, Any]) -> Traits:
+    """Return what the configured model offers."""
+    return traits_of(architecture(config))
+
+
+def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
+    """Return what the configured model offers to samplers, on data with or without labels."""
+    found = traits(config)
+    learned: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
+    return ModelTraits(
+        encoder=found.encoder,
+        log_var=found.log_var,
+        prior=learned if found.prior else "none",
+        conditional=found.conditional,
+        labels=labels,
+    )
+
+
+def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
+    """Check that each selected sampler has a meaning for the model.
+
+    Raises:
+        ValueError: one line, for the first that has none, with those that do.
+    """
+    offered = sampling_traits(config, labels=labels)
+    chosen = [sampler(config, name) for name in config["samplers"]]
+    reasons = {one.name: invalid(one, offered) for one in chosen}
+    first = next((reason for reason in reasons.values() if reason is not None), None)
+    if first is not None:
+        rest = ",".join(name for name, reason in reasons.items() if reason is None)
+        expected = f"; expected sampler=[{rest}]" if rest else ""
+        raise ValueError(f"sampler={first}{expected}")
 
 
 def likelihood(config: Mapping[str, Any]) -> Likelihood:
@@ -85,8 +123,10 @@ def build_all(config: Mapping[str, Any]) -> None:
     """
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
-    for name in config["samplers"]:
-        sampler(config, name)
+    if not traits(config).encoder:
+        check_trainer(trainer(config))
+    # what data lack is known only after prepare, and is said of each sampler in the results
+    check_samplers(config, labels=True)
     for name in config["metrics"]:
         metric(config, name)
     for name in config["feature_spaces"]:

@@ -22,6 +22,7 @@ from priorgap.samplers.protocols import (
     SamplerState,
     standard_moments,
 )
+from priorgap.samplers.validity import Need
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ class PriorSampler:
     """z ~ p(z), what the textbook says."""
 
     name: ClassVar[str] = "prior"
+    needs: ClassVar[frozenset[Need]] = frozenset({"prior"})
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
 
@@ -89,6 +91,7 @@ class TemperedPrior:
 
     temperature: float
     name: str = "tempered_prior"
+    needs: ClassVar[frozenset[Need]] = frozenset({"standard_prior"})
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
 

@@ -18,7 +18,8 @@ class ModelTraits:
         encoder: whether there is one, so that images have posteriors.
         log_var: whether its posteriors have a variance; False for a plain autoencoder.
         prior: the law p(z) that the model was trained with: N(0, I), a learned one, or none.
-        conditional: whether the decoder must be told a class with each z.
+        conditional: whether the decoder must be told a class with each z; draws without a label then get
+            one (`samplers.drawing`), so that no sampler is invalid for that.
         labels: whether the data have labels.
     """
 
@@ -81,8 +82,6 @@ def invalid(sampler: Sampler, traits: ModelTraits) -> str | None:
     for need, reason in _MISSING.items():
         if need in needs_of(sampler) and need not in offered:
             return f"{sampler.name}: {reason}"
-    if traits.conditional and sampler.label_source == "":
-        return f"{sampler.name}: the decoder needs a class with each z; expected per_class_{sampler.name}"
     return None
 
 

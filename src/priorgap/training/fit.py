@@ -36,7 +36,7 @@ _VALIDATION_BATCH = 500
 
 _logger = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=nn.Module)
-Trained = TypeVar("Trained", VAE, Autoencoder)
+Trained = TypeVar("Trained", bound=VAE | Autoencoder)
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,7 @@ def check_trainer(trainer: TrainerConfig) -> None:
         ValueError: early stopping: no loss of a GAN falls as its samples get better.
     """
     if trainer.patience is not None:
-        raise ValueError(
-            f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null"
-        )
+        raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
 
 
 def train_gan(

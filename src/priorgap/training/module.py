@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import as_float
-from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.controls import Autoencoder
+from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.vae import VAE
 from priorgap.training.datamodule import Batch
 
@@ -41,7 +41,7 @@ class Trainee(Protocol):
 
 
 class VaeModule(pl.LightningModule):
-    """Trains a VAE (or an autoencoder, whose rate is 0) on `objective`; keeps sums over an epoch and logs nothing per step.
+    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`; sums over an epoch, logs nothing per step.
 
     One call takes a block of batches, and the optimiser steps are taken here: Lightning's hooks would cost a
     tenth or more of the step of a small network.

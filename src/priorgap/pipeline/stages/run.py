@@ -9,6 +9,7 @@ import torch
 
 from priorgap import artifacts
 from priorgap.data.splits import Dataset
+from priorgap.models.calibrate import calibration_refusal
 from priorgap.pipeline import components
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
@@ -55,7 +56,10 @@ def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], s
     opened: set[tuple[str, str]] = set()
     for cell in cells:
         dataset = datasets[cell.data_id]
-        models.build(cell.config, dataset.shape)
+        model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+        refusal = calibration_refusal(model) if cell.config["calibrate"] else None
+        if refusal is not None:
+            raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected calibrate=false")
         for name in cell.config["feature_spaces"]:
             if (cell.data_id, name) not in opened:
                 opened.add((cell.data_id, name))
