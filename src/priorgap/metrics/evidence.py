@@ -25,6 +25,8 @@ Decode = Callable[[Tensor, Tensor | None], Tensor]
 
 # from the general to the particular: without reference data there is no floor either
 _REASONS = {
+    "encoder": "the model has no encoder",
+    "prior": "the model has no prior",
     "train": "there are no training posteriors",
     "validation": "there are no validation posteriors",
     "test": "there are no test posteriors",
@@ -40,6 +42,7 @@ _REASONS = {
     "draw": "there are no draws of a sampler",
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
+_OF_ENCODER = ("train", "validation", "test", "log_var")
 NAMES = tuple(_REASONS)
 
 
@@ -48,7 +51,8 @@ class ModelEvidence:
     """All that is known of one model, shared by the evidence of its samplers. None means missing.
 
     Attributes:
-        train, validation, test: posteriors, in the order of the reference's images.
+        train, validation, test: posteriors, in the order of the reference's images; none of the three is what
+            a model without an encoder has.
         prior: the model's prior; None stands for N(0, I).
         decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It does
             its own batching, at a fixed batch size, for any n.
@@ -58,6 +62,7 @@ class ModelEvidence:
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
             images came from; where not, the null of memorisation_auc is unknown.
+        has_prior: whether the model has a law p(z); a plain autoencoder has none.
     """
 
     train: Latents | None = None
@@ -70,6 +75,7 @@ class ModelEvidence:
     distortion_sse: Float[Tensor, "n_test"] | None = None
     seed: int = 0
     heldout_exchangeable: bool = True
+    has_prior: bool = True
     # what metrics share, computed by the first that asks, under names of their own
     memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
@@ -154,9 +160,9 @@ class Evidence:
     def lacks(self, name: str) -> str | None:
         """Return why the evidence of this name is missing, None when it is there.
 
-        Names: train, validation, test (posteriors), log_var, standard_normal (the prior is N(0, I)), decode,
-        reference, features (the measure depends on the feature space), floor, labels, classifiers, distortion,
-        draw, label_source.
+        Names: encoder, prior (a law p(z)), train, validation, test (posteriors), log_var, standard_normal (the
+        prior is N(0, I)), decode, reference, features (the measure depends on the feature space), floor, labels,
+        classifiers, distortion, draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -164,11 +170,14 @@ class Evidence:
         model, reference = self.model, self.model.reference
         given = [x for x in (model.train, model.validation, model.test) if x is not None]
         present = {
+            "encoder": bool(given),
+            "prior": model.has_prior,
             "train": model.train is not None,
             "validation": model.validation is not None,
             "test": model.test is not None,
             "log_var": bool(given) and all(x.log_var is not None for x in given),
-            "standard_normal": model.prior is None or isinstance(model.prior, StandardNormal),
+            "standard_normal": model.has_prior
+            and (model.prior is None or isinstance(model.prior, StandardNormal)),
             "decode": model.decode is not None,
             "reference": reference is not None,
             "features": reference is not None,
@@ -179,7 +188,12 @@ class Evidence:
             "draw": self.draw is not None,
             "label_source": self.label_source != "",
         }
-        return None if present[name] else _REASONS[name]
+        if present[name]:
+            return None
+        # the cause, where a general lack explains the particular one
+        if name in _OF_ENCODER and not given:
+            return _REASONS["encoder"]
+        return _REASONS["prior" if name == "standard_normal" and not model.has_prior else name]
 
     @cached_property
     def samples(self) -> Split:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.models.likelihoods import Likelihood
@@ -20,21 +20,23 @@ class DrawnDecoder:
     it gives the same x, so that pictures, measures and generated data agree. Equal z give equal x.
 
     Attributes:
-        raw: z -> the decoder's raw output, on any device.
+        raw: z and its label (None without one) -> the decoder's raw output, on any device.
         likelihood: what it means.
         sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None is the likelihood's own.
         seed: of the noise.
     """
 
-    raw: Callable[[Tensor], Tensor]
+    raw: Callable[[Tensor, Tensor | None], Tensor]
     likelihood: Likelihood
     sigma: float | None
     seed: int
 
     @torch.no_grad()
-    def __call__(self, z: Float[Tensor, "n d"], /) -> Float[Tensor, "n ..."]:
+    def __call__(
+        self, z: Float[Tensor, "n d"], /, label: Int[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n ..."]:
         """Return one x for each z; images are clipped to [0, 1], as they would be when stored."""
-        raw = self.raw(z).cpu()
+        raw = self.raw(z, label).cpu()
         names = [hashlib.sha256(row.tobytes()).hexdigest() for row in z.float().cpu().numpy()]
         rows = [
             self.likelihood.draw(own[None], generator=stream(self.seed, "x", name), sigma=self.sigma)

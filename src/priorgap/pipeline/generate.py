@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from priorgap import artifacts
-from priorgap.coding import decode_all, quantise
+from priorgap.coding import decode_all
+from priorgap.features import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.cli import refusing
+from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
 from priorgap.streams import stream
@@ -165,11 +166,14 @@ def _blocks(
         for block in range(-(-order.n // _BLOCK)):
             keep = min(_BLOCK, order.n - block * _BLOCK)
             draw = fitted.sample(_BLOCK, generator=stream(order.seed, "generate", block))
-            x = decode_all(decode, draw.z[:keep], batch=model.decode_batch)
-            if model.kind == "uint8_image":
-                x = (quantise(x) * 255).round().to(torch.uint8)
-            label = None if draw.label is None else draw.label[:keep].numpy()
-            yield x.numpy(), label
+            of_labels = stream(order.seed, "generate", block, "label")
+            draw = with_labels(draw, model.class_frequencies, generator=of_labels)
+            label = None if draw.label is None else draw.label[:keep]
+            x = decode_all(decode, draw.z[:keep], batch=model.decode_batch, label=label)
+            yield (
+                (quantise(x) if model.kind == "uint8_image" else x).numpy(),
+                (None if label is None else label.numpy()),
+            )
             bar.update(keep)
 
 

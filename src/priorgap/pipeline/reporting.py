@@ -221,7 +221,7 @@ def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigur
     found = {}
     for cell, variant in _sampled(cells):
         place = measure.folder(cell, variant, store) / measure.MODEL / measure.MARGINALS
-        if artifacts.is_complete(place):
+        if artifacts.is_complete(place) and (place / "marginals.safetensors").is_file():
             tensors = artifacts.load_tensors(place / "marginals.safetensors")
             label = tensors.get("label")
             ranked = tensors["kl"].argsort(descending=True).tolist()

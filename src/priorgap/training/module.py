@@ -1,13 +1,14 @@
 """The Lightning module: it moves batches through the model and adds up; the formulas are in `models`."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import as_float
+from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.training.datamodule import Batch
@@ -19,8 +20,28 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818
     """The loss became NaN or infinite; the message says at which step."""
 
 
+@runtime_checkable
+class Trainee(Protocol):
+    """What callbacks need of a module.
+
+    Attributes:
+        prefix: of the network's names in the module's state.
+    """
+
+    prefix: str
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained and published."""
+        ...
+
+    def take_means(self) -> dict[str, float]:
+        """Return the means since the last call, and start anew."""
+        ...
+
+
 class VaeModule(pl.LightningModule):
-    """Trains a VAE on `objective`; keeps sums over an epoch and logs nothing per step.
+    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`; sums over an epoch, logs nothing per step.
 
     One call takes a block of batches, and the optimiser steps are taken here: Lightning's hooks would cost a
     tenth or more of the step of a small network.
@@ -34,9 +55,11 @@ class VaeModule(pl.LightningModule):
         gradient_clip: largest norm of the gradient, None for no clipping.
     """
 
+    prefix: str = "vae."
+
     def __init__(
         self,
-        vae: VAE,
+        vae: VAE | Autoencoder,
         loss: ElboLoss,
         *,
         optimizer: str,
@@ -64,10 +87,15 @@ class VaeModule(pl.LightningModule):
         beta = self._loss.beta_at(self.current_epoch)
         return objective(terms, self._loss.alpha, beta, self._loss.free_bits)
 
+    @property
+    def network(self) -> nn.Module:
+        """The model."""
+        return self.vae
+
     def _objective(self, part: Part, batch: Batch) -> Tensor:
         """Return the loss of one batch, and add it to the epoch's sums."""
-        x, noise = batch
-        terms = self.vae.terms(as_float(x), noise)
+        x, noise, *label = batch
+        terms = self.vae.terms(as_float(x), noise, *label)
         loss = self._weighted(part, terms)
         means = torch.stack([loss, terms.reconstruction.mean(), terms.rate.sum(1).mean()]).tolist()
         if not all(map(math.isfinite, means)):

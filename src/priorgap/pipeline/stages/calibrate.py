@@ -39,7 +39,13 @@ def calibrate(cell: Cell, variant: Variant, store: Store) -> Path:
 
 
 def encode_split(model: models.TrainedModel, split: Split) -> Latents:
-    """Encode a split with a model, on the model's device, in its fixed batches."""
+    """Encode a split with a model, on the model's device, in its fixed batches.
+
+    Raises:
+        ValueError: the model has no encoder.
+    """
+    if model.encode is None:
+        raise ValueError("the model has no encoder")
     device = next(model.vae.parameters(), torch.empty(0)).device
     return encode_all(
         model.encode,

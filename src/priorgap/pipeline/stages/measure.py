@@ -20,6 +20,7 @@ from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.measuring import image_distortions, measure_one
 from priorgap.metrics.protocols import Metric
+from priorgap.models.controls import GAN
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import encode as encode_stage
@@ -28,6 +29,7 @@ from priorgap.pipeline.stages import reference as reference_stage
 from priorgap.pipeline.stages import sample as sample_stage
 from priorgap.pipeline.stages.work import stage_key
 from priorgap.pipeline.store import Store, ensure, require
+from priorgap.samplers.drawing import label_source_of
 
 log = logging.getLogger(__name__)
 MODEL = "_model"
@@ -89,7 +91,9 @@ class _Model:
         return encode_stage.load(self.posteriors)
 
     @cached_property
-    def distortions(self) -> tuple[Tensor, Tensor]:
+    def distortions(self) -> tuple[Tensor, Tensor] | None:
+        if isinstance(self.model.vae, GAN):
+            return None
         return image_distortions(
             self.model.vae, self.latents["test"], self.dataset.test, sigma=self.model.sigma_x(),
             batch=self.model.decode_batch, seed=self.cell.seed,
@@ -104,8 +108,9 @@ class _Model:
         """The evidence without what costs: metrics of a model that need no images pay for none."""
         latents = self.latents
         return ModelEvidence(
-            train=latents["train"], validation=latents["validation"], test=latents["test"],
+            train=latents.get("train"), validation=latents.get("validation"), test=latents.get("test"),
             prior=self.model.prior, decode=self.decode, seed=self.cell.seed,
+            has_prior=self.model.vae.prior is not None,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
@@ -117,6 +122,8 @@ class _Model:
 
     @cached_property
     def with_distortion(self) -> ModelEvidence:
+        if self.distortions is None:
+            return self.bare
         distortion, sse = self.distortions
         return replace(self.bare, distortion=distortion, distortion_sse=sse)
 
@@ -132,9 +139,8 @@ class _Model:
         if facts["skipped"] is not None:
             return str(facts["skipped"])
         sampler = components.sampler(self.cell.config, name)
-        return self.evidence(space).of(
-            name, sampler.role, sample_stage.load(place), label_source=sampler.label_source
-        )
+        source = label_source_of(sampler, conditional=components.traits(self.cell.config).conditional)
+        return self.evidence(space).of(name, sampler.role, sample_stage.load(place), label_source=source)
 
 
 def measure(cell: Cell, variant: Variant, store: Store) -> Path:
@@ -209,7 +215,9 @@ def _marginals(shared: _Model, root: Path) -> None:
         from priorgap.estimators.marginal import marginal_divergences
         from priorgap.streams import stream
 
-        test = shared.latents["test"]
+        test = shared.latents.get("test")
+        if test is None:
+            return
         log_var = torch.full_like(test.mean, -20.0) if test.log_var is None else test.log_var
         found = marginal_divergences(test.mean, log_var)
         rows = torch.randperm(len(test), generator=stream(shared.cell.seed, "scatter"))[:N_SCATTER]
