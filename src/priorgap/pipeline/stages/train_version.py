@@ -6,11 +6,16 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 """
 
 MODULES = (
+    "priorgap.models.continuous_bernoulli",
+    "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
     "priorgap.models.losses",
     "priorgap.models.networks",
     "priorgap.models.vae",
+    "priorgap.priors.flow",
+    "priorgap.priors.mixture",
     "priorgap.priors.standard_normal",
+    "priorgap.priors.vamp",
     "priorgap.training.fit",
 )
 TRAIN_VERSION = 1
