@@ -156,7 +156,7 @@ def compare(
     table = _table(rows, seed)
     space = reference.feature_map.name
     level = float(settings["verdict"]["level"])
-    absent = {**skipped, **reasons}
+    absent = {**invalid_ones, **skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
 
@@ -353,6 +353,7 @@ def _prior(encode: Encode | None, latent_dim: int | None) -> StandardNormal | No
 
 def _traits(latents: Mapping[str, Latents], conditional: bool, labels: bool) -> ModelTraits:
     """Return what the model offers to samplers."""
+    # what a user's VAE was trained with is not known; N(0, I) is what its prior is taken to be
     with_variance = bool(latents) and latents["train"].log_var is not None
     return ModelTraits(bool(latents), with_variance, "standard_normal", conditional, labels)
 

@@ -62,7 +62,7 @@ def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
     if first is not None:
         rest = ",".join(name for name, reason in reasons.items() if reason is None)
         expected = f"; expected sampler=[{rest}]" if rest else ""
-        raise ValueError(f"sampler={first}{expected}")
+        raise ValueError(f"samplers.{first}{expected}")
 
 
 def likelihood(config: Mapping[str, Any]) -> Likelihood:

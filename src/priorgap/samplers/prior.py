@@ -22,7 +22,6 @@ from priorgap.samplers.protocols import (
     SamplerState,
     standard_moments,
 )
-from priorgap.samplers.validity import Need
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +66,9 @@ class PriorSampler:
     """z ~ p(z), what the textbook says."""
 
     name: ClassVar[str] = "prior"
-    needs: ClassVar[frozenset[Need]] = frozenset({"prior"})
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"prior"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPrior:
         """Return the prior itself; N(0, I) where the inputs name none."""
@@ -91,9 +90,9 @@ class TemperedPrior:
 
     temperature: float
     name: str = "tempered_prior"
-    needs: ClassVar[frozenset[Need]] = frozenset({"standard_prior"})
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"standard_prior"})
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):

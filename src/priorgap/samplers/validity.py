@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
+from priorgap.samplers.needs import needs_of
 from priorgap.samplers.protocols import Sampler
 
-Need = Literal["encoder", "log_var", "labels", "prior", "standard_prior"]
 PriorKind = Literal["standard_normal", "learned", "none"]
 
 
@@ -30,19 +30,7 @@ class ModelTraits:
     labels: bool
 
 
-@runtime_checkable
-class DeclaresNeeds(Protocol):
-    """The optional capability of a sampler to say what it cannot do without."""
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """What the model and the data must offer."""
-        ...
-
-
-# a sampler that says nothing fits something to posteriors
-_DEFAULT_NEEDS: frozenset[Need] = frozenset({"encoder"})
-_MISSING: Mapping[Need, str] = {
+_MISSING: Mapping[str, str] = {
     "encoder": "the model has no encoder",
     "log_var": "the encoder gives no log_var",
     "labels": "the data have no labels",
@@ -59,14 +47,9 @@ MODELS: Mapping[str, ModelTraits] = {
 }
 
 
-def needs_of(sampler: Sampler) -> frozenset[Need]:
-    """Return what a sampler cannot do without: an encoder where it says nothing."""
-    return sampler.needs if isinstance(sampler, DeclaresNeeds) else _DEFAULT_NEEDS
-
-
-def offers(traits: ModelTraits) -> frozenset[Need]:
+def offers(traits: ModelTraits) -> frozenset[str]:
     """Return the needs that a model meets."""
-    met: dict[Need, bool] = {
+    met: dict[str, bool] = {
         "encoder": traits.encoder,
         "log_var": traits.encoder and traits.log_var,
         "labels": traits.labels,
@@ -96,4 +79,4 @@ def validity_table(samplers: Iterable[Sampler], models: Mapping[str, ModelTraits
 
 def _cell(sampler: Sampler, traits: ModelTraits) -> str:
     reason = invalid(sampler, traits)
-    return "yes" if reason is None else reason.removeprefix(f"{sampler.name}: ").partition(";")[0]
+    return "yes" if reason is None else reason.removeprefix(f"{sampler.name}: ")
