@@ -9,29 +9,38 @@ import torch
 from metric_contract import LAWS, PUBLIC, run
 from world import decode, fresh, world
 
+from priorgap.densities import GaussianMixture
 from priorgap.measurement import Measurement
 from priorgap.metrics import (
     FID,
     KID,
     ActiveUnits,
+    AmortisationGap,
     ClassBalance,
     Copying,
     Decomposition,
+    DependenceSplit,
     Elbo,
     Evidence,
     FIDFloor,
+    Holes,
+    ImportanceWeightedBound,
     KLBracket,
+    LatentDistances,
     MarginalKL,
     Memorisation,
     Metric,
     PRDCMeasures,
+    Radius,
     Rate,
     RealToReal,
     RealToSynthetic,
     SyntheticToReal,
+    TotalVariation,
     TrainMixture,
 )
 
+MIXTURE = GaussianMixture(n_components=(2,), n_fit=500, max_iter=20, reg_covar=1e-6)
 METRICS: list[Metric] = [
     Rate(),
     ActiveUnits(variance_threshold=0.01, rate_threshold=0.01),
@@ -40,6 +49,13 @@ METRICS: list[Metric] = [
     KLBracket(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6, n_draws=2),
     TrainMixture(n_draws=200),
     Elbo(),
+    Holes(mixture=MIXTURE, n_draws=1, n_prior=300, levels=[0.01, 0.1], n_repeats=10),
+    DependenceSplit(mixture=MIXTURE, n_draws=1),
+    TotalVariation(n_fit=200, n_eval=250),
+    LatentDistances(n_max=100, n_projections=5, n_repeats=5),
+    Radius(),
+    ImportanceWeightedBound(n_images=20, n_draws=[1, 10]),
+    AmortisationGap(n_images=10, n_steps=3, n_draws=1, learning_rate=0.03, n_final=2),
     FID(),
     FIDFloor(),
     KID(n_subsets=5),
@@ -74,7 +90,7 @@ def test_a_metric_of_latents_decodes_nothing() -> None:
         raise AssertionError("decoded")
 
     model = fresh(world().model, decode=forbidden)
-    for metric in METRICS[:7]:
+    for metric in METRICS[:14]:
         assert run(metric, model.alone())
     with pytest.raises(AssertionError, match="decoded"):
         run(FID(), model.of("prior", "candidate", world().prior_draw()))
