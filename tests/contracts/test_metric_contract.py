@@ -39,6 +39,7 @@ from priorgap.metrics import (
     TotalVariation,
     TrainMixture,
 )
+from priorgap.metrics.unit_dependence import UnitDependence
 
 MIXTURE = GaussianMixture(n_components=(2,), n_fit=500, max_iter=20, reg_covar=1e-6)
 METRICS: list[Metric] = [
@@ -48,6 +49,7 @@ METRICS: list[Metric] = [
     Decomposition(n_groups=10),
     KLBracket(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6, n_draws=2),
     TrainMixture(n_draws=200),
+    UnitDependence(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6),
     Elbo(),
     Holes(mixture=MIXTURE, n_draws=1, n_prior=300, levels=[0.01, 0.1], n_repeats=10),
     DependenceSplit(mixture=MIXTURE, n_draws=1),
