@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 from tiny_study import run_tiny
 
-NAMES = ("holes", "tv_lower", "latent_distances", "radius", "dependence", "iw_bound", "amortisation_gap")
+NAMES = (
+    "holes",
+    "tv_lower",
+    "latent_distances",
+    "radius",
+    "total_correlation",
+    "iw_bound",
+    "amortisation_gap",
+)
 SMALL = (
     f"metric=[rate,kl,elbo,copying,{','.join(NAMES)}]",
     "sampler=[prior]",
     "metrics.holes.mixture.n_components=[2]",
     "metrics.holes.n_prior=500",
-    "metrics.dependence.mixture.n_components=[2]",
+    "metrics.total_correlation.mixture.n_components=[2]",
     "metrics.tv_lower.n_fit=200",
     "metrics.latent_distances.n_repeats=5",
     "metrics.latent_distances.n_max=200",

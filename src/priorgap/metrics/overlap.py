@@ -133,7 +133,7 @@ class DependenceSplit:
 
     mixture: GaussianMixture
     n_draws: int
-    name: ClassVar[str] = "dependence"
+    name: ClassVar[str] = "total_correlation"
     scope: ClassVar[Scope] = "model"
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var", "standard_normal"})
 
