@@ -144,6 +144,7 @@ class ReweightedPrior:
     name: str = "reweighted_prior"
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "prior"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
