@@ -30,6 +30,8 @@ PUBLIC = frozenset(
         "kl_diag_train",
         "kl",
         "kl_point",
+        "kl_flow",
+        "kl_flow_point",
         "kl_train_mixture",
         "unit_dependence",
         "unit_dependence_linear",

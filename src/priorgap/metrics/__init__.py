@@ -5,6 +5,7 @@ from priorgap.metrics.bracket import KLBracket, certified_bracket
 from priorgap.metrics.copying import Copying, Memorisation
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.floors import build_reference
+from priorgap.metrics.flow_bracket import KLFlowBracket
 from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
 from priorgap.metrics.likelihood import AmortisationGap, ImportanceWeightedBound, split_log_likelihood
 from priorgap.metrics.overlap import DependenceSplit, Holes
@@ -28,6 +29,7 @@ __all__ = [
     "Holes",
     "ImportanceWeightedBound",
     "KLBracket",
+    "KLFlowBracket",
     "LatentDistances",
     "MarginalKL",
     "Memorisation",

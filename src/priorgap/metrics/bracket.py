@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.densities import FittedGaussian, GaussianMixture
-from priorgap.densities.protocols import Density
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound
 from priorgap.estimators.gaussian import aggregate_moments, standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
@@ -23,6 +22,24 @@ from priorgap.streams import child
 LogDensity = Callable[[Tensor], Tensor]
 
 _LEVEL = 0.975
+
+
+class HasLogProb(Protocol):
+    """All that the lower end asks of a fitted law."""
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats."""
+        ...
+
+
+class Family(Protocol):
+    """Hyperparameters of laws that may join the bracket's list."""
+
+    def fit(
+        self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
+    ) -> HasLogProb:
+        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`."""
+        ...
 
 
 def _log_var(latents: Latents) -> Float[Tensor, "n d"]:
@@ -40,7 +57,7 @@ def _candidates(
     train: Latents,
     z_validation: Tensor,
     mixture: GaussianMixture,
-    extra: Mapping[str, Density],
+    extra: Mapping[str, Family],
     generator: torch.Generator,
 ) -> dict[str, LogDensity]:
     """Return the log-densities that were fitted to training posteriors."""
@@ -67,7 +84,7 @@ def chosen_density(
     mixture: GaussianMixture,
     n_draws: int,
     generator: torch.Generator,
-    extra: Mapping[str, Density] = MappingProxyType({}),
+    extra: Mapping[str, Family] = MappingProxyType({}),
 ) -> tuple[str, LogDensity]:
     """Return the density of q that describes validation draws best, among those fitted to training posteriors.
 
@@ -97,7 +114,7 @@ def certified_bracket(
     n_draws: int,
     generator: torch.Generator,
     log_prior: LogDensity = standard_normal_log_prob,
-    extra: Mapping[str, Density] = MappingProxyType({}),
+    extra: Mapping[str, Family] = MappingProxyType({}),
 ) -> tuple[Bracket, str]:
     """Return the bracket of KL(q || p), and the name of the density behind its lower end.
 

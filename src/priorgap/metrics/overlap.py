@@ -35,7 +35,7 @@ def prior_draws(
         return model.prior.sample(n, generator=generator).float()
 
 
-def _posteriors(model: ModelEvidence) -> tuple[Latents, Latents, Latents]:
+def split_posteriors(model: ModelEvidence) -> tuple[Latents, Latents, Latents]:
     """Return training, validation and test posteriors; call it after `require`."""
     if model.train is None or model.validation is None or model.test is None:
         raise NotApplicable("there are no posteriors")
@@ -48,7 +48,7 @@ def fitted_density(model: ModelEvidence, mixture: GaussianMixture, n_draws: int)
     """Return the density of q chosen as for the bracket; metrics with equal settings share one fit."""
     key = (f"fitted_density {mixture}", n_draws)
     if key not in model.memo:
-        train, validation, _ = _posteriors(model)
+        train, validation, _ = split_posteriors(model)
         generator = stream(model.seed, "fitted density")
         model.memo[key] = chosen_density(
             train, validation, mixture=mixture, n_draws=n_draws, generator=generator
@@ -96,7 +96,7 @@ class Holes:
         """Return the rows, each over n prior draws and n_reference test draws."""
         require(evidence, self.needs)
         model = evidence.model
-        *_, test = _posteriors(model)
+        *_, test = split_posteriors(model)
         n_test = len(test)
         if HOLE_LEVEL * (n_test + 1) < 1:
             raise NotApplicable(f"{n_test} test posteriors: expected at least {round(1 / HOLE_LEVEL) - 1}")
@@ -145,7 +145,7 @@ class DependenceSplit:
         """Return eight rows; the standard error of a limit is that of its point."""
         require(evidence, self.needs)
         model = evidence.model
-        train, _, test = _posteriors(model)
+        train, _, test = split_posteriors(model)
         if train.log_var is None or test.log_var is None:
             raise NotApplicable("the encoder gives no log_var")
         found = dependence_brackets(
@@ -156,11 +156,12 @@ class DependenceSplit:
             n_draws=self.n_draws,
             generator=generator,
         )
-        rows = _bracket_rows("dimension_wise_kl", found.dimension_wise, len(test), len(train))
-        return rows + _bracket_rows("total_correlation", found.total_correlation, len(test), len(train))
+        rows = bracket_rows("dimension_wise_kl", found.dimension_wise, len(test), len(train))
+        return rows + bracket_rows("total_correlation", found.total_correlation, len(test), len(train))
 
 
-def _bracket_rows(measure: str, bracket: Bracket, n: int, n_train: int) -> list[Measurement]:
+def bracket_rows(measure: str, bracket: Bracket, n: int, n_train: int) -> list[Measurement]:
+    """Return a bracket's limits as `measure` and its points as `<measure>_point`, bound lower and upper."""
     low, high = bracket.limits()
     ends: tuple[tuple[Bound, float, Estimate], ...] = (
         ("lower", low, bracket.lower),

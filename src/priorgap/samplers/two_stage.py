@@ -93,7 +93,12 @@ class FittedTwoStage:
         return SamplerState(
             self.name,
             dict(self.network.state_dict()),
-            {"kind": self.kind, "dim": dim, "hidden": list(self.hidden), "gamma": float(self.network.gamma.detach())},
+            {
+                "kind": self.kind,
+                "dim": dim,
+                "hidden": list(self.hidden),
+                "gamma": float(self.network.gamma.detach()),
+            },
         )
 
     @classmethod
