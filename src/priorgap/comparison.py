@@ -119,9 +119,12 @@ def compare(
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
+    def encoded(x: Split) -> Tensor:
+        return _encode(encode, x, int(batches["encode_batch"])).mean
+
     model = ModelEvidence(
         latents["train"], latents["validation"], latents["test"], None, decoded, reference, seed=seed,
-        heldout_exchangeable=validation is not None,
+        heldout_exchangeable=validation is not None, encode=encoded,
     )  # fmt: skip
     say("fitting the samplers")
     inputs = fit_inputs(latents["train"], latents["validation"], None)

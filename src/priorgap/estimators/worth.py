@@ -1,8 +1,10 @@
 """What synthetic training data are worth: the number of real ones that give the same accuracy."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from priorgap.estimators.uncertainty import Estimate
 
@@ -18,7 +20,7 @@ class Worth:
     """
 
     value: Estimate
-    side: str
+    side: Literal["point", "lower", "upper"]
 
 
 def real_equivalent(accuracy: Estimate, sizes: Sequence[int], curve: Sequence[Estimate]) -> Worth:
@@ -32,11 +34,7 @@ def real_equivalent(accuracy: Estimate, sizes: Sequence[int], curve: Sequence[Es
     Raises:
         ValueError: fewer than 2 sizes, sizes not increasing, or lengths that differ.
     """
-    if (
-        len(sizes) < 2
-        or len(sizes) != len(curve)
-        or any(b <= a for a, b in zip(sizes, sizes[1:], strict=False))
-    ):
+    if len(sizes) < 2 or len(sizes) != len(curve) or any(b <= a for a, b in itertools.pairwise(sizes)):
         raise ValueError(
             f"sizes={list(sizes)}: expected at least 2, increasing, one for each point of the curve"
         )

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from priorgap import artifacts
 from priorgap.building import target_modules
-from priorgap.coding import decode_all
-from priorgap.data.splits import Dataset
+from priorgap.coding import decode_all, encode_all
+from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
@@ -98,13 +98,23 @@ class _Model:
     def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(self.model.decode, z, batch=self.model.decode_batch, label=label)
 
+    def encode(self, x: Split) -> Tensor:
+        model = self.model
+        return encode_all(
+            model.encode,
+            lambda rows: x.batch(rows, model.device),
+            len(x),
+            batch=model.encode_batch,
+            label=x.label,
+        ).mean.cpu()
+
     @cached_property
     def bare(self) -> ModelEvidence:
         """The evidence without what costs: metrics of a model that need no images pay for none."""
         latents = self.latents
         return ModelEvidence(
             train=latents["train"], validation=latents["validation"], test=latents["test"],
-            prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
+            prior=self.model.vae.prior, decode=self.decode, encode=self.encode, seed=self.cell.seed,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
