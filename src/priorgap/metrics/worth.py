@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from priorgap.estimators.uncertainty import Estimate
+from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 from priorgap.estimators.worth import real_equivalent
 from priorgap.features import fit_classifier
 from priorgap.measurement import Measurement
@@ -37,17 +37,17 @@ def _known(model: ModelEvidence) -> tuple[Reference, Classifiers, Tensor, Tensor
 def _over_seeds(hits: Tensor, label: Tensor, n_classes: int) -> Accuracies:
     """Return the mean accuracy over seeds, whole ("") and by class, from hits [seeds, n_test].
 
-    The standard error has both parts: seeds (spread over them / sqrt) and test images (binomial, of the mean).
+    The standard error has both parts: seeds and test images (binomial, as for one classifier).
     """
     found: Accuracies = {}
     for unit in ["", *range(n_classes)]:
         own = hits if unit == "" else hits[:, label == unit]
         if own.shape[1] == 0:
             continue
-        by_seed, by_image = own.double().mean(1), own.double().mean(0)
+        by_seed, n = own.double().mean(1), own.shape[1]
         of_seeds = float(by_seed.var()) / len(hits) if len(hits) > 1 else 0.0
-        of_images = float(by_image.var()) / len(by_image) if len(by_image) > 1 else 0.0
-        found[str(unit)] = Estimate(float(by_seed.mean()), math.sqrt(of_seeds + of_images))
+        of_images = proportion_estimate(float(by_seed.mean()) * n, n).std_error or 0.0
+        found[str(unit)] = Estimate(float(by_seed.mean()), math.hypot(math.sqrt(of_seeds), of_images))
     return found
 
 
