@@ -31,6 +31,8 @@ PUBLIC = frozenset(
         "kl",
         "kl_point",
         "kl_train_mixture",
+        "unit_dependence",
+        "unit_dependence_linear",
         "distortion",
         "distortion_sse",
         "elbo",

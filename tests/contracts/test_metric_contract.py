@@ -40,6 +40,7 @@ from priorgap.metrics import (
     TrainMixture,
     Vendi,
 )
+from priorgap.metrics.unit_dependence import UnitDependence
 
 METRICS: list[Metric] = [
     Rate(),
@@ -48,6 +49,7 @@ METRICS: list[Metric] = [
     Decomposition(n_groups=10),
     KLBracket(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6, n_draws=2),
     TrainMixture(n_draws=200),
+    UnitDependence(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6),
     Elbo(),
     FID(),
     FIDFloor(),

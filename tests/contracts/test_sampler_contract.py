@@ -31,6 +31,7 @@ from priorgap.samplers import (
 )
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import rows_of
+from priorgap.samplers.single_posterior import SinglePosterior
 from priorgap.streams import stream
 
 GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_iter=20, reg_covar=1e-6)
@@ -62,6 +63,7 @@ SAMPLERS: list[Sampler] = [
     PerClass(Vamp(5, "random")),
     REWEIGHTED,
     PerClass(REWEIGHTED),
+    SinglePosterior(),
     UnitSwap(0, "prior"),
     UnitSwap(1, "moments"),
     UnitSwap(2, "shuffle"),

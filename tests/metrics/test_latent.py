@@ -20,6 +20,7 @@ from priorgap.metrics import (
     Rate,
     TrainMixture,
 )
+from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import stream
 
@@ -206,3 +207,38 @@ def test_elbo_is_minus_distortion_minus_rate() -> None:
 def test_bad_values(make: object, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         make()
+
+
+DEPENDENCE = UnitDependence(n_components=[1, 4], n_fit=4_000, max_iter=30, reg_covar=1e-6)
+
+
+def follower(n: int, seed: str, *, strength: float) -> Latents:
+    """Unit 1 follows the sign of unit 0, which has two modes; unit 2 follows nobody."""
+    generator = stream(0, "follower", seed)
+    sign = torch.randint(0, 2, (n, 1), generator=generator) * 2.0 - 1
+    mean = torch.cat([sign, strength * sign, torch.zeros(n, 1)], 1) + 0.3 * torch.randn(
+        n, 3, generator=generator
+    )
+    return Latents(mean, torch.full((n, 3), -4.0))
+
+
+def test_dependence_finds_the_units_that_follow_each_other_and_no_other() -> None:
+    parts = (follower(4_000, name, strength=1.0) for name in ("train", "validation", "test"))
+    rows = measure(DEPENDENCE, ModelEvidence(*parts))
+    for j in ("0", "1"):
+        assert rows["unit_dependence", j, "point"].value == pytest.approx(math.log(2), abs=0.05)
+        assert rows["unit_dependence_linear", j, "point"].value > 0.5
+    assert abs(rows["unit_dependence", "2", "point"].value) < 0.02
+    assert rows["unit_dependence_linear", "2", "point"].value < 0.01
+
+
+def test_independent_units_have_no_dependence() -> None:
+    rows = measure(DEPENDENCE, model(4_000))
+    for j in ("0", "1"):
+        assert abs(rows["unit_dependence", j, "point"].value) < 0.02
+
+
+def test_a_unit_that_is_constant_leaves_dependence_out_with_the_reason() -> None:
+    flat = Latents(torch.zeros(100, 2), None)
+    with pytest.raises(NotApplicable, match="no variance"):
+        measure(DEPENDENCE, ModelEvidence(flat, flat, flat))

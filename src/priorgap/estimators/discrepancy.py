@@ -5,10 +5,11 @@ import math
 import torch
 from jaxtyping import Float
 from scipy import stats
+from scipy.linalg import lapack
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
-from priorgap.estimators.gaussian import column_blocks, sample_moments
+from priorgap.estimators.gaussian import sample_moments
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 
 # a value below this many null biases has no valid influence-function standard error
@@ -42,7 +43,7 @@ class _Transport:
         if not mean_a.shape == mean_b.shape == cov_a.shape[:1] == cov_b.shape[:1]:
             shapes = [tuple(t.shape) for t in (mean_a, cov_a, mean_b, cov_b)]
             raise ValueError(f"moments have shapes {shapes}: expected [D], [D, D], [D], [D, D] of one D")
-        mean_a, cov_a, mean_b, cov_b = (t.double() for t in (mean_a, cov_a, mean_b, cov_b))
+        mean_a, cov_a, mean_b, cov_b = (t.detach().cpu().double() for t in (mean_a, cov_a, mean_b, cov_b))
         self.shift = mean_a - mean_b
         self.alive = ((cov_a.diagonal() > 0) & (cov_b.diagonal() > 0)).nonzero()[:, 0]
         sub_a, sub_b = cov_a, cov_b
@@ -50,11 +51,10 @@ class _Transport:
             sub_a, sub_b = cov_a[self.alive][:, self.alive], cov_b[self.alive][:, self.alive]
         self.factor, self.inverse = _factor(sub_a, inverse=vectors)
         middle = _congruence(self.factor, sub_b)
-        # LAPACK wants columns: the transpose is taken over without a strided copy, its upper triangle is read
         if vectors:
-            roots, self.vectors = torch.linalg.eigh(middle.mT, UPLO="U")
+            roots, self.vectors = torch.linalg.eigh(middle, UPLO="L")
         else:
-            roots = torch.linalg.eigvalsh(middle.mT, UPLO="U")
+            roots = torch.linalg.eigvalsh(middle, UPLO="L")
         self.roots = roots.clamp_min(0).sqrt()
         total = cov_a.diagonal().sum() + cov_b.diagonal().sum() - 2 * self.roots.sum()
         self.distance = max(0.0, float(self.shift.square().sum() + total))
@@ -79,8 +79,11 @@ class _Transport:
 
 def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
     """Return A with cov = A A', and its (pseudo-)inverse if asked; A has as many columns as cov has rank."""
-    factor, failed = torch.linalg.cholesky_ex(cov)
-    if int(failed) == 0 and len(cov) and _well_conditioned(factor, cov):
+    # scipy's LAPACK works in columns, as torch's does, but needs no copies around it for a symmetric matrix
+    if len(cov):
+        columns, failed = lapack.dpotrf(cov.T.numpy(), lower=1, clean=1)
+        factor = torch.from_numpy(columns)
+    if len(cov) and failed == 0 and _well_conditioned(factor, cov):
         identity = torch.eye(len(cov) if inverse else 0, len(cov), dtype=cov.dtype).T
         return factor, torch.linalg.solve_triangular(factor, identity, upper=False)
     values, vectors = torch.linalg.eigh(cov)
@@ -90,19 +93,15 @@ def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
 
 
 def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
-    """Return the lower blocks of A' C A, all that the symmetric eigensolver reads.
+    """Return A' C A, of which the lower triangle alone is sure to be there: the eigensolvers read no more.
 
-    With a lower triangular A the blocks of zeros are left out: a third of the work of the two full products.
+    For a Cholesky factor LAPACK's reduction of a generalised problem does it in n^3 operations, a quarter of
+    those of the two products.
     """
-    if factor.shape[0] != factor.shape[1] or bool((factor[:1, 1:] != 0).any()):
+    if len(cov) == 0 or factor.shape[0] != factor.shape[1] or bool((factor[:1, 1:] != 0).any()):
         return factor.T @ cov @ factor
-    factor, middle = factor.contiguous(), torch.zeros_like(cov)
-    for start, stop in column_blocks(len(cov)):
-        right = cov[:, start:] @ factor[start:, start:stop]
-        for low, high in column_blocks(len(cov)):
-            if low >= start:
-                middle[low:high, start:stop] = factor[low:, low:high].T @ right[low:]
-    return middle
+    middle, _ = lapack.dsygst(cov.T.numpy(), factor.numpy(), itype=2, lower=1)
+    return torch.from_numpy(middle)
 
 
 def _well_conditioned(factor: Tensor, cov: Tensor) -> bool:

@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from PIL import Image, ImageDraw, ImageFont
 
+from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
 
-# Okabe & Ito's palette without its yellow (too faint for lines), plus grey: safe for any colour vision.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#777777")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _FIXED = {
     "prior": 0,
@@ -31,8 +30,6 @@ _FIXED = {
     "posterior_mean": 7,
 }
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
-_WIDTH = 5.2  # inches; with 10 pt text this stays readable on a phone
-_DPI = 160
 _MAX_MARGINALS = 9
 _MAX_BRACKETS = 40
 _TILE_ROWS = _TILE_COLUMNS = 8
@@ -59,32 +56,16 @@ class AggregateFigureData:
     label: npt.NDArray[np.integer[Any]] | None = None
 
 
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG bytes without anything that depends on when or with what it was written."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _figure(height: float, rows: int = 1, columns: int = 1, *, share_x: bool = False) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=9)
-    return figure, axes
-
-
 def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
     """Return (colour, marker) of a sampler: fixed for the common ones, the unused ones in turn for others."""
     if sampler not in _FIXED:
         used = {_FIXED[name] for name in samplers if name in _FIXED}
-        free = [place for place in range(len(_PALETTE)) if place not in used] or list(range(len(_PALETTE)))
+        free = [place for place in range(len(PALETTE)) if place not in used] or list(range(len(PALETTE)))
         others = sorted(name for name in samplers if name not in _FIXED)
         place = free[others.index(sampler) % len(free)]
     else:
         place = _FIXED[sampler]
-    return _PALETTE[place], _MARKERS[place]
+    return PALETTE[place], _MARKERS[place]
 
 
 def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
@@ -93,10 +74,10 @@ def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
     if rate.empty or marginal.empty:
         return None
     order = rate["value"].sort_values(ascending=False, kind="stable").index
-    figure, axes = _figure(4.6, 2, share_x=True)
+    figure, axes = empty_figure(4.6, 2, share_x=True)
     for axis, values, colour, label in (
-        (axes[0, 0], rate.reindex(order), _PALETTE[7], "rate $R_j$, nat\n(information)"),
-        (axes[1, 0], marginal.reindex(order), _PALETTE[1], "KL$(q(z_j)\\|p(z_j))$, nat\n(mismatch)"),
+        (axes[0, 0], rate.reindex(order), PALETTE[7], "rate $R_j$, nat\n(information)"),
+        (axes[1, 0], marginal.reindex(order), PALETTE[1], "KL$(q(z_j)\\|p(z_j))$, nat\n(mismatch)"),
     ):
         places = np.arange(len(order))
         errors = values["std_error"].fillna(0).to_numpy(dtype=float)
@@ -125,7 +106,7 @@ def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: st
     ranked = ranked or list(range(n_units))
     shown = [unit for unit in ranked if unit < n_units][:_MAX_MARGINALS]
     n_rows = -(-len(shown) // 3)
-    figure = Figure(figsize=(_WIDTH, 1.25 * n_rows + 4.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.25 * n_rows + 4.6), layout="constrained")
     halves: Any = figure.subfigures(2, 1, height_ratios=[1.25 * n_rows, 4.4])
     top, bottom = halves
     axes = top.subplots(n_rows, 3, squeeze=False, sharex=True)
@@ -133,7 +114,7 @@ def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: st
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     for axis, unit in zip(axes.flat, shown, strict=False):
-        axis.fill_between(data.grid, data.density[unit], color=_PALETTE[5], alpha=0.6, linewidth=0)
+        axis.fill_between(data.grid, data.density[unit], color=PALETTE[5], alpha=0.6, linewidth=0)
         axis.plot(data.grid, normal, color="black", linestyle="--", linewidth=1)
         axis.set_xlim(-4.5, 4.5)
         axis.set_yticks([])
@@ -149,7 +130,7 @@ def _draws_by_class(axis: Axes, data: AggregateFigureData) -> None:
     classes = [None] if data.label is None else sorted(set(data.label.tolist()))
     for place, label in enumerate(classes):
         z = data.z if data.label is None else data.z[data.label == label]
-        colour = _PALETTE[place % len(_PALETTE)]
+        colour = PALETTE[place % len(PALETTE)]
         axis.scatter(z[:, 0], z[:, 1], s=5, color=colour, alpha=0.5, linewidths=0)
         if label is not None:  # the class is written where it lies: colour alone need not be read
             x, y = np.median(z, axis=0)
@@ -186,7 +167,7 @@ def measure_against(
         return None
     panels = sorted(points["panel"].unique())
     samplers = [name for name in _in_order(cells) if name in set(points["sampler"])]
-    figure, axes = _figure(3.4 * len(panels) + 0.6 + 0.22 * -(-len(samplers) // 2), len(panels))
+    figure, axes = empty_figure(3.4 * len(panels) + 0.6 + 0.22 * -(-len(samplers) // 2), len(panels))
     log_x, log_y = _is_log(points["x"]), measure == "fid" and bool((points["mean"] > 0).all())
     for axis, panel in zip(axes.flat, panels, strict=True):
         for place, sampler in enumerate(samplers):
@@ -269,13 +250,13 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     if not found:
         return None
     shown = found[:_MAX_BRACKETS]
-    figure, axes = _figure(1.1 + 0.24 * len(shown))
+    figure, axes = empty_figure(1.1 + 0.24 * len(shown))
     axis = axes[0, 0]
     for place, (_, ends) in enumerate(shown):
-        axis.plot([ends["lower"], ends["upper"]], [place] * 2, color=_PALETTE[0], linewidth=1.5, marker="|")
+        axis.plot([ends["lower"], ends["upper"]], [place] * 2, color=PALETTE[0], linewidth=1.5, marker="|")
         if "point_lower" in ends and "point_upper" in ends:
             inner = [ends["point_lower"], ends["point_upper"]]
-            axis.plot(inner, [place] * 2, color=_PALETTE[0], linewidth=5, solid_capstyle="butt", alpha=0.6)
+            axis.plot(inner, [place] * 2, color=PALETTE[0], linewidth=5, solid_capstyle="butt", alpha=0.6)
     axis.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)

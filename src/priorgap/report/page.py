@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from priorgap.artifacts import write_bytes, write_text
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
+from priorgap.report import units
 from priorgap.verdict import readings as rd
 from priorgap.verdict.words import measure_name
 
@@ -82,9 +83,10 @@ def write_report(
     cells = tab.cells_of(table, verdict)
     models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
     curves = list(_study_pictures(table, cells, verdict))
+    unit_pictures = list(_unit_pictures(cells, verdict))
     for model in models:
         _save(directory, [*model.tiles, *model.latent, *model.beside])
-    _save(directory, curves)
+    _save(directory, [*curves, *unit_pictures])
     environment = Environment(
         loader=PackageLoader("priorgap.report", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -98,6 +100,8 @@ def write_report(
         copying=_tables(tab.copying_table, cells),
         accuracy=_tables(tab.accuracy_table, cells),
         latent=tab.latent_table(cells),
+        units=_tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
+        unit_pictures=unit_pictures,
         curves=[picture for picture in curves if picture.first],
         more_curves=[picture for picture in curves if not picture.first],
         models=models[:_MAX_MODELS],
@@ -204,6 +208,22 @@ def _study_pictures(
             "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
             first=True,
         )
+
+
+def _measure_of(verdict: Mapping[str, Any]) -> dict[str, str]:
+    return {"measure": str(verdict.get("measure") or "fid"), "space": str(verdict.get("space") or "")}
+
+
+def _unit_pictures(cells: Sequence[tab.Cell], verdict: Mapping[str, Any]) -> Iterator[Picture]:
+    for cell in cells:
+        content = units.unit_costs(cell, **_measure_of(verdict))
+        if content is not None:
+            yield Picture(
+                file_name("-".join(["unit-costs", *([cell.name] if len(cells) > 1 else [])])) + ".png",
+                content,
+                f"Cost of swapping each latent unit against its rate, mismatch and dependence, {cell.name}",
+                "One unit of posterior draws replaced at a time; numbers name the units.",
+            )
 
 
 def _chips(verdict: Mapping[str, Any]) -> list[str]:

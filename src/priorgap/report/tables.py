@@ -9,6 +9,7 @@ import pandas as pd
 
 from priorgap.verdict import readings as rd
 from priorgap.verdict.labels import NULL_UNKNOWN
+from priorgap.verdict.units import is_unit_swap
 from priorgap.verdict.words import number, plus_minus
 
 QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
@@ -155,7 +156,8 @@ def _header(columns: Sequence[tuple[str, str]]) -> list[str]:
 def _by_sampler(cell: Cell, measures: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     columns = _columns(cell.rows, measures)
     rows = []
-    for sampler in cell.samplers:
+    # three arms of every unit would bury the samplers; they have a table of their own (`report.units`)
+    for sampler in (name for name in cell.samplers if not is_unit_swap(name)):
         entries = [_entry(rd.select(cell.rows, measure, space), sampler) for measure, space in columns]
         if any(entry != _ABSENT for entry in entries):
             rows.append([sampler, *entries])

@@ -21,12 +21,14 @@ from priorgap.samplers.protocols import (
 
 
 def pick_rows(n: int, n_rows: int, *, generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Pick n of n_rows rows: the prefix of a random permutation, then of further ones.
+    """Pick n of n_rows rows in random order, every row as often as every other, to within one.
 
-    Every row is used as often as every other, to within one.
+    Up to n_rows it is the prefix of a random permutation. Beyond, the prefixes of further ones are mixed: one
+    after the other they would make neighbours differ more than exchangeable rows do.
     """
     rounds = -(-n // n_rows)
-    return torch.cat([torch.randperm(n_rows, generator=generator) for _ in range(rounds)])[:n]
+    rows = torch.cat([torch.randperm(n_rows, generator=generator) for _ in range(rounds)])[:n]
+    return rows if rounds == 1 else rows[torch.randperm(n, generator=generator)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,50 @@
+"""Draws of one image's posterior, one image a class: what some mean by "sample the posterior"."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from priorgap.latents import Latents, Moments
+from priorgap.samplers.posterior import FittedRows
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
+
+
+@dataclass(frozen=True)
+class SinglePosterior:
+    """z = mu_i + s_i eps for the first training image of each class alone; without labels, the first of all.
+
+    Every draw of a class is a noisy reconstruction of the same image.
+    """
+
+    name: ClassVar[str] = "single_posterior"
+    role: ClassVar[Role] = "specimen"
+    label_source: ClassVar[LabelSource] = "source"
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
+        """Return the table of the chosen posteriors.
+
+        Raises:
+            SamplerNotApplicable: the encoder gives no log_var.
+        """
+        chosen = _one_a_class(inputs.train)
+        require_log_var(chosen, self.name)
+        # its rows are not the training set's, so that a row's number is no draw's source
+        return FittedRows(self.name, chosen.mean, chosen.std, chosen.label, False)
+
+    def expected_moments(self, inputs: FitInputs) -> Moments:
+        """Return the moments of the mixture of the chosen posteriors, as many draws from each."""
+        chosen = _one_a_class(inputs.train)
+        return total_moments(chosen.mean, require_log_var(chosen, self.name).double().exp())
+
+
+def _one_a_class(train: Latents) -> Latents:
+    return train.take(_first_rows(train.label))
+
+
+def _first_rows(label: Int[Tensor, "n"] | None) -> Int[Tensor, "k"]:
+    if label is None:
+        return torch.tensor([0])
+    return torch.stack([(label == k).nonzero()[0, 0] for k in label.unique()])

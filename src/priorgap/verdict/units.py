@@ -1,0 +1,96 @@
+"""Which latent unit matters: what swapping each one costs, and what that cost goes with."""
+
+import re
+
+import pandas as pd
+from scipy import stats
+
+from priorgap.verdict import readings as rd
+
+ARMS = ("prior", "moments", "shuffle")
+PROPERTIES = ("rate", "marginal_kl", "unit_dependence_linear", "unit_dependence")
+_SWAP = re.compile(rf"unit_swap_(\d+)_({'|'.join(ARMS)})")
+# fewer units than this order by chance too often for a rank correlation to say anything
+_MIN_UNITS = 4
+
+
+def is_unit_swap(sampler: str) -> bool:
+    """Return whether a sampler's name is that of a swapped unit."""
+    return _SWAP.fullmatch(sampler) is not None
+
+
+def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None = None) -> pd.DataFrame:
+    """Return what each swap of a unit costs a model: measure(unit_swap_<j>_<arm>) - measure(posterior).
+
+    All other units of a swap equal those of `posterior` draw for draw, so the difference belongs to unit j.
+
+    Args:
+        table: results with the columns of results.csv.
+        measure: what the cost is in.
+        space: its feature space, needed where there are several.
+
+    Returns:
+        A row per (cell, model, seed, arm, unit) with `cost` and, where measured, the unit's rate, marginal_kl,
+        unit_dependence_linear and unit_dependence. Empty without swaps or without `posterior` beside them.
+    """
+    rows = rd.select(table, measure, rd.one_space(table, measure, space) or None)
+    value = {
+        (cell, model, sampler): float(v)
+        for cell, model, sampler, v in zip(
+            *(rd.text_column(rows, c) for c in ("cell", "model", "sampler")), rows["value"], strict=True
+        )
+    }
+    seed = dict(zip(rd.text_column(rows, "model"), rows["seed"], strict=True))
+    facts = _facts(table)
+    found = []
+    for (cell, model, sampler), swapped in value.items():
+        match = _SWAP.fullmatch(sampler)
+        base = value.get((cell, model, "posterior"))
+        if match is None or base is None:
+            continue
+        unit = int(match[1])
+        found.append(
+            {"cell": cell, "model": model, "seed": int(seed[model]), "arm": match[2], "unit": unit}
+            | {"cost": swapped - base}
+            | {name: facts.get((model, name, unit)) for name in PROPERTIES}
+        )
+    columns = ["cell", "model", "seed", "arm", "unit", "cost", *PROPERTIES]
+    return pd.DataFrame(found, columns=columns).sort_values(columns[:5], ignore_index=True)
+
+
+def _facts(table: pd.DataFrame) -> dict[tuple[str, str, int], float]:
+    rows = table[table["measure"].isin(PROPERTIES) & rd.text_column(table, "unit").str.fullmatch(r"\d+")]
+    return {
+        (model, measure, int(unit)): float(value)
+        for model, measure, unit, value in zip(
+            rd.text_column(rows, "model"), rows["measure"], rd.text_column(rows, "unit"), rows["value"],
+            strict=True,
+        )
+    }  # fmt: skip
+
+
+def unit_correlations(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return Spearman's rank correlation over units between a swap's cost and each property, by model and arm.
+
+    Args:
+        effects: `unit_effects`' result.
+
+    Returns:
+        A row per (cell, model, seed, arm, property) with `correlation`, its two-sided `p_value` (t approximation;
+        not adjusted for the number of pairs shown) and `n_units`. Left out: properties that were not measured,
+        fewer than four units, and properties that are equal for all of them.
+    """
+    found = []
+    for key, group in effects.groupby(["cell", "model", "seed", "arm"], sort=True):
+        for name in PROPERTIES:
+            pairs = group[["cost", name]].astype(float).dropna()
+            if len(pairs) < _MIN_UNITS or pairs.nunique().min() < 2:
+                continue
+            result = stats.spearmanr(pairs["cost"], pairs[name])
+            found.append(
+                dict(zip(("cell", "model", "seed", "arm"), key, strict=True))
+                | {"property": name, "correlation": float(result.statistic)}
+                | {"p_value": float(result.pvalue), "n_units": len(pairs)}
+            )
+    columns = ["cell", "model", "seed", "arm", "property", "correlation", "p_value", "n_units"]
+    return pd.DataFrame(found, columns=columns)
