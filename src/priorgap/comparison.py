@@ -143,9 +143,13 @@ def compare(
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
+    def encoded(x: Split) -> Tensor:
+        assert encode is not None
+        return _encode(encode, x, int(batches["encode_batch"])).mean
+
     model = ModelEvidence(
         latents.get("train"), latents.get("validation"), latents.get("test"), prior, decoded, reference,
-        seed=seed, heldout_exchangeable=validation is not None,
+        seed=seed, heldout_exchangeable=validation is not None, encode=None if encode is None else encoded,
     )  # fmt: skip
     say("fitting the samplers")
     frequencies = class_frequencies(parts["train"].label)

@@ -73,6 +73,26 @@ PUBLIC = frozenset(
         "radius_p",
         "iw_bound",
         "amortisation_gap",
+        "vendi",
+        "vendi_ratio",
+        "sharpness",
+        "sharpness_ratio",
+        "fid_infinity",
+        "c_t",
+        "authenticity",
+        "fld",
+        "fld_gap",
+        "accuracy_by_size",
+        "accuracy_over_seeds",
+        "real_equivalent",
+        "realism_by_density",
+        "entropy_by_density",
+        "inconsistency_by_density",
+        "log_ratio_by_density",
+        "realism_step",
+        "entropy_step",
+        "inconsistency_step",
+        "log_ratio_step",
     }
 )
 
@@ -169,7 +189,7 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
     reference = model.reference
     if name == "features":  # they are of the reference
         name = "reference"
-    if name in ("train", "validation", "test", "decode", "reference", "log_likelihood"):
+    if name in ("train", "validation", "test", "decode", "encode", "reference", "log_likelihood"):
         return fresh(model, **{name: None})
     if name == "distortion":
         return fresh(model, distortion=None)

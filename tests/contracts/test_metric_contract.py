@@ -14,16 +14,21 @@ from priorgap.densities.flow import Flow, FlowShape
 from priorgap.measurement import Measurement
 from priorgap.metrics import (
     FID,
+    FLD,
     KID,
+    AccuracyCurve,
     ActiveUnits,
     AmortisationGap,
     ClassBalance,
     Copying,
+    DataCopying,
     Decomposition,
     DependenceSplit,
     Elbo,
     Evidence,
+    FIDByClass,
     FIDFloor,
+    FIDInfinity,
     Holes,
     ImportanceWeightedBound,
     KLBracket,
@@ -33,13 +38,17 @@ from priorgap.metrics import (
     Memorisation,
     Metric,
     PRDCMeasures,
+    QualityByDensity,
     Radius,
     Rate,
+    RealEquivalent,
     RealToReal,
     RealToSynthetic,
+    Sharpness,
     SyntheticToReal,
     TotalVariation,
     TrainMixture,
+    Vendi,
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 
@@ -75,6 +84,15 @@ METRICS: list[Metric] = [
     ClassBalance(),
     Memorisation(n_queries=150),
     Copying(n_queries=150, quantile=0.02),
+    Vendi(n_max=200, n_blocks=5),
+    Sharpness(),
+    FIDByClass(least=10),
+    FIDInfinity(n_splits=1),
+    DataCopying(n_queries=150, n_cells=3, least_share=0.01),
+    FLD(n_max=200),
+    AccuracyCurve(sizes=[20, 60], n_seeds=2),
+    RealEquivalent(sizes=[20, 60], n_seeds=2),
+    QualityByDensity([2], 400, 20, 1e-6, n_draws=150, n_bands=3, k=3, step=0.3),
 ]
 
 

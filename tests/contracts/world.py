@@ -28,6 +28,12 @@ def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
     return torch.sigmoid(z.float() @ _weights()).view(-1, 1, 8, 8)
 
 
+def encode(x: Split) -> Tensor:
+    """The decoder's inverse in least squares, of stored images."""
+    logits = torch.logit(x.floats().flatten(1).clamp(1e-3, 1 - 1e-3))
+    return logits @ torch.linalg.pinv(_weights())
+
+
 def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
     """z of images: two clusters at +-1.5 in the first unit, one a class; there the prior has a hole."""
     g = stream(1, "truth", name)
@@ -94,6 +100,7 @@ def world() -> World:
             z_validation,
             z_test,
             decode=decode,
+            encode=encode,
             reference=reference,
             distortion=distortion,
             distortion_sse=2 * distortion,

@@ -59,6 +59,12 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             _prepare(cells, store, wanted)
         if "reference" in wanted:
             _say(_plan(cells) + _expected(cells, store))
+            if "measure" in wanted:
+                from priorgap.pipeline import costs
+
+                line = costs.expected_time(cells, store)
+                if line:
+                    _say(line)
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
                 reference.reference(cell, store)
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]

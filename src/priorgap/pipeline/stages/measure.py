@@ -13,8 +13,8 @@ from torch import Tensor
 
 from priorgap import artifacts
 from priorgap.building import target_modules
-from priorgap.coding import decode_all
-from priorgap.data.splits import Dataset
+from priorgap.coding import decode_all, encode_all
+from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
@@ -105,6 +105,17 @@ class _Model:
         decode = self.model.decoder(self.cell.decode, self.cell.seed)
         return decode_all(decode, z, batch=self.model.decode_batch, label=label)
 
+    def encode(self, x: Split) -> Tensor:
+        model = self.model
+        assert model.encode is not None
+        return encode_all(
+            model.encode,
+            lambda rows: x.batch(rows, model.device),
+            len(x),
+            batch=model.encode_batch,
+            label=x.label,
+        ).mean.cpu()
+
     @cached_property
     def bare(self) -> ModelEvidence:
         """The evidence without what costs: metrics of a model that need no images pay for none."""
@@ -113,6 +124,7 @@ class _Model:
             train=latents.get("train"), validation=latents.get("validation"), test=latents.get("test"),
             prior=self.model.prior, decode=self.decode, seed=self.cell.seed,
             has_prior=self.model.vae.prior is not None,
+            encode=None if self.model.encode is None else self.encode,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
