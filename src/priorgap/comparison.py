@@ -156,7 +156,7 @@ def compare(
     table = _table(rows, seed)
     space = reference.feature_map.name
     level = float(settings["verdict"]["level"])
-    absent = {**invalid_ones, **skipped, **reasons}
+    absent = {**skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
 

@@ -8,10 +8,12 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 MODULES = (
     "priorgap.models.likelihoods",
     "priorgap.models.losses",
+    "priorgap.models.families",
     "priorgap.models.networks",
     "priorgap.models.vae",
     "priorgap.priors.standard_normal",
     "priorgap.training.fit",
+    "priorgap.training.gan",
 )
 TRAIN_VERSION = 1
 # digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
