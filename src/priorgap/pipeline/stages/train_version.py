@@ -10,6 +10,7 @@ MODULES = (
     "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
     "priorgap.models.losses",
+    "priorgap.models.families",
     "priorgap.models.networks",
     "priorgap.models.vae",
     "priorgap.priors.flow",
@@ -17,6 +18,7 @@ MODULES = (
     "priorgap.priors.standard_normal",
     "priorgap.priors.vamp",
     "priorgap.training.fit",
+    "priorgap.training.gan",
 )
 TRAIN_VERSION = 1
 # digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
