@@ -5,7 +5,8 @@ import logging
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -114,9 +115,17 @@ def ensure(
 _VERIFIED: dict[Path, tuple[str, int]] = {}
 
 
+def read_record(file: Path) -> Any | None:
+    """Return what a small record says; None where there is none, or none that can be read."""
+    try:
+        return artifacts.load_json(file)
+    except (OSError, ValueError):
+        return None
+
+
 def keep(store: Store, file: Path, content: Any) -> None:
     """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
-    if file.is_file() and artifacts.load_json(file) == content:
+    if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
         artifacts.sweep_partial(file)
@@ -129,6 +138,25 @@ def forget(store: Store, file: Path) -> None:
         with artifacts.locked(file, store.locks):
             artifacts.sweep_partial(file)
             file.unlink(missing_ok=True)
+
+
+@contextmanager
+def unless_in_use(path: Path, store: Store) -> Iterator[bool]:
+    """Hold an artifact's lock if nobody else does; say whether it is held."""
+    from filelock import FileLock, Timeout
+
+    store.locks.mkdir(parents=True, exist_ok=True)
+    # the name that artifacts.locked gives it
+    lock = FileLock(store.locks / f"{artifacts.digest(str(path.absolute()))[:24]}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _stamp(path: Path) -> int:
