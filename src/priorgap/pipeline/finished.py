@@ -4,7 +4,6 @@
 whose files were touched since is checksummed in full; `priorgap verify` checksums everything.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.closure import tree_digest
 from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, experiments_root
-from priorgap.pipeline.store import Store, keep, read_record
-
-Stamps = dict[str, list[int]]
+from priorgap.pipeline.store import Store, keep, read_record, stamp, stamps
 
 
 def _inputs(request: Request) -> str:
@@ -45,31 +42,27 @@ def _file(request: Request) -> Path:
 
 
 def remember(request: Request, cells: Sequence[Cell], store: Store, report: Path, plan: str) -> None:
-    """Record that all that a command makes is there."""
+    """Record that all that a command makes is there; not where something was damaged meanwhile."""
     from priorgap.pipeline.stages import run as stages
 
-    content = {
+    content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in stages.artifacts_of(cells, store)},
         "line": f"study={cells[0].study} is complete ({plan}): nothing to do; report: {report}",
         # another command may write the study's report anew: it must be whole, not the same
         "report": {str(report.parent): _entry(report.parent)},
     }
-    keep(store, _file(request), {**content, "digest": artifacts.digest(content)})
+    if None not in (*content["artifacts"].values(), *content["report"].values()):
+        keep(store, _file(request), {**content, "digest": artifacts.digest(content)})
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    return {"content": artifacts.content_digest(path), "files": _stamps(path)}
-
-
-def _stamps(path: Path) -> Stamps:
-    manifest = artifacts.read_manifest(path)
-    names = () if manifest is None else manifest["files"]
-    return {name: _stamp(f"{path}/{name}") for name in (artifacts.MANIFEST, *names)}
-
-
-def _stamp(file: str) -> list[int]:
-    found = os.stat(file)
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+def _entry(path: Path) -> dict[str, Any] | None:
+    """Return what an artifact holds and how its files stand; None where one is not what the manifest says."""
+    found = stamps(path)
+    # the manifest is the last file that its writer touches
+    touched = max(changed for _, _, changed in found.values()) > found[artifacts.MANIFEST][2]
+    if touched and artifacts.damage(path):
+        return None
+    return {"content": artifacts.content_digest(path), "files": found}
 
 
 def finished(request: Request) -> str | None:
@@ -93,7 +86,7 @@ def finished(request: Request) -> str | None:
 def _touched(entries: Mapping[str, Any]) -> Iterator[str]:
     for path, entry in entries.items():
         try:
-            same = all(_stamp(f"{path}/{name}") == stamp for name, stamp in entry["files"].items())
+            same = all(stamp(f"{path}/{name}") == known for name, known in entry["files"].items())
         except OSError:
             same = False
         if not same:

@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import os
 import platform
 import subprocess
 import time
@@ -108,11 +109,12 @@ def ensure(
             work(directory)
             provenance["seconds"] = round(time.perf_counter() - started, 2)
             provenance["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    _VERIFIED[path.absolute()] = (key, _stamp(path))
+    _VERIFIED[path.absolute()] = (key, stamps(path))
     return True
 
 
-_VERIFIED: dict[Path, tuple[str, int]] = {}
+Stamps = dict[str, list[int]]
+_VERIFIED: dict[Path, tuple[str, Stamps]] = {}
 
 
 def read_record(file: Path) -> Any | None:
@@ -159,24 +161,33 @@ def unless_in_use(path: Path, store: Store) -> Iterator[bool]:
         lock.release()
 
 
-def _stamp(path: Path) -> int:
-    return (path / artifacts.MANIFEST).stat().st_mtime_ns
+def stamps(path: Path) -> Stamps:
+    """Return size and times of change of an artifact's files: as long as they hold, nobody wrote to it."""
+    manifest = artifacts.read_manifest(path)
+    names = () if manifest is None else manifest["files"]
+    return {name: stamp(f"{path}/{name}") for name in (artifacts.MANIFEST, *names)}
+
+
+def stamp(file: str) -> list[int]:
+    """Return size and times of change of a file."""
+    found = os.stat(file)
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _sound(path: Path, key: str) -> bool:
-    """Whether the artifact has this key and all its checksums hold (verified once a process)."""
+    """Whether the artifact has this key and its checksums hold (a process reads it once, and again when touched)."""
     if not artifacts.is_complete(path, key):
         found = artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
         for line in found:
             log.warning("damaged, will be made again: %s", line)
         return False
-    if _VERIFIED.get(path.absolute()) == (key, _stamp(path)):
+    if _VERIFIED.get(path.absolute()) == (key, stamps(path)):
         return True
     found = artifacts.damage(path)
     for line in found:
         log.warning("damaged, will be made again: %s", line)
     if not found:
-        _VERIFIED[path.absolute()] = (key, _stamp(path))
+        _VERIFIED[path.absolute()] = (key, stamps(path))
     return not found
 
 
