@@ -121,7 +121,7 @@ def test_every_experiment_composes(experiment):
     cells = compose(f"experiment={experiment}")
     validate(cells)
     assert {cell.study for cell in cells} == {experiment}
-    assert len({cell.train_id for cell in cells}) == len(cells) >= 3
+    assert len({cell.train_id for cell in cells}) == len(cells) >= 1
 
 
 def test_first_study_is_the_grid_that_its_readme_says():
