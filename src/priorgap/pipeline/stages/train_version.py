@@ -25,7 +25,7 @@ TRAIN_VERSION = 1
 COMPATIBLE: dict[str, str] = {
     "f46b6cabfb1db1e9c592fdfaa484a19ece1b5211e08ae4a0db34e6240eb892ea": "the first version",
     "dc5caf03689b2f57497660e57f2f49b56ece6d5c3e36409318c511e8277fb061": (
-        "learned priors, likelihoods, loss options, binarisation, conditional models, autoencoder, GAN: what was there "
-        "before computes the same operations in the same order (equal weights, bit for bit)"
+        "learned priors, likelihoods, loss options, binarisation, conditional models, autoencoder, GAN: what was "
+        "there before computes the same operations in the same order (equal weights, bit for bit)"
     ),
 }
