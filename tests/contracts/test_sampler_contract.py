@@ -45,7 +45,7 @@ NSF = FlowSampler(
     batch_size=100, learning_rate=1e-2, weight_decay=0.0,
 )  # fmt: skip
 MAF = replace(NSF, kind="maf", name="flow_maf")
-TWO_STAGE = TwoStage(hidden=[16], steps=20, batch_size=100, learning_rate=1e-2)
+TWO_STAGE = TwoStage(width=16, n_blocks=1, steps=20, batch_size=100, learning_rate=1e-2)
 SAMPLERS: list[Sampler] = [
     PriorSampler(),
     Posterior(),

@@ -15,7 +15,7 @@ SMALL = (
     "sampler=[prior,flow,flow_maf,two_stage,per_class_kde]",
     *(f"samplers.{name}.{key}={value}" for name in ("flow", "flow_maf") for key, value in FLOW.items()),
     "samplers.two_stage.steps=20",
-    "samplers.two_stage.hidden=[8]",
+    "samplers.two_stage.width=8",
     "unit_swaps=all",
     "metric=[fid,copying]",
     "features=[pixels]",
@@ -25,7 +25,7 @@ SMALL = (
 
 
 def small(name: str) -> Sampler:
-    changes = {"steps": 20, "hidden": [8]} if name == "two_stage" else FLOW
+    changes = {"steps": 20, "width": 8} if name == "two_stage" else FLOW
     return build({**load_option("sampler", name), **changes}, Sampler, where=name)
 
 

@@ -33,10 +33,10 @@ GMM = ExPostMixture(n_components=6, n_fit=N, draws_per_image=1, max_iter=100, re
 
 # a little dropout, so that a flow that is left in training mode differs from one that is not
 FLOW = FlowSampler(
-    kind="nsf", transforms=2, hidden=[128, 128], bins=16, dropout=0.02, n_fit=N, draws_per_image=1, epochs=25,
+    kind="nsf", transforms=2, hidden=[128, 128], bins=16, dropout=0.05, n_fit=N, draws_per_image=1, epochs=25,
     batch_size=256, learning_rate=5e-3, weight_decay=1e-2,
 )  # fmt: skip
-TWO_STAGE = TwoStage(hidden=[256, 256, 256], steps=16_000, batch_size=128, learning_rate=2e-3)
+TWO_STAGE = TwoStage(width=128, n_blocks=2, steps=10_000, batch_size=500, learning_rate=5e-3)
 
 
 def truth() -> FittedMixture:
@@ -141,8 +141,7 @@ def test_flow_that_is_reloaded_without_eval_is_rejected(flow: FittedFlowSampler)
     assert torch.equal(drawn(again), drawn(flow))
     again.flow.network.train()
     with isolated(stream(3, "dropout")):
-        assert gap(again) > 0.15
-        assert two_sample_accuracy(drawn(again)) > 0.52
+        assert gap(again) > 0.25
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from priorgap.streams import isolated, stream
 TRUTH = FittedGaussian.from_moments(
     Moments(torch.tensor([1.0, -2.0]), torch.tensor([[1.0, 0.8], [0.8, 1.0]]))
 )
-SAMPLER = TwoStage(hidden=[32], steps=600, batch_size=200, learning_rate=5e-3)
+SAMPLER = TwoStage(width=32, n_blocks=1, steps=600, batch_size=200, learning_rate=5e-3)
 
 
 def inputs(n: int = 4_000) -> FitInputs:
@@ -42,7 +42,7 @@ def test_draws_without_the_decoders_noise_are_too_narrow() -> None:
 
 def test_likelihood_has_gamma_in_it() -> None:
     with isolated(stream(5)):
-        network = SecondStage(2, (8,))
+        network = SecondStage(2, 8, 1)
     z, noise = torch.randn(50, 2, generator=stream(6)), torch.randn(50, 2, generator=stream(7))
     with torch.no_grad():
         network.log_gamma.fill_(math.log(0.5))
@@ -55,7 +55,7 @@ def test_likelihood_has_gamma_in_it() -> None:
 
 
 def test_state_is_read_without_the_global_generator() -> None:
-    fitted = TwoStage([8], 5, 50, 1e-2).fit(inputs(100), generator=stream(2))
+    fitted = TwoStage(8, 1, 5, 50, 1e-2).fit(inputs(100), generator=stream(2))
     torch.manual_seed(0)
     before = torch.get_rng_state()
     restore(fitted.state())
@@ -63,6 +63,6 @@ def test_state_is_read_without_the_global_generator() -> None:
 
 
 def test_bad_values_are_refused() -> None:
-    for bad in ({"hidden": []}, {"steps": 0}, {"batch_size": 0}, {"learning_rate": 0.0}):
+    for bad in ({"width": 0}, {"n_blocks": 0}, {"steps": 0}, {"batch_size": 0}, {"learning_rate": 0.0}):
         with pytest.raises(ValueError, match=f"{next(iter(bad))}="):
-            TwoStage(**{"hidden": [8], "steps": 5, "batch_size": 5, "learning_rate": 1e-3} | bad)
+            TwoStage(**{"width": 8, "n_blocks": 1, "steps": 5, "batch_size": 5, "learning_rate": 1e-3} | bad)

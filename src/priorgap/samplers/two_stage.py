@@ -1,9 +1,7 @@
 """A second VAE, on z: the two-stage sampler of Dai & Wipf (2019), with its learned variance."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Self
 
 import torch
@@ -19,6 +17,26 @@ from priorgap.streams import child, isolated
 _MIN_LOG_GAMMA = -5.0
 
 
+class Residual(nn.Module):
+    """An affine map plus a residual network: it fits separate modes better than plain layers of its size."""
+
+    def __init__(self, n_in: int, n_out: int, width: int, n_blocks: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_in, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), nn.Linear(width, width)) for _ in range(n_blocks)
+        )
+        self.last = nn.Linear(width, n_out)
+        self.skip = nn.Linear(n_in, n_out)
+
+    def forward(self, x: Float[Tensor, "n k"]) -> Float[Tensor, "n m"]:
+        """Return the map of each row."""
+        h = self.first(x)
+        for block in self.blocks:
+            h = h + block(h)
+        return self.last(nn.functional.silu(h)) + self.skip(x)
+
+
 class SecondStage(nn.Module):
     """u ~ N(0, I), z = f(u) + gamma eps in units of z's aggregate moments; q(u|z) is a diagonal Gaussian.
 
@@ -26,14 +44,14 @@ class SecondStage(nn.Module):
         log_gamma: log of the decoder's standard deviation, one for all units, a parameter of the likelihood.
     """
 
-    def __init__(self, dim: int, hidden: Sequence[int]) -> None:
+    def __init__(self, dim: int, width: int, n_blocks: int) -> None:
         super().__init__()
         self.centre: Tensor
         self.scale: Tensor
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
-        self.encoder = _dense([dim, *hidden, 2 * dim])
-        self.decoder = _dense([dim, *reversed(hidden), dim])
+        self.encoder = Residual(dim, 2 * dim, width, n_blocks)
+        self.decoder = Residual(dim, dim, width, n_blocks)
         self.log_gamma = nn.Parameter(torch.zeros(()))
 
     @property
@@ -56,13 +74,6 @@ class SecondStage(nn.Module):
         return self.centre + self.scale * (self.decoder(u) + self.gamma * noise)
 
 
-def _dense(widths: Sequence[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
-
-
 @dataclass(frozen=True, eq=False)
 class FittedTwoStage:
     """The second stage's decoder and its noise.
@@ -70,12 +81,14 @@ class FittedTwoStage:
     Attributes:
         name: the sampler's name.
         network: the second VAE, in eval mode.
-        hidden: its hidden widths.
+        width: of its hidden layers.
+        n_blocks: residual blocks of its encoder, and of its decoder.
     """
 
     name: str
     network: SecondStage
-    hidden: tuple[int, ...]
+    width: int
+    n_blocks: int
     kind: ClassVar[str] = "two_stage"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -88,27 +101,25 @@ class FittedTwoStage:
             return LatentDraw(self.network.generate(u, noise))
 
     def state(self) -> SamplerState:
-        """Return the network's weights and widths."""
-        dim = len(self.network.centre)
-        return SamplerState(
-            self.name,
-            dict(self.network.state_dict()),
-            {
-                "kind": self.kind,
-                "dim": dim,
-                "hidden": list(self.hidden),
-                "gamma": float(self.network.gamma.detach()),
-            },
-        )
+        """Return the network's weights and sizes."""
+        json = {
+            "kind": self.kind,
+            "dim": len(self.network.centre),
+            "width": self.width,
+            "n_blocks": self.n_blocks,
+            "gamma": float(self.network.gamma.detach()),
+        }
+        return SamplerState(self.name, dict(self.network.state_dict()), json)
 
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        json = state.json
         # the initial weights, which nobody sees, are drawn from the global RNG
         with torch.random.fork_rng(devices=[]):
-            network = SecondStage(state.json["dim"], state.json["hidden"])
+            network = SecondStage(json["dim"], json["width"], json["n_blocks"])
         network.load_state_dict(state.tensors)
-        return cls(state.name, network.eval(), tuple(state.json["hidden"]))
+        return cls(state.name, network.eval(), json["width"], json["n_blocks"])
 
 
 @dataclass(frozen=True)
@@ -116,13 +127,15 @@ class TwoStage:
     """A second VAE with as many units, fitted to draws of z; its likelihood's gamma is learned.
 
     Attributes:
-        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        width: of the hidden layers of encoder and decoder.
+        n_blocks: residual blocks of each.
         steps: gradient steps; every step sees fresh draws of its images' posteriors.
         batch_size: images a step.
         learning_rate: Adam's, falling to 0.
     """
 
-    hidden: Sequence[int]
+    width: int
+    n_blocks: int
     steps: int
     batch_size: int
     learning_rate: float
@@ -131,12 +144,9 @@ class TwoStage:
     label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if not self.hidden or any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden={list(self.hidden)}: expected positive integers")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate={self.learning_rate}: expected a number above 0")
-        for key in ("steps", "batch_size"):
+        for key in ("width", "n_blocks", "steps", "batch_size"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 1")
 
@@ -144,8 +154,7 @@ class TwoStage:
         """Train the second stage."""
         train = inputs.train
         with isolated(generator):
-            network = SecondStage(train.dim, self.hidden)
-        # two rows or more: FitInputs sees to that
+            network = SecondStage(train.dim, self.width, self.n_blocks)
         z = train.draw(generator=generator).float()
         network.centre.copy_(z.mean(0))
         network.scale.copy_(z.std(0).clamp_min(1e-6))
@@ -166,7 +175,7 @@ class TwoStage:
             schedule="cosine",
             generator=generator,
         )
-        return FittedTwoStage(self.name, network, tuple(self.hidden))
+        return FittedTwoStage(self.name, network, self.width, self.n_blocks)
 
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: a network has no moments in closed form."""
