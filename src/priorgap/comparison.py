@@ -4,13 +4,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from priorgap.building import build, configuration_directory, load_option
-from priorgap.coding import Decode, Encode, decode_all, encode_all, needs_label, takes_label
-from priorgap.data.splits import Split, random_split
+from priorgap.brought import (
+    Data,
+    count_of,
+    encode_split,
+    is_conditional,
+    law_of,
+    metric_of,
+    probe,
+    sampler_of,
+    settings,
+    splits_of,
+    standard_metrics,
+    traits_of,
+    valid_samplers,
+)
+from priorgap.building import build, load_option
+from priorgap.coding import Decode, Encode, decode_all
+from priorgap.data.splits import Split
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.features import Classifier, FeatureMap, fit_classifier
 from priorgap.latents import LatentDraw, Latents
@@ -21,9 +35,7 @@ from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
-from priorgap.models.conditional import Classes
 from priorgap.priors.base import Prior
-from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.drawing import (
     class_frequencies,
     draw_latents,
@@ -33,16 +45,13 @@ from priorgap.samplers.drawing import (
     label_source_of,
 )
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
-from priorgap.samplers.validity import ModelTraits, invalid
 from priorgap.streams import stream
 from priorgap.verdict import RESULT_COLUMNS, StudyVerdict, decide_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Data = Split | Tensor
 _SAMPLERS = ("prior", "posterior", "posterior_heldout", "posterior_mean", "gaussian_full", "gmm")
-_PROBE = 4
 
 
 @dataclass(frozen=True)
@@ -121,31 +130,31 @@ def compare(
             gave and what was expected.
     """
     say = progress or (lambda line: None)
-    parts = _splits(train, test, validation, labels, seed)
-    settings = _settings()
-    batches = settings["numerics"]
-    chosen = [_sampler(s) for s in (samplers if samplers is not None else _SAMPLERS)]
-    wanted = [_metric(m) for m in (metrics if metrics is not None else _standard())]
-    n_draws = _count(n, len(parts["test"]))
-    conditional = _conditional(encode, decode, parts)
-    law = _law(encode, latent_dim, prior)
-    _probe(encode, decode, parts["train"], int(batches["decode_batch"]), law)
+    parts = splits_of(train, test, validation, labels, seed)
+    config = settings()
+    batches = config["numerics"]
+    chosen = [sampler_of(s) for s in (samplers if samplers is not None else _SAMPLERS)]
+    wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
+    n_draws = count_of(n, len(parts["test"]))
+    conditional = is_conditional(encode, decode, parts)
+    law = law_of(encode, latent_dim, prior)
+    probe(encode, decode, parts["train"], int(batches["decode_batch"]), law)
     latents: dict[str, Latents] = {}
     if encode is not None:
         say("encoding")
-        latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+        latents = {k: encode_split(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
         if prior is not None and prior.dim != latents["train"].dim:
             raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(m.needs for m in wanted))
-    reference = _reference(parts, features, n_draws, settings["reference"], needs)
+    reference = _reference(parts, features, n_draws, config["reference"], needs)
 
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
     def encoded(x: Split) -> Tensor:
         assert encode is not None
-        return _encode(encode, x, int(batches["encode_batch"])).mean
+        return encode_split(encode, x, int(batches["encode_batch"])).mean
 
     model = ModelEvidence(
         latents.get("train"), latents.get("validation"), latents.get("test"), prior, decoded, reference,
@@ -158,13 +167,15 @@ def compare(
     else:
         assert law is not None
         inputs = inputs_without_encoder(law, frequencies)
-    valid, refused = _valid(chosen, _traits(latents, law, conditional, parts["train"].label is not None))
+    valid, refused = valid_samplers(
+        chosen, traits_of(latents, law, conditional, parts["train"].label is not None)
+    )
     fitted, skipped = fit_samplers(valid, inputs, seed=seed)
     draws = draw(fitted, n_draws, seed=seed, classes=frequencies if conditional else None)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
     table = _table(rows, seed)
     space = reference.feature_map.name
-    level = float(settings["verdict"]["level"])
+    level = float(config["verdict"]["level"])
     absent = {**refused, **skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
@@ -237,171 +248,6 @@ def measure(
             if reason is not None:
                 skipped[f"{metric.name} of {one.sampler.name}"] = reason
     return rows, skipped
-
-
-# -- arguments -------------------------------------------------------------------------------------------------
-
-
-def _settings() -> dict[str, Any]:
-    """Return the values of conf/config.yaml: each stands there and nowhere else."""
-    import yaml
-
-    content: dict[str, Any] = yaml.safe_load((configuration_directory() / "config.yaml").read_text())
-    return content
-
-
-def _standard() -> list[str]:
-    import yaml
-
-    file = configuration_directory() / "metric" / "standard.yaml"
-    return list(yaml.safe_load(file.read_text())["defaults"])
-
-
-def _sampler(given: Sampler | str) -> Sampler:
-    if not isinstance(given, str):
-        return given
-    built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
-    return built
-
-
-def _metric(given: Metric | str) -> Metric:
-    if not isinstance(given, str):
-        return given
-    built: Metric = build(load_option("metric", given), Metric, where=f"metrics.{given}")
-    return built
-
-
-def _count(n: int | None, n_test: int) -> int:
-    limit = int(_settings()["n_samples"])
-    if n is None:
-        return min(limit, n_test)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-        raise ValueError(f"n={n}: expected an integer >= 2")
-    return n
-
-
-def _splits(
-    train: Data, test: Data, validation: Data | None, labels: Sequence[Tensor] | None, seed: int
-) -> dict[str, Split]:
-    expected = 2 if validation is None else 3
-    if labels is not None and len(labels) != expected:
-        raise ValueError(
-            f"labels: got {len(labels)} tensors, expected {expected}: one for each data argument"
-        )
-    own: Sequence[Tensor | None] = [None] * 3 if labels is None else [*labels, None]
-    parts = {"train": _split(train, own[0], "train"), "test": _split(test, own[1], "test")}
-    if validation is None:
-        if len(parts["test"]) < 10:
-            raise ValueError(
-                f"test: {len(parts['test'])} rows; expected at least 10, or validation= of its own"
-            )
-        fifth = len(parts["test"]) // 5
-        chosen, rest = random_split(
-            len(parts["test"]), [fifth], generator=stream(seed, "validation from test")
-        )
-        parts["validation"], parts["test"] = parts["test"].take(chosen), parts["test"].take(rest)
-    else:
-        parts["validation"] = _split(validation, own[2], "validation")
-    for name in ("test", "validation"):
-        if parts[name].shape != parts["train"].shape or parts[name].kind != parts["train"].kind:
-            raise ValueError(
-                f"{name}: rows of shape {parts[name].shape}; expected those of train, {parts['train'].shape}"
-            )
-    return parts
-
-
-def _split(data: Data, label: Tensor | None, name: str) -> Split:
-    if isinstance(data, Split):
-        return data if label is None else Split(data.x, label.long(), data.kind)
-    if not isinstance(data, Tensor) or data.ndim not in (2, 4):
-        got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
-        raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
-    known = None if label is None else label.long()
-    if data.ndim == 2:
-        return Split(data.float(), known, "float_vector")
-    if data.dtype == torch.uint8:
-        return Split(data, known, "uint8_image")
-    low, high = float(data.min()), float(data.max())
-    if low < 0 or high > 1:
-        raise ValueError(f"{name}: images from {low:g} to {high:g}; expected floats in [0, 1] or uint8")
-    return Split((data * 255).round().to(torch.uint8), known, "uint8_image")
-
-
-def _conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Split]) -> bool:
-    """Return whether the model takes labels, which then must be there, test's among those of train.
-
-    A label that may be left out (`label=None`) does not make labels mandatory.
-
-    Raises:
-        ValueError: labels are missing, or a class was never seen in training; one line.
-    """
-    for name, function in (("encode", encode), ("decode", decode)):
-        if function is not None and needs_label(function) and any(s.label is None for s in parts.values()):
-            raise ValueError(f"{name}: takes a label, and the data have none; expected labels for all data")
-    label = parts["train"].label
-    if label is None or not takes_label(decode):
-        return False
-    classes = Classes(tuple(label.bincount().tolist()))
-    for name in ("validation", "test"):
-        other = parts[name].label
-        if other is not None:
-            classes.check(other, f"{name}: label")
-    return True
-
-
-def _law(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -> Prior | None:
-    """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
-    if encode is not None:
-        if latent_dim is not None:
-            raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")
-        return prior
-    if prior is not None:
-        if latent_dim not in (None, prior.dim):
-            raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
-        return prior
-    if latent_dim is None:
-        raise ValueError("latent_dim: missing; expected the dimension of z where encode is None")
-    return StandardNormal(latent_dim)
-
-
-def _traits(
-    latents: Mapping[str, Latents], law: Prior | None, conditional: bool, labels: bool
-) -> ModelTraits:
-    """Return what the model offers to samplers; without `prior=` it is taken to be trained with N(0, I)."""
-    with_variance = bool(latents) and latents["train"].log_var is not None
-    standard = law is None or isinstance(law, StandardNormal)
-    return ModelTraits(
-        bool(latents), with_variance, "standard_normal" if standard else "learned", conditional, labels
-    )
-
-
-def _valid(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampler], dict[str, str]]:
-    """Return the samplers that have a meaning for the model, and of the others name -> reason."""
-    reasons = {one.name: reason for one in samplers if (reason := invalid(one, traits)) is not None}
-    return [one for one in samplers if one.name not in reasons], reasons
-
-
-def _probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior: Prior | None) -> None:
-    """Try both callables on one small batch first, so that a shape error costs nothing."""
-    few = train.take(slice(0, _PROBE))
-    if encode is not None:
-        z = _encode(encode, few, min(batch, _PROBE)).mean
-    else:
-        assert prior is not None
-        z = torch.zeros(len(few), prior.dim)
-    x = decode_all(decode, z, batch=min(batch, _PROBE), label=few.label if takes_label(decode) else None)
-    if tuple(x.shape[1:]) != train.shape:
-        raise ValueError(
-            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {train.shape}"
-        )
-    if train.kind == "uint8_image" and (float(x.min()) < -0.5 or float(x.max()) > 1.5):
-        raise ValueError(
-            f"decode: gave values from {float(x.min()):g} to {float(x.max()):g}, expected images in [0, 1]"
-        )
-
-
-def _encode(encode: Encode, split: Split, batch: int) -> Latents:
-    return encode_all(encode, split.batch, len(split), batch=batch, label=split.label)
 
 
 def _reference(

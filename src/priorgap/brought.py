@@ -1,0 +1,198 @@
+"""What a user brings to `compare`: data, two callables, names of samplers and metrics; checked, and made one kind."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from priorgap.building import build, configuration_directory, load_option
+from priorgap.coding import Decode, Encode, decode_all, encode_all, needs_label, takes_label
+from priorgap.data.splits import Split, random_split
+from priorgap.latents import Latents
+from priorgap.metrics.protocols import Metric
+from priorgap.models.conditional import Classes
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.protocols import Sampler
+from priorgap.samplers.validity import ModelTraits, invalid
+from priorgap.streams import stream
+
+Data = Split | Tensor
+_PROBE = 4
+
+
+def settings() -> dict[str, Any]:
+    """Return the values of conf/config.yaml: each stands there and nowhere else."""
+    import yaml
+
+    content: dict[str, Any] = yaml.safe_load((configuration_directory() / "config.yaml").read_text())
+    return content
+
+
+def standard_metrics() -> list[str]:
+    """Return the names of the measures of `metric=standard`."""
+    import yaml
+
+    file = configuration_directory() / "metric" / "standard.yaml"
+    return list(yaml.safe_load(file.read_text())["defaults"])
+
+
+def sampler_of(given: Sampler | str) -> Sampler:
+    """Return a sampler that was given as an object or by its name in conf/sampler."""
+    if not isinstance(given, str):
+        return given
+    built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
+    return built
+
+
+def metric_of(given: Metric | str) -> Metric:
+    """Return a metric that was given as an object or by its name in conf/metric."""
+    if not isinstance(given, str):
+        return given
+    built: Metric = build(load_option("metric", given), Metric, where=f"metrics.{given}")
+    return built
+
+
+def count_of(n: int | None, n_test: int) -> int:
+    """Return how many draws a sampler is asked for.
+
+    Raises:
+        ValueError: n is below 2 or above what there is to compare with.
+    """
+    limit = int(settings()["n_samples"])
+    if n is None:
+        return min(limit, n_test)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise ValueError(f"n={n}: expected an integer >= 2")
+    return n
+
+
+def splits_of(
+    train: Data, test: Data, validation: Data | None, labels: Sequence[Tensor] | None, seed: int
+) -> dict[str, Split]:
+    """Return train, validation and test with their labels; without `validation` a seeded fifth of test is it.
+
+    Raises:
+        ValueError: data of the wrong kind or shape, or labels that do not belong to them.
+    """
+    expected = 2 if validation is None else 3
+    if labels is not None and len(labels) != expected:
+        raise ValueError(
+            f"labels: got {len(labels)} tensors, expected {expected}: one for each data argument"
+        )
+    own: Sequence[Tensor | None] = [None] * 3 if labels is None else [*labels, None]
+    parts = {"train": _split(train, own[0], "train"), "test": _split(test, own[1], "test")}
+    if validation is None:
+        if len(parts["test"]) < 10:
+            raise ValueError(
+                f"test: {len(parts['test'])} rows; expected at least 10, or validation= of its own"
+            )
+        fifth = len(parts["test"]) // 5
+        chosen, rest = random_split(
+            len(parts["test"]), [fifth], generator=stream(seed, "validation from test")
+        )
+        parts["validation"], parts["test"] = parts["test"].take(chosen), parts["test"].take(rest)
+    else:
+        parts["validation"] = _split(validation, own[2], "validation")
+    for name in ("test", "validation"):
+        if parts[name].shape != parts["train"].shape or parts[name].kind != parts["train"].kind:
+            raise ValueError(
+                f"{name}: rows of shape {parts[name].shape}; expected those of train, {parts['train'].shape}"
+            )
+    return parts
+
+
+def _split(data: Data, label: Tensor | None, name: str) -> Split:
+    if isinstance(data, Split):
+        return data if label is None else Split(data.x, label.long(), data.kind)
+    if not isinstance(data, Tensor) or data.ndim not in (2, 4):
+        got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
+        raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
+    known = None if label is None else label.long()
+    if data.ndim == 2:
+        return Split(data.float(), known, "float_vector")
+    if data.dtype == torch.uint8:
+        return Split(data, known, "uint8_image")
+    low, high = float(data.min()), float(data.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"{name}: images from {low:g} to {high:g}; expected floats in [0, 1] or uint8")
+    return Split((data * 255).round().to(torch.uint8), known, "uint8_image")
+
+
+def is_conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Split]) -> bool:
+    """Return whether the model takes labels, which then must be there, test's among those of train.
+
+    A label that may be left out (`label=None`) does not make labels mandatory.
+
+    Raises:
+        ValueError: labels are missing, or a class was never seen in training; one line.
+    """
+    for name, function in (("encode", encode), ("decode", decode)):
+        if function is not None and needs_label(function) and any(s.label is None for s in parts.values()):
+            raise ValueError(f"{name}: takes a label, and the data have none; expected labels for all data")
+    label = parts["train"].label
+    if label is None or not takes_label(decode):
+        return False
+    classes = Classes(tuple(label.bincount().tolist()))
+    for name in ("validation", "test"):
+        other = parts[name].label
+        if other is not None:
+            classes.check(other, f"{name}: label")
+    return True
+
+
+def law_of(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -> Prior | None:
+    """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
+    if encode is not None:
+        if latent_dim is not None:
+            raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")
+        return prior
+    if prior is not None:
+        if latent_dim not in (None, prior.dim):
+            raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
+        return prior
+    if latent_dim is None:
+        raise ValueError("latent_dim: missing; expected the dimension of z where encode is None")
+    return StandardNormal(latent_dim)
+
+
+def traits_of(
+    latents: Mapping[str, Latents], law: Prior | None, conditional: bool, labels: bool
+) -> ModelTraits:
+    """Return what the model offers to samplers; without `prior=` it is taken to be trained with N(0, I)."""
+    with_variance = bool(latents) and latents["train"].log_var is not None
+    standard = law is None or isinstance(law, StandardNormal)
+    return ModelTraits(
+        bool(latents), with_variance, "standard_normal" if standard else "learned", conditional, labels
+    )
+
+
+def valid_samplers(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampler], dict[str, str]]:
+    """Return the samplers that have a meaning for the model, and of the others name -> reason."""
+    reasons = {one.name: reason for one in samplers if (reason := invalid(one, traits)) is not None}
+    return [one for one in samplers if one.name not in reasons], reasons
+
+
+def probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior: Prior | None) -> None:
+    """Try both callables on one small batch first, so that a shape error costs nothing."""
+    few = train.take(slice(0, _PROBE))
+    if encode is not None:
+        z = encode_split(encode, few, min(batch, _PROBE)).mean
+    else:
+        assert prior is not None
+        z = torch.zeros(len(few), prior.dim)
+    x = decode_all(decode, z, batch=min(batch, _PROBE), label=few.label if takes_label(decode) else None)
+    if tuple(x.shape[1:]) != train.shape:
+        raise ValueError(
+            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {train.shape}"
+        )
+    if train.kind == "uint8_image" and (float(x.min()) < -0.5 or float(x.max()) > 1.5):
+        raise ValueError(
+            f"decode: gave values from {float(x.min()):g} to {float(x.max()):g}, expected images in [0, 1]"
+        )
+
+
+def encode_split(encode: Encode, split: Split, batch: int) -> Latents:
+    """Encode a split in batches of a fixed size."""
+    return encode_all(encode, split.batch, len(split), batch=batch, label=split.label)
