@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from priorgap.coding import decode_all, encode_all, quantise
+from priorgap.coding import decode_all, encode_all
 
 
 @pytest.fixture
@@ -60,12 +60,3 @@ def test_bad_encoders_are_named(encode, words):
 def test_bad_decoders_are_named(decode, words):
     with pytest.raises(ValueError, match=words):
         decode_all(decode, torch.ones(8, 3), batch=4)
-
-
-def test_quantise_has_256_levels_and_does_not_wrap():
-    x = torch.tensor([-0.2, 0.0, 0.5, 1.0, 1.01, 3.0])
-    levels = (quantise(x) * 255).round()
-    assert levels.tolist() == [0, 0, 128, 255, 255, 255]
-    # the negative control: a cast without the clamp wraps 1.01 to a dark pixel
-    wrapped = (x * 255).to(torch.uint8)
-    assert wrapped[4] != 255

@@ -156,3 +156,68 @@ def test_bad_arguments_are_named_in_one_line(digits, model, case):
     with pytest.raises(ValueError, match=words) as caught:
         compare(**{**arguments, **changes})
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_an_encoder_is_measured_on_its_samples_alone(digits, model):
+    found = compare(
+        None, model.decode, digits.train, digits.test, validation=digits.validation, latent_dim=N_UNITS,
+        samplers=["prior", "posterior", "gaussian_full"], metrics=["rate", "kl", "decomposition", "fid", "copying"],
+        features="pixels", n=60,
+    )  # fmt: skip
+    assert set(found.table["sampler"]) == {"prior"} and set(found.table["measure"]) == {"fid"}
+    for name in ("rate", "kl", "decomposition", "copying of prior"):
+        assert found.skipped[name] == "the model has no encoder"
+    for name in ("posterior", "gaussian_full"):
+        assert found.skipped[name] == f"{name}: the model has no encoder"
+
+
+class _Conditional:
+    """Decodes the mean image of the label, moved a little by z."""
+
+    def __init__(self, split: Split) -> None:
+        x = split.floats()
+        self.means = torch.stack([x[split.label == c].mean(0) for c in range(10)])
+
+    def encode(self, x, label):
+        z = (x - self.means[label]).flatten(1)[:, 20 : 20 + N_UNITS]
+        return z, torch.zeros_like(z)
+
+    def decode(self, z, label):
+        return (self.means[label] + 0.01 * z.mean(1)[:, None, None, None]).clamp(0, 1)
+
+
+@pytest.mark.slow
+def test_a_conditional_model_is_given_a_label_with_every_draw(digits):
+    model = _Conditional(digits.train)
+    metrics = ["fid", "accuracy_real_to_synthetic"]
+    found = compare(
+        model.encode, model.decode, digits.train, digits.test, validation=digits.validation,
+        samplers=["prior", "posterior", "per_class_gaussian_full"], metrics=metrics, n=200,
+    )  # fmt: skip
+    whole = found.table[(found.table["measure"] == metrics[1]) & (found.table["unit"] == "")]
+    assert dict(zip(whole["sampler"], whole["label_source"], strict=True)) == {
+        "prior": "condition", "posterior": "source", "per_class_gaussian_full": "condition"
+    }  # fmt: skip
+    # the mean image of a class is what the judge takes for it
+    assert whole["value"].min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encode": None}, "latent_dim: missing"),
+        ({"latent_dim": 3}, "latent_dim=3: expected only with encode=None"),
+        ({"train": "unlabelled"}, "encode: takes a label, and the data have none"),
+        ({"train": "without 3"}, "label=3: a class that was never seen in training"),
+    ],
+)
+def test_what_a_conditional_model_cannot_do_is_said_in_one_line(digits, change, words):
+    model = _Conditional(digits.train)
+    arguments = {"encode": model.encode, "decode": model.decode, "train": digits.train, "test": digits.test}
+    arguments |= change
+    train = {"unlabelled": Split(digits.train.x), "without 3": digits.train.take(digits.train.label != 3)}
+    if isinstance(arguments["train"], str):
+        arguments["train"] = train[arguments["train"]]
+    with pytest.raises(ValueError, match=words) as caught:
+        compare(**arguments, samplers=["prior"], metrics=["fid"], features="pixels", n=60)
+    assert "\n" not in str(caught.value)

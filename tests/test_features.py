@@ -147,6 +147,8 @@ def test_features_do_not_depend_on_the_number_of_rows(classifier, digits):
 def test_quantise_rounds_and_clips():
     x = torch.tensor([-0.2, 0.0, 0.4 / 255, 0.6 / 255, 0.5, 1.0, 1.01])
     assert quantise(x).tolist() == [0, 0, 0, 1, 128, 255, 255]
+    # the negative control: a cast without the clip wraps 1.01 to a dark pixel
+    assert (torch.tensor([1.01]) * 255).to(torch.uint8) != 255
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,15 @@ def takes_label(function: Callable[..., object]) -> bool:
         return False
 
 
+def needs_label(function: Callable[..., object]) -> bool:
+    """Whether a callable cannot do without an argument named `label`."""
+    try:
+        found = inspect.signature(function).parameters.get("label")
+    except (TypeError, ValueError):
+        return False
+    return found is not None and found.default is found.empty
+
+
 def _call(function: Callable[..., object], x: Tensor, label: Tensor | None) -> object:
     return function(x, label=label) if takes_label(function) else function(x)
 
@@ -126,8 +135,3 @@ def decode_all(
         if progress is not None:
             progress(len(part))
     return torch.cat(parts)
-
-
-def quantise(x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-    """Round images in [0, 1] to the 256 levels that real ones have; both sides of a comparison must have it."""
-    return (x.clamp(0, 1) * 255).round() / 255

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from priorgap.building import build, configuration_directory, load_option
-from priorgap.coding import Decode, Encode, decode_all, encode_all, takes_label
+from priorgap.coding import Decode, Encode, decode_all, encode_all, needs_label, takes_label
 from priorgap.data.splits import Split, random_split
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.features import Classifier, FeatureMap, fit_classifier
@@ -21,7 +21,17 @@ from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
-from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
+from priorgap.models.conditional import Classes
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.drawing import (
+    class_frequencies,
+    draw_latents,
+    fit_inputs,
+    fit_sampler,
+    inputs_without_encoder,
+    label_source_of,
+)
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
 from priorgap.samplers.validity import ModelTraits, invalid
 from priorgap.streams import stream
@@ -63,10 +73,11 @@ class Draws:
     sampler: Sampler
     fitted: FittedSampler
     draw: LatentDraw
+    label_source: str
 
 
 def compare(
-    encode: Encode,
+    encode: Encode | None,
     decode: Decode,
     train: Data,
     test: Data,
@@ -78,13 +89,17 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
+    prior: Prior | None = None,
+    latent_dim: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
 
     Args:
-        encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it.
-        decode: z [b, d] -> x [b, ...], images in [0, 1]; gets `label=` too if it accepts it.
+        encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it. None for
+            a model without an encoder (a GAN): what needs posteriors is skipped with that reason.
+        decode: z [b, d] -> x [b, ...], images in [0, 1]; gets `label=` too if it accepts it: the model is then
+            conditional, and draws that have no label of their own get one by the training frequencies.
         train: what the VAE was trained on: a Split, uint8 images, float images in [0, 1], or vectors.
         test: held-out data of the same kind; nothing is fitted or selected on it.
         validation: held-out data for selection; None sets a seeded fifth of `test` aside, never a part of `train`.
@@ -94,6 +109,8 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
+        latent_dim: dimension of z, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time.
 
     Returns:
@@ -110,9 +127,15 @@ def compare(
     chosen = [_sampler(s) for s in (samplers if samplers is not None else _SAMPLERS)]
     wanted = [_metric(m) for m in (metrics if metrics is not None else _standard())]
     n_draws = _count(n, len(parts["test"]))
-    _probe(encode, decode, parts["train"], int(batches["decode_batch"]))
-    say("encoding")
-    latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+    conditional = _conditional(encode, decode, parts)
+    law = _law(encode, latent_dim, prior)
+    _probe(encode, decode, parts["train"], int(batches["decode_batch"]), law)
+    latents: dict[str, Latents] = {}
+    if encode is not None:
+        say("encoding")
+        latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+        if prior is not None and prior.dim != latents["train"].dim:
+            raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(m.needs for m in wanted))
     reference = _reference(parts, features, n_draws, settings["reference"], needs)
@@ -120,20 +143,29 @@ def compare(
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
+    def encoded(x: Split) -> Tensor:
+        assert encode is not None
+        return _encode(encode, x, int(batches["encode_batch"])).mean
+
     model = ModelEvidence(
-        latents["train"], latents["validation"], latents["test"], None, decoded, reference, seed=seed,
-        heldout_exchangeable=validation is not None,
+        latents.get("train"), latents.get("validation"), latents.get("test"), prior, decoded, reference,
+        seed=seed, heldout_exchangeable=validation is not None, encode=None if encode is None else encoded,
     )  # fmt: skip
     say("fitting the samplers")
-    inputs = fit_inputs(latents["train"], latents["validation"], None)
-    valid, invalid_ones = _valid(chosen, latents["train"])
+    frequencies = class_frequencies(parts["train"].label)
+    if latents:
+        inputs = fit_inputs(latents["train"], latents["validation"], prior)
+    else:
+        assert law is not None
+        inputs = inputs_without_encoder(law, frequencies)
+    valid, refused = _valid(chosen, _traits(latents, law, conditional, parts["train"].label is not None))
     fitted, skipped = fit_samplers(valid, inputs, seed=seed)
-    draws = draw(fitted, n_draws, seed=seed)
+    draws = draw(fitted, n_draws, seed=seed, classes=frequencies if conditional else None)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
     table = _table(rows, seed)
     space = reference.feature_map.name
     level = float(settings["verdict"]["level"])
-    absent = {**invalid_ones, **skipped, **reasons}
+    absent = {**refused, **skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
 
@@ -154,9 +186,24 @@ def fit_samplers(
     return fitted, skipped
 
 
-def draw(fitted: Sequence[tuple[Sampler, FittedSampler]], n: int, *, seed: int) -> list[Draws]:
-    """Draw n latents of each fitted sampler, with common random numbers."""
-    return [Draws(sampler, law, draw_latents(law, n, seed=seed)) for sampler, law in fitted]
+def draw(
+    fitted: Sequence[tuple[Sampler, FittedSampler]], n: int, *, seed: int, classes: Tensor | None = None
+) -> list[Draws]:
+    """Draw n latents of each fitted sampler, with common random numbers.
+
+    Args:
+        fitted: samplers with their laws.
+        n: draws of each.
+        seed: of the common stream.
+        classes: for a conditional model, the probability of each class: every draw gets a label.
+    """
+    return [
+        Draws(
+            sampler, law, draw_latents(law, n, seed=seed, classes=classes),
+            label_source_of(sampler, conditional=classes is not None),
+        )
+        for sampler, law in fitted
+    ]  # fmt: skip
 
 
 def measure(
@@ -183,9 +230,7 @@ def measure(
             skipped[metric.name] = reason
     for one in draws:
         progress(f"measuring {one.sampler.name}")
-        evidence = model.of(
-            one.sampler.name, one.sampler.role, one.draw, label_source=one.sampler.label_source
-        )
+        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
         for metric in (m for m in metrics if m.scope == "sampler"):
             found, reason = measure_one(metric, evidence, seed=seed)
             rows += [(one.sampler.name, one.sampler.role, row) for row in found]
@@ -217,21 +262,6 @@ def _sampler(given: Sampler | str) -> Sampler:
         return given
     built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
     return built
-
-
-def _valid(samplers: Sequence[Sampler], train: Latents) -> tuple[list[Sampler], dict[str, str]]:
-    """Return the samplers that mean something for this model, and the others with the reason."""
-    traits = ModelTraits(
-        encoder=True,
-        log_var=train.log_var is not None,
-        # what a user's VAE was trained with is not known; N(0, I) is what its prior is taken to be
-        prior="standard_normal",
-        conditional=False,
-        labels=train.label is not None,
-    )
-    reasons = {sampler.name: invalid(sampler, traits) for sampler in samplers}
-    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    return [sampler for sampler in samplers if sampler.name not in skipped], skipped
 
 
 def _metric(given: Metric | str) -> Metric:
@@ -297,11 +327,69 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
     return Split((data * 255).round().to(torch.uint8), known, "uint8_image")
 
 
-def _probe(encode: Encode, decode: Decode, train: Split, batch: int) -> None:
+def _conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Split]) -> bool:
+    """Return whether the model takes labels, which then must be there, test's among those of train.
+
+    A label that may be left out (`label=None`) does not make labels mandatory.
+
+    Raises:
+        ValueError: labels are missing, or a class was never seen in training; one line.
+    """
+    for name, function in (("encode", encode), ("decode", decode)):
+        if function is not None and needs_label(function) and any(s.label is None for s in parts.values()):
+            raise ValueError(f"{name}: takes a label, and the data have none; expected labels for all data")
+    label = parts["train"].label
+    if label is None or not takes_label(decode):
+        return False
+    classes = Classes(tuple(label.bincount().tolist()))
+    for name in ("validation", "test"):
+        other = parts[name].label
+        if other is not None:
+            classes.check(other, f"{name}: label")
+    return True
+
+
+def _law(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -> Prior | None:
+    """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
+    if encode is not None:
+        if latent_dim is not None:
+            raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")
+        return prior
+    if prior is not None:
+        if latent_dim not in (None, prior.dim):
+            raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
+        return prior
+    if latent_dim is None:
+        raise ValueError("latent_dim: missing; expected the dimension of z where encode is None")
+    return StandardNormal(latent_dim)
+
+
+def _traits(
+    latents: Mapping[str, Latents], law: Prior | None, conditional: bool, labels: bool
+) -> ModelTraits:
+    """Return what the model offers to samplers; without `prior=` it is taken to be trained with N(0, I)."""
+    with_variance = bool(latents) and latents["train"].log_var is not None
+    standard = law is None or isinstance(law, StandardNormal)
+    return ModelTraits(
+        bool(latents), with_variance, "standard_normal" if standard else "learned", conditional, labels
+    )
+
+
+def _valid(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampler], dict[str, str]]:
+    """Return the samplers that have a meaning for the model, and of the others name -> reason."""
+    reasons = {one.name: reason for one in samplers if (reason := invalid(one, traits)) is not None}
+    return [one for one in samplers if one.name not in reasons], reasons
+
+
+def _probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior: Prior | None) -> None:
     """Try both callables on one small batch first, so that a shape error costs nothing."""
-    latents = _encode(encode, train.take(slice(0, _PROBE)), min(batch, _PROBE))
-    label = latents.label if takes_label(decode) else None
-    x = decode_all(decode, latents.mean, batch=min(batch, _PROBE), label=label)
+    few = train.take(slice(0, _PROBE))
+    if encode is not None:
+        z = _encode(encode, few, min(batch, _PROBE)).mean
+    else:
+        assert prior is not None
+        z = torch.zeros(len(few), prior.dim)
+    x = decode_all(decode, z, batch=min(batch, _PROBE), label=few.label if takes_label(decode) else None)
     if tuple(x.shape[1:]) != train.shape:
         raise ValueError(
             f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {train.shape}"

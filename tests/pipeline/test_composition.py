@@ -107,8 +107,11 @@ def test_every_other_option_builds(group, name):
     validate([one(f"{group}={name}", *NEEDED.get(name, []))])
 
 
-def test_standard_metrics_are_all_there_are():
-    assert set(one("metric=standard").config["metrics"]) == set(options("metric")) - {"standard", "full"}
+def test_full_names_all_metrics_that_there_are_and_standard_a_part_of_them():
+    full = list(one("metric=full").config["metrics"])
+    standard = list(one("metric=standard").config["metrics"])
+    assert set(full) == set(options("metric")) - {"standard", "full"}
+    assert full[: len(standard)] == standard
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_every_experiment_composes(experiment):
     cells = compose(f"experiment={experiment}")
     validate(cells)
     assert {cell.study for cell in cells} == {experiment}
-    assert len({cell.train_id for cell in cells}) == len(cells) >= 3
+    assert len({cell.train_id for cell in cells}) == len(cells) >= 1
 
 
 def test_first_study_is_the_grid_that_its_readme_says():

@@ -27,6 +27,14 @@ class Architecture(Protocol):
         """Return encoder x -> [n, 2 d] (means, then log-variances) and decoder z -> raw [n, *shape]."""
         ...
 
+    def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+        """Return the encoder's layers with an affine head of another width."""
+        ...
+
+    def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
+        """Return the decoder."""
+        ...
+
 
 def _check_latent_dim(latent_dim: int) -> None:
     if (
@@ -69,12 +77,16 @@ class MLP:
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
         """Return the encoder and the decoder for observations of this shape."""
-        n_dims = math.prod(shape)
-        encoder = nn.Sequential(nn.Flatten(), *_dense([n_dims, *self.hidden, 2 * self.latent_dim]))
-        decoder = nn.Sequential(
-            *_dense([self.latent_dim, *reversed(self.hidden), n_dims]), nn.Unflatten(1, shape)
-        )
-        return encoder, decoder
+        return self.encoder(shape, 2 * self.latent_dim), self.decoder(shape)
+
+    def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+        """Return layers x -> [n, n_outputs]."""
+        return nn.Sequential(nn.Flatten(), *_dense([math.prod(shape), *self.hidden, n_outputs]))
+
+    def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
+        """Return layers z -> raw [n, *shape]."""
+        widths = [self.latent_dim, *reversed(self.hidden), math.prod(shape)]
+        return nn.Sequential(*_dense(widths), nn.Unflatten(1, shape))
 
 
 @dataclass(frozen=True)
@@ -92,9 +104,15 @@ class Linear:
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
         """Return the encoder and the decoder for observations of this shape."""
-        n_dims = math.prod(shape)
-        encoder = nn.Sequential(nn.Flatten(), nn.Linear(n_dims, 2 * self.latent_dim))
-        return encoder, nn.Sequential(nn.Linear(self.latent_dim, n_dims), nn.Unflatten(1, shape))
+        return self.encoder(shape, 2 * self.latent_dim), self.decoder(shape)
+
+    def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+        """Return one affine map x -> [n, n_outputs]."""
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), n_outputs))
+
+    def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
+        """Return one affine map z -> raw [n, *shape]."""
+        return nn.Sequential(nn.Linear(self.latent_dim, math.prod(shape)), nn.Unflatten(1, shape))
 
 
 @dataclass(frozen=True)
@@ -123,29 +141,50 @@ class Conv:
         Raises:
             ValueError: the data are not images, or a side is not a multiple of 2^len(channels) from 8 to 128.
         """
+        # both lists of convolutions first: the order in which weights are drawn is part of a model's identity
+        down, up = self._down(shape), self._up(shape)
+        return self._encoder(down, shape, 2 * self.latent_dim), self._decoder(up, shape)
+
+    def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+        """Return layers x -> [n, n_outputs] for images; raises as `build` does."""
+        return self._encoder(self._down(shape), shape, n_outputs)
+
+    def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
+        """Return layers z -> raw [n, *shape] for images; raises as `build` does."""
+        return self._decoder(self._up(shape), shape)
+
+    def _encoder(self, down: list[nn.Module], shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
+        widths = [math.prod(self._smallest(shape)), self.hidden, n_outputs]
+        return nn.Sequential(*down, nn.Flatten(), *_dense(widths))
+
+    def _decoder(self, up: list[nn.Module], shape: tuple[int, ...]) -> nn.Sequential:
+        small = self._smallest(shape)
+        first = _dense([self.latent_dim, self.hidden, math.prod(small)])
+        return nn.Sequential(*first, nn.ReLU(), nn.Unflatten(1, small), *up)
+
+    def _down(self, shape: tuple[int, ...]) -> list[nn.Module]:
+        self._smallest(shape)
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise((shape[0], *self.channels)):
+            layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        return layers
+
+    def _up(self, shape: tuple[int, ...]) -> list[nn.Module]:
+        self._smallest(shape)
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise((*reversed(self.channels), shape[0])):
+            layers += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
+        return layers[:-1]
+
+    def _smallest(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return the shape of the smallest feature map, or refuse the data's shape."""
         factor = 2 ** len(self.channels)
         if len(shape) != 3:
             raise ValueError(f"model=conv: expected images [c, h, w], the data have shape {list(shape)}")
-        n_channels, height, width = shape
+        _, height, width = shape
         if any(side % factor or not 8 <= side <= 128 for side in (height, width)):
             raise ValueError(
                 f"model=conv: images of {height} x {width}; with {len(self.channels)} channel sizes "
                 f"expected sides that are multiples of {factor} from 8 to 128"
             )
-        small = (self.channels[-1], height // factor, width // factor)
-        down: list[nn.Module] = []
-        for n_in, n_out in pairwise((n_channels, *self.channels)):
-            down += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
-        up: list[nn.Module] = []
-        for n_in, n_out in pairwise((*reversed(self.channels), n_channels)):
-            up += [nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1), nn.ReLU()]
-        encoder = nn.Sequential(
-            *down, nn.Flatten(), *_dense([math.prod(small), self.hidden, 2 * self.latent_dim])
-        )
-        decoder = nn.Sequential(
-            *_dense([self.latent_dim, self.hidden, math.prod(small)]),
-            nn.ReLU(),
-            nn.Unflatten(1, small),
-            *up[:-1],
-        )
-        return encoder, decoder
+        return self.channels[-1], height // factor, width // factor

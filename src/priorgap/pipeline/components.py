@@ -7,14 +7,16 @@ from priorgap.building import build
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
+from priorgap.models.families import Traits, traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
-from priorgap.priors.base import Prior
+from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
 from priorgap.training.fit import TrainerConfig
+from priorgap.training.gan import check_trainer
 
 
 def data_source(config: Mapping[str, Any]) -> DataSource:
@@ -29,10 +31,22 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
     return built
 
 
+def traits(config: Mapping[str, Any]) -> Traits:
+    """Return what the configured model offers."""
+    return traits_of(architecture(config))
+
+
 def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
     """Return what the configured model offers to samplers, on data with or without labels."""
-    kind: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
-    return ModelTraits(encoder=True, log_var=True, prior=kind, conditional=False, labels=labels)
+    found = traits(config)
+    learned: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
+    return ModelTraits(
+        encoder=found.encoder,
+        log_var=found.log_var,
+        prior=learned if found.prior else "none",
+        conditional=found.conditional,
+        labels=labels,
+    )
 
 
 def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
@@ -56,9 +70,9 @@ def likelihood(config: Mapping[str, Any]) -> Likelihood:
     return built
 
 
-def prior(config: Mapping[str, Any]) -> Prior:
-    """Build p(z)."""
-    built: Prior = build(config["prior"], Prior, where="prior")
+def prior(config: Mapping[str, Any]) -> PriorSpec:
+    """Build p(z), or the sizes of a learned one."""
+    built: PriorSpec = build(config["prior"], PriorSpec, where="prior")
     return built
 
 
@@ -108,6 +122,8 @@ def build_all(config: Mapping[str, Any]) -> None:
     """
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
+    if not traits(config).encoder:
+        check_trainer(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results
     check_samplers(config, labels=True)
     for name in config["metrics"]:

@@ -1,6 +1,7 @@
 """Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ import yaml
 from torch import Tensor
 
 from priorgap import artifacts
+from priorgap.coding import Decode, Encode
 from priorgap.data.splits import Dataset, Split
-from priorgap.models.vae import VAE, build_vae, load_weights
+from priorgap.models.conditional import Classes, ConditionalVAE
+from priorgap.models.controls import GAN
+from priorgap.models.decoding import DrawnDecoder
+from priorgap.models.families import Model, build_model
+from priorgap.models.vae import load_weights
 from priorgap.pipeline import components
+from priorgap.priors.base import Prior
 from priorgap.streams import stream
 
 _WEIGHTS = "weights.safetensors"
@@ -30,7 +37,7 @@ class TrainedModel:
         device: where it computes.
     """
 
-    vae: VAE
+    vae: Model
     config: Mapping[str, Any]
     kind: str
     device: str
@@ -45,13 +52,50 @@ class TrainedModel:
         """The fixed decoding batch."""
         return int(self.config["numerics"]["decode_batch"])
 
-    def encode(self, x: Tensor, /) -> tuple[Tensor, Tensor | None]:
-        """Return mean and log-variance of a batch."""
-        return self.vae.encode(x)
+    @property
+    def encode(self) -> Encode | None:
+        """Mean and log-variance of a batch, given its labels by conditional models; None without an encoder."""
+        return None if isinstance(self.vae, GAN) else self.vae.encode
 
-    def decode(self, z: Tensor, /) -> Tensor:
-        """Return the mean image of a batch."""
+    @property
+    def decode(self) -> Callable[..., Tensor]:
+        """The mean image of a batch, given its labels by conditional models."""
+        return self._decode_labelled if isinstance(self.vae, ConditionalVAE) else self._decode
+
+    def _decode(self, z: Tensor, /) -> Tensor:
         return self.vae.decode(z.to(self.device))
+
+    def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
+        assert isinstance(self.vae, ConditionalVAE)
+        return self.vae.decode(z.to(self.device), None if label is None else label.to(self.device))
+
+    def decoder(self, how: str, seed: int) -> Decode:
+        """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
+
+        Args:
+            how: "mean" or "draw".
+            seed: of the draws.
+        """
+        if how == "mean":
+            return self.decode
+        return DrawnDecoder(self._raw, self.vae.likelihood, self.sigma_x(), seed)
+
+    def _raw(self, z: Tensor, label: Tensor | None) -> Tensor:
+        if isinstance(self.vae, ConditionalVAE):
+            return self.vae.decode_raw(z.to(self.device), None if label is None else label.to(self.device))
+        return self.vae.decode_raw(z.to(self.device))
+
+    @property
+    def prior(self) -> Prior | None:
+        """p(z) on the CPU, where latents are drawn; None for a model without one."""
+        if self.vae.prior is None or self.device == "cpu":
+            return self.vae.prior
+        return copy.deepcopy(self.vae).cpu().prior
+
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """The share of each class among the training images of a conditional model; None for others."""
+        return self.vae.classes.frequencies if isinstance(self.vae, ConditionalVAE) else None
 
     def sigma_x(self) -> float | None:
         """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""
@@ -72,21 +116,51 @@ def device_of(config: Mapping[str, Any]) -> str:
     return "cuda" if choice in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
 
 
-def build(config: Mapping[str, Any], shape: tuple[int, ...]) -> VAE:
+def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: Classes | None) -> Model:
     """Build an untrained model; its initial weights come from the seed's own stream."""
-    return build_vae(
+    return build_model(
         components.architecture(config),
         components.likelihood(config),
         components.prior(config),
         shape,
+        classes=classes,
         generator=stream(int(config["seed"]), "weights"),
     )
 
 
-def save(directory: Path, vae: VAE, config: Mapping[str, Any], dataset: Dataset | Split) -> None:
+def classes_of(config: Mapping[str, Any], dataset: Dataset) -> Classes | None:
+    """Return the training classes of a conditional model, None for others.
+
+    Raises:
+        ValueError: the data have no labels, or held-out images of a class without a training image; one line.
+    """
+    if not components.traits(config).conditional:
+        return None
+    found = Classes.of(dataset.train.label, dataset.n_classes)
+    if found is None:
+        raise ValueError(
+            f"model: a conditional model needs labels; data={dataset.name} has no labels for its training images"
+        )
+    for part, split in (("validation", dataset.validation), ("test", dataset.test)):
+        if split.label is None:
+            raise ValueError(
+                f"model: a conditional model needs labels; data={dataset.name} has none for its {part} images"
+            )
+        found.check(split.label, f"data={dataset.name}: {part} label")
+    return found
+
+
+def save(
+    directory: Path,
+    vae: Model,
+    config: Mapping[str, Any],
+    dataset: Dataset | Split,
+) -> None:
     """Write weights and configuration."""
     artifacts.save_tensors(directory / _WEIGHTS, vae.state_dict())
     content = {"shape": list(vae.shape), "kind": dataset.kind, "config": _training_part(config)}
+    if isinstance(vae, ConditionalVAE):
+        content["class_counts"] = list(vae.classes.counts)
     artifacts.write_text(directory / _CONFIG, yaml.safe_dump(content, sort_keys=False))
 
 
@@ -103,7 +177,9 @@ def load(folder: Path) -> TrainedModel:
     """
     content = yaml.safe_load((folder / _CONFIG).read_text())
     config = content["config"]
-    vae = build(config, tuple(content["shape"]))
+    counts = content.get("class_counts")
+    classes = None if counts is None else Classes(tuple(counts))
+    vae = build(config, tuple(content["shape"]), classes)
     load_weights(vae, artifacts.load_tensors(folder / _WEIGHTS), origin=str(folder / _WEIGHTS))
     device = device_of(config)
     vae.to(device).eval()

@@ -1,6 +1,9 @@
 """Fitting a sampler and drawing from it, with the streams that make samplers of one model comparable."""
 
-from jaxtyping import Int
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.latents import LatentDraw, Latents
@@ -19,11 +22,52 @@ def fit_inputs(train: Latents, validation: Latents, prior: Prior | None) -> FitI
     return FitInputs(train, validation, prior, class_frequencies(train.label))
 
 
+def inputs_without_encoder(prior: Prior, frequencies: Float[Tensor, "n_classes"] | None = None) -> FitInputs:
+    """Return what a sampler may see of a model without an encoder: its prior; the posteriors are empty marks.
+
+    Samplers that need posteriors must be refused first (`samplers.validity.invalid`).
+    """
+    nothing = Latents(torch.full((2, prior.dim), torch.nan))
+    return FitInputs(nothing, nothing, prior, frequencies)
+
+
 def fit_sampler(sampler: Sampler, inputs: FitInputs, *, seed: int) -> FittedSampler:
     """Fit a sampler with its own stream: adding or leaving out another changes nothing."""
     return sampler.fit(inputs, generator=stream(seed, "fit", sampler.name))
 
 
-def draw_latents(fitted: FittedSampler, n: int, *, seed: int) -> LatentDraw:
-    """Draw n latents in one call; all samplers of a model share the stream (common random numbers)."""
-    return fitted.sample(n, generator=stream(seed, "draw"))
+def draw_latents(
+    fitted: FittedSampler, n: int, *, seed: int, classes: Float[Tensor, "n_classes"] | None = None
+) -> LatentDraw:
+    """Draw n latents in one call; all samplers of a model share the stream (common random numbers).
+
+    Args:
+        fitted: the law of z.
+        n: how many.
+        seed: of the stream.
+        classes: for a conditional model, the probability of each class: draws without a label get one.
+    """
+    draw = fitted.sample(n, generator=stream(seed, "draw"))
+    return with_labels(draw, classes, generator=stream(seed, "draw", "label"))
+
+
+def with_labels(
+    draw: LatentDraw, classes: Float[Tensor, "n_classes"] | None, *, generator: torch.Generator
+) -> LatentDraw:
+    """Return draws with a label each where the model asks for one: their own, or one drawn by itself from `classes`.
+
+    A label that was drawn says nothing of z: right for p(z), and for a law fitted to all classes together only
+    as far as the conditional model's q(z) does not depend on the class.
+    """
+    if classes is None or draw.label is not None:
+        return draw
+    uniform = torch.rand(len(draw), generator=generator, dtype=torch.float64)
+    edges = classes.cumsum(0) / classes.sum()
+    # the last class of positive probability, where rounding leaves the last edge below 1
+    last = int(classes.nonzero().max())
+    return replace(draw, label=torch.searchsorted(edges, uniform, right=True).clamp_max(last))
+
+
+def label_source_of(sampler: Sampler, *, conditional: bool) -> str:
+    """Return where the labels of a sampler's draws come from; a conditional model's draws have always one."""
+    return sampler.label_source or ("condition" if conditional else "")

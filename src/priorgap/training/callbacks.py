@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from priorgap.artifacts import write_bytes
 from priorgap.training.datamodule import TrainBatches
-from priorgap.training.module import VaeModule
+from priorgap.training.module import Trainee
 
 Record = dict[str, float]
 
@@ -37,14 +37,14 @@ class History(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the epoch; validation has run already."""
-        assert isinstance(pl_module, VaeModule)
+        assert isinstance(pl_module, Trainee)
         record: Record = {"epoch": trainer.current_epoch, **pl_module.take_means()}
         self.curves.append(record)
         if self.patience is not None:
             best = self.curves[self.best_epoch]["validation_loss"] if self.best_epoch >= 0 else float("inf")
             if record["validation_loss"] < best:
                 self.best_epoch = trainer.current_epoch
-                weights = pl_module.vae.state_dict()
+                weights = pl_module.network.state_dict()
                 self.best_weights = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
             self.stopped = trainer.current_epoch - self.best_epoch >= self.patience
             trainer.should_stop = trainer.should_stop or self.stopped

@@ -1,4 +1,4 @@
-"""Train a VAE with Lightning, resumable at every epoch with identical results."""
+"""Train a model with Lightning, resumable at every epoch with identical results."""
 
 import logging
 import math
@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from priorgap.data.splits import Dataset
-from priorgap.models.likelihoods import Bernoulli
+from priorgap.models.conditional import ConditionalVAE
+from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import (
@@ -26,13 +28,14 @@ from priorgap.training.callbacks import (
     Record,
 )
 from priorgap.training.datamodule import TrainBatches, ValidationBatches
-from priorgap.training.module import VaeModule
+from priorgap.training.module import Trainee, VaeModule
 
 CHECKPOINT = "last.ckpt"
 _VALIDATION_BATCH = 500
-_PREFIX = "vae."
 
 _logger = logging.getLogger(__name__)
+Network = TypeVar("Network", bound=nn.Module)
+Trained = TypeVar("Trained", bound=VAE | Autoencoder)
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,19 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Generic[Network]):
     """What training gives.
 
     Attributes:
         vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
+            kl_std_error where the prior has no closed form).
         stopped_epoch: the number of epochs that were run.
         best_epoch: the epoch (from 0) whose weights `vae` holds.
         reason: "max_epochs" or "early_stopping".
     """
 
-    vae: VAE
+    vae: Network
     curves: list[Record]
     stopped_epoch: int
     best_epoch: int
@@ -100,7 +104,7 @@ class TrainResult:
 
 
 def train_vae(
-    vae: VAE,
+    vae: Trained,
     dataset: Dataset,
     loss: ElboLoss,
     trainer: TrainerConfig,
@@ -110,7 +114,7 @@ def train_vae(
     progress: bool,
     on_epoch: Callable[[Record], None] | None = None,
     callbacks: Sequence[pl.Callback] = (),
-) -> TrainResult:
+) -> TrainResult[Trained]:
     """Train a model in place, going on from a checkpoint in `directory` where there is one.
 
     Order and noise of epoch e come from streams of (seed, e), and the state is written at the end of each
@@ -129,11 +133,12 @@ def train_vae(
         callbacks: more Lightning callbacks.
 
     Raises:
-        ValueError: the data do not fit the model, or the checkpoint belongs to another model.
+        ValueError: data or objective do not fit the model, or the checkpoint belongs to another model.
         NonFiniteLoss: the loss became NaN or infinite.
     """
-    _check_data(vae, dataset)
-    history = History(trainer.patience, on_epoch)
+    check_data(vae, dataset)
+    if vae.prior is not None:
+        loss.check_prior(vae.prior)
     module = VaeModule(
         vae,
         loss.in_sum_units(vae.likelihood, math.prod(vae.shape)),
@@ -142,32 +147,75 @@ def train_vae(
         weight_decay=trainer.weight_decay,
         gradient_clip=trainer.gradient_clip,
     )
+    return run(
+        module, vae, dataset, trainer, seed=seed, directory=directory, progress=progress, on_epoch=on_epoch,
+        callbacks=callbacks, labels=isinstance(vae, ConditionalVAE),
+    )  # fmt: skip
+
+
+def run(
+    module: pl.LightningModule,
+    network: Network,
+    dataset: Dataset,
+    trainer: TrainerConfig,
+    *,
+    seed: int,
+    directory: Path,
+    progress: bool,
+    on_epoch: Callable[[Record], None] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    labels: bool = False,
+) -> TrainResult[Network]:
+    """Train the network of a module, as `train_vae` says.
+
+    Args:
+        module: a `Trainee` whose steps take blocks of batches.
+        network: what it trains, published in the result; it has a latent_dim.
+        dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
+        trainer: how to train.
+        seed: of order and noise.
+        directory: where the checkpoint is kept; a readable one there is resumed from.
+        progress: show a bar on standard error.
+        on_epoch: called with each newly run epoch's record.
+        callbacks: more Lightning callbacks.
+        labels: whether batches carry labels.
+    """
+    assert isinstance(module, Trainee)
+    history = History(trainer.patience, on_epoch)
     path = directory / CHECKPOINT
     checkpoint = _read_checkpoint(path)
     if checkpoint is not None:
-        _take_over(checkpoint, path, module, history)
+        _take_over(checkpoint, path, module.prefix, network, history)
     if len(history.curves) < trainer.max_epochs and not history.stopped:
         directory.mkdir(parents=True, exist_ok=True)
         own: list[pl.Callback] = [history, *([ProgressBar()] if progress else []), EpochCheckpoint(path)]
-        _fit(module, dataset, trainer, seed, [*callbacks, *own], path if checkpoint is not None else None)
-    vae.cpu().eval()
+        resume = path if checkpoint is not None else None
+        _fit(module, dataset, trainer, seed, [*callbacks, *own], resume, _dim(network), labels)
+    network.cpu().eval()
     if trainer.patience is not None:
-        load_weights(vae, history.best_weights, str(path))
+        load_weights(network, history.best_weights, str(path))
     n_epochs = len(history.curves)
     best = history.best_epoch if trainer.patience is not None else n_epochs - 1
     reason: Literal["max_epochs", "early_stopping"] = "early_stopping" if history.stopped else "max_epochs"
-    return TrainResult(vae, history.curves, n_epochs, best, reason)
+    return TrainResult(network, history.curves, n_epochs, best, reason)
+
+
+def _dim(network: nn.Module) -> int:
+    d = network.latent_dim
+    assert isinstance(d, int)
+    return d
 
 
 def _fit(
-    module: VaeModule,
+    module: pl.LightningModule,
     dataset: Dataset,
     config: TrainerConfig,
     seed: int,
     callbacks: list[pl.Callback],
     resume: Path | None,
+    d: int,
+    labels: bool,
 ) -> None:
-    d = module.vae.latent_dim
     with _quiet():
         trainer = pl.Trainer(
             max_epochs=config.max_epochs,
@@ -182,9 +230,9 @@ def _fit(
             num_sanity_val_steps=0,
         )
         train = TrainBatches(
-            dataset.train, d, config.batch_size, seed=seed, epoch=lambda: trainer.current_epoch
+            dataset.train, d, config.batch_size, seed=seed, epoch=lambda: trainer.current_epoch, labels=labels
         )
-        validation = ValidationBatches(dataset.validation, d, _VALIDATION_BATCH, seed=seed)
+        validation = ValidationBatches(dataset.validation, d, _VALIDATION_BATCH, seed=seed, labels=labels)
         module.train()
         try:
             trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
@@ -195,7 +243,12 @@ def _fit(
             raise
 
 
-def _check_data(vae: VAE, dataset: Dataset) -> None:
+def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
+    """Refuse data that do not fit a model.
+
+    Raises:
+        ValueError: their shape or range; one line.
+    """
     if dataset.shape != vae.shape:
         raise ValueError(
             f"data={dataset.name}: observations have shape {list(dataset.shape)}, "
@@ -206,9 +259,9 @@ def _check_data(vae: VAE, dataset: Dataset) -> None:
     x = dataset.train.x
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if isinstance(vae.likelihood, Bernoulli) and not bool(((x >= 0) & (x <= 1)).all()):
+    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
-            f"likelihood=bernoulli: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
+            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
         )
 
 
@@ -227,9 +280,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     return checkpoint
 
 
-def _take_over(checkpoint: dict[str, Any], path: Path, module: VaeModule, history: History) -> None:
-    weights = {name.removeprefix(_PREFIX): t for name, t in checkpoint["state_dict"].items()}
-    load_weights(module.vae, weights, str(path))
+def _take_over(
+    checkpoint: dict[str, Any], path: Path, prefix: str, network: nn.Module, history: History
+) -> None:
+    weights = {name.removeprefix(prefix): t for name, t in checkpoint["state_dict"].items()}
+    load_weights(network, weights, str(path))
     history.load_state_dict(checkpoint["callbacks"]["History"])
 
 

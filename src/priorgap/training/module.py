@@ -1,14 +1,15 @@
 """The Lightning module: it moves batches through the model and adds up; the formulas are in `models`."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import as_float
-from priorgap.models.losses import ElboLoss, objective
+from priorgap.models.controls import Autoencoder
+from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.training.datamodule import Batch
 
@@ -19,8 +20,28 @@ class NonFiniteLoss(RuntimeError):  # noqa: N818
     """The loss became NaN or infinite; the message says at which step."""
 
 
+@runtime_checkable
+class Trainee(Protocol):
+    """What callbacks need of a module.
+
+    Attributes:
+        prefix: of the network's names in the module's state.
+    """
+
+    prefix: str
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained and published."""
+        ...
+
+    def take_means(self) -> dict[str, float]:
+        """Return the means since the last call, and start anew."""
+        ...
+
+
 class VaeModule(pl.LightningModule):
-    """Trains a VAE on `objective`; keeps sums over an epoch and logs nothing per step.
+    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`; sums over an epoch, logs nothing per step.
 
     One call takes a block of batches, and the optimiser steps are taken here: Lightning's hooks would cost a
     tenth or more of the step of a small network.
@@ -34,9 +55,11 @@ class VaeModule(pl.LightningModule):
         gradient_clip: largest norm of the gradient, None for no clipping.
     """
 
+    prefix: str = "vae."
+
     def __init__(
         self,
-        vae: VAE,
+        vae: VAE | Autoencoder,
         loss: ElboLoss,
         *,
         optimizer: str,
@@ -54,12 +77,26 @@ class VaeModule(pl.LightningModule):
         self._sums: dict[Part, list[float]] = {}
         self._n_rows: dict[Part, int] = {}
         self._n_steps: dict[Part, int] = {}
+        # of drawn rates, for the standard error of their mean
+        self._squares: dict[Part, float] = {}
+
+    def _weighted(self, part: Part, terms: LossTerms) -> Tensor:
+        """Return a batch's loss: warm-up and free bits shape training alone, validation is at the final weights."""
+        if part == "validation":
+            return objective(terms, self._loss.alpha, self._loss.beta)
+        beta = self._loss.beta_at(self.current_epoch)
+        return objective(terms, self._loss.alpha, beta, self._loss.free_bits)
+
+    @property
+    def network(self) -> nn.Module:
+        """The model."""
+        return self.vae
 
     def _objective(self, part: Part, batch: Batch) -> Tensor:
         """Return the loss of one batch, and add it to the epoch's sums."""
-        x, noise = batch
-        terms = self.vae.terms(as_float(x), noise)
-        loss = objective(terms, self._loss.alpha, self._loss.beta)
+        x, noise, *label = batch
+        terms = self.vae.terms(as_float(x), noise, *label)
+        loss = self._weighted(part, terms)
         means = torch.stack([loss, terms.reconstruction.mean(), terms.rate.sum(1).mean()]).tolist()
         if not all(map(math.isfinite, means)):
             values = ", ".join(f"{v:g}" for v in means)
@@ -71,6 +108,9 @@ class VaeModule(pl.LightningModule):
         self._sums[part] = [s + m * len(x) for s, m in zip(sums, means, strict=True)]
         self._n_rows[part] = self._n_rows.get(part, 0) + len(x)
         self._n_steps[part] = self._n_steps.get(part, 0) + 1
+        if terms.drawn:
+            squares = float(terms.rate.detach().double().square().sum())
+            self._squares[part] = self._squares.get(part, 0.0) + squares
         return loss
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
@@ -96,12 +136,19 @@ class VaeModule(pl.LightningModule):
         return cls(self.vae.parameters(), lr=self._learning_rate, weight_decay=self._weight_decay, fused=True)
 
     def take_means(self) -> dict[str, float]:
-        """Return the means over the rows seen since the last call, by part and term, and start anew."""
+        """Return the means over the rows seen since the last call, by part and term, and start anew.
+
+        Where the KL is drawn, its standard error over rows (of the images and of the draws) is beside it.
+        """
         record = {}
         for part, sums in self._sums.items():
             for name, value in zip(("loss", "reconstruction", "kl"), sums, strict=True):
                 record[f"{part}_{name}"] = value / self._n_rows[part]
-        self._sums, self._n_rows, self._n_steps = {}, {}, {}
+            if part in self._squares:
+                n = self._n_rows[part]
+                variance = max(self._squares[part] / n - record[f"{part}_kl"] ** 2, 0.0)
+                record[f"{part}_kl_std_error"] = math.sqrt(variance / n)
+        self._sums, self._n_rows, self._n_steps, self._squares = {}, {}, {}, {}
         return record
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

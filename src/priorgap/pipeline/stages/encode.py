@@ -12,6 +12,7 @@ from priorgap.pipeline.stages.work import stage_key
 from priorgap.pipeline.store import Store, ensure, require
 
 PARTS = ("train", "validation", "test")
+ABSENT = "absent.json"
 
 
 def model_folder(cell: Cell, variant: Variant, store: Store) -> Path:
@@ -26,16 +27,19 @@ def folder(cell: Cell, variant: Variant, store: Store) -> Path:
 
 
 def encode(cell: Cell, variant: Variant, store: Store) -> Path:
-    """Encode all images of a model; skipped where that is done."""
+    """Encode all images of a model; skipped where that is done. A model without an encoder leaves that fact."""
     weights = model_folder(cell, variant, store)
     path = folder(cell, variant, store)
     inputs = (weights, require(store.data(cell), "prepare", cell))
     key = stage_key(
-        "encode", dict(cell.config["numerics"]), inputs, ["priorgap.coding", "priorgap.models.vae"]
+        "encode", dict(cell.config["numerics"]), inputs, ["priorgap.coding", "priorgap.models.families"]
     )
 
     def work(directory: Path) -> None:
         model = models.load(weights)
+        if model.encode is None:
+            artifacts.save_json(directory / ABSENT, {"reason": "the model has no encoder"})
+            return
         dataset = prepare.load(cell, store)
         for part in PARTS:
             latents = encode_split(model, getattr(dataset, part))
@@ -51,8 +55,10 @@ def encode(cell: Cell, variant: Variant, store: Store) -> Path:
 
 
 def load(path: Path) -> dict[str, Latents]:
-    """Read the posteriors of the three splits."""
-    result = {}
+    """Read the posteriors of the three splits; none for a model without an encoder."""
+    result: dict[str, Latents] = {}
+    if (path / ABSENT).is_file():
+        return result
     for part in PARTS:
         tensors = artifacts.load_tensors(path / f"{part}.safetensors")
         result[part] = Latents(tensors["mean"], tensors.get("log_var"), tensors.get("label"))

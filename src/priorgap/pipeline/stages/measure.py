@@ -13,13 +13,16 @@ from torch import Tensor
 
 from priorgap import artifacts
 from priorgap.building import target_modules
-from priorgap.coding import decode_all
-from priorgap.data.splits import Dataset
+from priorgap.coding import decode_all, encode_all
+from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions, measure_one
 from priorgap.metrics.protocols import Metric
+from priorgap.models.controls import GAN
+from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import encode as encode_stage
@@ -28,6 +31,7 @@ from priorgap.pipeline.stages import reference as reference_stage
 from priorgap.pipeline.stages import sample as sample_stage
 from priorgap.pipeline.stages.work import stage_key
 from priorgap.pipeline.store import Store, ensure, require
+from priorgap.samplers.drawing import label_source_of
 
 log = logging.getLogger(__name__)
 MODEL = "_model"
@@ -89,22 +93,38 @@ class _Model:
         return encode_stage.load(self.posteriors)
 
     @cached_property
-    def distortions(self) -> tuple[Tensor, Tensor]:
+    def distortions(self) -> tuple[Tensor, Tensor] | None:
+        if isinstance(self.model.vae, GAN):
+            return None
         return image_distortions(
             self.model.vae, self.latents["test"], self.dataset.test, sigma=self.model.sigma_x(),
             batch=self.model.decode_batch, seed=self.cell.seed,
         )  # fmt: skip
 
     def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return decode_all(self.model.decode, z, batch=self.model.decode_batch, label=label)
+        decode = self.model.decoder(self.cell.decode, self.cell.seed)
+        return decode_all(decode, z, batch=self.model.decode_batch, label=label)
+
+    def encode(self, x: Split) -> Tensor:
+        model = self.model
+        assert model.encode is not None
+        return encode_all(
+            model.encode,
+            lambda rows: x.batch(rows, model.device),
+            len(x),
+            batch=model.encode_batch,
+            label=x.label,
+        ).mean.cpu()
 
     @cached_property
     def bare(self) -> ModelEvidence:
         """The evidence without what costs: metrics of a model that need no images pay for none."""
         latents = self.latents
         return ModelEvidence(
-            train=latents["train"], validation=latents["validation"], test=latents["test"],
-            prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
+            train=latents.get("train"), validation=latents.get("validation"), test=latents.get("test"),
+            prior=self.model.prior, decode=self.decode, seed=self.cell.seed,
+            has_prior=self.model.vae.prior is not None,
+            encode=None if self.model.encode is None else self.encode,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
@@ -116,8 +136,19 @@ class _Model:
 
     @cached_property
     def with_distortion(self) -> ModelEvidence:
+        if self.distortions is None:
+            return self.bare
         distortion, sse = self.distortions
         return replace(self.bare, distortion=distortion, distortion_sse=sse)
+
+    @cached_property
+    def with_likelihood(self) -> ModelEvidence:
+        if not isinstance(self.model.vae, VAE):
+            return self.bare
+        likelihood = split_log_likelihood(
+            self.model.vae, self.dataset.test, sigma=self.model.sigma_x(), batch=self.model.decode_batch
+        )
+        return replace(self.bare, log_likelihood=likelihood)
 
     def of_sampler(self, name: str, space: str) -> Evidence | str:
         """One sampler's evidence, or why there is none; one is kept, with its decoded images, for all metrics."""
@@ -131,9 +162,8 @@ class _Model:
         if facts["skipped"] is not None:
             return str(facts["skipped"])
         sampler = components.sampler(self.cell.config, name)
-        return self.evidence(space).of(
-            name, sampler.role, sample_stage.load(place), label_source=sampler.label_source
-        )
+        source = label_source_of(sampler, conditional=components.traits(self.cell.config).conditional)
+        return self.evidence(space).of(name, sampler.role, sample_stage.load(place), label_source=source)
 
 
 def measure(cell: Cell, variant: Variant, store: Store) -> Path:
@@ -157,6 +187,8 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
             inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
         node = cell.config["metrics"][name]
         settings = [node, cell.seed, default if _needs_reference(metric) else None]
+        if "decode" in metric.needs:
+            settings += cell.decoding
         key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
 
         def work(
@@ -191,6 +223,8 @@ def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list
             return [], f"{sampler} does not apply: {evidence}"
     elif "distortion" in metric.needs:
         evidence = shared.with_distortion.alone()
+    elif "log_likelihood" in metric.needs:
+        evidence = shared.with_likelihood.alone()
     else:
         model = shared.evidence(space) if _needs_reference(metric) else shared.bare
         evidence = model.alone()
@@ -206,7 +240,9 @@ def _marginals(shared: _Model, root: Path) -> None:
         from priorgap.estimators.marginal import marginal_divergences
         from priorgap.streams import stream
 
-        test = shared.latents["test"]
+        test = shared.latents.get("test")
+        if test is None:
+            return
         log_var = torch.full_like(test.mean, -20.0) if test.log_var is None else test.log_var
         found = marginal_divergences(test.mean, log_var)
         rows = torch.randperm(len(test), generator=stream(shared.cell.seed, "scatter"))[:N_SCATTER]

@@ -1,21 +1,23 @@
 """sample: per sampler, fit on the training posteriors, draw n latents once, keep the fitted state and a preview."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-
-import torch
 
 from priorgap import artifacts
 from priorgap.building import target_modules
-from priorgap.coding import decode_all, quantise
-from priorgap.latents import LatentDraw
+from priorgap.coding import decode_all
+from priorgap.features import quantise
+from priorgap.latents import LatentDraw, Latents
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import encode as encode_stage
+from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.work import stage_key
 from priorgap.pipeline.store import Store, ensure, require
-from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
-from priorgap.samplers.protocols import SamplerNotApplicable
+from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler, inputs_without_encoder
+from priorgap.samplers.protocols import FitInputs, SamplerNotApplicable
+from priorgap.samplers.validity import invalid
 
 log = logging.getLogger(__name__)
 N_PREVIEW = 64
@@ -41,28 +43,41 @@ def sample(cell: Cell, variant: Variant, store: Store, name: str) -> Path:
     posteriors = require(encode_stage.folder(cell, variant, store), "encode", cell)
     path = folder(cell, variant, store, name)
     node = cell.config["samplers"][name]
-    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"]]
+    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
     key = stage_key("sample", settings, (weights, posteriors), [*target_modules(node), *_MODULES])
 
     def work(directory: Path) -> None:
-        _sample(cell, name, models.load(weights), posteriors, directory)
+        n_test = len(prepare.load(cell, store).test)
+        _sample(cell, name, models.load(weights), posteriors, n_samples(cell, n_test), directory)
 
     if ensure(store, path, key, work, seed=cell.seed):
         log.info("%s: sampled %s", cell.label, name)
     return path
 
 
-def _sample(cell: Cell, name: str, model: models.TrainedModel, posteriors: Path, directory: Path) -> None:
+def _inputs(latents: Mapping[str, Latents], model: models.TrainedModel) -> FitInputs:
+    if latents:
+        return fit_inputs(latents["train"], latents["validation"], model.prior)
+    assert model.prior is not None
+    return inputs_without_encoder(model.prior)
+
+
+def _sample(
+    cell: Cell, name: str, model: models.TrainedModel, posteriors: Path, n: int, directory: Path
+) -> None:
     latents = encode_stage.load(posteriors)
     sampler = components.sampler(cell.config, name)
     facts: dict[str, object] = {"role": sampler.role, "skipped": None}
     try:
-        inputs = fit_inputs(latents["train"], latents["validation"], model.vae.prior)
+        reason = invalid(sampler, components.sampling_traits(cell.config, labels=True))
+        if reason is not None:
+            raise SamplerNotApplicable(reason)
+        inputs = _inputs(latents, model)
         fitted = fit_sampler(sampler, inputs, seed=cell.seed)
     except SamplerNotApplicable as reason:
         artifacts.save_json(directory / "facts.json", {**facts, "skipped": str(reason)})
         return
-    draw = draw_latents(fitted, n_samples(cell, len(latents["test"])), seed=cell.seed)
+    draw = draw_latents(fitted, n, seed=cell.seed, classes=model.class_frequencies)
     state = fitted.state()
     facts["state"] = {"name": state.name, "json": state.json}
     tensors = {"z": draw.z}
@@ -73,9 +88,10 @@ def _sample(cell: Cell, name: str, model: models.TrainedModel, posteriors: Path,
     artifacts.save_tensors(directory / "draw.safetensors", tensors)
     artifacts.save_tensors(directory / "state.safetensors", state.tensors)
     if model.kind == "uint8_image":
-        x = decode_all(model.decode, draw.z[:N_PREVIEW], batch=model.decode_batch)
-        preview = (quantise(x) * 255).round().to(torch.uint8)
-        artifacts.save_tensors(directory / "preview.safetensors", {"x": preview})
+        label = None if draw.label is None else draw.label[:N_PREVIEW]
+        decode = model.decoder(cell.decode, cell.seed)
+        x = decode_all(decode, draw.z[:N_PREVIEW], batch=model.decode_batch, label=label)
+        artifacts.save_tensors(directory / "preview.safetensors", {"x": quantise(x)})
     artifacts.save_json(directory / "facts.json", facts)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -11,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from priorgap import artifacts
+from priorgap.data.splits import Dataset
+from priorgap.models.controls import GAN, Autoencoder
+from priorgap.models.families import Model
+from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.train_version import TRAIN_VERSION
 from priorgap.pipeline.store import Store, ensure, require, upstream
-from priorgap.training.fit import train_vae
+from priorgap.training.fit import TrainResult, train_vae
+from priorgap.training.gan import train_gan
 
 log = logging.getLogger(__name__)
 CURVES = "curves.csv"
@@ -51,27 +57,31 @@ def _resume(cell: Cell, store: Store, key: str) -> Path:
 
 def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
     dataset = prepare.load(cell, store)
-    vae = models.build(cell.config, dataset.shape)
-    loss = components.loss(cell.config)
-    n_dims = dataset.train.x[0].numel()
-    in_sum = loss.in_sum_units(vae.likelihood, n_dims)
-    sigma_x = in_sum.sigma_x(vae.likelihood, n_dims)
-    log.info(
-        "%s: alpha=%g beta=%g in sum units%s",
-        cell.label, in_sum.alpha, in_sum.beta, "" if sigma_x is None else f", sigma_x={sigma_x:.4g}",
-    )  # fmt: skip
-    result = train_vae(
-        vae,
-        dataset,
-        loss,
-        components.trainer(cell.config),
-        seed=cell.seed,
-        directory=_resume(cell, store, key),
-        progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
-    )
+    model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+    log.info("%s: %s", cell.label, describe(model, cell.config))
+    result = _fit(model, dataset, cell, _resume(cell, store, key))
     models.save(directory, result.vae, cell.config, dataset.train)
     artifacts.write_text(directory / CURVES, _curves(result.curves))
     log.info("%s: trained, %s", cell.label, result.reason)
+
+
+def _fit(
+    model: Model, dataset: Dataset, cell: Cell, directory: Path
+) -> TrainResult[GAN] | TrainResult[VAE | Autoencoder]:
+    trainer = components.trainer(cell.config)
+    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    if isinstance(model, GAN):
+        return train_gan(model, dataset, trainer, seed=cell.seed, directory=directory, progress=progress)
+    loss = components.loss(cell.config)
+    return train_vae(model, dataset, loss, trainer, seed=cell.seed, directory=directory, progress=progress)
+
+
+def describe(model: Model, config: Mapping[str, Any]) -> str:
+    """Return one line that says what the model is trained on."""
+    if isinstance(model, GAN):
+        return f"a GAN, r1={model.adversary.r1:g}: alpha and beta have no effect"
+    line = components.loss(config).describe(model.likelihood, math.prod(model.shape))
+    return f"{line}; no prior: beta has no effect" if isinstance(model, Autoencoder) else line
 
 
 def _curves(curves: list[dict[str, float]]) -> str:

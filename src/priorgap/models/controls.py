@@ -1,0 +1,141 @@
+"""Two controls beside the VAE: an autoencoder (no noise, no prior) and a GAN with the same decoder (no encoder)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.losses import LossTerms
+from priorgap.priors.standard_normal import StandardNormal
+
+
+class Autoencoder(nn.Module):
+    """x -> code -> raw: a deterministic encoder and no law of z at all.
+
+    Attributes:
+        encoder: x -> [n, d].
+        decoder: z -> raw [n, *shape].
+        likelihood: what raw means.
+        latent_dim: d.
+        shape: shape of one observation.
+    """
+
+    prior: ClassVar[None] = None
+
+    def __init__(
+        self,
+        encoder: nn.Sequential,
+        decoder: nn.Sequential,
+        likelihood: Likelihood,
+        latent_dim: int,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.latent_dim = latent_dim
+        self.shape = tuple(shape)
+
+    def encode(self, x: Float[Tensor, "n ..."]) -> tuple[Float[Tensor, "n d"], None]:
+        """Return the code, and no log-variance."""
+        return self.encoder(x), None
+
+    def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output, for the likelihood."""
+        return self.decoder(z)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the mean E[x|z]."""
+        return self.likelihood.mean(self.decode_raw(z))
+
+    def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
+        """Return the reconstruction loss and a rate of 0: there is no prior, and the noise is not used."""
+        raw = self.decode_raw(self.encode(x)[0])
+        return LossTerms(self.likelihood.reconstruction_loss(raw, x), torch.zeros_like(noise))
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """How the discriminator is trained.
+
+    Attributes:
+        r1: weight of its squared gradient at real data, halved in the loss; 0 leaves it out.
+        betas: Adam's, for both networks.
+    """
+
+    r1: float
+    betas: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if not 0 <= self.r1 < float("inf"):
+            raise ValueError(f"r1={self.r1}: expected a number of at least 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas={list(self.betas)}: expected two numbers from 0 to below 1")
+
+
+class GAN(nn.Module):
+    """The VAE's decoder, trained against a discriminator that is the encoder's mirror with one logit.
+
+    z is always drawn from p(z): there is no encoder, so nothing can be said of posteriors.
+
+    **Source**: Goodfellow et al. (2014), "Generative Adversarial Nets", the non-saturating loss; Mescheder,
+    Geiger & Nowozin (2018), "Which Training Methods for GANs do actually Converge?", the R1 penalty.
+
+    Attributes:
+        decoder: z -> raw [n, *shape].
+        discriminator: x -> [n, 1].
+        likelihood: what raw means; its mean is the sample.
+        prior: N(0, I).
+        adversary: how the discriminator is trained.
+        shape: shape of one observation.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Sequential,
+        discriminator: nn.Sequential,
+        likelihood: Likelihood,
+        latent_dim: int,
+        adversary: Adversary,
+        shape: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.likelihood = likelihood
+        self.prior = StandardNormal(latent_dim)
+        self.adversary = adversary
+        self.shape = tuple(shape)
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of z."""
+        return self.prior.dim
+
+    def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output."""
+        return self.decoder(z)
+
+    def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+        """Return the sample."""
+        return self.likelihood.mean(self.decode_raw(z))
+
+    def discriminator_terms(
+        self, x: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Return -E log D(x) - E log(1 - D(fake)), nats (2 log 2 where it cannot tell), and E |grad D(x)|^2."""
+        real = x.detach().requires_grad_()
+        logit = self.discriminator(real)
+        loss = functional.softplus(-logit).mean() + functional.softplus(self.discriminator(fake)).mean()
+        (gradient,) = torch.autograd.grad(logit.sum(), real, create_graph=True)
+        return loss, gradient.square().flatten(1).sum(1).mean()
+
+    def generator_loss(self, fake: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+        """Return -E log D(fake), nats."""
+        return functional.softplus(-self.discriminator(fake)).mean()

@@ -1,0 +1,217 @@
+"""Which model an architecture becomes: a VAE, or, where it says so, a conditional one or a control."""
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+
+from priorgap.models.conditional import Classes, ConditionalVAE, condition
+from priorgap.models.controls import GAN, Adversary, Autoencoder
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.networks import MLP, Architecture, Conv
+from priorgap.models.vae import VAE, build_vae
+from priorgap.priors.base import PriorSpec
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.streams import isolated
+
+Model: TypeAlias = VAE | Autoencoder | GAN
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a model offers.
+
+    Attributes:
+        encoder: whether there is one.
+        log_var: whether it gives a variance.
+        prior: whether there is a law p(z).
+        conditional: whether encoder and decoder take a label.
+    """
+
+    encoder: bool = True
+    log_var: bool = True
+    prior: bool = True
+    conditional: bool = False
+
+
+@runtime_checkable
+class Family(Protocol):
+    """The optional capability of an architecture to become something else than a VAE."""
+
+    @property
+    def traits(self) -> Traits:
+        """What its model offers."""
+        ...
+
+    def model(
+        self,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> Model:
+        """Build the model; arguments as in `build_model`."""
+        ...
+
+
+def traits_of(architecture: Architecture) -> Traits:
+    """Return what an architecture's model offers: that of a VAE where it says nothing."""
+    return architecture.traits if isinstance(architecture, Family) else Traits()
+
+
+def build_model(
+    architecture: Architecture,
+    likelihood: Likelihood,
+    prior: PriorSpec | None,
+    shape: tuple[int, ...],
+    *,
+    classes: Classes | None = None,
+    generator: torch.Generator,
+) -> Model:
+    """Build a model whose weights are drawn from `generator`; global random state is untouched.
+
+    Args:
+        architecture: sizes of the networks, and which family of models they make.
+        likelihood: p(x|z); what depends on the kind of data is settled here.
+        prior: p(z), of the architecture's latent dimension; None is the standard normal.
+        shape: shape of one observation.
+        classes: of the training images, None without labels; used by conditional models only.
+        generator: draws the initial weights.
+
+    Raises:
+        ValueError: the parts do not fit each other or the data, in one line.
+    """
+    if isinstance(architecture, Family):
+        return architecture.model(likelihood, prior, shape, classes, generator=generator)
+    return build_vae(architecture, likelihood, prior, shape, generator=generator)
+
+
+def _only_standard(prior: PriorSpec | None, what: str) -> None:
+    if not (prior is None or isinstance(prior, StandardNormal)):
+        raise ValueError(f"prior={type(prior).__name__}: {what}; expected prior=standard_normal")
+
+
+class _Conditional:
+    """The label goes into encoder and decoder."""
+
+    @property
+    def traits(self) -> Traits:
+        """A VAE's, with labels."""
+        return Traits(conditional=True)
+
+    def model(
+        self: Architecture,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> ConditionalVAE:
+        """Return a conditional VAE.
+
+        Raises:
+            ValueError: the data have no labels, or the networks do not fit them.
+        """
+        if classes is None:
+            raise ValueError("model: a conditional model needs labels; the data have no labels")
+        plain = build_vae(self, likelihood, prior, shape, generator=generator)
+        return condition(plain, classes, generator=generator)
+
+
+class _Deterministic:
+    """The encoder gives a code and no variance."""
+
+    @property
+    def traits(self) -> Traits:
+        """An encoder, but no log-variance and no prior."""
+        return Traits(log_var=False, prior=False)
+
+    def model(
+        self: Architecture,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> Autoencoder:
+        """Return an autoencoder.
+
+        Raises:
+            ValueError: a learned prior was asked for, or the networks do not fit the data.
+        """
+        _only_standard(prior, "an autoencoder has no prior to learn")
+        with isolated(generator):
+            encoder, decoder = self.encoder(tuple(shape), self.latent_dim), self.decoder(tuple(shape))
+        return Autoencoder(encoder, decoder, likelihood.for_shape(tuple(shape)), self.latent_dim, shape)
+
+
+class _AdversarialArchitecture(Architecture, Protocol):
+    @property
+    def adversary(self) -> Adversary: ...
+
+
+class _Adversarial:
+    """The decoder is trained against a discriminator: the encoder's layers with one logit."""
+
+    @property
+    def traits(self) -> Traits:
+        """A prior, but no encoder."""
+        return Traits(encoder=False, log_var=False)
+
+    def model(
+        self: _AdversarialArchitecture,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> GAN:
+        """Return a GAN.
+
+        Raises:
+            ValueError: a learned prior was asked for, or the networks do not fit the data.
+        """
+        _only_standard(prior, "a GAN draws z from N(0, I)")
+        with isolated(generator):
+            decoder, discriminator = self.decoder(tuple(shape)), self.encoder(tuple(shape), 1)
+        law = likelihood.for_shape(tuple(shape))
+        return GAN(decoder, discriminator, law, self.latent_dim, self.adversary, shape)
+
+
+@dataclass(frozen=True)
+class ConditionalMLP(_Conditional, MLP):
+    """`MLP`, conditional."""
+
+
+@dataclass(frozen=True)
+class ConditionalConv(_Conditional, Conv):
+    """`Conv`, conditional."""
+
+
+@dataclass(frozen=True)
+class AutoencoderMLP(_Deterministic, MLP):
+    """`MLP`, as an autoencoder."""
+
+
+@dataclass(frozen=True)
+class AutoencoderConv(_Deterministic, Conv):
+    """`Conv`, as an autoencoder."""
+
+
+@dataclass(frozen=True)
+class GanMLP(_Adversarial, MLP):
+    """`MLP`'s decoder, as a GAN; `adversary` says how the discriminator is trained."""
+
+    adversary: Adversary = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class GanConv(_Adversarial, Conv):
+    """`Conv`'s decoder, as a GAN; `adversary` says how the discriminator is trained."""
+
+    adversary: Adversary = field(kw_only=True)
