@@ -23,6 +23,7 @@ from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
+from priorgap.samplers.validity import ModelTraits, invalid
 from priorgap.streams import stream
 from priorgap.verdict import RESULT_COLUMNS, StudyVerdict, decide_study
 
@@ -128,13 +129,14 @@ def compare(
     )  # fmt: skip
     say("fitting the samplers")
     inputs = fit_inputs(latents["train"], latents["validation"], None)
-    fitted, skipped = fit_samplers(chosen, inputs, seed=seed)
+    valid, invalid_ones = _valid(chosen, latents["train"])
+    fitted, skipped = fit_samplers(valid, inputs, seed=seed)
     draws = draw(fitted, n_draws, seed=seed)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
     table = _table(rows, seed)
     space = reference.feature_map.name
     level = float(settings["verdict"]["level"])
-    absent = {**skipped, **reasons}
+    absent = {**invalid_ones, **skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
 
@@ -218,6 +220,21 @@ def _sampler(given: Sampler | str) -> Sampler:
         return given
     built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
     return built
+
+
+def _valid(samplers: Sequence[Sampler], train: Latents) -> tuple[list[Sampler], dict[str, str]]:
+    """Return the samplers that mean something for this model, and the others with the reason."""
+    traits = ModelTraits(
+        encoder=True,
+        log_var=train.log_var is not None,
+        # what a user's VAE was trained with is not known; N(0, I) is what its prior is taken to be
+        prior="standard_normal",
+        conditional=False,
+        labels=train.label is not None,
+    )
+    reasons = {sampler.name: invalid(sampler, traits) for sampler in samplers}
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
+    return [sampler for sampler in samplers if sampler.name not in skipped], skipped
 
 
 def _metric(given: Metric | str) -> Metric:

@@ -13,6 +13,7 @@ from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
     FitInputs,
+    FlowSampler,
     Kde,
     LiteralLogVar,
     MuPlusLogVar,
@@ -26,6 +27,7 @@ from priorgap.samplers import (
     Sampler,
     SamplerState,
     TemperedPrior,
+    TwoStage,
     UnitSwap,
     Vamp,
 )
@@ -38,6 +40,12 @@ GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_ite
 REWEIGHTED = ReweightedPrior(
     hidden=[8], n_fit=500, epochs=2, batch_size=100, learning_rate=1e-2, weight_decay=0.0, n_proposals=20
 )
+NSF = FlowSampler(
+    kind="nsf", transforms=2, hidden=[16], bins=4, dropout=0.1, n_fit=500, draws_per_image=1, epochs=2,
+    batch_size=100, learning_rate=1e-2, weight_decay=0.0,
+)  # fmt: skip
+MAF = replace(NSF, kind="maf", name="flow_maf")
+TWO_STAGE = TwoStage(hidden=[16], steps=20, batch_size=100, learning_rate=1e-2)
 SAMPLERS: list[Sampler] = [
     PriorSampler(),
     Posterior(),
@@ -68,6 +76,11 @@ SAMPLERS: list[Sampler] = [
     UnitSwap(1, "moments"),
     UnitSwap(2, "shuffle"),
     PerClass(UnitSwap(1, "shuffle")),
+    NSF,
+    MAF,
+    PerClass(NSF),
+    TWO_STAGE,
+    PerClass(TWO_STAGE),
 ]
 
 

@@ -23,6 +23,7 @@ from priorgap.priors.standard_normal import StandardNormal
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]
 Encode = Callable[[Split], Tensor]
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 
 # from the general to the particular: without reference data there is no floor either
 _REASONS = {
@@ -39,6 +40,7 @@ _REASONS = {
     "labels": "the data have no labels",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
     "distortion": "there are no per-image distortions",
+    "log_likelihood": "log p(x|z) of the test images is not known",
     "draw": "there are no draws of a sampler",
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
@@ -58,6 +60,8 @@ class ModelEvidence:
         distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
         distortion_sse: squared error of each test image, summed over its dimensions.
         encode: decoded draws, as data are stored -> their posterior means [n, d], on the CPU.
+        log_likelihood: (z [m, d], rows [m]) -> log p(x|z) of these test images with its normaliser, nats;
+            differentiable in z.
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
             images came from; where not, the null of memorisation_auc is unknown.
@@ -71,6 +75,7 @@ class ModelEvidence:
     reference: Reference | None = None
     distortion: Float[Tensor, "n_test"] | None = None
     distortion_sse: Float[Tensor, "n_test"] | None = None
+    log_likelihood: LogLikelihood | None = None
     seed: int = 0
     heldout_exchangeable: bool = True
     encode: Encode | None = None
@@ -160,7 +165,7 @@ class Evidence:
 
         Names: train, validation, test (posteriors), log_var, standard_normal (the prior is N(0, I)), decode,
         encode, reference, features (the measure depends on the feature space), floor, labels, classifiers,
-        distortion, draw, label_source.
+        distortion, log_likelihood, draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -181,6 +186,7 @@ class Evidence:
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,
             "distortion": model.distortion is not None and model.distortion_sse is not None,
+            "log_likelihood": model.log_likelihood is not None,
             "draw": self.draw is not None,
             "label_source": self.label_source != "",
         }

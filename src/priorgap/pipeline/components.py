@@ -11,7 +11,9 @@ from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
 from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
+from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
 from priorgap.training.fit import TrainerConfig
 
 
@@ -25,6 +27,27 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
     """Build the sizes of the networks."""
     built: Architecture = build(config["model"], Architecture, where="model")
     return built
+
+
+def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
+    """Return what the configured model offers to samplers, on data with or without labels."""
+    kind: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
+    return ModelTraits(encoder=True, log_var=True, prior=kind, conditional=False, labels=labels)
+
+
+def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
+    """Check that each selected sampler has a meaning for the model.
+
+    Raises:
+        ValueError: one line, for the first that has none, with those that have one.
+    """
+    offered = sampling_traits(config, labels=labels)
+    reasons = {name: invalid(sampler(config, name), offered) for name in config["samplers"]}
+    first = next((reason for reason in reasons.values() if reason is not None), None)
+    if first is not None:
+        rest = ",".join(name for name, reason in reasons.items() if reason is None)
+        expected = f"; expected sampler=[{rest}]" if rest else ""
+        raise ValueError(f"samplers.{first}{expected}")
 
 
 def likelihood(config: Mapping[str, Any]) -> Likelihood:
@@ -85,8 +108,8 @@ def build_all(config: Mapping[str, Any]) -> None:
     """
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
-    for name in config["samplers"]:
-        sampler(config, name)
+    # what data lack is known only after prepare, and is said of each sampler in the results
+    check_samplers(config, labels=True)
     for name in config["metrics"]:
         metric(config, name)
     for name in config["feature_spaces"]:

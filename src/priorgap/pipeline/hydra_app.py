@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from priorgap.building import configuration_directory
+from priorgap.pipeline.expansion import with_unit_swaps
 
 CONFIG = "config"
 EXPERIMENTS = "experiments"
@@ -126,14 +127,14 @@ def _check_jobs(n_jobs: object) -> None:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration, resolved, without Hydra's own node, as plain data."""
+    """Return a composed configuration, resolved and expanded, without Hydra's own node, as plain data."""
     own = OmegaConf.create({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"})
     try:
         content = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ValueError(one_line(error)) from error
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return with_unit_swaps({str(key): value for key, value in content.items()})
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
 
 from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
+from priorgap.samplers.flow import FlowSampler
 from priorgap.samplers.kde import Kde
 from priorgap.samplers.per_class import PerClass
 from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
@@ -16,6 +17,7 @@ from priorgap.samplers.protocols import (
 from priorgap.samplers.restore import restore
 from priorgap.samplers.reweighted import ReweightedPrior
 from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
+from priorgap.samplers.two_stage import TwoStage
 from priorgap.samplers.unit_swap import UnitSwap
 from priorgap.samplers.vamp import Vamp
 
@@ -24,6 +26,7 @@ __all__ = [
     "ExPostMixture",
     "FitInputs",
     "FittedSampler",
+    "FlowSampler",
     "Kde",
     "LatentDensity",
     "LiteralLogVar",
@@ -39,6 +42,7 @@ __all__ = [
     "SamplerNotApplicable",
     "SamplerState",
     "TemperedPrior",
+    "TwoStage",
     "UnitSwap",
     "Vamp",
     "restore",

@@ -80,6 +80,7 @@ class Kde:
     name: str = "kde"
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = "source"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def __post_init__(self) -> None:
         # sequences from YAML are lists, in any order; a frozen value must be hashable

@@ -10,6 +10,7 @@ from torch import Tensor
 from priorgap.densities.protocols import check_n
 from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
+from priorgap.samplers.needs import needs_of
 from priorgap.samplers.protocols import (
     FitInputs,
     FittedSampler,
@@ -135,6 +136,11 @@ class PerClass:
     def role(self) -> Role:
         """The base's role."""
         return self.base.role
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The base's needs, and labels."""
+        return needs_of(self.base) | {"labels"}
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPerClass:
         """Fit the base to every class that has a positive probability.

@@ -68,6 +68,7 @@ class PriorSampler:
     name: ClassVar[str] = "prior"
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"prior"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPrior:
         """Return the prior itself; N(0, I) where the inputs name none."""
@@ -91,6 +92,7 @@ class TemperedPrior:
     name: str = "tempered_prior"
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"standard_prior"})
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):

@@ -2,14 +2,27 @@
 
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FittedExPost
+from priorgap.samplers.flow import FittedFlowSampler
 from priorgap.samplers.kde import FittedKde
 from priorgap.samplers.per_class import FittedPerClass
 from priorgap.samplers.posterior import FittedMixtureOfRows, FittedRows
 from priorgap.samplers.prior import FittedPrior
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.reweighted import FittedReweighted
+from priorgap.samplers.two_stage import FittedTwoStage
 from priorgap.samplers.unit_swap import FittedUnitSwap
 from priorgap.samplers.vamp import FittedVamp
+
+_OWN = (
+    FittedExPost,
+    FittedRows,
+    FittedMixtureOfRows,
+    FittedKde,
+    FittedVamp,
+    FittedUnitSwap,
+    FittedFlowSampler,
+    FittedTwoStage,
+)
 
 
 def restore(state: SamplerState, prior: Prior | None = None) -> FittedSampler:
@@ -23,7 +36,7 @@ def restore(state: SamplerState, prior: Prior | None = None) -> FittedSampler:
         ValueError: an unknown kind, or a learned prior that is missing.
     """
     kind = state.json.get("kind")
-    for own in (FittedExPost, FittedRows, FittedMixtureOfRows, FittedKde, FittedVamp, FittedUnitSwap):
+    for own in _OWN:
         if kind == own.kind:
             return own.from_state(state)
     for of_model in (FittedPrior, FittedReweighted, FittedPerClass):

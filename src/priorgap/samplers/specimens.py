@@ -19,6 +19,7 @@ class LiteralLogVar:
     name: ClassVar[str] = "literal_log_var"
     role: ClassVar[Role] = "specimen"
     label_source: ClassVar[LabelSource] = "source"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of (mu_i, log s_i²).
@@ -42,6 +43,7 @@ class MuPlusLogVar:
     name: ClassVar[str] = "mu_plus_log_var"
     role: ClassVar[Role] = "specimen"
     label_source: ClassVar[LabelSource] = "source"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of mu_i + log s_i².
@@ -64,6 +66,7 @@ class Pooled:
     name: ClassVar[str] = "pooled"
     role: ClassVar[Role] = "specimen"
     label_source: ClassVar[LabelSource] = ""
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
         """Return the Gaussian.

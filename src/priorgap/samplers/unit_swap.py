@@ -115,6 +115,11 @@ class UnitSwap:
         """unit_swap_<unit>_<arm>."""
         return f"unit_swap_{self.unit}_{self.arm}"
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Posteriors, and N(0, 1) for what the arm `prior` puts in the unit's place."""
+        return frozenset({"encoder"} | ({"standard_prior"} if self.arm == "prior" else set()))
+
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedUnitSwap:
         """Return the table of training posteriors with the unit's replacement.
 

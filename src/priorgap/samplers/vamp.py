@@ -77,6 +77,7 @@ class Vamp:
     name: str = "vamp"
     role: ClassVar[Role] = "candidate"
     label_source: ClassVar[LabelSource] = "source"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def __post_init__(self) -> None:
         if self.n_components < 1:

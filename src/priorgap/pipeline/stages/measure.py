@@ -18,6 +18,7 @@ from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions, measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.pipeline import components, models
@@ -129,6 +130,13 @@ class _Model:
         distortion, sse = self.distortions
         return replace(self.bare, distortion=distortion, distortion_sse=sse)
 
+    @cached_property
+    def with_likelihood(self) -> ModelEvidence:
+        likelihood = split_log_likelihood(
+            self.model.vae, self.dataset.test, sigma=self.model.sigma_x(), batch=self.model.decode_batch
+        )
+        return replace(self.bare, log_likelihood=likelihood)
+
     def of_sampler(self, name: str, space: str) -> Evidence | str:
         """One sampler's evidence, or why there is none; one is kept, with its decoded images, for all metrics."""
         if self._sampler is None or self._sampler[0] != (name, space):
@@ -201,6 +209,8 @@ def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list
             return [], f"{sampler} does not apply: {evidence}"
     elif "distortion" in metric.needs:
         evidence = shared.with_distortion.alone()
+    elif "log_likelihood" in metric.needs:
+        evidence = shared.with_likelihood.alone()
     else:
         model = shared.evidence(space) if _needs_reference(metric) else shared.bare
         evidence = model.alone()

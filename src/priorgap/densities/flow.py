@@ -1,0 +1,241 @@
+"""A normalising flow on z: zuko's transforms, our noise, our base density."""
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from priorgap.densities.protocols import check_n, check_points
+from priorgap.fitting import fit_network
+from priorgap.streams import isolated
+
+Family = Literal["nsf", "maf"]
+_ROWS = 16_384
+# a collapsed unit has no scale of its own
+_LEAST_SCALE = 1e-6
+
+
+def import_zuko() -> Any:
+    """Import zuko and leave torch.distributions' validation as it was: zuko switches it off for the process."""
+    validating = torch.distributions.Distribution._validate_args
+    try:
+        import zuko
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(validating)
+    return zuko
+
+
+class DropoutReLU(nn.Module):
+    """ReLU, then dropout in training; zuko wants an activation that is built without arguments."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return max(x, 0), of which training drops a share."""
+        return nn.functional.dropout(nn.functional.relu(x), self.share, self.training)
+
+
+@dataclass(frozen=True)
+class FlowShape:
+    """What a flow is made of, before it has learned anything.
+
+    Attributes:
+        kind: "nsf" (masked autoregressive rational-quadratic splines) or "maf" (masked autoregressive affine maps).
+        transforms: how many, with alternating orders of the units.
+        hidden: widths of each conditioner's hidden layers.
+        bins: of each spline; of no use to "maf".
+        dropout: share of a conditioner's hidden units that training drops.
+    """
+
+    kind: Family
+    transforms: int
+    hidden: tuple[int, ...]
+    bins: int
+    dropout: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if self.kind not in get_args(Family):
+            raise ValueError(f"kind={self.kind!r}: expected nsf or maf")
+        if not self.hidden or any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden={list(self.hidden)}: expected positive integers")
+        for key, least in (("transforms", 1), ("bins", 2)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: expected a number from 0 to below 1")
+
+
+class FlowNetwork(nn.Module):
+    """Transforms from standardised z to the base N(0, I), forth and back."""
+
+    def __init__(self, dim: int, shape: FlowShape) -> None:
+        super().__init__()
+        flows = import_zuko().flows
+
+        def activation() -> nn.Module:
+            return DropoutReLU(shape.dropout)
+
+        sizes = {"transforms": shape.transforms, "hidden_features": shape.hidden, "activation": activation}
+        flow = flows.NSF(dim, bins=shape.bins, **sizes) if shape.kind == "nsf" else flows.MAF(dim, **sizes)
+        # only the transform: the library's base distribution draws from the global RNG
+        self.transform = flow.transform
+        self.centre: Tensor
+        self.scale: Tensor
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats."""
+        base, log_det = self.transform(None).call_and_ladj((z - self.centre) / self.scale)
+        normal = -0.5 * base.square().sum(1) - 0.5 * base.shape[1] * math.log(2 * math.pi)
+        return normal + log_det - self.scale.log().sum()
+
+    def inverse(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return the z that the noise stands for."""
+        return self.centre + self.scale * self.transform(None).inv(noise)
+
+
+def flow_loss(network: nn.Module, z: Float[Tensor, "n d"]) -> Tensor:
+    """Return the mean negative log-density, nats."""
+    assert isinstance(network, FlowNetwork)
+    return -network.log_prob(z).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFlow:
+    """A trained flow, in eval mode.
+
+    Attributes:
+        network: the transforms.
+        shape: what they are made of.
+    """
+
+    network: FlowNetwork
+    shape: FlowShape
+    kind: ClassVar[str] = "flow"
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats, computed in float32; memory is bounded whatever n."""
+        with torch.no_grad():
+            return torch.cat([self.network.log_prob(rows.float()).double() for rows in z.split(_ROWS)])
+
+    def draw(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n rows, float32: our noise, in one call, through the inverse."""
+        check_n(n)
+        noise = torch.randn(n, len(self.network.centre), generator=generator)
+        with torch.no_grad():
+            return torch.cat([self.network.inverse(rows) for rows in noise.split(_ROWS)])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the weights and the standardisation."""
+        return dict(self.network.state_dict())
+
+    def description(self) -> dict[str, Any]:
+        """Return the shape and the dimension as plain JSON types."""
+        return {**asdict(self.shape), "hidden": list(self.shape.hidden), "dim": len(self.network.centre)}
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor], description: dict[str, Any]) -> Self:
+        """Rebuild from `state`'s and `description`'s results."""
+        shape = FlowShape(**{key: value for key, value in description.items() if key != "dim"})
+        # the initial weights, which nobody sees, are drawn from the global RNG
+        with torch.random.fork_rng(devices=[]):
+            network = FlowNetwork(description["dim"], shape)
+        network.load_state_dict(tensors)
+        return cls(network.eval(), shape)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A normalising flow by maximum likelihood; the epoch is chosen by validation log-likelihood.
+
+    Attributes:
+        shape: what the flow is made of.
+        epochs: passes over the draws.
+        batch_size: draws a step.
+        learning_rate: Adam's, falling to 0.
+        weight_decay: decoupled.
+    """
+
+    shape: FlowShape
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate}: expected a number above 0")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay={self.weight_decay}: expected a number of at least 0")
+
+    def fit(
+        self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
+    ) -> FittedFlow:
+        """Train on `z_train`; keep the weights of the epoch with the best mean log-density on `z_validation`.
+
+        Without validation draws the last epoch's weights are kept.
+
+        Raises:
+            ValueError: fewer than two points.
+        """
+        check_points(z_train, "z_train")
+        z = z_train.float()
+        with isolated(generator):
+            network = FlowNetwork(z.shape[1], self.shape)
+        network.centre.copy_(z.mean(0))
+        network.scale.copy_(z.std(0).clamp_min(_LEAST_SCALE))
+        best = _Best(network, z_validation.float())
+        # dropout draws from the global RNG
+        with isolated(generator):
+            fit_network(
+                network,
+                flow_loss,
+                (z,),
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                schedule="cosine",
+                generator=generator,
+                progress=best.look,
+            )
+        best.restore()
+        return FittedFlow(network.eval(), self.shape)
+
+
+class _Best:
+    """The weights of the best epoch so far."""
+
+    def __init__(self, network: FlowNetwork, z: Float[Tensor, "m d"]) -> None:
+        self.network, self.z = network, z
+        self.score = -math.inf
+        self.weights: dict[str, Tensor] | None = None
+
+    def look(self, epoch: int, loss: float) -> None:
+        """Score the network as it is; keep its weights where it is the best."""
+        if len(self.z) == 0:
+            return
+        self.network.eval()
+        with torch.no_grad():
+            score = float(
+                torch.cat([self.network.log_prob(rows).double() for rows in self.z.split(_ROWS)]).mean()
+            )
+        if score > self.score:
+            self.score, self.weights = score, copy.deepcopy(self.network.state_dict())
+        self.network.train()
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        if self.weights is not None:
+            self.network.load_state_dict(self.weights)

@@ -1,0 +1,102 @@
+"""A normalising flow fitted to the aggregate posterior after training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.densities.flow import Family, FittedFlow, Flow, FlowShape
+from priorgap.latents import LatentDraw
+from priorgap.samplers.ex_post import draw_rows
+from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState
+
+# an epoch is chosen on at most this share of the number of training draws
+_VALIDATION_SHARE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFlowSampler:
+    """A trained flow under a sampler's name."""
+
+    name: str
+    flow: FittedFlow
+    kind: ClassVar[str] = "flow"
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        """Draw n rows: noise first, in one call, then the inverse flow."""
+        return LatentDraw(self.flow.draw(n, generator=generator))
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats, float64."""
+        return self.flow.log_prob(z)
+
+    def state(self) -> SamplerState:
+        """Return the weights, and what the flow is made of."""
+        return SamplerState(
+            self.name, self.flow.state(), {"kind": self.kind, "flow": self.flow.description()}
+        )
+
+    @classmethod
+    def from_state(cls, state: SamplerState) -> Self:
+        """Rebuild from `state`'s result."""
+        return cls(state.name, FittedFlow.from_state(state.tensors, state.json["flow"]))
+
+
+@dataclass(frozen=True)
+class FlowSampler:
+    """A normalising flow fitted to draws of z by maximum likelihood, its epoch chosen on validation draws.
+
+    Attributes:
+        kind: "nsf" (masked autoregressive splines) or "maf" (masked autoregressive affine maps).
+        transforms: how many.
+        hidden: widths of each conditioner's hidden layers.
+        bins: of each spline; of no use to "maf".
+        dropout: share of a conditioner's hidden units that training drops.
+        n_fit: at most so many draws are trained on.
+        draws_per_image: at most so many draws of one posterior, where there are fewer images than n_fit.
+        epochs: passes over the draws.
+        batch_size: draws a step.
+        learning_rate: Adam's, falling to 0.
+        weight_decay: decoupled.
+    """
+
+    kind: Family
+    transforms: int
+    hidden: Sequence[int]
+    bins: int
+    dropout: float
+    n_fit: int
+    draws_per_image: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    name: str = "flow"
+    role: ClassVar[Role] = "candidate"
+    label_source: ClassVar[LabelSource] = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        for key, least in (("n_fit", 2), ("draws_per_image", 1)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
+        self._density()
+
+    def _density(self) -> Flow:
+        shape = FlowShape(self.kind, self.transforms, tuple(self.hidden), self.bins, self.dropout)
+        return Flow(shape, self.epochs, self.batch_size, self.learning_rate, self.weight_decay)
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedFlowSampler:
+        """Draw z from the training posteriors and train; the epoch is chosen on draws of the validation ones."""
+        n = min(self.n_fit, self.draws_per_image * len(inputs.train))
+        n_validation = min(max(1, n // _VALIDATION_SHARE), self.draws_per_image * len(inputs.validation))
+        z_train = draw_rows(inputs.train, n, generator=generator)
+        z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
+        return FittedFlowSampler(self.name, self._density().fit(z_train, z_validation, generator=generator))
+
+    def expected_moments(self, inputs: FitInputs) -> None:
+        """Return None: a flow has no moments in closed form."""
+        return None
