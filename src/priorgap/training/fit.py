@@ -31,7 +31,7 @@ from priorgap.training.datamodule import TrainBatches, ValidationBatches
 from priorgap.training.module import Trainee, VaeModule
 
 CHECKPOINT = "last.ckpt"
-_VALIDATION_BATCH = 500
+VALIDATION_BATCH = 500
 
 _logger = logging.getLogger(__name__)
 Network = TypeVar("Network", bound=nn.Module)
@@ -232,7 +232,7 @@ def _fit(
         train = TrainBatches(
             dataset.train, d, config.batch_size, seed=seed, epoch=lambda: trainer.current_epoch, labels=labels
         )
-        validation = ValidationBatches(dataset.validation, d, _VALIDATION_BATCH, seed=seed, labels=labels)
+        validation = ValidationBatches(dataset.validation, d, VALIDATION_BATCH, seed=seed, labels=labels)
         module.train()
         try:
             trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
