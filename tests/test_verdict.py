@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -543,3 +544,49 @@ class TestPick:
         data = table(rows_of("kid", CLEAR, 5, log=False))
         with pytest.raises(ValueError, match="model_id=best"):
             pick_model(data, decide_study(data).to_json())
+
+
+class TestPlanning:
+    NEAR: ClassVar = {"prior": 100.0, "gmm": 40.0, "kde": 40.4}
+
+    def test_says_what_the_seeds_could_have_shown(self):
+        verdict = decide(table(rows_of("fid", self.NEAR, 5, spread=0.05)))
+        plan = verdict.planning
+        assert verdict.winner is None and plan.n_seeds == 5
+        assert {plan.sampler, plan.against} == {"gmm", "kde"}
+        # sd of a difference of logs is 0.05 sqrt 2; at five pairs and 97.5 % some 2 to 4 of them
+        assert 1.05 < plan.detectable < 1.6
+        assert plan.level == pytest.approx(0.975)
+        assert f"These 5 seeds would show a ratio of {plan.detectable:.3g}" in verdict.text
+        assert verdict.to_json()["planning"]["seeds_needed"] == plan.seeds_needed
+
+    def test_the_seeds_it_asks_for_show_the_difference(self):
+        """With as many seeds as planned from the true spread, the difference is found more often than not."""
+        from priorgap.estimators.planning import pairs_needed
+
+        effect, spread = math.log(1.05), 0.05 * math.sqrt(2)
+        needed = pairs_needed(effect, spread, level=0.95)
+        shown = 0
+        rng = np.random.default_rng(3)
+        for _ in range(100):
+            difference = effect + spread * rng.standard_normal(needed)
+            shown += stats.ttest_1samp(difference, 0).pvalue < 0.05
+        assert 0.68 < shown / 100 < 0.92
+
+    def test_a_named_winner_has_numbers_and_no_sentence(self):
+        verdict = decide(table(rows_of("fid", CLEAR, 5)))
+        assert verdict.winner == "gmm" and verdict.planning.against == "gaussian_full"
+        assert verdict.planning.seeds_needed <= 5
+        assert "would show" not in verdict.text
+
+    def test_absent_for_one_seed_and_without_spread(self):
+        assert decide(table(rows_of("fid", CLEAR, 1, std_error=0.1))).planning is None
+        same = table(rows_of("fid", self.NEAR, 3, spread=0.0, seed_effect=0.0))
+        assert decide(same).planning is None
+
+    def test_measures_without_a_log_scale_have_a_difference(self):
+        values = {"prior": 0.50, "gmm": 0.70, "kde": 0.702}
+        verdict = decide(
+            table(rows_of("coverage", values, 4, log=False, spread=0.02, seed_effect=0.0)), measure="coverage"
+        )
+        assert verdict.planning.scale == "identity" and 0.01 < verdict.planning.detectable < 0.5

@@ -22,6 +22,7 @@ from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.reference import Reference
 from priorgap.models.conditional import Classes
+from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.drawing import (
     class_frequencies,
@@ -88,6 +89,7 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
+    prior: Prior | None = None,
     latent_dim: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
@@ -107,7 +109,8 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
-        latent_dim: dimension of z, where `encode` is None; p(z) is N(0, I).
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
+        latent_dim: dimension of z, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time.
 
     Returns:
@@ -125,12 +128,14 @@ def compare(
     wanted = [_metric(m) for m in (metrics if metrics is not None else _standard())]
     n_draws = _count(n, len(parts["test"]))
     conditional = _conditional(encode, decode, parts)
-    prior = _prior(encode, latent_dim)
-    _probe(encode, decode, parts["train"], int(batches["decode_batch"]), prior)
+    law = _law(encode, latent_dim, prior)
+    _probe(encode, decode, parts["train"], int(batches["decode_batch"]), law)
     latents: dict[str, Latents] = {}
     if encode is not None:
         say("encoding")
         latents = {k: _encode(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+        if prior is not None and prior.dim != latents["train"].dim:
+            raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(m.needs for m in wanted))
     reference = _reference(parts, features, n_draws, settings["reference"], needs)
@@ -138,25 +143,29 @@ def compare(
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:
         return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
 
+    def encoded(x: Split) -> Tensor:
+        assert encode is not None
+        return _encode(encode, x, int(batches["encode_batch"])).mean
+
     model = ModelEvidence(
-        latents.get("train"), latents.get("validation"), latents.get("test"), None, decoded, reference, seed=seed,
-        heldout_exchangeable=validation is not None,
+        latents.get("train"), latents.get("validation"), latents.get("test"), prior, decoded, reference,
+        seed=seed, heldout_exchangeable=validation is not None, encode=None if encode is None else encoded,
     )  # fmt: skip
     say("fitting the samplers")
     frequencies = class_frequencies(parts["train"].label)
-    if prior is None:
-        inputs = fit_inputs(latents["train"], latents["validation"], None)
+    if latents:
+        inputs = fit_inputs(latents["train"], latents["validation"], prior)
     else:
-        inputs = inputs_without_encoder(prior, frequencies)
-    valid, refused = _valid(chosen, _traits(latents, conditional, parts["train"].label is not None))
+        assert law is not None
+        inputs = inputs_without_encoder(law, frequencies)
+    valid, refused = _valid(chosen, _traits(latents, law, conditional, parts["train"].label is not None))
     fitted, skipped = fit_samplers(valid, inputs, seed=seed)
-    skipped = {**refused, **skipped}
     draws = draw(fitted, n_draws, seed=seed, classes=frequencies if conditional else None)
     rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
     table = _table(rows, seed)
     space = reference.feature_map.name
     level = float(settings["verdict"]["level"])
-    absent = {**skipped, **reasons}
+    absent = {**refused, **skipped, **reasons}
     verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
     return Comparison(table, verdict, absent)
 
@@ -340,22 +349,30 @@ def _conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Spli
     return True
 
 
-def _prior(encode: Encode | None, latent_dim: int | None) -> StandardNormal | None:
-    """Return p(z) of a model without an encoder, None for others."""
+def _law(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -> Prior | None:
+    """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
     if encode is not None:
         if latent_dim is not None:
             raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")
-        return None
+        return prior
+    if prior is not None:
+        if latent_dim not in (None, prior.dim):
+            raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
+        return prior
     if latent_dim is None:
         raise ValueError("latent_dim: missing; expected the dimension of z where encode is None")
     return StandardNormal(latent_dim)
 
 
-def _traits(latents: Mapping[str, Latents], conditional: bool, labels: bool) -> ModelTraits:
-    """Return what the model offers to samplers."""
-    # what a user's VAE was trained with is not known; N(0, I) is what its prior is taken to be
+def _traits(
+    latents: Mapping[str, Latents], law: Prior | None, conditional: bool, labels: bool
+) -> ModelTraits:
+    """Return what the model offers to samplers; without `prior=` it is taken to be trained with N(0, I)."""
     with_variance = bool(latents) and latents["train"].log_var is not None
-    return ModelTraits(bool(latents), with_variance, "standard_normal", conditional, labels)
+    standard = law is None or isinstance(law, StandardNormal)
+    return ModelTraits(
+        bool(latents), with_variance, "standard_normal" if standard else "learned", conditional, labels
+    )
 
 
 def _valid(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampler], dict[str, str]]:
@@ -364,9 +381,7 @@ def _valid(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampl
     return [one for one in samplers if one.name not in reasons], reasons
 
 
-def _probe(
-    encode: Encode | None, decode: Decode, train: Split, batch: int, prior: StandardNormal | None
-) -> None:
+def _probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior: Prior | None) -> None:
     """Try both callables on one small batch first, so that a shape error costs nothing."""
     few = train.take(slice(0, _PROBE))
     if encode is not None:

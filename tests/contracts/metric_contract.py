@@ -30,6 +30,8 @@ PUBLIC = frozenset(
         "kl_diag_train",
         "kl",
         "kl_point",
+        "kl_flow",
+        "kl_flow_point",
         "kl_train_mixture",
         "unit_dependence",
         "unit_dependence_linear",
@@ -54,6 +56,43 @@ PUBLIC = frozenset(
         "memorisation_auc",
         "near_copy_excess",
         "train_share",
+        "hole_mass",
+        "hole_curve",
+        "kl_prior_to_fit",
+        "effective_share",
+        "dimension_wise_kl",
+        "dimension_wise_kl_point",
+        "total_correlation",
+        "total_correlation_point",
+        "tv_lower",
+        "mmd2",
+        "mmd2_p",
+        "sliced_w2",
+        "sliced_w2_p",
+        "radius_ks",
+        "radius_p",
+        "iw_bound",
+        "amortisation_gap",
+        "vendi",
+        "vendi_ratio",
+        "sharpness",
+        "sharpness_ratio",
+        "fid_infinity",
+        "c_t",
+        "authenticity",
+        "fld",
+        "fld_gap",
+        "accuracy_by_size",
+        "accuracy_over_seeds",
+        "real_equivalent",
+        "realism_by_density",
+        "entropy_by_density",
+        "inconsistency_by_density",
+        "log_ratio_by_density",
+        "realism_step",
+        "entropy_step",
+        "inconsistency_step",
+        "log_ratio_step",
     }
 )
 
@@ -110,7 +149,7 @@ def gives_finite_named_rows(metric: Metric) -> None:
         assert row.space in ("latent", "data", "pixels")
         assert (
             row.space == "latent"
-            or row.measure in ("distortion", "distortion_sse", "elbo")
+            or row.measure in ("distortion", "distortion_sse", "elbo", "iw_bound", "amortisation_gap")
             or row.n_reference
         )
         assert Measurement.from_json(row.to_json()) == row
@@ -150,7 +189,7 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
     reference = model.reference
     if name == "features":  # they are of the reference
         name = "reference"
-    if name in ("train", "validation", "test", "decode", "reference"):
+    if name in ("train", "validation", "test", "decode", "encode", "reference", "log_likelihood"):
         return fresh(model, **{name: None})
     if name == "distortion":
         return fresh(model, distortion=None)
@@ -197,7 +236,7 @@ def says_what_is_missing(metric: Metric) -> None:
 def names_all_it_needs(metric: Metric) -> None:
     """What `needs` does not name may be missing: the metric still answers, or says why not."""
     everything = {"train", "validation", "test", "log_var", "decode", "reference", "floor", "classifiers"}
-    for name in sorted((everything | {"labels", "distortion"}) - metric.needs):
+    for name in sorted((everything | {"labels", "distortion", "log_likelihood"}) - metric.needs):
         implied = {"reference": {"floor", "classifiers", "labels", "decode"}}.get(name, set())
         if implied & metric.needs:
             continue

@@ -9,30 +9,54 @@ import torch
 from metric_contract import LAWS, PUBLIC, run
 from world import decode, fresh, world
 
+from priorgap.densities import GaussianMixture
+from priorgap.densities.flow import Flow, FlowShape
 from priorgap.measurement import Measurement
 from priorgap.metrics import (
     FID,
+    FLD,
     KID,
+    AccuracyCurve,
     ActiveUnits,
+    AmortisationGap,
     ClassBalance,
     Copying,
+    DataCopying,
     Decomposition,
+    DependenceSplit,
     Elbo,
     Evidence,
+    FIDByClass,
     FIDFloor,
+    FIDInfinity,
+    Holes,
+    ImportanceWeightedBound,
     KLBracket,
+    KLFlowBracket,
+    LatentDistances,
     MarginalKL,
     Memorisation,
     Metric,
     PRDCMeasures,
+    QualityByDensity,
+    Radius,
     Rate,
+    RealEquivalent,
     RealToReal,
     RealToSynthetic,
+    Sharpness,
     SyntheticToReal,
+    TotalVariation,
     TrainMixture,
+    Vendi,
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 
+MIXTURE = GaussianMixture(n_components=(2,), n_fit=500, max_iter=20, reg_covar=1e-6)
+FLOW = Flow(
+    FlowShape(kind="nsf", transforms=1, hidden=(8,), bins=4, dropout=0.0),
+    epochs=2, batch_size=200, learning_rate=5e-3, weight_decay=0.0,
+)  # fmt: skip
 METRICS: list[Metric] = [
     Rate(),
     ActiveUnits(variance_threshold=0.01, rate_threshold=0.01),
@@ -42,6 +66,14 @@ METRICS: list[Metric] = [
     TrainMixture(n_draws=200),
     UnitDependence(n_components=[2], n_fit=500, max_iter=20, reg_covar=1e-6),
     Elbo(),
+    Holes(mixture=MIXTURE, n_draws=1, n_prior=300, levels=[0.01, 0.1], n_repeats=10),
+    DependenceSplit(mixture=MIXTURE, n_draws=1),
+    TotalVariation(n_fit=200, n_eval=250),
+    LatentDistances(n_max=100, n_projections=5, n_repeats=5),
+    Radius(),
+    KLFlowBracket(mixture=MIXTURE, flow=FLOW, n_draws=1),
+    ImportanceWeightedBound(n_images=20, n_draws=[1, 10]),
+    AmortisationGap(n_images=10, n_steps=3, n_draws=1, learning_rate=0.03, n_final=2),
     FID(),
     FIDFloor(),
     KID(n_subsets=5),
@@ -52,6 +84,15 @@ METRICS: list[Metric] = [
     ClassBalance(),
     Memorisation(n_queries=150),
     Copying(n_queries=150, quantile=0.02),
+    Vendi(n_max=200, n_blocks=5),
+    Sharpness(),
+    FIDByClass(least=10),
+    FIDInfinity(n_splits=1),
+    DataCopying(n_queries=150, n_cells=3, least_share=0.01),
+    FLD(n_max=200),
+    AccuracyCurve(sizes=[20, 60], n_seeds=2),
+    RealEquivalent(sizes=[20, 60], n_seeds=2),
+    QualityByDensity([2], 400, 20, 1e-6, n_draws=150, n_bands=3, k=3, step=0.3),
 ]
 
 
@@ -76,7 +117,7 @@ def test_a_metric_of_latents_decodes_nothing() -> None:
         raise AssertionError("decoded")
 
     model = fresh(world().model, decode=forbidden)
-    for metric in METRICS[:7]:
+    for metric in METRICS[:15]:
         assert run(metric, model.alone())
     with pytest.raises(AssertionError, match="decoded"):
         run(FID(), model.of("prior", "candidate", world().prior_draw()))

@@ -1,5 +1,6 @@
 """A small world with a known truth: two classes of 8x8 images, a smooth decoder, and an honest encoder."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from priorgap.data.splits import Split
 from priorgap.features import PixelFeatures, quantise
 from priorgap.latents import LatentDraw, Latents
 from priorgap.metrics import ModelEvidence, Reference, build_reference
+from priorgap.metrics.evidence import LogLikelihood
 from priorgap.streams import stream
 
 DIM = 3
@@ -26,6 +28,12 @@ def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
     return torch.sigmoid(z.float() @ _weights()).view(-1, 1, 8, 8)
 
 
+def encode(x: Split) -> Tensor:
+    """The decoder's inverse in least squares, of stored images."""
+    logits = torch.logit(x.floats().flatten(1).clamp(1e-3, 1 - 1e-3))
+    return logits @ torch.linalg.pinv(_weights())
+
+
 def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
     """z of images: two clusters at +-1.5 in the first unit, one a class; there the prior has a hole."""
     g = stream(1, "truth", name)
@@ -41,6 +49,16 @@ def part(name: str) -> tuple[Split, Latents]:
     x = decode(z) + 0.05 * torch.randn(len(z), 1, 8, 8, generator=g)
     mean = z + STD * 0.3 * torch.randn(z.shape, generator=g)
     return Split(quantise(x), label), Latents(mean, torch.full_like(mean, STD).log() * 2, label)
+
+
+def log_likelihood_of(split: Split) -> LogLikelihood:
+    """log N(x | decode z, 0.1² I) of the rows of a split."""
+
+    def log_likelihood(z: Tensor, row: Tensor) -> Tensor:
+        error = (decode(z) - split.batch(row)).flatten(1).square().sum(1)
+        return -0.5 * error / 0.1**2 - 64 * math.log(0.1 * math.sqrt(2 * math.pi))
+
+    return log_likelihood
 
 
 @dataclass(frozen=True)
@@ -82,9 +100,11 @@ def world() -> World:
             z_validation,
             z_test,
             decode=decode,
+            encode=encode,
             reference=reference,
             distortion=distortion,
             distortion_sse=2 * distortion,
+            log_likelihood=log_likelihood_of(test),
         )
         _WORLDS["world"] = World(reference, model)
     built = _WORLDS["world"]

@@ -209,6 +209,34 @@ def test_bad_values(make: object, expected: str) -> None:
         make()
 
 
+def test_rates_of_a_prior_without_a_closed_form_are_drawn():
+    """A mixture of one Gaussian N(m, s^2 I): the closed form is known, and not that of N(0, I)."""
+    from priorgap.priors.mixture import MixturePrior
+
+    prior = MixturePrior(3, 1, full=False)
+    with torch.no_grad():
+        prior.mean.fill_(0.5)
+        prior.log_std.fill_(math.log(1.5))
+    g = stream(1)
+    latents = Latents(torch.randn(400, 3, generator=g), 0.5 * torch.randn(400, 3, generator=g) - 1)
+    model = ModelEvidence(
+        latents, latents, latents, prior=prior, distortion=torch.ones(400), distortion_sse=torch.ones(400)
+    )
+    mean, var = latents.mean.double(), latents.log_var.double().exp()
+    closed = (0.5 * ((mean - 0.5) ** 2 + var) / 2.25 - 0.5 - 0.5 * latents.log_var + math.log(1.5)).sum(1)
+    (rate,) = Rate().measure(model.alone(), generator=stream(2))
+    assert rate.unit == "" and rate.std_error > 0
+    drawn = closed.std() / 400**0.5
+    assert abs(rate.value - float(closed.mean())) < 4 * (3 / (8 * 400)) ** 0.5
+    assert rate.std_error == pytest.approx(float(drawn), rel=0.2)
+    standard = float(0.5 * (mean**2 + var - 1 - latents.log_var).sum(1).mean())
+    assert abs(rate.value - standard) > 0.2  # negative control: N(0, I) in its place
+    elbo = {row.measure: row.value for row in Elbo().measure(model.alone(), generator=stream(2))}
+    assert elbo["elbo"] == pytest.approx(-1 - rate.value)
+    counts = ActiveUnits(0.01, 0.01).measure(model.alone(), generator=stream(2))
+    assert [row.measure for row in counts] == ["active_units_var"]
+
+
 DEPENDENCE = UnitDependence(n_components=[1, 4], n_fit=4_000, max_iter=30, reg_covar=1e-6)
 
 

@@ -109,9 +109,45 @@ def test_the_line_that_is_printed():
         ((1.0, -1.0), "loss.beta=-1.0: expected a number of at least 0"),
         ((1.0, float("nan")), "loss.beta=nan"),
         ((1.0, 1.0, "max"), "loss.reduction=max: expected sum or mean"),
+        ((1.0, 1.0, "sum", 0), "loss.beta_warmup_epochs=0: expected an integer of at least 1, or null"),
+        ((1.0, 1.0, "sum", 2.5), "loss.beta_warmup_epochs=2.5"),
+        ((1.0, 1.0, "sum", None, 0.0), "loss.free_bits=0.0: expected a number above 0, or null"),
+        ((1.0, 1.0, "sum", None, float("inf")), "loss.free_bits=inf"),
     ],
 )
 def test_bad_weights_are_refused(arguments, message):
     with pytest.raises(ValueError) as caught:
         ElboLoss(*arguments)
     assert message in str(caught.value)
+
+
+def test_free_bits_clamp_each_units_batch_mean():
+    rate = torch.tensor([[0.0, 2.0, 0.3], [0.1, 1.0, 0.5]], requires_grad=True)
+    terms = LossTerms(torch.zeros(2), rate)
+    value = objective(terms, 1.0, 2.0, free_bits=0.4)
+    # means 0.05, 1.5, 0.4: the first counts as 0.4
+    assert float(value.detach()) == pytest.approx(2 * (0.4 + 1.5 + 0.4))
+    (gradient,) = torch.autograd.grad(value, rate)
+    assert gradient[:, 0].tolist() == [0, 0] and gradient[:, 1].tolist() == [1, 1]
+    # not row by row (negative control): a row below f in a unit whose mean is above pays
+    assert float(value.detach()) != pytest.approx(2 * float(rate.detach().clamp(min=0.4).mean(0).sum()))
+    plain = objective(terms, 1.0, 2.0)
+    assert torch.equal(plain, objective(terms, 1.0, 2.0, free_bits=None))
+
+
+def test_beta_rises_to_its_weight():
+    loss = ElboLoss(beta=2.0, beta_warmup_epochs=3)
+    assert [loss.beta_at(e) for e in range(6)] == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+    assert ElboLoss(beta=2.0).beta_at(0) == 2.0
+
+
+def test_free_bits_need_a_rate_per_unit():
+    from priorgap.priors.mixture import Mixture
+
+    vae = build_vae(MLP(3, (16,)), Gaussian(), Mixture(3, 2, "diag"), (1, 8, 8), generator=stream(0))
+    ElboLoss().check_prior(vae.prior)
+    ElboLoss(free_bits=0.1).check_prior(
+        build_vae(MLP(3, (16,)), Gaussian(), None, (6,), generator=stream(0)).prior
+    )
+    with pytest.raises(ValueError, match=r"loss.free_bits=0.1: MixturePrior has no KL per unit"):
+        ElboLoss(free_bits=0.1).check_prior(vae.prior)

@@ -1,5 +1,8 @@
 """Bad input: one line on standard error, exit status 2, nothing written."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,7 @@ CASES = {
     "a folder left out": (("--config-dir",), "--config-dir"),
     "no workers": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"), "n_jobs=0"),
     "half a worker": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=half"), "n_jobs"),
+    "no retries": (("-m", "hydra/launcher=joblib", "hydra.launcher.retries=-1"), "retries=-1"),
     "two experiments": (("experiment=default", "experiment=e01_alpha"), "one experiment"),
     "an unclosed bracket": (("sampler=[prior",), "sampler"),
     "a sweep without -m": (("seed=0,1",), "seed"),
@@ -47,6 +51,26 @@ def test_refused_in_one_line(run, tmp_path, capsys, case):
     err = capsys.readouterr().err
     assert err.startswith("priorgap: ") and err.count("\n") == 1 and words in err, err
     assert written(tmp_path) == []
+
+
+def test_a_launcher_whose_package_is_not_there(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("priorgap.pipeline.hydra_app.find_spec", lambda name: None)
+    assert run("run", "-m", "seed=0,1", "hydra/launcher=slurm") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "hydra/launcher=slurm: the package submitit is not installed" in err
+    assert written(tmp_path) == []
+
+
+def test_online_without_a_key_is_refused_before_any_work(tmp_path):
+    home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none"), "WANDB_CONFIG_DIR": str(tmp_path)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
+    order = [sys.executable, "-m", "priorgap.pipeline", "run", "tracking=online"]
+    found = subprocess.run(
+        order, cwd=tmp_path, env={**kept, **home}, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.startswith("priorgap: tracking=online: ") and found.stderr.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_report_of_a_study_that_is_not_there(run, tmp_path, capsys):
@@ -95,9 +119,6 @@ def test_help_is_there_and_light(command, run, capsys, monkeypatch):
 
 
 def test_import_and_help_stay_light():
-    import subprocess
-    import sys
-
     code = (
         "import sys, priorgap; from priorgap.pipeline import cli\n"
         "try: cli.main(['run', '--help'])\nexcept SystemExit: pass\n"

@@ -10,7 +10,9 @@ from priorgap.pipeline import closure
 from priorgap.pipeline.stages import train_version
 
 METRICS = sorted(
-    p.stem for p in (configuration_directory() / "metric").glob("*.yaml") if p.stem != "standard"
+    p.stem
+    for p in (configuration_directory() / "metric").glob("*.yaml")
+    if p.stem not in ("standard", "full")
 )
 
 

@@ -34,7 +34,8 @@ def modules_of(stage: str) -> list[str]:
 
 
 def _targets(group: str, key: str | None = None) -> list[str]:
-    names = [p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml") if p.stem != "standard"]
+    names = [p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml")]
+    names = [name for name in names if name not in ("standard", "full")]
     nodes = [load_option(group, name) for name in names]
     return sorted({m for node in nodes for m in target_modules(node if key is None else node[key])})
 

@@ -3,15 +3,12 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from crashes import Child, Moment, Trouble
-from tiny_study import EXTRA, TINY, content
+from launching import start, wait
+from tiny_study import EXTRA, TINY, content, leftovers
 
 RENAME = "pathlib:Path.rename"
 ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")
@@ -46,12 +43,6 @@ REPORTING = {
     "old report moved away": Moment(RENAME, ("-old-report",), after=True),
     "study not yet remembered": Moment("pathlib:Path.replace", (".finished",)),
 }
-
-
-def leftovers(folder: Path) -> list[str]:
-    outputs = folder / "outputs"
-    found = [*outputs.rglob(".partial-*"), *outputs.rglob("resume"), *outputs.rglob("*.ckpt")]
-    return sorted(str(p.relative_to(outputs)) for p in found)
 
 
 def of_seed_0(results: dict[str, str]) -> dict[str, str]:
@@ -91,7 +82,7 @@ def test_killed_around_the_report(tiny, prepared):
 def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared):
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in ONE)
     child = Child(prepared, longer)
-    _wait(lambda: list(prepared.rglob("last.ckpt")), child.process.is_alive)
+    wait(lambda: list(prepared.rglob("last.ckpt")), child.process.is_alive)
     assert child.process.pid is not None
     os.kill(child.process.pid, signal.SIGINT)
     assert child.finish() == 130
@@ -111,6 +102,21 @@ def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
     assert leftovers(tmp_path) == []
 
 
+def test_two_sweeps_at_once_in_different_words_train_each_model_once(prepared, tiny):
+    """One grid typed in another order and with another selection: a model has one name, so one lock."""
+    turned = ("run", "-m", "seed=1,0", *reversed(TINY), *EXTRA[1:], "study=tiny", "tracking=off")
+    children = [Child(prepared, BOTH), Child(prepared, turned)]
+    assert [child.finish() for child in children] == [0, 0], [child.said for child in children]
+    said = "".join(child.said for child in children)
+    assert said.count(": trained, ") == 2
+    assert said.count(": sampled gaussian_full\n") == 2
+    for stage in ("train", "encode", "sample", "measure"):
+        places = [p.name.rpartition("-")[2] for p in (prepared / "outputs/tiny" / stage).glob("[!.]*")]
+        assert len(places) == len(set(places)) == (2 if stage == "train" else 4)
+    assert sorted(content(prepared).values()) == sorted(content(tiny).values())
+    assert leftovers(prepared) == []
+
+
 def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
     # a real limit first, that posteriors of digits exceed and the model's files do not; then ever later syncs
     for trouble in (Trouble(file_size=25_000), Trouble(syncs=0), Trouble(syncs=7), Trouble(syncs=40)):
@@ -127,25 +133,6 @@ def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
 
 
 # -- the console script as a user starts it, killed from outside -----------------------------------------------
-
-
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "priorgap.pipeline", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def _wait(seen: Callable[[], object], alive: Callable[[], bool], timeout: float = 900) -> bool:
-    """Poll until something is seen; False when the process ended before."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if seen():
-            return True
-        if not alive():
-            return False
-        time.sleep(0.0005)
-    raise AssertionError(f"nothing seen in {timeout} s")
 
 
 SIGNS = {
@@ -167,14 +154,14 @@ def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
     study = prepared / "outputs/tiny"
     hits = []
     for name, pattern in SIGNS.items():
-        process = _start(prepared, *BOTH)
-        if _wait(lambda pattern=pattern: list(study.glob(pattern)), lambda p=process: p.poll() is None):
+        process = start(prepared, *BOTH)
+        if wait(lambda pattern=pattern: list(study.glob(pattern)), lambda p=process: p.poll() is None):
             os.killpg(process.pid, signal.SIGKILL)
             hits.append(name)
         process.communicate()
     # a moment may be too short to be seen from outside; most are not
     assert len(hits) >= len(SIGNS) - 2, hits
-    process = _start(prepared, *BOTH)
+    process = start(prepared, *BOTH)
     said, _ = process.communicate()
     assert process.returncode == 0, said
     assert content(prepared) == content(tiny)
@@ -188,8 +175,8 @@ def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
 def test_interrupted_from_a_terminal(prepared, launcher):
     """Ctrl-C reaches every process of the group, workers too."""
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in BOTH)
-    process = _start(prepared, *longer, *launcher)
-    assert _wait(lambda: list(prepared.rglob("last.ckpt")), lambda: process.poll() is None)
+    process = start(prepared, *longer, *launcher)
+    assert wait(lambda: list(prepared.rglob("last.ckpt")), lambda: process.poll() is None)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said

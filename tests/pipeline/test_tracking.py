@@ -157,7 +157,12 @@ def test_online_sends_the_same_numbers(tiny, tmp_path, runs):
 def test_a_server_that_refuses_costs_a_line_and_no_results(tiny, tmp_path):
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     order = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
-    home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    home = {
+        "HOME": str(tmp_path),
+        "NETRC": str(tmp_path / "none"),
+        "WANDB_BASE_URL": "http://127.0.0.1:9",
+        "WANDB_API_KEY": "0123456789" * 4,
+    }
     child = Child(tmp_path, order, environment=home)
     assert child.finish() == 1, child.said
     assert "Traceback" not in child.said and "results are complete" in child.said

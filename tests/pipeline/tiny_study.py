@@ -51,3 +51,19 @@ def content(folder: Path) -> dict[str, str]:
         for p in sorted((study / stage).rglob("*"))
         if p.is_file() and p.name != artifacts.MANIFEST
     }
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What killed or broken runs left in the store of a folder."""
+    outputs = folder / "outputs"
+    found = [*outputs.rglob(".partial-*"), *outputs.rglob("resume"), *outputs.rglob("*.ckpt")]
+    return sorted(str(p.relative_to(outputs)) for p in found)
+
+
+def flip(file: Path, position: int) -> None:
+    """Change one byte of a file."""
+    with file.open("r+b") as handle:
+        handle.seek(position)
+        byte = handle.read(1)[0]
+        handle.seek(position)
+        handle.write(bytes([byte ^ 1]))

@@ -1,5 +1,7 @@
 """A known law of z: what fits it passes a density and a two-sample test, and what only looks like it fails."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,13 +9,34 @@ from torch import Tensor, nn
 from priorgap.densities import FittedMixture
 from priorgap.fitting import fit_network
 from priorgap.latents import Latents
-from priorgap.samplers import ExPostGaussian, ExPostMixture, FitInputs, LatentDensity, Posterior, Sampler
+from priorgap.samplers import (
+    ExPostGaussian,
+    ExPostMixture,
+    FitInputs,
+    FittedSampler,
+    FlowSampler,
+    LatentDensity,
+    Posterior,
+    Sampler,
+    TwoStage,
+    Vamp,
+)
+from priorgap.samplers.flow import FittedFlowSampler
+from priorgap.samplers.two_stage import SecondStage
+from priorgap.samplers.vamp import FittedVamp
 from priorgap.streams import isolated, stream
 
 DIM, K, N = 8, 6, 20_000
 STD = 0.2
 N_TRAIN, N_TEST = 6_000, 4_000
 GMM = ExPostMixture(n_components=6, n_fit=N, draws_per_image=1, max_iter=100, reg_covar=1e-6)
+
+# a little dropout, so that a flow that is left in training mode differs from one that is not
+FLOW = FlowSampler(
+    kind="nsf", transforms=2, hidden=[128, 128], bins=16, dropout=0.02, n_fit=N, draws_per_image=1, epochs=25,
+    batch_size=256, learning_rate=5e-3, weight_decay=1e-2,
+)  # fmt: skip
+TWO_STAGE = TwoStage(hidden=[256, 256, 256], steps=16_000, batch_size=128, learning_rate=2e-3)
 
 
 def truth() -> FittedMixture:
@@ -41,9 +64,17 @@ def given() -> FitInputs:
     return FitInputs(posteriors(N, "train"), posteriors(4_000, "validation"))
 
 
-def draws(sampler: Sampler, given: FitInputs) -> Tensor:
-    law = sampler.fit(given, generator=stream(3, "fit"))
+@pytest.fixture(scope="module")
+def flow(given: FitInputs) -> FittedFlowSampler:
+    return FLOW.fit(given, generator=stream(3, "fit"))
+
+
+def drawn(law: FittedSampler) -> Tensor:
     return law.sample(N_TRAIN + N_TEST, generator=stream(3, "sample")).z
+
+
+def draws(sampler: Sampler, given: FitInputs) -> Tensor:
+    return drawn(sampler.fit(given, generator=stream(3, "fit")))
 
 
 def two_sample_accuracy(z: Tensor) -> float:
@@ -96,3 +127,54 @@ def test_half_the_modes_are_rejected() -> None:
     z = half.draw(N_TRAIN + N_TEST, generator=stream(3, "half"))
     assert gap(half) > 0.5
     assert two_sample_accuracy(z) > 0.56
+
+
+@pytest.mark.slow
+def test_flow_finds_the_law(flow: FittedFlowSampler) -> None:
+    assert -0.01 < gap(flow) <= 0.15
+    assert two_sample_accuracy(drawn(flow)) <= 0.52
+
+
+@pytest.mark.slow
+def test_flow_that_is_reloaded_without_eval_is_rejected(flow: FittedFlowSampler) -> None:
+    again = FittedFlowSampler.from_state(flow.state())
+    assert torch.equal(drawn(again), drawn(flow))
+    again.flow.network.train()
+    with isolated(stream(3, "dropout")):
+        assert gap(again) > 0.15
+        assert two_sample_accuracy(drawn(again)) > 0.52
+
+
+@pytest.mark.slow
+def test_two_stage_comes_near_the_law(given: FitInputs) -> None:
+    assert two_sample_accuracy(draws(TWO_STAGE, given)) <= 0.56
+
+
+class WithoutGamma(SecondStage):
+    """A fixed standard deviation of 1 in the likelihood, and none in the draws."""
+
+    @property
+    def gamma(self) -> Tensor:
+        return torch.ones(()) + 0 * self.log_gamma
+
+    def generate(self, u: Tensor, noise: Tensor) -> Tensor:
+        return super().generate(u, torch.zeros_like(noise))
+
+
+@pytest.mark.slow
+def test_two_stage_without_gamma_is_rejected(given: FitInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("priorgap.samplers.two_stage.SecondStage", WithoutGamma)
+    z = draws(replace(TWO_STAGE, steps=2_000), given)
+    assert two_sample_accuracy(z) > 0.7
+    # units of u collapse, and with them directions of z
+    assert float(torch.linalg.det(z.T.double().cov())) < 0.1 * float(torch.linalg.det(TRUTH.moments().cov))
+
+
+@pytest.mark.slow
+def test_vamp_of_all_pseudo_inputs_is_the_law_and_of_the_first_ones_is_rejected(given: FitInputs) -> None:
+    law = Vamp(N, "random").fit(given, generator=stream(3, "fit"))
+    assert two_sample_accuracy(drawn(law)) <= 0.52
+    assert law.spread is not None
+    first = FittedVamp(law.name, law.centre[:100], law.spread[:100], None, True, law.rows[:100])
+    assert gap(first) > 0.5
+    assert two_sample_accuracy(drawn(first)) > 0.56

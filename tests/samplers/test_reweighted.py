@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from priorgap.estimators.overlap import effective_share
 from priorgap.latents import Latents
 from priorgap.priors.base import Prior
 from priorgap.samplers import FitInputs, PriorSampler, ReweightedPrior, SamplerNotApplicable, restore
-from priorgap.samplers.reweighted import effective_share
 from priorgap.streams import stream
 
 LOGISTIC = ReweightedPrior(

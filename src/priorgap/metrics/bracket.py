@@ -1,8 +1,9 @@
 """The certified bracket of KL(q || p): what is fitted for its lower end, and how it is chosen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,24 @@ LogDensity = Callable[[Tensor], Tensor]
 _LEVEL = 0.975
 
 
+class HasLogProb(Protocol):
+    """All that the lower end asks of a fitted law."""
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return log f(z), nats."""
+        ...
+
+
+class Family(Protocol):
+    """Hyperparameters of laws that may join the bracket's list."""
+
+    def fit(
+        self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
+    ) -> HasLogProb:
+        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`."""
+        ...
+
+
 def _log_var(latents: Latents) -> Float[Tensor, "n d"]:
     if latents.log_var is None:
         raise ValueError("the encoder gives no log_var: expected posteriors with a density")
@@ -35,7 +54,11 @@ def _draws(latents: Latents, n_draws: int, *, generator: torch.Generator) -> Flo
 
 
 def _candidates(
-    train: Latents, z_validation: Tensor, mixture: GaussianMixture, generator: torch.Generator
+    train: Latents,
+    z_validation: Tensor,
+    mixture: GaussianMixture,
+    extra: Mapping[str, Family],
+    generator: torch.Generator,
 ) -> dict[str, LogDensity]:
     """Return the log-densities that were fitted to training posteriors."""
     log_var = _log_var(train)
@@ -44,11 +67,42 @@ def _candidates(
     n_draws = max(1, min(4, mixture.n_fit // len(train)))
     z_train = _draws(train, n_draws, generator=generator)
     gmm = mixture.fit(z_train, z_validation, generator=generator)
-    return {
+    found: dict[str, LogDensity] = {
         "gaussian": gaussian.log_prob,
         "gmm": gmm.log_prob,
         "train_mixture": lambda z: mixture_log_prob(z, train.mean, log_var),
     }
+    for name, density in extra.items():
+        found[name] = density.fit(z_train, z_validation, generator=generator).log_prob
+    return found
+
+
+def chosen_density(
+    train: Latents,
+    validation: Latents,
+    *,
+    mixture: GaussianMixture,
+    n_draws: int,
+    generator: torch.Generator,
+    extra: Mapping[str, Family] = MappingProxyType({}),
+) -> tuple[str, LogDensity]:
+    """Return the density of q that describes validation draws best, among those fitted to training posteriors.
+
+    Args:
+        train, validation: posteriors with log_var.
+        mixture: hyperparameters of the Gaussian mixture.
+        n_draws: draws of z of each validation posterior.
+        generator: makes all draws.
+        extra: further families, by name, beside full Gaussian, Gaussian mixture and training mixture.
+
+    Returns:
+        Its name, and its log-density.
+    """
+    z_validation = _draws(validation, n_draws, generator=generator)
+    fitted = _candidates(train, z_validation, mixture, extra, child(generator))
+    scores = {name: float(log_f(z_validation).mean()) for name, log_f in fitted.items()}
+    chosen = max(scores, key=lambda name: scores[name])
+    return chosen, fitted[chosen]
 
 
 def certified_bracket(
@@ -60,6 +114,7 @@ def certified_bracket(
     n_draws: int,
     generator: torch.Generator,
     log_prior: LogDensity = standard_normal_log_prob,
+    extra: Mapping[str, Family] = MappingProxyType({}),
 ) -> tuple[Bracket, str]:
     """Return the bracket of KL(q || p), and the name of the density behind its lower end.
 
@@ -73,13 +128,13 @@ def certified_bracket(
         n_draws: draws of z of each validation and test posterior.
         generator: makes all draws.
         log_prior: log p(z), nats.
+        extra: further families for the lower end, by name.
     """
-    z_validation = _draws(validation, n_draws, generator=generator)
-    fitted = _candidates(train, z_validation, mixture, child(generator))
-    scores = {name: float(log_f(z_validation).mean()) for name, log_f in fitted.items()}
-    chosen = max(scores, key=lambda name: scores[name])
+    chosen, log_density = chosen_density(
+        train, validation, mixture=mixture, n_draws=n_draws, generator=generator, extra=extra
+    )
     z = _draws(test, n_draws, generator=generator)
-    log_f, log_p = (x.double().view(n_draws, len(test)).T for x in (fitted[chosen](z), log_prior(z)))
+    log_f, log_p = (x.double().view(n_draws, len(test)).T for x in (log_density(z), log_prior(z)))
     upper = kl_upper_bound(
         test.mean, _log_var(test), n_draws=n_draws, generator=generator, log_prior=log_prior
     )

@@ -22,6 +22,8 @@ from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
+Encode = Callable[[Split], Tensor]
 
 # from the general to the particular: without reference data there is no floor either
 _REASONS = {
@@ -33,12 +35,14 @@ _REASONS = {
     "log_var": "the encoder gives no log_var",
     "standard_normal": "defined for the standard-normal prior only",
     "decode": "there is no decoder",
+    "encode": "there is no encoder",
     "reference": "there are no reference data",
     "features": "there are no reference data",
     "floor": "the reference has no real-against-real floor",
     "labels": "the data have no labels",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
     "distortion": "there are no per-image distortions",
+    "log_likelihood": "log p(x|z) of the test images is not known",
     "draw": "there are no draws of a sampler",
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
@@ -59,6 +63,9 @@ class ModelEvidence:
         reference: the real data and what is known of them.
         distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
         distortion_sse: squared error of each test image, summed over its dimensions.
+        log_likelihood: (z [m, d], rows [m]) -> log p(x|z) of these test images with its normaliser, nats;
+            differentiable in z.
+        encode: decoded draws, as data are stored -> their posterior means [n, d], on the CPU.
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
             images came from; where not, the null of memorisation_auc is unknown.
@@ -73,9 +80,11 @@ class ModelEvidence:
     reference: Reference | None = None
     distortion: Float[Tensor, "n_test"] | None = None
     distortion_sse: Float[Tensor, "n_test"] | None = None
+    log_likelihood: LogLikelihood | None = None
     seed: int = 0
     heldout_exchangeable: bool = True
     has_prior: bool = True
+    encode: Encode | None = None
     # what metrics share, computed by the first that asks, under names of their own
     memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
@@ -161,8 +170,8 @@ class Evidence:
         """Return why the evidence of this name is missing, None when it is there.
 
         Names: encoder, prior (a law p(z)), train, validation, test (posteriors), log_var, standard_normal (the
-        prior is N(0, I)), decode, reference, features (the measure depends on the feature space), floor, labels,
-        classifiers, distortion, draw, label_source.
+        prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space), floor,
+        labels, classifiers, distortion, log_likelihood, draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -179,12 +188,14 @@ class Evidence:
             "standard_normal": model.has_prior
             and (model.prior is None or isinstance(model.prior, StandardNormal)),
             "decode": model.decode is not None,
+            "encode": model.encode is not None,
             "reference": reference is not None,
             "features": reference is not None,
             "floor": reference is not None and reference.floor is not None,
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,
             "distortion": model.distortion is not None and model.distortion_sse is not None,
+            "log_likelihood": model.log_likelihood is not None,
             "draw": self.draw is not None,
             "label_source": self.label_source != "",
         }

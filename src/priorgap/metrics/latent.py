@@ -9,7 +9,7 @@ from torch import Tensor
 
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
-from priorgap.estimators.gaussian import rate_per_unit
+from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.estimators.uncertainty import mean_estimate
 from priorgap.latents import Latents
@@ -18,6 +18,8 @@ from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 
 Part = Literal["train", "validation", "test"]
+# of z an image, where the rate has no closed form
+_N_DRAWS = 8
 
 
 def _part(evidence: Evidence, part: Part) -> tuple[Latents, Float[Tensor, "n d"]]:
@@ -28,19 +30,33 @@ def _part(evidence: Evidence, part: Part) -> tuple[Latents, Float[Tensor, "n d"]
     return latents, latents.log_var
 
 
-def _rates(model: ModelEvidence, latents: Latents, log_var: Tensor) -> Float[Tensor, "n d"]:
-    """Return KL(q(z_j|x_i) || p(z_j)) for each image and unit, nats."""
+def _unit_rates(model: ModelEvidence, latents: Latents, log_var: Tensor) -> Float[Tensor, "n d"] | None:
+    """Return KL(q(z_j|x_i) || p(z_j)) for each image and unit, nats; None where the prior has no such thing."""
     if model.prior is None:
         return rate_per_unit(latents.mean, log_var)
     per_unit = model.prior.kl(latents.mean.double(), log_var.double())
-    if per_unit is None:
-        raise NotApplicable("the prior has no closed-form rate per unit")
-    return per_unit.detach()
+    return None if per_unit is None else per_unit.detach()
+
+
+def _drawn_rates(
+    model: ModelEvidence, latents: Latents, log_var: Tensor, generator: torch.Generator
+) -> Float[Tensor, "n"]:
+    """Return log q(z|x_i) - log p(z) of each image, averaged over draws of z from q(z|x_i), nats."""
+    mean, log_std = latents.mean.double(), 0.5 * log_var.double()
+    total = torch.zeros(len(mean), dtype=torch.float64)
+    for _ in range(_N_DRAWS):
+        noise = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+        log_q = -(0.5 * (noise.square() + LOG_2PI) + log_std).sum(1)
+        total += log_q - model.log_prior(mean + log_std.exp() * noise)
+    return total / _N_DRAWS
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`rate` of the test images: R_j of every unit, and their sum (unit ""). Nats; informativeness."""
+    """`rate` of the test images: R_j of every unit, and their sum (unit ""). Nats; informativeness.
+
+    For a learned prior without a closed form the sum alone, by draws: its units are not independent under p.
+    """
 
     name: ClassVar[str] = "rate"
     scope: ClassVar[Scope] = "model"
@@ -49,7 +65,11 @@ class Rate:
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the mean over test images, with its standard error over images."""
         require(evidence, self.needs)
-        rates = _rates(evidence.model, *_part(evidence, "test"))
+        latents, log_var = _part(evidence, "test")
+        rates = _unit_rates(evidence.model, latents, log_var)
+        if rates is None:
+            drawn = _drawn_rates(evidence.model, latents, log_var, generator)
+            return [measured("rate", mean_estimate(drawn), n=len(drawn))]
         n, d = rates.shape
         rows = [measured("rate", mean_estimate(rates.sum(1)), n=n)]
         return rows + [measured("rate", mean_estimate(rates[:, j]), n=n, unit=j) for j in range(d)]
@@ -71,15 +91,15 @@ class ActiveUnits:
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two counts; the second is left out for a deterministic encoder."""
+        """Return the two counts; the second is left out where there is no rate of a unit."""
         require(evidence, self.needs)
         test = evidence.model.test
         if test is None or len(test) < 2:
             raise NotApplicable("expected at least 2 test posteriors")
         by_variance = int((test.mean.double().var(0) > self.variance_threshold).sum())
         rows = [measured("active_units_var", float(by_variance), n=len(test))]
-        if test.log_var is not None:
-            rates = _rates(evidence.model, test, test.log_var)
+        rates = None if test.log_var is None else _unit_rates(evidence.model, test, test.log_var)
+        if rates is not None:
             by_rate = int((rates.mean(0) > self.rate_threshold).sum())
             rows.append(measured("active_units_rate", float(by_rate), n=len(test)))
         return rows
@@ -193,7 +213,9 @@ class Elbo:
         """Return means over test images; elbo = -(distortion + rate), image by image."""
         require(evidence, self.needs)
         model = evidence.model
-        rate = _rates(model, *_part(evidence, "test")).sum(1)
+        latents, log_var = _part(evidence, "test")
+        per_unit = _unit_rates(model, latents, log_var)
+        rate = _drawn_rates(model, latents, log_var, generator) if per_unit is None else per_unit.sum(1)
         if model.distortion is None or model.distortion_sse is None or len(model.distortion) != len(rate):
             raise NotApplicable("expected one distortion for each test image")
         n = len(rate)

@@ -7,19 +7,23 @@ from torch import nn
 
 from priorgap.latents import Latents
 from priorgap.models.families import Model
+from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE
 from priorgap.priors.standard_normal import StandardNormal
 
 
-def calibration_refusal(vae: Model) -> str | None:
+def calibration_refusal(vae: Model, loss: ElboLoss | None = None) -> str | None:
     """Return why a model cannot be calibrated, in one line, or None where it can.
 
     The map z -> (z - b) / c can be folded into the networks only where the encoder ends and the decoder
     starts with an affine layer (a conditional decoder's first layer takes the label beside z, by weights of
-    its own, which stay), and it brings q(z) nearer to the prior only where that is N(0, I).
+    its own, which stay), and it brings q(z) nearer to the prior only where that is N(0, I). It finishes what
+    training on `loss` (None: the ELBO's two terms) aims at; free bits aim at something else.
     """
     if not isinstance(vae, VAE):
         return f"the model is no VAE but {type(vae).__name__}: it has no posterior to bring nearer to a prior"
+    if loss is not None and loss.free_bits is not None:
+        return f"loss.free_bits={loss.free_bits}: units below it have no reason to match the prior"
     if not isinstance(vae.prior, StandardNormal):
         return f"the prior is {type(vae.prior).__name__}: calibration is for the standard normal prior only"
     head, first = vae.encoder[-1], vae.decoder[0]
@@ -32,7 +36,7 @@ def calibration_refusal(vae: Model) -> str | None:
     return None
 
 
-def calibrate(vae: Model, latents_train: Latents) -> VAE:
+def calibrate(vae: Model, latents_train: Latents, *, loss: ElboLoss | None = None) -> VAE:
     """Return a copy whose aggregate posterior has mean 0 and variance 1 in each unit.
 
     With m and v the mean and variance of z under the aggregate posterior, v_j = Var(mean_j) + E s_j^2, the
@@ -42,11 +46,12 @@ def calibrate(vae: Model, latents_train: Latents) -> VAE:
     Args:
         vae: the trained model; it is not changed.
         latents_train: its posteriors of the training images.
+        loss: what it was trained on.
 
     Raises:
         ValueError: the model cannot be calibrated (`calibration_refusal`), or the posteriors do not fit it.
     """
-    refusal = calibration_refusal(vae)
+    refusal = calibration_refusal(vae, loss)
     if refusal is not None:
         raise ValueError(f"calibrate: {refusal}")
     assert isinstance(vae, VAE)

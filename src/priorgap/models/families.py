@@ -10,7 +10,7 @@ from priorgap.models.controls import GAN, Adversary, Autoencoder
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.networks import MLP, Architecture, Conv
 from priorgap.models.vae import VAE, build_vae
-from priorgap.priors.base import Prior
+from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import isolated
 
@@ -46,7 +46,7 @@ class Family(Protocol):
     def model(
         self,
         likelihood: Likelihood,
-        prior: Prior | None,
+        prior: PriorSpec | None,
         shape: tuple[int, ...],
         classes: Classes | None,
         *,
@@ -64,7 +64,7 @@ def traits_of(architecture: Architecture) -> Traits:
 def build_model(
     architecture: Architecture,
     likelihood: Likelihood,
-    prior: Prior | None,
+    prior: PriorSpec | None,
     shape: tuple[int, ...],
     *,
     classes: Classes | None = None,
@@ -88,7 +88,7 @@ def build_model(
     return build_vae(architecture, likelihood, prior, shape, generator=generator)
 
 
-def _only_standard(prior: Prior | None, what: str) -> None:
+def _only_standard(prior: PriorSpec | None, what: str) -> None:
     if not (prior is None or isinstance(prior, StandardNormal)):
         raise ValueError(f"prior={type(prior).__name__}: {what}; expected prior=standard_normal")
 
@@ -104,7 +104,7 @@ class _Conditional:
     def model(
         self: Architecture,
         likelihood: Likelihood,
-        prior: Prior | None,
+        prior: PriorSpec | None,
         shape: tuple[int, ...],
         classes: Classes | None,
         *,
@@ -132,7 +132,7 @@ class _Deterministic:
     def model(
         self: Architecture,
         likelihood: Likelihood,
-        prior: Prior | None,
+        prior: PriorSpec | None,
         shape: tuple[int, ...],
         classes: Classes | None,
         *,
@@ -165,7 +165,7 @@ class _Adversarial:
     def model(
         self: _AdversarialArchitecture,
         likelihood: Likelihood,
-        prior: Prior | None,
+        prior: PriorSpec | None,
         shape: tuple[int, ...],
         classes: Classes | None,
         *,

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,9 +13,17 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 class Likelihood(nn.Module, ABC):
-    """p(x|z) as a function of the decoder's raw output, factorised over the dimensions of x."""
+    """p(x|z) as a function of the decoder's raw output, factorised over the dimensions of x.
+
+    Attributes:
+        name: in messages, and the file's name in conf/likelihood.
+        unit_interval: whether x must be in [0, 1].
+        absorbs_alpha: whether a learned scale takes up any weight of the reconstruction (`ElboLoss`).
+    """
 
     name: str
+    unit_interval: ClassVar[bool] = False
+    absorbs_alpha: ClassVar[bool] = False
 
     def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":
         """Return the likelihood with what depends on the kind of data settled; images have three axes."""
@@ -58,6 +67,7 @@ class Bernoulli(Likelihood):
     """Independent Bernoulli dimensions with logits `raw`; x in [0, 1], grey values count as probabilities."""
 
     name = "bernoulli"
+    unit_interval: ClassVar[bool] = True
 
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]

@@ -4,23 +4,43 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.models.likelihoods import Gaussian, Likelihood
+from priorgap.priors.base import Prior
 
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What a batch gives before weighting: reconstruction loss per row, rate per row and unit, nats."""
+    """What a batch gives before weighting, nats.
+
+    Attributes:
+        reconstruction: the likelihood's loss of each row.
+        rate: KL of each row and unit; or, with `drawn`, one unbiased draw of its sum, [n, 1].
+        drawn: whether the rate is a Monte Carlo draw: the prior has no closed form.
+    """
 
     reconstruction: Float[Tensor, "n"]
     rate: Float[Tensor, "n d"]
+    drawn: bool = False
 
 
-def objective(terms: LossTerms, alpha: float, beta: float) -> Float[Tensor, ""]:
-    """Return the mean over the batch of alpha * reconstruction + beta * (KL summed over units)."""
-    return alpha * terms.reconstruction.mean() + beta * terms.rate.sum(1).mean()
+def objective(
+    terms: LossTerms, alpha: float, beta: float, free_bits: float | None = None
+) -> Float[Tensor, ""]:
+    """Return the mean over the batch of alpha * reconstruction + beta * (KL summed over units).
+
+    With `free_bits` = f the KL of each unit counts as max(f, its mean over the batch): below f it costs
+    nothing more to use the unit.
+
+    **Source**: Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow" (free
+    bits, by the mean over a minibatch; here each unit is a group of its own).
+    """
+    if free_bits is None:
+        return alpha * terms.reconstruction.mean() + beta * terms.rate.sum(1).mean()
+    return alpha * terms.reconstruction.mean() + beta * terms.rate.mean(0).clamp(min=free_bits).sum()
 
 
 @dataclass(frozen=True)
@@ -31,17 +51,25 @@ class ElboLoss:
     negative log-likelihood without its constant, summed over the D dimensions (Gaussian: SSE / (2 sigma^2)).
     With `reduction="mean"` alpha weighs a mean over dimensions as it is often coded: the mean squared error
     for the Gaussian, which is 2 alpha sigma^2 / D in sum units, and the mean cross-entropy for the Bernoulli,
-    alpha / D in sum units. The KL is a sum over units in both.
+    alpha / D in sum units. The KL is a sum over units in both. A likelihood that learns its sigma absorbs
+    alpha: alpha |x - m|^2 / (2 sigma^2) + D log sigma has its minimum over sigma at alpha times the mean
+    squared error, where the weight of the error no longer depends on alpha.
 
     Attributes:
         alpha: weight of the reconstruction, above 0.
         beta: weight of the KL, 0 or more.
         reduction: the units that alpha is given in.
+        beta_warmup_epochs: epochs W of training at a lower weight of the KL, beta (e + 1) / (W + 1) in epoch e
+            from 0; None for none. Validation losses, hence early stopping, are at beta throughout.
+        free_bits: nats that each unit's KL, averaged over a batch, may have at no cost (`objective`); None for
+            none. Validation losses are without them.
     """
 
     alpha: float = 1.0
     beta: float = 1.0
     reduction: Literal["sum", "mean"] = "sum"
+    beta_warmup_epochs: int | None = None
+    free_bits: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < math.inf:
@@ -50,9 +78,35 @@ class ElboLoss:
             raise ValueError(f"loss.beta={self.beta}: expected a number of at least 0")
         if self.reduction not in ("sum", "mean"):
             raise ValueError(f"loss.reduction={self.reduction}: expected sum or mean")
+        epochs, bits = self.beta_warmup_epochs, self.free_bits
+        if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
+            raise ValueError(f"loss.beta_warmup_epochs={epochs}: expected an integer of at least 1, or null")
+        if bits is not None and not 0 < bits < math.inf:
+            raise ValueError(f"loss.free_bits={bits}: expected a number above 0, or null")
+
+    def beta_at(self, epoch: int) -> float:
+        """Return the weight of the KL in an epoch of training, from 0."""
+        if self.beta_warmup_epochs is None:
+            return self.beta
+        return self.beta * min(1.0, (epoch + 1) / (self.beta_warmup_epochs + 1))
+
+    def check_prior(self, prior: Prior) -> None:
+        """Refuse a prior for which the objective has no meaning.
+
+        Raises:
+            ValueError: free bits, and a prior that has no KL of a unit.
+        """
+        zero = torch.zeros(1, prior.dim)
+        if self.free_bits is not None and prior.kl(zero, zero) is None:
+            raise ValueError(
+                f"loss.free_bits={self.free_bits}: {type(prior).__name__} has no KL per unit; expected null, or "
+                "prior=standard_normal"
+            )
 
     def in_sum_units(self, likelihood: Likelihood, n_dims: int) -> "ElboLoss":
-        """Return the same objective with alpha for `reduction="sum"`."""
+        """Return the same objective with alpha for `reduction="sum"`; 1 where the likelihood absorbs it."""
+        if likelihood.absorbs_alpha:
+            return replace(self, alpha=1.0, reduction="sum")
         if self.reduction == "sum":
             return self
         factor = 2 * likelihood.sigma**2 if isinstance(likelihood, Gaussian) else 1.0
@@ -73,6 +127,8 @@ class ElboLoss:
         line = f"alpha={self.alpha:g}, beta={self.beta:g}, reduction={self.reduction}"
         if self.reduction == "mean":
             line += f" (alpha={alpha:.6g} on the sum over {n_dims} dimensions)"
+        if likelihood.absorbs_alpha:
+            return f"{line}; {likelihood.name} likelihood: its learned sigma absorbs alpha"
         sigma = self.sigma_x(likelihood, n_dims)
         if sigma is not None:
             return f"{line}; Gaussian likelihood: sigma_x = {sigma:.6g}"

@@ -1,5 +1,6 @@
 """A variational autoencoder by composition: encoder, decoder, likelihood, prior."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import LossTerms
 from priorgap.models.networks import Architecture
-from priorgap.priors.base import Prior
+from priorgap.priors.base import Prior, PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import isolated
 
@@ -69,17 +70,16 @@ class VAE(nn.Module):
         z = mean + std * noise
         rate = self.prior.kl(mean, log_var)
         if rate is None:
-            # log N(z; mean, s^2) without the constant that StandardNormal and its like carry in log_prob
-            constant = 0.5 * self.latent_dim * torch.log(torch.tensor(2 * torch.pi, dtype=z.dtype))
-            log_q = -0.5 * (noise.square() + log_var).sum(1) - constant
-            rate = (log_q - self.prior.log_prob(z)).unsqueeze(1)
+            log_q = -0.5 * (noise.square() + log_var).sum(1) - 0.5 * self.latent_dim * math.log(2 * math.pi)
+            drawn = (log_q - self.prior.log_prob(z)).unsqueeze(1)
+            return LossTerms(self.likelihood.reconstruction_loss(self.decode_raw(z), x), drawn, drawn=True)
         return LossTerms(self.likelihood.reconstruction_loss(self.decode_raw(z), x), rate)
 
 
 def build_vae(
     architecture: Architecture,
     likelihood: Likelihood,
-    prior: Prior | None,
+    prior: PriorSpec | None,
     shape: tuple[int, ...],
     *,
     generator: torch.Generator,
@@ -91,16 +91,17 @@ def build_vae(
         likelihood: p(x|z); what depends on the kind of data is settled here.
         prior: p(z), of the architecture's latent dimension; None is the standard normal.
         shape: shape of one observation.
-        generator: draws the initial weights.
+        generator: draws the initial weights, those of a learned prior last.
 
     Raises:
         ValueError: the prior has another dimension, or the architecture does not take this shape.
     """
-    law = StandardNormal(architecture.latent_dim) if prior is None else prior
-    if law.dim != architecture.latent_dim:
-        raise ValueError(f"prior of dimension {law.dim}: expected latent_dim={architecture.latent_dim}")
+    spec: PriorSpec = StandardNormal(architecture.latent_dim) if prior is None else prior
+    if spec.dim != architecture.latent_dim:
+        raise ValueError(f"prior of dimension {spec.dim}: expected latent_dim={architecture.latent_dim}")
     with isolated(generator):
         encoder, decoder = architecture.build(tuple(shape))
+        law = spec.build(encoder, tuple(shape))
     return VAE(encoder, decoder, likelihood.for_shape(tuple(shape)), law, tuple(shape))
 
 

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from priorgap.artifacts import digest
+from priorgap.data.binarize import Binarize
+from priorgap.data.binarize import check as check_binarize
 
 # devices, workers and progress change how a model is trained, not what it is
 _TRAINER_COSMETIC = ("accelerator", "progress")
 _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
+# keys that came after models had been trained: left out while null, so that those models keep their ids
+LATER_KEYS: Mapping[str, tuple[str, ...]] = {"loss": ("beta_warmup_epochs", "free_bits")}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 RESERVED_STUDIES = ("data", "reference")
 
@@ -50,10 +54,32 @@ class Cell:
         """The part of the configuration that says what the trained model is."""
         trainer = {k: v for k, v in self.config["trainer"].items() if k not in _TRAINER_COSMETIC}
         return {
-            "data": self.config["data"]["source"],
+            "data": self._data,
             "trainer": trainer,
-            **{key: self.config[key] for key in _TRAINING_KEYS},
+            **{key: _without_nulls(key, self.config[key]) for key in _TRAINING_KEYS},
         }
+
+    @property
+    def binarize(self) -> Binarize | None:
+        """How grey images become black and white; None: they do not."""
+        found: Binarize | None = self.config["data"].get("binarize")
+        return found
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        """What the data are: the source and, where there is one, the choice of binarisation."""
+        source: dict[str, Any] = self.config["data"]["source"]
+        return source if self.binarize is None else {"source": source, "binarize": self.binarize}
+
+    @property
+    def decode(self) -> str:
+        """How z becomes x: mean or draw."""
+        return str(self.config["decode"])
+
+    @property
+    def decoding(self) -> list[str]:
+        """The same for keys: nothing for the mean, so that keys from before there was a choice stay."""
+        return [] if self.decode == "mean" else [self.decode]
 
     @property
     def train_id(self) -> str:
@@ -89,7 +115,12 @@ class Cell:
     @property
     def data_id(self) -> str:
         """Name and hash of the data set: the folder under outputs/data and outputs/reference."""
-        return f"{self.config['data']['name']}-{digest(self.config['data']['source'])[:8]}"
+        return f"{self.config['data']['name']}-{digest(self._data)[:8]}"
+
+
+def _without_nulls(group: str, node: Any) -> Any:
+    later = [key for key in LATER_KEYS.get(group, ()) if node.get(key) is None]
+    return {key: value for key, value in node.items() if key not in later} if later else node
 
 
 def validate(cells: Sequence[Cell]) -> None:
@@ -106,11 +137,11 @@ def validate(cells: Sequence[Cell]) -> None:
         components.build_all(cell.config)
         for variant in cell.variants:
             for name in variant.samplers:
-                node = [cell.config["samplers"][name], cell.config["n_samples"]]
+                node = [cell.config["samplers"][name], cell.config["n_samples"], cell.decode]
                 if seen.setdefault((cell.study, variant.model_id, name), node) != node:
                     raise ValueError(
-                        f"samplers.{name}: two cells of this sweep give it different settings for one model; "
-                        "give them studies of their own (study=...)"
+                        f"samplers.{name}: two cells of this sweep give one model different settings of it, of "
+                        "n_samples or of decode; give them studies of their own (study=...)"
                     )
 
 
@@ -121,6 +152,7 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
         _integer(config["numerics"], key, 1, "numerics.")
     _integer(config["reference"], "n_repeats", 3, "reference.")
     _integer(config["reference"], "seed", 0, "reference.")
+    check_binarize(config["data"].get("binarize"))
     precision = config["numerics"]["matmul_precision"]
     if precision not in ("highest", "high", "medium"):
         raise ValueError(f"numerics.matmul_precision={precision}: expected highest, high or medium")
@@ -129,6 +161,8 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
         raise ValueError(
             f"study={study}: expected letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})"
         )
+    if config["decode"] not in ("mean", "draw"):
+        raise ValueError(f"decode={config['decode']}: expected mean or draw")
     if config["calibrate"] not in (True, False, "both"):
         raise ValueError(f"calibrate={config['calibrate']}: expected false, true or both")
     for name in config["calibrated_samplers"] or ():

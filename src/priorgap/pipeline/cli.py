@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -22,6 +23,10 @@ commands:
   measure     the mismatch per model; quality, copying and accuracy per sampler
   report      verdict.json, results.csv, figures and report.html of a study
   generate    a synthetic data set from a finished study, as .npz, .parquet or PNGs
+  ls          the studies of a store, or a study's models: what is complete, what is missing
+  verify      every checksum of a study, and what a rerun would make again
+  gc          what nothing needs any more: shown, and removed with --yes
+  merge       bring what other machines made of a study into this store
 
 options:
   -m, --multirun     sweep: comma-separated values in overrides make a grid
@@ -35,12 +40,12 @@ exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted
 _OVERRIDES = """\
 overrides (Hydra's syntax; conf/ holds the vocabulary):
   data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|linear_gaussian
-  model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|...   model.latent_dim=16
-  likelihood=gaussian|bernoulli
+  model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|...  model.latent_dim=16  likelihood=gaussian|bernoulli
   loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
   metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
+  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   (docs/sweeps.md)
 """
 
 _STAGE_HELP = {
@@ -76,6 +81,15 @@ Draw a synthetic data set from a finished study.
 
 # a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+
+# commands that read no configuration -> the module that runs them
+_PLAIN = {
+    "generate": "generate",
+    "ls": "inventory",
+    "verify": "checking",
+    "gc": "cleaning",
+    "merge": "merging",
+}
 
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 
@@ -118,17 +132,16 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"priorgap {__version__}\n")
         return 0
     command, rest = arguments[0], arguments[1:]
-    if command not in (*_STAGE_HELP, "generate"):
-        _say(f"{command}: unknown command; expected one of {', '.join((*_STAGE_HELP, 'generate'))}")
+    if command not in (*_STAGE_HELP, *_PLAIN):
+        _say(f"{command}: unknown command; expected one of {', '.join((*_STAGE_HELP, *_PLAIN))}")
         return 2
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_help(command))
         return 0
     try:
-        if command == "generate":
-            from priorgap.pipeline import generate
-
-            return generate.main(rest)
+        if command in _PLAIN:
+            status: int = import_module(f"priorgap.pipeline.{_PLAIN[command]}").main(rest)
+            return status
         from priorgap.pipeline import study
 
         with refusing():
@@ -142,6 +155,10 @@ def _dispatch(arguments: list[str]) -> int:
 def _help(command: str) -> str:
     if command == "generate":
         return _GENERATE_HELP
+    if command in _PLAIN:
+        from priorgap.pipeline.usage import STORE_HELP
+
+        return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg] [OVERRIDE ...]\n\n"
     return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
 

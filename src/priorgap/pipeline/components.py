@@ -11,7 +11,7 @@ from priorgap.models.families import Traits, traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
-from priorgap.priors.base import Prior
+from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
@@ -53,11 +53,10 @@ def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
     """Check that each selected sampler has a meaning for the model.
 
     Raises:
-        ValueError: one line, for the first that has none, with those that do.
+        ValueError: one line, for the first that has none, with those that have one.
     """
     offered = sampling_traits(config, labels=labels)
-    chosen = [sampler(config, name) for name in config["samplers"]]
-    reasons = {one.name: invalid(one, offered) for one in chosen}
+    reasons = {name: invalid(sampler(config, name), offered) for name in config["samplers"]}
     first = next((reason for reason in reasons.values() if reason is not None), None)
     if first is not None:
         rest = ",".join(name for name, reason in reasons.items() if reason is None)
@@ -71,9 +70,9 @@ def likelihood(config: Mapping[str, Any]) -> Likelihood:
     return built
 
 
-def prior(config: Mapping[str, Any]) -> Prior:
-    """Build p(z)."""
-    built: Prior = build(config["prior"], Prior, where="prior")
+def prior(config: Mapping[str, Any]) -> PriorSpec:
+    """Build p(z), or the sizes of a learned one."""
+    built: PriorSpec = build(config["prior"], PriorSpec, where="prior")
     return built
 
 

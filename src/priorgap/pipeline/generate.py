@@ -22,7 +22,14 @@ from priorgap.samplers.restore import restore
 from priorgap.streams import stream
 
 _BLOCK = 4096
-_DEFAULTS = {"model_id": "best", "sampler": "", "seed": "0", "format": "", "output_root": "outputs"}
+_DEFAULTS = {
+    "model_id": "best",
+    "sampler": "",
+    "seed": "0",
+    "format": "",
+    "decode": "mean",
+    "output_root": "outputs",
+}
 _REQUIRED = ("study", "n", "out")
 _FORMATS = ("npz", "parquet", "png")
 
@@ -38,6 +45,7 @@ class Order:
     sampler: str
     seed: int
     format: str
+    decode: str
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,7 +72,7 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     if order.format == "png" and model.kind != "uint8_image":
         raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
     tensors = artifacts.load_tensors(folder / "state.safetensors")
-    fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.vae.prior)
+    fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior)
     return _blocks(fitted, model, order), f"{sampler} from model {folder.parent.name}"
 
 
@@ -87,6 +95,8 @@ def _parse(arguments: Sequence[str]) -> Order:
     kind = given["format"] or {".npz": "npz", ".parquet": "parquet", "": "png"}.get(out.suffix, "")
     if kind not in _FORMATS:
         raise ValueError(f"out={out}: expected .npz, .parquet or a folder, or format={'|'.join(_FORMATS)}")
+    if given["decode"] not in ("mean", "draw"):
+        raise ValueError(f"decode={given['decode']}: expected mean or draw")
     if out.exists():
         raise ValueError(f"out={out}: exists already; expected a new path")
     return Order(
@@ -97,6 +107,7 @@ def _parse(arguments: Sequence[str]) -> Order:
         given["sampler"],
         _integer(given, "seed", 0),
         kind,
+        given["decode"],
     )
 
 
@@ -150,6 +161,7 @@ def _blocks(
     """Yield quantised samples and labels block by block; the first m of n are the same for every n."""
     from tqdm import tqdm
 
+    decode = model.decoder(order.decode, order.seed)
     with tqdm(total=order.n, unit="sample", disable=not sys.stderr.isatty()) as bar:
         for block in range(-(-order.n // _BLOCK)):
             keep = min(_BLOCK, order.n - block * _BLOCK)
@@ -157,7 +169,7 @@ def _blocks(
             of_labels = stream(order.seed, "generate", block, "label")
             draw = with_labels(draw, model.class_frequencies, generator=of_labels)
             label = None if draw.label is None else draw.label[:keep]
-            x = decode_all(model.decode, draw.z[:keep], batch=model.decode_batch, label=label)
+            x = decode_all(decode, draw.z[:keep], batch=model.decode_batch, label=label)
             yield (
                 (quantise(x) if model.kind == "uint8_image" else x).numpy(),
                 (None if label is None else label.numpy()),

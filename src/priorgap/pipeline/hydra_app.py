@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from priorgap.pipeline.expansion import with_unit_swaps
 
 CONFIG = "config"
 EXPERIMENTS = "experiments"
+# what launchers count, and the least of each
+_COUNTS = {"n_jobs": 1, "retries": 0, "cells_per_job": 1, "timeout_min": 1, "cpus_per_task": 1}
 
 
 @dataclass(frozen=True)
@@ -117,13 +120,22 @@ class Session:
         config = self._hydra.compose_config(
             CONFIG, list(overrides), run_mode=RunMode.RUN, with_log_configuration=False
         )
-        _check_jobs(OmegaConf.select(config, "hydra.launcher.n_jobs"))
+        _check_launcher(config.hydra)
         return plain(config), tuple(o for o in overrides if not _is_hydra(o) and not _is_experiment(o))
 
 
-def _check_jobs(n_jobs: object) -> None:
-    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs < 1):
-        raise ValueError(f"hydra.launcher.n_jobs={n_jobs}: expected an integer >= 1, or null for one a core")
+def _check_launcher(hydra: DictConfig) -> None:
+    """Check what a launcher needs before any work: its package, and whole numbers where it counts."""
+    node, name = hydra.launcher, hydra.runtime.choices["hydra/launcher"]
+    package = node.get("requires")
+    if package is not None and find_spec(package) is None:
+        raise ValueError(
+            f"hydra/launcher={name}: the package {package} is not installed; pip install 'priorgap[{name}]'"
+        )
+    for key, least in _COUNTS.items():
+        value = node.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ValueError(f"hydra.launcher.{key}={value}: expected an integer >= {least}, or null")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

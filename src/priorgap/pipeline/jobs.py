@@ -3,29 +3,31 @@
 import logging
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.hydra_app import plain
-from priorgap.pipeline.store import Store, forget, keep
+from priorgap.pipeline.records import forget_failure, named, record_failure
+from priorgap.pipeline.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def failure_file(store: Store, cell: Cell) -> Path:
-    """Where a cell's failure is recorded."""
-    return store.study(cell.study) / "failed" / f"{cell.train_id}.json"
-
-
-def run_cell(config: DictConfig, *, stages: Sequence[str]) -> None:
-    """Run some stages of one cell; an exception becomes a record and a log entry."""
-    overrides = tuple(str(o) for o in HydraConfig.get().overrides.task)
-    cell = Cell(plain(config), overrides)
+def _cell(config: DictConfig, overrides: Sequence[object]) -> tuple[Cell, Store]:
+    cell = Cell(plain(config), tuple(str(o) for o in overrides))
     store = Store.of(cell)
-    record = failure_file(store, cell)
+    return named(cell, store), store
+
+
+def run_cell(config: DictConfig, *, stages: Sequence[str]) -> str | None:
+    """Run some stages of one cell; an exception becomes a record and a log entry.
+
+    Returns:
+        Why the cell failed; None where it did not.
+    """
+    cell, store = _cell(config, HydraConfig.get().overrides.task)
     from priorgap.pipeline.stages import run as stage_functions
 
     try:
@@ -33,15 +35,14 @@ def run_cell(config: DictConfig, *, stages: Sequence[str]) -> None:
     except Exception as error:
         log.error("%s failed: %s", cell.label, error)
         log.debug("%s", traceback.format_exc())
-        keep(
-            store,
-            record,
-            {
-                "label": cell.label,
-                "overrides": list(overrides),
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": traceback.format_exc(),
-            },
-        )
-        return
-    forget(store, record)
+        line = f"{type(error).__name__}: {error}"
+        record_failure(store, cell, line, traceback.format_exc())
+        return line
+    forget_failure(store, cell)
+    return None
+
+
+def record_loss(config: DictConfig, reason: str) -> None:
+    """Record the failure of a cell whose worker died before it could."""
+    cell, store = _cell(config, config.hydra.overrides.task)
+    record_failure(store, cell, reason)

@@ -1,5 +1,6 @@
 """Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ import yaml
 from torch import Tensor
 
 from priorgap import artifacts
-from priorgap.coding import Encode
+from priorgap.coding import Decode, Encode
 from priorgap.data.splits import Dataset, Split
 from priorgap.models.conditional import Classes, ConditionalVAE
 from priorgap.models.controls import GAN
+from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
 from priorgap.pipeline import components
+from priorgap.priors.base import Prior
 from priorgap.streams import stream
 
 _WEIGHTS = "weights.safetensors"
@@ -65,6 +68,29 @@ class TrainedModel:
     def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         assert isinstance(self.vae, ConditionalVAE)
         return self.vae.decode(z.to(self.device), None if label is None else label.to(self.device))
+
+    def decoder(self, how: str, seed: int) -> Decode:
+        """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
+
+        Args:
+            how: "mean" or "draw".
+            seed: of the draws.
+        """
+        if how == "mean":
+            return self.decode
+        return DrawnDecoder(self._raw, self.vae.likelihood, self.sigma_x(), seed)
+
+    def _raw(self, z: Tensor, label: Tensor | None) -> Tensor:
+        if isinstance(self.vae, ConditionalVAE):
+            return self.vae.decode_raw(z.to(self.device), None if label is None else label.to(self.device))
+        return self.vae.decode_raw(z.to(self.device))
+
+    @property
+    def prior(self) -> Prior | None:
+        """p(z) on the CPU, where latents are drawn; None for a model without one."""
+        if self.vae.prior is None or self.device == "cpu":
+            return self.vae.prior
+        return copy.deepcopy(self.vae).cpu().prior
 
     @property
     def class_frequencies(self) -> Tensor | None:

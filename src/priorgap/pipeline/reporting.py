@@ -161,8 +161,13 @@ def _head(cell: Cell, variant: Variant, sampler: str, varying: Mapping[str, None
         "seed": cell.seed,
         "sampler": sampler,
         "role": components.sampler(cell.config, sampler).role if sampler else "",
-        **{key: variant.calibrated if key == "calibrate" else flat.get(key) for key in varying},
+        **{key: variant.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
     }
+
+
+def _entry(value: Any) -> Any:
+    """Return a value as it stands in a column by which the table is grouped: a list as its text."""
+    return str(list(value)) if isinstance(value, list | tuple) else value
 
 
 def _body(row: Measurement) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 import glob
 import logging
+import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -107,16 +109,25 @@ def ensure(
             work(directory)
             provenance["seconds"] = round(time.perf_counter() - started, 2)
             provenance["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    _VERIFIED[path.absolute()] = (key, _stamp(path))
+    _VERIFIED[path.absolute()] = (key, stamps(path))
     return True
 
 
-_VERIFIED: dict[Path, tuple[str, int]] = {}
+Stamps = dict[str, list[int]]
+_VERIFIED: dict[Path, tuple[str, Stamps]] = {}
+
+
+def read_record(file: Path) -> Any | None:
+    """Return what a small record says; None where there is none, or none that can be read."""
+    try:
+        return artifacts.load_json(file)
+    except (OSError, ValueError):
+        return None
 
 
 def keep(store: Store, file: Path, content: Any) -> None:
     """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
-    if file.is_file() and artifacts.load_json(file) == content:
+    if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
         artifacts.sweep_partial(file)
@@ -131,24 +142,52 @@ def forget(store: Store, file: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _stamp(path: Path) -> int:
-    return (path / artifacts.MANIFEST).stat().st_mtime_ns
+@contextmanager
+def unless_in_use(path: Path, store: Store) -> Iterator[bool]:
+    """Hold an artifact's lock if nobody else does; say whether it is held."""
+    from filelock import FileLock, Timeout
+
+    store.locks.mkdir(parents=True, exist_ok=True)
+    # the name that artifacts.locked gives it
+    lock = FileLock(store.locks / f"{artifacts.digest(str(path.absolute()))[:24]}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def stamps(path: Path) -> Stamps:
+    """Return size and times of change of an artifact's files: as long as they hold, nobody wrote to it."""
+    manifest = artifacts.read_manifest(path)
+    names = () if manifest is None else manifest["files"]
+    return {name: stamp(f"{path}/{name}") for name in (artifacts.MANIFEST, *names)}
+
+
+def stamp(file: str) -> list[int]:
+    """Return size and times of change of a file."""
+    found = os.stat(file)
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _sound(path: Path, key: str) -> bool:
-    """Whether the artifact has this key and all its checksums hold (verified once a process)."""
+    """Whether the artifact has this key and its checksums hold (a process reads it once, and again when touched)."""
     if not artifacts.is_complete(path, key):
         found = artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
         for line in found:
             log.warning("damaged, will be made again: %s", line)
         return False
-    if _VERIFIED.get(path.absolute()) == (key, _stamp(path)):
+    if _VERIFIED.get(path.absolute()) == (key, stamps(path)):
         return True
     found = artifacts.damage(path)
     for line in found:
         log.warning("damaged, will be made again: %s", line)
     if not found:
-        _VERIFIED[path.absolute()] = (key, _stamp(path))
+        _VERIFIED[path.absolute()] = (key, stamps(path))
     return not found
 
 

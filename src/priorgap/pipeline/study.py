@@ -3,18 +3,17 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from priorgap import artifacts
-from priorgap.building import configuration_directory
+from priorgap.pipeline import finished, records
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, BadInput, refusing
-from priorgap.pipeline.closure import tree_digest
-from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, Session, experiments_root
-from priorgap.pipeline.store import Store, keep
+from priorgap.pipeline.hydra_app import Request, Session
+from priorgap.pipeline.store import Store
 
 log = logging.getLogger(__name__)
 _SHARED_STAGES = ("prepare", "reference")
@@ -24,7 +23,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
     """Run `priorgap run`, a stage, or `report`; bad input raises ValueError with one line."""
     request = Request(overrides, multirun, config_dir)
     if not show and command == "run":
-        done = _finished(request)
+        done = finished.finished(request)
         if done is not None:
             _say(done)
             return 0
@@ -42,6 +41,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
+    from priorgap.pipeline import tracking
     from priorgap.pipeline.stages import reference
     from priorgap.pipeline.stages import run as stages
 
@@ -50,6 +50,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     logging.getLogger("priorgap").setLevel(logging.INFO)
     with refusing():
         validate(cells)
+        if command in ("run", "report"):
+            tracking.check_access(cells[0].config["tracking"])
     store = Store.of(cells[0])
     wanted = STAGES if command in ("run", "report") else (command,)
     if command != "report":
@@ -59,12 +61,17 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             _prepare(cells, store, wanted)
         if "reference" in wanted:
             _say(_plan(cells) + _expected(cells, store))
+            if "measure" in wanted:
+                from priorgap.pipeline import costs
+
+                line = costs.expected_time(cells, store)
+                if line:
+                    _say(line)
             for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
                 reference.reference(cell, store)
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
         if per_cell:
-            for cell in cells:
-                _record(cell, store)
+            cells = [records.record(cell, store) for cell in cells]
             session.launch(partial(_task, stages=tuple(per_cell)))
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
@@ -87,7 +94,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
             _say(failed[-1])
         if command == "run" and not failed:
-            _remember(request, cells, store, written.path)
+            plan = _plan(cells).partition(";")[0]
+            finished.remember(request, cells, store, written.path, plan)
         _say(f"report: {written.path}")
         sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
@@ -112,10 +120,10 @@ def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None
             prepare.prepare(cell, store, datasets[cell.data_id])
 
 
-def _task(config: Any, *, stages: Sequence[str]) -> None:
+def _task(config: Any, *, stages: Sequence[str]) -> str | None:
     from priorgap.pipeline.jobs import run_cell
 
-    run_cell(config, stages=stages)
+    return run_cell(config, stages=stages)
 
 
 def _one_per(cells: Sequence[Cell], key: Any) -> list[Cell]:
@@ -164,96 +172,28 @@ def _seconds(manifest: Path, cell: Cell) -> float | None:
     return None if found is None else found["provenance"].get("seconds")
 
 
-def _record(cell: Cell, store: Store) -> None:
-    """Keep what a cell is, so that `priorgap report study=...` knows the study without its command line."""
-    file = store.study(cell.study) / "cells" / f"{cell.train_id}.json"
-    content = {"config": dict(cell.config), "overrides": list(cell.overrides)}
-    keep(store, file, content)
-
-
 def _reported_cells(request: Request, cells: Sequence[Cell], store: Store) -> list[Cell]:
     """Return the cells that a report covers: an experiment's grid exactly; else all that the study has seen."""
     if request.experiment is not None:
         return list(cells)
     # a bare `report study=NAME` composes a default cell that may never have been run
-    chosen = {cell.train_id: cell for cell in cells if _was_run(cell, store)}
+    chosen = {cell.train_id: cell for cell in cells if records.cell_file(store, cell).is_file()}
     typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
     said = typed & {"tracking", "verdict"}
-    for file in sorted((store.study(cells[0].study) / "cells").glob("*.json")):
-        content = artifacts.load_json(file)
+    for known in records.cells_of(store, cells[0].study):
         # how to report is the command's to say, also of cells that it does not name
-        config = {**content["config"], **{group: cells[0].config[group] for group in said}}
-        chosen.setdefault(file.stem, Cell(config, tuple(content["overrides"])))
+        config = {**known.config, **{group: cells[0].config[group] for group in said}}
+        chosen.setdefault(known.train_id, Cell(config, known.overrides))
     if not chosen:
         raise ValueError(f"study={cells[0].study}: nothing has been run in it")
     return list(chosen.values())
 
 
-def _was_run(cell: Cell, store: Store) -> bool:
-    return (store.study(cell.study) / "cells" / f"{cell.train_id}.json").is_file()
-
-
 def _failures(cells: Sequence[Cell], store: Store) -> Iterator[str]:
-    from priorgap.pipeline.jobs import failure_file
-
     for cell in cells:
-        file = failure_file(store, cell)
-        if file.is_file():
-            record = artifacts.load_json(file)
-            yield f"failed: {record['label']}: {record['error']} (the same command tries it again)"
-
-
-# -- a finished study is recognised before Hydra is even loaded ------------------------------------------------
-
-
-def _inputs(request: Request) -> str:
-    """Return a digest of all that a run can depend on: the command, the vocabulary, the experiment, the code."""
-    folders = [configuration_directory(), Path(__file__).parents[1]]
-    local = Path.cwd() / "conf"
-    if local.is_dir() and local.resolve() != configuration_directory().resolve():
-        folders.append(local)
-    if request.config_dir is not None and Path(request.config_dir).is_dir():
-        folders.append(Path(request.config_dir))
-    if request.experiment is not None:
-        file = experiments_root() / EXPERIMENTS / request.experiment / "config.yaml"
-        if file.is_file():
-            folders.append(file)
-    words = [list(request.overrides), request.multirun, str(request.config_dir)]
-    return artifacts.digest([words, tree_digest(folders)])
-
-
-def _root(request: Request) -> Path:
-    given = [o.partition("=")[2] for o in request.overrides if o.startswith("output_root=")]
-    return Path(given[-1] if given else "outputs")
-
-
-def _finished_file(request: Request) -> Path:
-    return _root(request) / ".finished" / f"{_inputs(request)[:24]}.json"
-
-
-def _remember(request: Request, cells: Sequence[Cell], store: Store, report: Path) -> None:
-    from priorgap.pipeline.stages import run as stages
-
-    found = {str(path): artifacts.content_digest(path) for path in stages.artifacts_of(cells, store)}
-    line = f"study={cells[0].study} is complete ({_plan(cells).partition(';')[0]}): nothing to do; report: {report}"
-    keep(store, _finished_file(request), {"artifacts": found, "line": line, "report": str(report)})
-
-
-def _finished(request: Request) -> str | None:
-    """Return what to say when all that this command makes is there, whole and of the same inputs."""
-    file = _finished_file(request)
-    if not file.is_file():
-        return None
-    record: Mapping[str, Any] = artifacts.load_json(file)
-    if not Path(record["report"]).is_file():
-        return None
-    for name, content in record["artifacts"].items():
-        path = Path(name)
-        if artifacts.read_manifest(path) is None or artifacts.content_digest(path) != content:
-            return None
-        if artifacts.damage(path):
-            return None
-    return str(record["line"])
+        found = records.failure(store, cell)
+        if found is not None:
+            yield f"failed: {found['label']}: {found['error']} (the same command tries it again)"
 
 
 def _say(line: str) -> None:

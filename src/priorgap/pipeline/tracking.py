@@ -28,6 +28,27 @@ class TrackingFailed(RuntimeError):  # noqa: N818
     """W&B could not be reached, or refused; results are complete all the same. The message is one line."""
 
 
+def check_access(tracking: Mapping[str, Any]) -> None:
+    """Make sure, before any work, that W&B knows who writes online runs; on a terminal it asks.
+
+    Raises:
+        ValueError: it does not; one line.
+    """
+    if tracking["mode"] != "online":
+        return
+    import wandb
+
+    try:
+        known = wandb.login()
+    except (wandb.Error, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise ValueError(
+            f"tracking=online: {line} (or set WANDB_API_KEY, or take tracking=offline)"
+        ) from error
+    if not known:
+        raise ValueError("tracking=online: no API key; run `wandb login`, or take tracking=offline")
+
+
 @contextmanager
 def _run(
     tracking: Mapping[str, Any],
@@ -141,7 +162,7 @@ def track_model(
         "rows": [[s, r.to_json()] for s, r in rows],
     }
     fingerprint = artifacts.digest(content)
-    if marker.is_file() and artifacts.load_json(marker).get("content") == fingerprint:
+    if _written(marker) == fingerprint:
         return False
     import wandb
 
@@ -170,6 +191,14 @@ def track_model(
                 run.define_metric(key, summary="min")
     artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
     return True
+
+
+def _written(marker: Path) -> str | None:
+    """Return the digest of what was written before; None where nothing was, or nobody knows."""
+    try:
+        return str(artifacts.load_json(marker)["content"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _curve_name(column: str) -> str:
@@ -213,7 +242,7 @@ def track_study(
     fingerprint = artifacts.digest(
         [tracking["mode"], tracking["project"], table.to_csv(index=False), verdict.get("text", "")]
     )
-    if marker.is_file() and artifacts.load_json(marker).get("content") == fingerprint:
+    if _written(marker) == fingerprint:
         return False
     import wandb
 

@@ -99,7 +99,7 @@ def _per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: str) -> bytes:
-    """Draw 1-D marginals of q over the prior for the units with the largest marginal KL, and 2-D draws."""
+    """Draw 1-D marginals of q over N(0, 1) for the units with the largest marginal KL, and 2-D draws."""
     marginal = _per_unit(rows, "marginal_kl")
     n_units = len(data.density)
     ranked = list(marginal["value"].sort_values(ascending=False, kind="stable").index)
@@ -121,7 +121,7 @@ def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: st
         axis.spines[["top", "right", "left"]].set_visible(False)
         kl = f", KL {marginal['value'][unit]:.2g}" if unit in marginal.index else ""
         axis.set_title(f"unit {unit}{kl}", fontsize=9)
-    top.suptitle(f"{title}\nq(z_j) filled, prior dashed", fontsize=10)
+    top.suptitle(f"{title}\nq(z_j) filled, N(0, 1) dashed", fontsize=10)
     _draws_by_class(bottom.subplots(), data)
     return png(figure)
 
@@ -143,7 +143,7 @@ def _draws_by_class(axis: Axes, data: AggregateFigureData) -> None:
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_xlabel(f"unit {data.units[0]}", fontsize=10)
     axis.set_ylabel(f"unit {data.units[1]}", fontsize=10)
-    axis.set_title("draws of q(z) by class; circles: 1, 2 and 3 s.d. of the prior", fontsize=9)
+    axis.set_title("draws of q(z) by class; circles: 1, 2 and 3 s.d. of N(0, I)", fontsize=9)
 
 
 def numeric_keys(table: pd.DataFrame) -> list[str]:

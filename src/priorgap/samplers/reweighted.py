@@ -1,6 +1,5 @@
 """Draws of the prior, resampled by an estimated density ratio q(z)/p(z)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from priorgap.densities.protocols import check_n
+from priorgap.estimators.overlap import effective_share
 from priorgap.fitting import fit_network
 from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
@@ -50,23 +50,6 @@ class RatioNetwork(nn.Module):
 def ratio_loss(network: nn.Module, z: Float[Tensor, "n d"], of_q: Float[Tensor, "n"]) -> Tensor:
     """Return the cross-entropy of telling draws of q from draws of p; at equal numbers its optimum is log q/p."""
     return nn.functional.binary_cross_entropy_with_logits(network(z), of_q)
-
-
-def effective_share(log_weight_p: Float[Tensor, "n"], log_weight_q: Float[Tensor, "m"]) -> float:
-    """Return the effective sample size of prior draws with weights w = q/p, as a share of their number.
-
-    (E_p w)² / E_p w², the smaller of two estimates. Kish's (sum w)² / (n sum w²) over draws of p never sees the
-    largest weights when few draws of p fall there, and is then far too large. E_p w² = E_q w E_p w gives the other,
-    E_p w / E_q w, whose denominator is an average over draws of q, which do fall there.
-
-    Returns:
-        1 for q = p, towards 0 as q leaves p; biased upwards where both samples miss the largest weights.
-    """
-    at_p, at_q = log_weight_p.double(), log_weight_q.double()
-    log_mean = torch.logsumexp(at_p, 0) - math.log(len(at_p))
-    log_square = torch.logsumexp(2 * at_p, 0) - math.log(len(at_p))
-    log_mean_q = torch.logsumexp(at_q, 0) - math.log(len(at_q))
-    return min(1.0, math.exp(float(2 * log_mean - log_square)), math.exp(float(log_mean - log_mean_q)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ class SinglePosterior:
     name: ClassVar[str] = "single_posterior"
     role: ClassVar[Role] = "specimen"
     label_source: ClassVar[LabelSource] = "source"
+    needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of the chosen posteriors.

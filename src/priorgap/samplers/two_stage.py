@@ -134,6 +134,8 @@ class TwoStage:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if not self.hidden or any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden={list(self.hidden)}: expected positive integers")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate}: expected a number above 0")
         for key in ("steps", "batch_size"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 1")

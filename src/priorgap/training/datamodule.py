@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from priorgap.data.binarize import training_images
 from priorgap.data.splits import Split
 from priorgap.streams import stream
 
@@ -36,7 +37,8 @@ class TrainBatches:
     """Yields blocks of (x as stored, noise[, label]) over a permutation that belongs to the epoch.
 
     Epoch e draws its permutation from stream(seed, "order", e), its noise from stream(seed, "noise", e), so a
-    run that resumes at an epoch's boundary sees what an undisturbed run would have seen.
+    run that resumes at an epoch's boundary sees what an undisturbed run would have seen; so do the images of a
+    split that is binarised anew in each epoch.
 
     Args:
         split: the data.
@@ -76,9 +78,10 @@ class TrainBatches:
         epoch = self._epoch()
         order = torch.randperm(len(self._split), generator=stream(self._seed, "order", epoch))
         noise = stream(self._seed, "noise", epoch)
+        x = training_images(self._split, seed=self._seed, epoch=epoch)
         for rows in order.split(self._batch_size):
             drawn = torch.randn(len(rows), self._latent_dim, generator=noise)
-            yield (self._split.x[rows], drawn, *([] if self._label is None else [self._label[rows]]))
+            yield (x[rows], drawn, *([] if self._label is None else [self._label[rows]]))
 
 
 class ValidationBatches:

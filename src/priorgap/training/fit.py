@@ -18,7 +18,6 @@ from torch import nn
 from priorgap.data.splits import Dataset
 from priorgap.models.conditional import ConditionalVAE
 from priorgap.models.controls import GAN, Autoencoder
-from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import (
@@ -90,7 +89,8 @@ class TrainResult(Generic[Network]):
 
     Attributes:
         vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
+            kl_std_error where the prior has no closed form).
         stopped_epoch: the number of epochs that were run.
         best_epoch: the epoch (from 0) whose weights `vae` holds.
         reason: "max_epochs" or "early_stopping".
@@ -133,10 +133,12 @@ def train_vae(
         callbacks: more Lightning callbacks.
 
     Raises:
-        ValueError: the data do not fit the model, or the checkpoint belongs to another model.
+        ValueError: data or objective do not fit the model, or the checkpoint belongs to another model.
         NonFiniteLoss: the loss became NaN or infinite.
     """
     check_data(vae, dataset)
+    if vae.prior is not None:
+        loss.check_prior(vae.prior)
     module = VaeModule(
         vae,
         loss.in_sum_units(vae.likelihood, math.prod(vae.shape)),
@@ -257,9 +259,9 @@ def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
     x = dataset.train.x
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if isinstance(vae.likelihood, Bernoulli) and not bool(((x >= 0) & (x <= 1)).all()):
+    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
         raise ValueError(
-            f"likelihood=bernoulli: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
+            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
         )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from priorgap.data.splits import as_float
 from priorgap.models.controls import Autoencoder
-from priorgap.models.losses import ElboLoss, objective
+from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.training.datamodule import Batch
 
@@ -77,6 +77,15 @@ class VaeModule(pl.LightningModule):
         self._sums: dict[Part, list[float]] = {}
         self._n_rows: dict[Part, int] = {}
         self._n_steps: dict[Part, int] = {}
+        # of drawn rates, for the standard error of their mean
+        self._squares: dict[Part, float] = {}
+
+    def _weighted(self, part: Part, terms: LossTerms) -> Tensor:
+        """Return a batch's loss: warm-up and free bits shape training alone, validation is at the final weights."""
+        if part == "validation":
+            return objective(terms, self._loss.alpha, self._loss.beta)
+        beta = self._loss.beta_at(self.current_epoch)
+        return objective(terms, self._loss.alpha, beta, self._loss.free_bits)
 
     @property
     def network(self) -> nn.Module:
@@ -87,7 +96,7 @@ class VaeModule(pl.LightningModule):
         """Return the loss of one batch, and add it to the epoch's sums."""
         x, noise, *label = batch
         terms = self.vae.terms(as_float(x), noise, *label)
-        loss = objective(terms, self._loss.alpha, self._loss.beta)
+        loss = self._weighted(part, terms)
         means = torch.stack([loss, terms.reconstruction.mean(), terms.rate.sum(1).mean()]).tolist()
         if not all(map(math.isfinite, means)):
             values = ", ".join(f"{v:g}" for v in means)
@@ -99,6 +108,9 @@ class VaeModule(pl.LightningModule):
         self._sums[part] = [s + m * len(x) for s, m in zip(sums, means, strict=True)]
         self._n_rows[part] = self._n_rows.get(part, 0) + len(x)
         self._n_steps[part] = self._n_steps.get(part, 0) + 1
+        if terms.drawn:
+            squares = float(terms.rate.detach().double().square().sum())
+            self._squares[part] = self._squares.get(part, 0.0) + squares
         return loss
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
@@ -124,12 +136,19 @@ class VaeModule(pl.LightningModule):
         return cls(self.vae.parameters(), lr=self._learning_rate, weight_decay=self._weight_decay, fused=True)
 
     def take_means(self) -> dict[str, float]:
-        """Return the means over the rows seen since the last call, by part and term, and start anew."""
+        """Return the means over the rows seen since the last call, by part and term, and start anew.
+
+        Where the KL is drawn, its standard error over rows (of the images and of the draws) is beside it.
+        """
         record = {}
         for part, sums in self._sums.items():
             for name, value in zip(("loss", "reconstruction", "kl"), sums, strict=True):
                 record[f"{part}_{name}"] = value / self._n_rows[part]
-        self._sums, self._n_rows, self._n_steps = {}, {}, {}
+            if part in self._squares:
+                n = self._n_rows[part]
+                variance = max(self._squares[part] / n - record[f"{part}_kl"] ** 2, 0.0)
+                record[f"{part}_kl_std_error"] = math.sqrt(variance / n)
+        self._sums, self._n_rows, self._n_steps, self._squares = {}, {}, {}, {}
         return record
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

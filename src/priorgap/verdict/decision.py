@@ -10,6 +10,7 @@ import pandas as pd
 from priorgap.verdict import readings as rd
 from priorgap.verdict.contrasts import Contrast, contrasts, scaled_mean
 from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, not_converged
+from priorgap.verdict.planning import Plan, plan
 from priorgap.verdict.words import cell_text
 
 _SECOND_OPINIONS = ("kid", "density", "coverage")
@@ -56,6 +57,8 @@ class Verdict:
         memorisation_auc: whether training made the posterior's own images closer; None where not measured.
         not_converged: seeds whose model is not converged; None where that was not measured.
         caveats: one sentence each.
+        planning: what the seeds could have shown of leader − the nearest candidate that it is not shown to
+            beat (without such a one, − the runner-up); None with one seed.
     """
 
     measure: str
@@ -84,6 +87,7 @@ class Verdict:
     memorisation_auc: MemorisationAuc | None = None
     not_converged: list[int] | None = None
     caveats: tuple[str, ...] = ()
+    planning: Plan | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the public keys, and all that they rest on under `details`."""
@@ -92,6 +96,7 @@ class Verdict:
         record["interval"] = None if self.interval is None else list(self.interval)
         record["disagree"] = list(self.disagree)
         record["text"] = self.text
+        record["planning"] = None if self.planning is None else self.planning.to_json()
         auc = self.memorisation_auc
         record["details"] = {
             "keys": self.keys,
@@ -253,6 +258,7 @@ def _decide(
     effect = next((c for c in baselines if c.sampler == leader), versus[0])
     opinions = _second_opinions(group, leader, runner_up, space, level, one_model)
     unshown = [contrast.against for contrast in versus if not contrast.shown]
+    nearest = unshown[0] if unshown else runner_up
     return Verdict(
         measure=measure,
         space=space,
@@ -278,6 +284,7 @@ def _decide(
         calibration=_calibration(values, baseline, scale, level, one_model),
         memorisation_auc=memorisation(group, level),
         not_converged=not_converged(group),
+        planning=plan(values, leader, nearest, scale=scale, level=level, n_comparisons=len(versus)),
     )
 
 

@@ -47,6 +47,7 @@ class StudyVerdict:
                 "labels": _union([cell.labels for cell in self.cells]),
                 "disagree": sorted({name for cell in self.cells for name in cell.disagree}),
                 "text": self.text,
+                "planning": None,
             }
         return {**record, "lines": list(self.lines), "cells": [cell.to_json() for cell in self.cells]}
 

@@ -83,7 +83,13 @@ def cell_text(verdict: "Verdict") -> str:
     place = f"For {describe(verdict.keys)}: " if verdict.keys else ""
     if verdict.leader is None:
         return f"{place}No verdict: {verdict.reason}."
-    sentences = [_opening(verdict), _evidence(verdict), *_clean_choice(verdict), *_disagreement(verdict)]
+    sentences = [
+        _opening(verdict),
+        _evidence(verdict),
+        *_planning(verdict),
+        *_clean_choice(verdict),
+        *_disagreement(verdict),
+    ]
     sentences += [
         *_label_sentences(verdict),
         *_calibration(verdict),
@@ -133,6 +139,18 @@ def _evidence(verdict: "Verdict") -> str:
     name = measure_name(verdict.measure)
     how = f"{verdict.level:.0%} interval, {spread}, Holm-adjusted"
     return f"Its {name} is {effect_text(contrast)} ({how}){shown}."
+
+
+def _planning(verdict: "Verdict") -> list[str]:
+    """Say what could have been shown, where nothing was: silence of a small study is no evidence of equality."""
+    plan = verdict.planning
+    if verdict.winner is not None or plan is None:
+        return []
+    size = f"a ratio of {number(plan.detectable)}" if plan.scale == "log" else number(plan.detectable)
+    seen = f"These {plan.n_seeds} seeds would show {size} against {plan.against} with {plan.power:.0%} probability"
+    if plan.seeds_needed is None:
+        return [f"{seen}; no number of seeds up to 100,000 would show what was observed."]
+    return [f"{seen}; what was observed, if true, would need about {plan.seeds_needed} seeds."]
 
 
 def _clean_choice(verdict: "Verdict") -> list[str]:

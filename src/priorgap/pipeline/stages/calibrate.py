@@ -8,7 +8,7 @@ from priorgap.coding import encode_all
 from priorgap.data.splits import Split
 from priorgap.latents import Latents
 from priorgap.models.calibrate import calibrate as fold
-from priorgap.pipeline import models
+from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.work import stage_key
@@ -30,7 +30,8 @@ def calibrate(cell: Cell, variant: Variant, store: Store) -> Path:
         model = models.load(trained)
         train = prepare.load(cell, store).train
         # the folding is done in float64 from the posteriors of all training images
-        vae = fold(model.vae.cpu(), encode_split(model, train))
+        loss = components.loss(cell.config)
+        vae = fold(model.vae.cpu(), encode_split(model, train), loss=loss)
         models.save(directory, vae, cell.config, train)
 
     ensure(store, path, key, work, seed=cell.seed)

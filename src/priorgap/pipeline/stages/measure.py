@@ -13,14 +13,16 @@ from torch import Tensor
 
 from priorgap import artifacts
 from priorgap.building import target_modules
-from priorgap.coding import decode_all
-from priorgap.data.splits import Dataset
+from priorgap.coding import decode_all, encode_all
+from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions, measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.models.controls import GAN
+from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import encode as encode_stage
@@ -100,7 +102,19 @@ class _Model:
         )  # fmt: skip
 
     def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return decode_all(self.model.decode, z, batch=self.model.decode_batch, label=label)
+        decode = self.model.decoder(self.cell.decode, self.cell.seed)
+        return decode_all(decode, z, batch=self.model.decode_batch, label=label)
+
+    def encode(self, x: Split) -> Tensor:
+        model = self.model
+        assert model.encode is not None
+        return encode_all(
+            model.encode,
+            lambda rows: x.batch(rows, model.device),
+            len(x),
+            batch=model.encode_batch,
+            label=x.label,
+        ).mean.cpu()
 
     @cached_property
     def bare(self) -> ModelEvidence:
@@ -108,8 +122,9 @@ class _Model:
         latents = self.latents
         return ModelEvidence(
             train=latents.get("train"), validation=latents.get("validation"), test=latents.get("test"),
-            prior=self.model.vae.prior, decode=self.decode, seed=self.cell.seed,
+            prior=self.model.prior, decode=self.decode, seed=self.cell.seed,
             has_prior=self.model.vae.prior is not None,
+            encode=None if self.model.encode is None else self.encode,
         )  # fmt: skip
 
     def evidence(self, space: str) -> ModelEvidence:
@@ -125,6 +140,15 @@ class _Model:
             return self.bare
         distortion, sse = self.distortions
         return replace(self.bare, distortion=distortion, distortion_sse=sse)
+
+    @cached_property
+    def with_likelihood(self) -> ModelEvidence:
+        if not isinstance(self.model.vae, VAE):
+            return self.bare
+        likelihood = split_log_likelihood(
+            self.model.vae, self.dataset.test, sigma=self.model.sigma_x(), batch=self.model.decode_batch
+        )
+        return replace(self.bare, log_likelihood=likelihood)
 
     def of_sampler(self, name: str, space: str) -> Evidence | str:
         """One sampler's evidence, or why there is none; one is kept, with its decoded images, for all metrics."""
@@ -163,6 +187,8 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
             inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
         node = cell.config["metrics"][name]
         settings = [node, cell.seed, default if _needs_reference(metric) else None]
+        if "decode" in metric.needs:
+            settings += cell.decoding
         key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
 
         def work(
@@ -197,6 +223,8 @@ def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list
             return [], f"{sampler} does not apply: {evidence}"
     elif "distortion" in metric.needs:
         evidence = shared.with_distortion.alone()
+    elif "log_likelihood" in metric.needs:
+        evidence = shared.with_likelihood.alone()
     else:
         model = shared.evidence(space) if _needs_reference(metric) else shared.bare
         evidence = model.alone()

@@ -10,6 +10,7 @@ import torch
 from priorgap import artifacts
 from priorgap.data.splits import Dataset
 from priorgap.models.calibrate import calibration_refusal
+from priorgap.models.families import Model
 from priorgap.pipeline import components
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
@@ -56,14 +57,22 @@ def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], s
     opened: set[tuple[str, str]] = set()
     for cell in cells:
         dataset = datasets[cell.data_id]
-        model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
-        refusal = calibration_refusal(model) if cell.config["calibrate"] else None
-        if refusal is not None:
-            raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected calibrate=false")
+        _check_objective(
+            cell, models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+        )
         for name in cell.config["feature_spaces"]:
             if (cell.data_id, name) not in opened:
                 opened.add((cell.data_id, name))
                 _check_space(cell, name, dataset, store)
+
+
+def _check_objective(cell: Cell, vae: Model) -> None:
+    loss = components.loss(cell.config)
+    if vae.prior is not None:
+        loss.check_prior(vae.prior)
+    refusal = calibration_refusal(vae, loss) if any(v.calibrated for v in cell.variants) else None
+    if refusal is not None:
+        raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected false")
 
 
 def _check_space(cell: Cell, name: str, dataset: Dataset, store: Store) -> None:

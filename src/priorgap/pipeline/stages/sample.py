@@ -43,7 +43,7 @@ def sample(cell: Cell, variant: Variant, store: Store, name: str) -> Path:
     posteriors = require(encode_stage.folder(cell, variant, store), "encode", cell)
     path = folder(cell, variant, store, name)
     node = cell.config["samplers"][name]
-    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"]]
+    settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
     key = stage_key("sample", settings, (weights, posteriors), [*target_modules(node), *_MODULES])
 
     def work(directory: Path) -> None:
@@ -57,9 +57,9 @@ def sample(cell: Cell, variant: Variant, store: Store, name: str) -> Path:
 
 def _inputs(latents: Mapping[str, Latents], model: models.TrainedModel) -> FitInputs:
     if latents:
-        return fit_inputs(latents["train"], latents["validation"], model.vae.prior)
-    assert model.vae.prior is not None
-    return inputs_without_encoder(model.vae.prior)
+        return fit_inputs(latents["train"], latents["validation"], model.prior)
+    assert model.prior is not None
+    return inputs_without_encoder(model.prior)
 
 
 def _sample(
@@ -89,7 +89,8 @@ def _sample(
     artifacts.save_tensors(directory / "state.safetensors", state.tensors)
     if model.kind == "uint8_image":
         label = None if draw.label is None else draw.label[:N_PREVIEW]
-        x = decode_all(model.decode, draw.z[:N_PREVIEW], batch=model.decode_batch, label=label)
+        decode = model.decoder(cell.decode, cell.seed)
+        x = decode_all(decode, draw.z[:N_PREVIEW], batch=model.decode_batch, label=label)
         artifacts.save_tensors(directory / "preview.safetensors", {"x": quantise(x)})
     artifacts.save_json(directory / "facts.json", facts)
 

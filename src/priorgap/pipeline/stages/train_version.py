@@ -6,12 +6,17 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 """
 
 MODULES = (
+    "priorgap.models.continuous_bernoulli",
+    "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
     "priorgap.models.losses",
     "priorgap.models.families",
     "priorgap.models.networks",
     "priorgap.models.vae",
+    "priorgap.priors.flow",
+    "priorgap.priors.mixture",
     "priorgap.priors.standard_normal",
+    "priorgap.priors.vamp",
     "priorgap.training.fit",
     "priorgap.training.gan",
 )
@@ -19,4 +24,8 @@ TRAIN_VERSION = 1
 # digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
 COMPATIBLE: dict[str, str] = {
     "f46b6cabfb1db1e9c592fdfaa484a19ece1b5211e08ae4a0db34e6240eb892ea": "the first version",
+    "dc5caf03689b2f57497660e57f2f49b56ece6d5c3e36409318c511e8277fb061": (
+        "learned priors, likelihoods, loss options, binarisation, conditional models, autoencoder, GAN: what was there "
+        "before computes the same operations in the same order (equal weights, bit for bit)"
+    ),
 }

@@ -1,0 +1,98 @@
+"""What it costs to say that nothing is to be done: a rerun of a finished study, --help, dvc status.
+
+    OMP_NUM_THREADS=1 python benchmarks/noop.py
+
+The studies are synthetic: every artifact that their cells name is there, of about the size that digits give, with
+its manifest, but nothing was trained. The command is a user's own, in a process of its own.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from priorgap import artifacts
+from priorgap.pipeline import finished, records
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.hydra_app import Request, Session
+from priorgap.pipeline.stages.run import artifacts_of
+from priorgap.pipeline.store import Store
+
+STUDIES = {
+    "25 models x 8 samplers = 200 cells": ("seed=range(0,25)", "study=cells"),
+    "200 models x 8 samplers": ("loss.alpha=1,10", "seed=range(0,100)", "study=models"),
+}
+
+
+def main() -> None:
+    """Print each cost beside its limit."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repository", type=Path, default=Path(__file__).parents[1])
+    repository = parser.parse_args().repository
+    # the studies last for minutes: no need to force them to disk
+    os.fsync = lambda handle: None  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for name, grid in STUDIES.items():
+            n_artifacts, n_files = synthesise(grid)
+            wall, cpu, said = command("run", "-m", *grid, "tracking=off")
+            assert "nothing to do" in said, said
+            print(
+                f"no-op rerun, {name}, {n_artifacts} artifacts of {n_files} files: {report(wall, cpu)} (limit 5 s)"
+            )
+        wall, cpu, _ = min(command("--help") for _ in range(3))
+        print(f"priorgap --help: {report(wall, cpu)} (limit 0.5 s of CPU)")
+        wall, cpu, _ = min(command("run", "--help") for _ in range(3))
+        print(f"priorgap run --help: {report(wall, cpu)} (limit 0.5 s of CPU)")
+    os.chdir(repository)
+    wall, cpu, said = timed([str(Path(sys.executable).with_name("dvc")), "status"])
+    print(f"dvc status: {report(wall, cpu)} (limit 5 s); {len(said.splitlines())} lines said")
+
+
+def synthesise(grid: tuple[str, ...]) -> tuple[int, int]:
+    """Make a finished study of a grid; return how many artifacts and files it has."""
+    request = Request((*grid, "tracking=off"), True)
+    with Session(request) as session:
+        cells = [Cell(config, overrides) for config, overrides in session.cells()]
+    store = Store.of(cells[0])
+    cells = [records.record(cell, store) for cell in cells]
+    paths = set(artifacts_of(cells, store))
+    for path in paths:
+        with artifacts.publish(path, "key") as directory:
+            artifacts.save_json(directory / "facts.json", {"path": str(path)})
+            if "/measure/" not in str(path):
+                artifacts.save_tensors(directory / "x.safetensors", {"x": torch.zeros(1000, 8)})
+    report = store.study(cells[0].study) / "report"
+    with artifacts.publish(report, "key") as directory:
+        artifacts.write_text(directory / "report.html", "<p>nothing</p>")
+    finished.remember(request, cells, store, report / "report.html", "synthetic")
+    return len(paths), sum(1 for path in paths for _ in path.iterdir())
+
+
+def command(*arguments: str) -> tuple[float, float, str]:
+    """Run the console script; return wall and CPU seconds, and what it said."""
+    return timed([sys.executable, "-m", "priorgap.pipeline", *arguments])
+
+
+def timed(order: list[str]) -> tuple[float, float, str]:
+    """Run a command; return wall and CPU seconds, and what it said."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    found = subprocess.run(order, capture_output=True, text=True, check=True)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return wall, cpu, found.stdout + found.stderr
+
+
+def report(wall: float, cpu: float) -> str:
+    """Say both times."""
+    return f"{wall:.2f} s, {cpu:.2f} s of CPU"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Print the table of metric options, or write it into methods.md (--write), so that it cannot drift."""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from priorgap.building import build, configuration_directory, load_option
+from priorgap.metrics import Metric
+
+METHODS = Path(__file__).with_name("methods.md")
+START, END = "<!-- measures -->", "<!-- /measures -->"
+
+
+def options() -> list[str]:
+    """Return the names of all metric options that build one metric."""
+    files = sorted((configuration_directory() / "metric").glob("*.yaml"))
+    return [f.stem for f in files if "_target_" in yaml.safe_load(f.read_text())]
+
+
+def table() -> str:
+    """Return the table: option, whether it is in standard, scope, what it needs, what it says of itself."""
+    standard = set(load_lists("standard"))
+    lines = ["| option | in | of a | needs | gives |", "|---|---|---|---|---|"]
+    for name in options():
+        metric: Metric = build(load_option("metric", name), Metric, where=name)
+        said = " ".join((type(metric).__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+        where = "standard" if name in standard else "full" if name in load_lists("full") else "by hand"
+        lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(sorted(metric.needs))} | {said} |")
+    return "\n".join(lines)
+
+
+def load_lists(name: str) -> list[str]:
+    """Return the names that a list option (standard, full) selects."""
+    content = yaml.safe_load((configuration_directory() / "metric" / f"{name}.yaml").read_text())
+    return [str(entry) for entry in content["defaults"]]
+
+
+def written(text: str) -> str:
+    """Return the document with the table between its marks."""
+    return re.sub(f"{START}.*?{END}", lambda _: f"{START}\n{table()}\n{END}", text, flags=re.S)
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv[1:]:
+        METHODS.write_text(written(METHODS.read_text()))
+    else:
+        sys.stdout.write(table() + "\n")

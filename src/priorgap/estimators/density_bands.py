@@ -1,0 +1,88 @@
+"""Quality against density: per-sample realism, means in bands of a ratio, and their differences."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.estimators.checks import check_matrix, check_vector
+from priorgap.estimators.coverage import squared_radii
+from priorgap.estimators.uncertainty import Estimate, mean_estimate
+
+
+def realism(
+    fake: Float[Tensor, "m D"], real: Float[Tensor, "n D"], *, k: int = 5, chunk: int = 512
+) -> Float[Tensor, "m"]:
+    """Return max_j r_j / (r_j + d(fake, real_j)) per sample, r_j the distance of real j to its k-th neighbour.
+
+    0 to 1, higher is more real: above 1/2 inside the ball of a real point, 1 on a real point. r / (r + d) is
+    a bounded, monotone form of the published r / d. The half of the real points with the larger balls is left
+    out: a lone outlier's ball would make anything real.
+
+    **Source**: Kynkäänniemi et al. (2019), "Improved precision and recall metric", section 5 (realism score).
+
+    Raises:
+        ValueError: fewer than k + 1 real points, or k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k}: expected an integer >= 1")
+    check_matrix("real", real, min_rows=k + 1)
+    check_matrix("fake", fake, n_columns=real.shape[1])
+    centre = real.double().mean(0)
+    points = real.double() - centre
+    radius = squared_radii(points, k).sqrt()
+    kept = radius <= radius.median()
+    points, radius = points[kept], radius[kept]
+    norm, found = points.square().sum(1), []
+    for rows in (fake.double() - centre).split(chunk):
+        squared = torch.addmm(norm[None, :], rows, points.T, alpha=-2.0)
+        distance = squared.add_(rows.square().sum(1)[:, None]).clamp_min_(0).sqrt_()
+        # a real point with k copies has radius 0: on it 0 / 0 stands for 1
+        best = (radius / (radius + distance)).nan_to_num_(nan=1.0).amax(1)
+        found.append(best)
+    return torch.cat(found)
+
+
+def entropy(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
+    """Return the entropy of each row's softmax, nats, 0 to log k."""
+    log_p = torch.log_softmax(logits.double(), dim=1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def band_edges(*ratios: Float[Tensor, "n"], n_bands: int) -> Float[Tensor, "b"]:
+    """Return the n_bands - 1 inner edges: quantiles of the pooled ratios, each set counted alike.
+
+    Raises:
+        ValueError: n_bands < 2.
+    """
+    if n_bands < 2:
+        raise ValueError(f"n_bands={n_bands}: expected an integer >= 2")
+    for ratio in ratios:
+        check_vector("ratio", ratio)
+    levels = torch.arange(1, n_bands, dtype=torch.float64) / n_bands
+    pooled = torch.cat([r.double() for r in ratios])
+    weight = torch.cat([torch.full((len(r),), 1 / len(r), dtype=torch.float64) for r in ratios])
+    order = pooled.argsort()
+    cumulative = weight[order].cumsum(0) / weight.sum()
+    return pooled[order][torch.searchsorted(cumulative, levels).clamp_max(len(pooled) - 1)]
+
+
+def bands(ratio: Float[Tensor, "n"], edges: Float[Tensor, "b"]) -> Int[Tensor, "n"]:
+    """Return each value's band, 0 for the lowest."""
+    return torch.searchsorted(edges, ratio.double().contiguous(), right=True)
+
+
+def band_difference(a: Float[Tensor, "n"], b: Float[Tensor, "m"]) -> Estimate | None:
+    """Return mean(a) - mean(b) of two independent sets, None with fewer than 2 values in either."""
+    if min(len(a), len(b)) < 2:
+        return None
+    first, second = mean_estimate(a), mean_estimate(b)
+    error = math.hypot(first.std_error or 0.0, second.std_error or 0.0)
+    return Estimate(first.value - second.value, error)
+
+
+def unit_steps(gradient: Float[Tensor, "n d"], length: float) -> Float[Tensor, "n d"]:
+    """Return the gradient's direction at a given length; rows without a direction do not move."""
+    norm = gradient.norm(dim=1, keepdim=True)
+    return torch.where(norm > 0, gradient * (length / norm.clamp_min(1e-300)), torch.zeros_like(gradient))

@@ -1,0 +1,170 @@
+"""Quality by density: per-sample quality in bands of f(z)/p(z), and what moving z along its gradient does."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.densities import GaussianMixture
+from priorgap.estimators.density_bands import (
+    band_difference,
+    band_edges,
+    bands,
+    entropy,
+    realism,
+    unit_steps,
+)
+from priorgap.estimators.gaussian import standard_normal_log_prob
+from priorgap.estimators.uncertainty import Estimate, mean_estimate
+from priorgap.features import extract
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.reference import Reference
+from priorgap.streams import child
+
+LogRatio = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class QualityByDensity:
+    """Realism, classifier entropy and inconsistency of single draws, against log f(z) - log p(z).
+
+    `<quality>_by_density`, unit `prior:b`, `heldout:b` (draws of validation posteriors) and
+    `difference:b` (prior minus heldout in the same band b, 0 the lowest ratio): an association.
+    `<quality>_step`, unit `up`, `down`, `random`: mean change of the *same* prior draws, moved by `step` along
+    the gradient of log f/p, against it, and in a random direction: the causal arm, to be read against `random`.
+    Qualities: `realism` (0 to 1, higher is better), `entropy` (of the judge, nats, lower is surer; labelled
+    data only), `inconsistency` (|z - mu(decode z)|, lower is better), `log_ratio` (log f/p itself, a check).
+
+    Attributes:
+        n_components, n_fit, max_iter, reg_covar: of f, as in `densities.GaussianMixture`.
+        n_draws: draws of the prior, and of validation posteriors.
+        n_bands: bands, of equal mass under both sets together.
+        k: neighbour of the realism score.
+        step: length of a move, in latent units.
+    """
+
+    n_components: int | Sequence[int]
+    n_fit: int
+    max_iter: int
+    reg_covar: float
+    n_draws: int
+    n_bands: int
+    k: int
+    step: float
+    name: ClassVar[str] = "quality_by_density"
+    scope: ClassVar[Scope] = "model"
+    needs: ClassVar[frozenset[str]] = frozenset(
+        {"train", "validation", "log_var", "decode", "encode", "reference"}
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_components, int):
+            object.__setattr__(self, "n_components", tuple(self.n_components))
+        if self.n_draws < 2 or self.n_bands < 2 or self.k < 1 or not self.step > 0:
+            raise ValueError(
+                f"n_draws={self.n_draws}, n_bands={self.n_bands}, k={self.k}, step={self.step}: "
+                "expected at least 2, at least 2, at least 1, and a positive number"
+            )
+        GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the rows of bands, then of steps."""
+        require(evidence, self.needs)
+        model = evidence.model
+        reference = model.reference
+        assert reference is not None
+        assert model.validation is not None
+        if len(reference.test_features) <= self.k:
+            raise NotApplicable(f"{len(reference.test_features)} test images: expected more than k={self.k}")
+        log_ratio = self._log_ratio(model, child(generator))
+        z = {"prior": self._prior(model, generator), "heldout": self._heldout(model, generator)}
+        ratios = {arm: log_ratio(x).detach() for arm, x in z.items()}
+        quality = {arm: self._quality(model, x) | {"log_ratio": ratios[arm]} for arm, x in z.items()}
+        rows = self._banded(reference, ratios, quality)
+        moved = self._moves(z["prior"], log_ratio, generator)
+        for arm, x in moved.items():
+            after = self._quality(model, x) | {"log_ratio": log_ratio(x).detach()}
+            for name, before in quality["prior"].items():
+                change = mean_estimate(after[name] - before)
+                rows.append(_row(f"{name}_step", name, change, reference, len(x), arm))
+        return rows
+
+    def _log_ratio(self, model: ModelEvidence, generator: torch.Generator) -> LogRatio:
+        assert model.train is not None
+        assert model.validation is not None
+        mixture = GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
+        fitted = mixture.fit(
+            model.train.draw(generator=generator), model.validation.draw(generator=generator),
+            generator=generator,
+        )  # fmt: skip
+        log_p = standard_normal_log_prob if model.prior is None else model.prior.log_prob
+        return lambda z: fitted.log_prob(z.double()) - log_p(z.double())
+
+    def _prior(self, model: ModelEvidence, generator: torch.Generator) -> Tensor:
+        assert model.train is not None
+        if model.prior is None:
+            return torch.randn(self.n_draws, model.train.mean.shape[1], generator=generator)
+        with torch.no_grad():
+            return model.prior.sample(self.n_draws, generator=generator).float()
+
+    def _heldout(self, model: ModelEvidence, generator: torch.Generator) -> Tensor:
+        assert model.validation is not None
+        n = len(model.validation)
+        rows = torch.randperm(n, generator=generator)[: self.n_draws]
+        return model.validation.take(rows).draw(generator=generator).float()
+
+    def _quality(self, model: ModelEvidence, z: Tensor) -> dict[str, Float[Tensor, "n"]]:
+        reference = model.reference
+        assert reference is not None
+        assert model.encode is not None
+        x = model.decoded(z.float())
+        found = {
+            "realism": realism(extract(reference.feature_map, x.x), reference.test_features, k=self.k),
+            "inconsistency": (model.encode(x).double() - z.double()).norm(dim=1),
+        }
+        if reference.classifiers is not None:
+            found["entropy"] = entropy(extract(reference.classifiers.judge.logits, x.x))
+        return found
+
+    def _moves(self, z: Tensor, log_ratio: LogRatio, generator: torch.Generator) -> dict[str, Tensor]:
+        start = z.double().requires_grad_()
+        with warnings.catch_warnings():
+            # the estimators' checks look at numbers of a tensor that carries a gradient: no harm here
+            warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
+            (gradient,) = torch.autograd.grad(log_ratio(start).sum(), start)
+        along = unit_steps(gradient, self.step)
+        anywhere = unit_steps(torch.randn(z.shape, generator=generator, dtype=torch.float64), self.step)
+        base = z.double()
+        return {"up": base + along, "down": base - along, "random": base + anywhere}
+
+    def _banded(
+        self, reference: Reference, ratios: dict[str, Tensor], quality: dict[str, dict[str, Tensor]]
+    ) -> list[Measurement]:
+        edges = band_edges(*ratios.values(), n_bands=self.n_bands)
+        place = {arm: bands(ratio, edges) for arm, ratio in ratios.items()}
+        rows = []
+        for name in quality["prior"]:
+            for b in range(self.n_bands):
+                of_band = {arm: quality[arm][name][place[arm] == b] for arm in quality}
+                for arm, values in of_band.items():
+                    if len(values):
+                        rows.append(
+                            _row(f"{name}_by_density", name, mean_estimate(values), reference, len(values),
+                                 f"{arm}:{b}")
+                        )  # fmt: skip
+                gap = band_difference(of_band["prior"], of_band["heldout"])
+                if gap is not None:
+                    n = min(len(v) for v in of_band.values())
+                    rows.append(_row(f"{name}_by_density", name, gap, reference, n, f"difference:{b}"))
+        return rows
+
+
+def _row(measure: str, quality: str, value: Estimate, reference: Reference, n: int, unit: str) -> Measurement:
+    space = {"realism": reference.feature_map.name, "entropy": "data"}.get(quality, "latent")
+    return measured(measure, value, n=n, n_reference=len(reference.test), space=space, unit=unit)

@@ -1,0 +1,67 @@
+"""FID without its dependence on n: simulation at known distances."""
+
+import pytest
+import torch
+
+from priorgap.estimators.debiasing import frechet_infinity
+from priorgap.estimators.discrepancy import frechet_distance, frechet_from_features
+
+D = 8
+
+
+def pair(n, shift, generator):
+    return torch.randn(n, D, generator=generator), 1.3 * torch.randn(n, D, generator=generator) + shift
+
+
+def truth(shift):
+    eye = torch.eye(D, dtype=torch.float64)
+    return frechet_distance(torch.zeros(D).double(), eye, torch.full((D,), shift).double(), 1.69 * eye)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_removes_the_dependence_on_n(shift, generator):
+    plain, free, errors = {}, {}, []
+    for n in (60, 240):
+        runs = [pair(n, shift, generator) for _ in range(60)]
+        plain[n] = torch.tensor([frechet_from_features(*x).value for x in runs])
+        found = [frechet_infinity(*x, generator=generator, n_splits=2) for x in runs]
+        free[n] = torch.tensor([x.value for x in found])
+        errors += [x.std_error for x in found if x.std_error is not None]
+
+    def bias(values):
+        return float(values.mean()) - truth(shift), float(values.std()) / 60**0.5
+
+    # negative control: FID itself is off by many standard errors, four times as far at a quarter of n
+    assert bias(plain[60])[0] > 8 * bias(plain[60])[1]
+    assert bias(plain[60])[0] > 2.5 * bias(plain[240])[0]
+    small, s = bias(free[60])
+    large, t = bias(free[240])
+    assert abs(large) < 4 * t
+    # what is left at n = 7 D is of the second order
+    assert abs(small) < 4 * s + 0.25 * bias(plain[60])[0]
+
+
+def test_the_standard_error_is_that_of_the_scatter(generator):
+    found = [frechet_infinity(*pair(400, 0.5, generator), generator=generator) for _ in range(50)]
+    spread = float(torch.tensor([x.value for x in found]).std())
+    mean_error = sum(x.std_error for x in found) / 50
+    assert 0.75 < mean_error / spread < 1.35
+
+
+def test_equal_laws_scatter_about_zero(generator):
+    runs = [
+        (torch.randn(100, D, generator=generator), torch.randn(100, D, generator=generator))
+        for _ in range(60)
+    ]
+    found = torch.tensor([frechet_infinity(*x, generator=generator, n_splits=2).value for x in runs])
+    assert abs(float(found.mean())) < 4 * float(found.std()) / 60**0.5 + 0.1
+    assert float(found.min()) < 0
+
+
+def test_degenerate_and_bad_input(generator):
+    same = torch.ones(20, 3)
+    assert frechet_infinity(same, same, generator=generator).value == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="a has 3 rows"):
+        frechet_infinity(torch.zeros(3, 2), torch.zeros(9, 2), generator=generator)
+    with pytest.raises(ValueError, match="n_splits=0"):
+        frechet_infinity(same, same, generator=generator, n_splits=0)

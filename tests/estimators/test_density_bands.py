@@ -1,0 +1,90 @@
+"""Realism, entropy, bands and steps: loops and closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from priorgap.estimators.density_bands import (
+    band_difference,
+    band_edges,
+    bands,
+    entropy,
+    realism,
+    unit_steps,
+)
+
+
+def test_realism_equals_a_loop(generator):
+    real, fake = torch.randn(31, 3, generator=generator), torch.randn(12, 3, generator=generator)
+    gaps = torch.cdist(real.double(), real.double())
+    radius = gaps.sort(1).values[:, 2]
+    kept = radius <= radius.median()
+    far = torch.cdist(fake.double(), real[kept].double())
+    expected = (radius[kept] / (radius[kept] + far)).amax(1)
+    torch.testing.assert_close(realism(fake, real, k=2, chunk=5), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_realism_of_good_bad_and_copied(generator):
+    real = torch.randn(400, 2, generator=generator)
+    good = realism(torch.randn(200, 2, generator=generator), real)
+    assert float(good.median()) > 0.5 > float(realism(real[:50] + 20, real).max())
+    assert bool((realism(real, real) > 0.9)[realism(real, real) > 0.99].all())
+    # negative control: with all balls kept, one outlier makes its surroundings real
+    outlier = torch.cat([real, torch.tensor([[60.0, 0.0]])])
+    assert float(realism(torch.tensor([[50.0, 0.0]]), outlier)) < 0.1
+    assert bool((realism(torch.zeros(3, 2), torch.zeros(9, 2)) == 1).all())
+
+
+def test_entropy_closed_forms():
+    rows = [[0.0] * 4, [1000.0, 0.0, 0.0, 0.0], [0.0, math.log(3), -1e9, -1e9]]
+    logits = torch.tensor(rows, dtype=torch.float64)
+    expected = [math.log(4), 0.0, -0.25 * math.log(0.25) - 0.75 * math.log(0.75)]
+    assert entropy(logits).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_bands_hold_equal_shares_of_both_sets(generator):
+    a, b = torch.randn(3000, generator=generator), torch.randn(1000, generator=generator) + 2
+    edges = band_edges(a, b, n_bands=4)
+    share = [torch.bincount(bands(x, edges), minlength=4).double() / len(x) for x in (a, b)]
+    assert (0.5 * (share[0] + share[1])).tolist() == pytest.approx([0.25] * 4, abs=0.01)
+    assert bands(torch.tensor([-1e9, 1e9]), edges).tolist() == [0, 3]
+    with pytest.raises(ValueError, match="n_bands=1"):
+        band_edges(a, n_bands=1)
+
+
+def test_difference_within_bands_removes_what_the_mix_of_bands_makes(generator):
+    """Quality depends on the ratio alone: the arms differ overall and not within bands."""
+    ratio = {
+        "prior": torch.randn(20_000, generator=generator),
+        "heldout": torch.randn(20_000, generator=generator) + 1,
+    }
+    quality = {arm: r.double() + 0.1 * torch.randn(len(r), generator=generator) for arm, r in ratio.items()}
+    edges = band_edges(*ratio.values(), n_bands=40)
+    place = {arm: bands(r, edges) for arm, r in ratio.items()}
+    inner = []
+    for b in range(1, 39):
+        found = band_difference(*(quality[arm][place[arm] == b] for arm in ratio))
+        inner.append(found.value)
+    assert max(abs(v) for v in inner) < 0.1
+    # negative control: without bands the whole difference of the ratios is seen
+    assert band_difference(*quality.values()).value == pytest.approx(-1, abs=0.05)
+    assert band_difference(torch.ones(1), torch.ones(5)) is None
+    closed = band_difference(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0, 3.0]))
+    assert (closed.value, closed.std_error) == pytest.approx((1.0, math.hypot(1.0, 1.0)))
+
+
+def test_steps_have_their_length_and_direction(generator):
+    gradient = torch.randn(30, 5, generator=generator, dtype=torch.float64)
+    gradient[3] = 0
+    step = unit_steps(gradient, 0.25)
+    length = step.norm(dim=1)
+    assert length[3] == 0 and length[:3].tolist() == pytest.approx([0.25] * 3)
+    assert float(torch.cosine_similarity(step[:3], gradient[:3]).min()) == pytest.approx(1)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="k=0"):
+        realism(torch.zeros(2, 2), torch.zeros(9, 2), k=0)
+    with pytest.raises(ValueError, match="real has 5 rows"):
+        realism(torch.zeros(2, 2), torch.zeros(5, 2))

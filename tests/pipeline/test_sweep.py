@@ -1,0 +1,131 @@
+"""The launcher's own loop: a lost worker costs its job, progress is counted in one place, Ctrl-C ends all."""
+
+import io
+import os
+import signal
+from functools import partial
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+
+from priorgap.pipeline import launcher
+from priorgap.pipeline.engines.processes import Processes
+from priorgap.pipeline.engines.protocol import Job, Lost, Unit
+from priorgap.pipeline.progress import Progress, duration
+
+
+def answer(value: str | None = None, die_once: str | None = None, die: bool = False) -> list[JobReturn]:
+    """What a worker does here: answer, or be killed (once, where it leaves a mark)."""
+    if die or (die_once is not None and not os.path.exists(die_once)):
+        if die_once is not None:
+            open(die_once, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [JobReturn(status=JobStatus.COMPLETED, _return_value=value)]
+
+
+def unit(number: int, **what) -> Unit:
+    job = Job(number, (f"seed={number}",), (f"seed={number}",), config=None)  # type: ignore[arg-type]
+    return Unit((job,), partial(answer, **what))
+
+
+@pytest.fixture
+def given_up(monkeypatch) -> list[str]:
+    """What is recorded of jobs that were lost too often."""
+    found: list[str] = []
+    monkeypatch.setattr("priorgap.pipeline.jobs.record_loss", lambda config, reason: found.append(reason))
+    return found
+
+
+def test_a_killed_worker_costs_its_job_alone(tmp_path, caplog, given_up):
+    units = [unit(0), unit(1, die_once=str(tmp_path / "died")), unit(2, die=True), *map(unit, (3, 4))]
+    progress = Progress(len(units), io.StringIO())
+    returns = launcher.drive(units, Processes(2, threads=1), progress, retries=1)
+    assert sorted(returns) == [0, 1, 2, 3, 4]
+    assert [n for n, r in returns.items() if r.return_value is not None] == [2]
+    assert (progress.done, progress.failed) == (4, 1)
+    assert given_up == ["its worker process was killed"]
+    said = caplog.text
+    assert "job #1 (seed=1): its worker process was killed; tried again, 1 of 1" in said
+    assert "job #2 (seed=2): its worker process was killed; given up" in said
+
+
+class Scripted:
+    """An engine that answers what it is told to."""
+
+    cells_per_unit = 1
+
+    def __init__(self, outcomes) -> None:
+        self.outcomes, self.queue, self.closed = dict(outcomes), [], None
+
+    def start(self, unit: Unit) -> None:
+        self.queue.append(unit)
+
+    def wait(self, seconds: float):
+        unit = self.queue.pop(0)
+        outcome = self.outcomes[unit.jobs[0].number].pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return [(unit, outcome)]
+
+    def running(self) -> int:
+        return len(self.queue)
+
+    def close(self, *, kill: bool) -> None:
+        self.closed = kill
+
+    def describe(self) -> str:
+        return "as told"
+
+
+def test_lost_jobs_are_tried_again_so_often_and_no_more(given_up):
+    engine = Scripted({0: [Lost("gone"), Lost("gone"), answer()], 1: [Lost("away")] * 3, 2: [answer("bad")]})
+    progress = Progress(3, io.StringIO())
+    returns = launcher.drive([unit(n) for n in range(3)], engine, progress, retries=2)
+    assert [returns[n].return_value for n in range(3)] == [None, "away", "bad"]
+    assert (progress.done, progress.failed, engine.closed) == (1, 2, False)
+    assert given_up == ["away"]
+
+
+def test_an_interrupt_ends_the_workers():
+    engine = Scripted({0: [KeyboardInterrupt()]})
+    with pytest.raises(KeyboardInterrupt):
+        launcher.drive([unit(0)], engine, Progress(1, io.StringIO()), retries=2)
+    assert engine.closed is True
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_is_one_live_line():
+    stream, now = Terminal(), iter(range(100))
+    progress = Progress(4, stream, clock=lambda: next(now) * 10.0)
+    progress.ended(failed=False)
+    progress.ended(failed=True)
+    progress.show(running=1)
+    assert stream.getvalue() == (
+        "\r\x1b[K1 of 4 models done, 1 running, 1 waiting, 1 failed; 10 s, about 10 s left"
+    )
+
+
+def test_progress_elsewhere_is_a_line_now_and_then(caplog):
+    caplog.set_level("INFO")
+    now = [0.0]
+    progress = Progress(2, io.StringIO(), clock=lambda: now[0])
+    for now[0] in (1.0, 16.0, 32.0, 40.0):
+        progress.show(running=2)
+    progress.ended(failed=False)
+    progress.ended(failed=False)
+    progress.close()
+    assert [r.message for r in caplog.records] == [
+        "0 of 2 models done, 2 running, 0 waiting, 0 failed; 16 s",
+        "2 of 2 models done, 0 running, 0 waiting, 0 failed; 40 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3660, "1 h 01 min")]
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words

@@ -1,0 +1,50 @@
+"""docs/methods.md cannot drift: every measure has an entry with its fields, every option a line."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+from metric_contract import PUBLIC
+
+DOCS = Path(__file__).parents[1] / "docs"
+TEXT = (DOCS / "methods.md").read_text()
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("measures_table", DOCS / "measures_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_measure_is_documented():
+    assert not sorted(name for name in PUBLIC if f"`{name}`" not in TEXT and f"{name}:" not in TEXT)
+
+
+def test_the_table_of_options_is_the_codes():
+    module = generator()
+    assert module.written(TEXT) == TEXT, "run: python docs/measures_table.py --write"
+    for name in module.options():
+        assert name in module.load_lists("full"), f"conf/metric/full.yaml lacks {name}"
+    assert set(module.load_lists("standard")) <= set(module.load_lists("full"))
+
+
+def test_every_entry_beyond_standard_says_what_an_expert_asks():
+    section = TEXT.split("\n## 12 ")[1].split("\n## 13 ")[0]
+    entries = [
+        e
+        for e in re.split(r"\n### ", section)[1:]
+        if "planning" not in e[:12] and "feature space" not in e[:40]
+    ]
+    assert len(entries) >= 8
+    for entry in entries:
+        head = entry.splitlines()[0]
+        for field in ("**Tests**", "**Cost**"):
+            assert field in entry, (head, field)
+        assert re.search(r"\*\*(Bias|Misleads|Standard error)\*\*|Unbiased", entry), head
+
+
+def test_tests_that_entries_name_exist():
+    tests = {p.name for p in Path(__file__).parent.rglob("test_*.py")}
+    named = set(re.findall(r"`(?:tests/)?(?:\w+/)*(test_\w+\.py)`", TEXT))
+    assert named - tests == set()

@@ -1,0 +1,161 @@
+"""Training with drawn KLs, learned scales, warm-up, free bits, and images redrawn each epoch."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from priorgap.data.binarize import binarized
+from priorgap.data.digits import Digits
+from priorgap.models.calibrate import calibrate, calibration_refusal
+from priorgap.models.continuous_bernoulli import ContinuousBernoulli
+from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
+from priorgap.models.likelihoods import Bernoulli, Gaussian
+from priorgap.models.losses import ElboLoss, objective
+from priorgap.models.networks import MLP
+from priorgap.models.vae import build_vae
+from priorgap.priors.flow import Flow
+from priorgap.priors.mixture import Mixture
+from priorgap.priors.vamp import Vamp
+from priorgap.streams import stream
+from priorgap.training.fit import TrainerConfig, train_vae
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return Digits().load(root=tmp_path_factory.mktemp("none"), download=False)
+
+
+def fit(place, data, *, likelihood=None, prior=None, loss=None, epochs=3, callbacks=(), **trainer):
+    vae = build_vae(
+        MLP(3, (32,)), likelihood or Bernoulli(), prior, data.shape, generator=stream(0, "weights")
+    )
+    config = TrainerConfig(max_epochs=epochs, batch_size=64, accelerator="cpu", **trainer)
+    return train_vae(
+        vae, data, loss or ElboLoss(), config, seed=0, directory=place, progress=False, callbacks=callbacks
+    )
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+
+class _Killed(Exception):  # noqa: N818
+    pass
+
+
+class _KillIn(Callback):
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == self._epoch:
+            raise _Killed
+
+
+PRIORS = {
+    "mixture": Mixture(3, 4, "diag"), "full": Mixture(3, 4, "full"), "vamp": Vamp(3, 8),
+    "flow": Flow(3, "nsf", 2, (16,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_learned_prior_learns_and_its_kl_has_a_standard_error(tmp_path, digits, name):
+    result = fit(tmp_path, digits, prior=PRIORS[name], epochs=4)
+    start = build_vae(
+        MLP(3, (32,)), Bernoulli(), PRIORS[name], digits.shape, generator=stream(0, "weights")
+    ).prior.state_dict()
+    moved = result.vae.prior.state_dict()
+    assert any(not torch.equal(v, moved[k]) for k, v in start.items())
+    first, last = result.curves[0], result.curves[-1]
+    assert last["validation_loss"] < first["validation_loss"]
+    x = digits.validation.floats()
+    with torch.no_grad():
+        noise = torch.randn(len(x), 3, generator=stream(0, "validation noise"))
+        rate = result.vae.terms(x, noise).rate[:, 0].double()
+    assert last["validation_kl"] == pytest.approx(float(rate.mean()), rel=1e-4)
+    error = float(rate.std(correction=0)) / math.sqrt(len(rate))
+    assert last["validation_kl_std_error"] == pytest.approx(error, rel=1e-3)
+    assert last["train_kl_std_error"] > 0
+    assert "standard normal prior only" in str(calibration_refusal(result.vae))
+
+
+def test_the_standard_priors_curves_have_no_new_columns(tmp_path, digits):
+    terms = ("loss", "reconstruction", "kl")
+    names = {"epoch", *(f"{part}_{term}" for part in ("train", "validation") for term in terms)}
+    assert set(fit(tmp_path, digits, epochs=1).curves[0]) == names
+
+
+@pytest.mark.parametrize(
+    "likelihood", [ContinuousBernoulli(), LearnedGaussian(0.5, None), DiscretizedLogistic(0.1)], ids=str
+)
+def test_every_likelihood_trains(tmp_path, digits, likelihood):
+    result = fit(tmp_path, digits, likelihood=likelihood, epochs=6)
+    losses = [record["validation_loss"] for record in result.curves]
+    assert losses[-1] < losses[0] - 1
+    for name, value in result.vae.likelihood.state_dict().items():
+        assert float(value) != float(likelihood.state_dict()[name])  # the scale has moved
+
+
+def test_learned_sigma_is_the_same_at_every_alpha(tmp_path, digits):
+    a, b = (
+        fit(tmp_path / str(alpha), digits, likelihood=LearnedGaussian(0.5, None), loss=ElboLoss(alpha)).vae
+        for alpha in (1.0, 50.0)
+    )
+    assert same(a, b)
+    assert not same(
+        fit(tmp_path / "x", digits, likelihood=Gaussian(), loss=ElboLoss(1.0)).vae,
+        fit(tmp_path / "y", digits, likelihood=Gaussian(), loss=ElboLoss(50.0)).vae,
+    )
+
+
+def test_warm_up_trains_at_a_lower_weight_and_is_judged_at_the_last(tmp_path, digits):
+    warm = fit(tmp_path / "warm", digits, loss=ElboLoss(beta=4.0, beta_warmup_epochs=3), epochs=4)
+    for epoch, record in enumerate(warm.curves):
+        weight = 4.0 * min(1.0, (epoch + 1) / 4)
+        train = record["train_reconstruction"] + weight * record["train_kl"]
+        assert record["train_loss"] == pytest.approx(train, rel=1e-5)
+        validation = record["validation_reconstruction"] + 4.0 * record["validation_kl"]
+        assert record["validation_loss"] == pytest.approx(validation, rel=1e-5)
+    with pytest.raises(_Killed):
+        fit(tmp_path / "cut", digits, loss=ElboLoss(beta=4.0, beta_warmup_epochs=3), epochs=4,
+            callbacks=[_KillIn(2)])  # fmt: skip
+    resumed = fit(tmp_path / "cut", digits, loss=ElboLoss(beta=4.0, beta_warmup_epochs=3), epochs=4)
+    assert same(warm.vae, resumed.vae)
+    assert not same(warm.vae, fit(tmp_path / "cold", digits, loss=ElboLoss(beta=4.0), epochs=4).vae)
+
+
+def test_free_bits_keep_units_alive_and_calibration_away(tmp_path, digits):
+    strong = ElboLoss(beta=30.0)
+    plain = fit(tmp_path / "plain", digits, loss=strong, epochs=8)
+    free = fit(tmp_path / "free", digits, loss=replace(strong, free_bits=0.5), epochs=8)
+    assert plain.curves[-1]["train_kl"] < 0.3
+    assert free.curves[-1]["train_kl"] > 1.0
+    record = free.curves[-1]
+    # judged without them
+    expected = record["validation_reconstruction"] + 30 * record["validation_kl"]
+    assert record["validation_loss"] == pytest.approx(expected, rel=1e-5)
+    assert calibration_refusal(free.vae, strong) is None
+    with pytest.raises(ValueError, match=r"loss.free_bits=0.5"):
+        calibrate(free.vae, None, loss=replace(strong, free_bits=0.5))
+    with pytest.raises(ValueError, match="no KL per unit"):
+        fit(tmp_path / "no", digits, prior=PRIORS["vamp"], loss=ElboLoss(free_bits=0.5))
+
+
+def test_dynamic_binarisation_resumes_exactly_and_differs_from_static(tmp_path, digits):
+    static, dynamic = (binarized(digits, how, seed=0) for how in ("static", "dynamic"))
+    whole = fit(tmp_path / "whole", dynamic, epochs=4)
+    with pytest.raises(_Killed):
+        fit(tmp_path / "cut", dynamic, epochs=4, callbacks=[_KillIn(2)])
+    assert same(whole.vae, fit(tmp_path / "cut", dynamic, epochs=4).vae)
+    still = fit(tmp_path / "static", static, epochs=4)
+    assert not same(whole.vae, still.vae)
+    # validation is one draw: the two are judged on the same images
+    x = static.validation.floats()
+    noise = torch.randn(len(x), 3, generator=stream(0, "validation noise"))
+    with torch.no_grad():
+        for result in (whole, still):
+            value = float(objective(result.vae.terms(x, noise), 1.0, 1.0))
+            assert result.curves[-1]["validation_loss"] == pytest.approx(value, rel=1e-5)
