@@ -115,6 +115,10 @@ REFUSED = {
     "a GAN stopped early": (("model=gan_mlp", "sampler=[prior]", "trainer.patience=2"), "trainer.patience=2"),
     "an adversary": (("model=gan_mlp", "sampler=[prior]", "model.adversary.r1=-1"), "r1=-1"),
     "no labels": (("model=conditional_mlp", *LINEAR), "no labels"),
+    "a GAN's draw of x": (("model=gan_mlp", "sampler=[prior]", "decode=draw"), "decode=draw: a GAN has no p(x|z)"),
+    "labels and pseudo-inputs": (
+        ("model=conditional_mlp", "prior=vamp", "sampler=[prior]"), "prior=vamp: its pseudo-inputs have no label"
+    ),
 }  # fmt: skip
 
 
