@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.data_copying import data_copying_score, distance_within_cells
 from priorgap.estimators.discrepancy import frechet_from_features, frechet_null_interval, kernel_distance
 from priorgap.estimators.diversity import sharpness, vendi_score
+from priorgap.estimators.kernel_error import kernel_standard_error
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 from priorgap.features import extract, fit_classifier
 from priorgap.streams import stream
@@ -76,7 +78,10 @@ def one_pair(pool: Pool, size: int, pair: int) -> dict[str, Estimate]:
     generator, f = stream(2, pair), pool.features
     prdc = precision_recall_density_coverage(f[b], f[a], generator=generator)
     found = {name: getattr(prdc, name) for name in ("precision", "recall", "density", "coverage")}
-    found["kid"] = kernel_distance(f[a], f[b], generator=generator, n_subsets=20)
+    found["kid"] = replace(
+        kernel_distance(f[a], f[b], generator=generator, n_subsets=2),
+        std_error=kernel_standard_error(f[a], f[b]),
+    )
     (to_c, i), (to_d, j) = nearest_distance(f[a], f[c]), nearest_distance(f[a], f[d])
     heldout = nearest_distance(f[b], f[c])[0]
     found["auc"] = auc(to_c, heldout)

@@ -76,7 +76,7 @@ METRICS: list[Metric] = [
     AmortisationGap(n_images=10, n_steps=3, n_draws=1, learning_rate=0.03, n_final=2),
     FID(),
     FIDFloor(),
-    KID(n_subsets=5),
+    KID(n_subsets=None),
     PRDCMeasures(k=5, n_max=200),
     RealToSynthetic(),
     SyntheticToReal(own_labels=True),

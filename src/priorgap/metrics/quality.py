@@ -9,6 +9,7 @@ from torch import Tensor
 
 from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features, kernel_distance
+from priorgap.estimators.kernel_error import kernel_standard_error
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -93,10 +94,11 @@ class KID:
     """`kid`: unbiased squared MMD of the draws and the test images, cubic kernel; 0 is best, may be negative.
 
     Attributes:
-        n_subsets: disjoint blocks behind the standard error.
+        n_subsets: disjoint blocks behind the standard error, which is too large where the laws are equal; None
+            is the error in closed form, right there too.
     """
 
-    n_subsets: int
+    n_subsets: int | None
     name: ClassVar[str] = "kid"
     scope: ClassVar[Scope] = "sampler"
     needs: ClassVar[frozenset[str]] = _NEEDS
@@ -105,9 +107,10 @@ class KID:
         """Return one row, over all draws."""
         require(evidence, self.needs)
         features, reference = _sets(evidence, 2)
-        value = kernel_distance(
-            features, reference.test_features, generator=generator, n_subsets=self.n_subsets
-        )
+        test = reference.test_features
+        value = kernel_distance(features, test, generator=generator, n_subsets=self.n_subsets or 2)
+        if self.n_subsets is None and min(len(features), len(test)) >= 4:
+            value = replace(value, std_error=kernel_standard_error(features, test))
         n, m = len(features), len(reference.test_features)
         return [measured("kid", value, n=n, n_reference=m, space=reference.feature_map.name)]
 
