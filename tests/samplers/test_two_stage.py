@@ -54,6 +54,14 @@ def test_likelihood_has_gamma_in_it() -> None:
         assert torch.allclose(network.negative_elbo(z, noise), expected, atol=1e-5)
 
 
+def test_a_wild_step_does_not_end_the_fit() -> None:
+    with isolated(stream(5)):
+        network = SecondStage(2, 8, 1)
+    with torch.no_grad():
+        network.encoder.skip.weight[2:].fill_(200.0)
+        assert bool(torch.isfinite(network.negative_elbo(torch.ones(5, 2), torch.ones(5, 2))).all())
+
+
 def test_state_is_read_without_the_global_generator() -> None:
     fitted = TwoStage(8, 1, 5, 50, 1e-2).fit(inputs(100), generator=stream(2))
     torch.manual_seed(0)

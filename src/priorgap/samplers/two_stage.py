@@ -15,6 +15,7 @@ from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerSta
 from priorgap.streams import child, isolated
 
 _MIN_LOG_GAMMA = -5.0
+_LOG_VAR = (-15.0, 5.0)
 
 
 class Residual(nn.Module):
@@ -63,6 +64,8 @@ class SecondStage(nn.Module):
         """Return KL(q(u|z) ‖ N(0, I)) − log N(z; f(u), gamma² I) at one draw of u, in standardised units, nats."""
         white = (z - self.centre) / self.scale
         mean, log_var = self.encoder(white).chunk(2, 1)
+        # far outside what a fit needs; without it one wild step makes exp overflow and the loss NaN
+        log_var = log_var.clamp(*_LOG_VAR)
         rate = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
         error = (white - self.decoder(mean + (0.5 * log_var).exp() * noise)) / self.gamma
         # without log gamma here, gamma cannot be learned; at a fixed gamma = 1 most units of u collapse
