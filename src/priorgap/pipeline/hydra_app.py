@@ -77,6 +77,11 @@ class Session:
             return True
         return self._main().hydra.get("mode") == RunMode.MULTIRUN
 
+    @property
+    def launcher(self) -> str:
+        """The name of Hydra's launcher."""
+        return str(self._main().hydra.runtime.choices["hydra/launcher"])
+
     def cells(self) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
         """Compose every cell: its resolved configuration as plain data, and the overrides that make it.
 

@@ -72,6 +72,12 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
         if per_cell:
             cells = [records.record(cell, store) for cell in cells]
+            if "train" in per_cell and session.launcher == "fleet":
+                from priorgap.pipeline import fleets
+                from priorgap.pipeline.engines.processes import available_cores
+
+                threads = int(cells[0].config["numerics"]["threads"])
+                fleets.train(cells, store, workers=max(1, available_cores() // threads))
             session.launch(partial(_task, stages=tuple(per_cell)))
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output

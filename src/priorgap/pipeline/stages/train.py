@@ -8,6 +8,7 @@ import math
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,17 @@ def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
     dataset = prepare.load(cell, store)
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
     log.info("%s: %s", cell.label, describe(model, cell.config))
-    result = _fit(model, dataset, cell, _resume(cell, store, key))
+    _write(cell, _fit(model, dataset, cell, _resume(cell, store, key)), dataset, directory)
+
+
+def publish(cell: Cell, store: Store, result: TrainResult[Any], dataset: Dataset) -> None:
+    """Keep a model that was trained elsewhere (`pipeline.fleets`) as `train` would have."""
+    path = store.model(cell.study, "train", cell.train_id, cell.label)
+    work = partial(_write, cell, result, dataset)
+    ensure(store, path, key_of(cell, store), work, seed=cell.seed)
+
+
+def _write(cell: Cell, result: TrainResult[Any], dataset: Dataset, directory: Path) -> None:
     models.save(directory, result.vae, cell.config, dataset.train)
     artifacts.write_text(directory / CURVES, _curves(result.curves))
     log.info("%s: trained, %s", cell.label, result.reason)

@@ -1,0 +1,94 @@
+"""Training many small VAEs as one program (`training.fleet`) beside training them one after the other.
+
+    OMP_NUM_THREADS=1 python benchmarks/fleet.py [--replicas 16] [--epochs 6]
+
+CPU seconds a model of both, in turns, one thread, on the embedded digits with the default network and a small one, and
+on random images of MNIST's size with the default network; checks that the models are the same, bit for bit. Exits 1
+where they are not.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from priorgap.building import build, load_option
+from priorgap.data.splits import Dataset, DataSource, Split
+from priorgap.models.likelihoods import Bernoulli
+from priorgap.models.losses import ElboLoss
+from priorgap.models.networks import MLP
+from priorgap.models.vae import build_vae
+from priorgap.streams import stream
+from priorgap.training.fit import TrainerConfig, TrainResult, train_vae
+from priorgap.training.fleet import Replica, train_fleet
+
+
+def digits() -> Dataset:
+    """Return the embedded data set, split as conf/ says."""
+    source: DataSource = build(load_option("data", "digits")["source"], DataSource, where="data.source")
+    return source.load(root=Path("data"), download=False)
+
+
+def like_mnist(n: int = 2_000) -> Dataset:
+    """Return random images of 28 x 28: the time of a step does not depend on what they show."""
+    x = (255 * torch.rand(n + 200, 1, 28, 28, generator=stream(0, "images"))).to(torch.uint8)
+    split = Split(x)
+    parts = (split.take(slice(*edges)) for edges in ((0, n), (n, n + 100), (n + 100, n + 200)))
+    return Dataset("random 28 x 28", *parts)
+
+
+def replica(k: int, sizes: MLP, data: Dataset) -> Replica:
+    """Return model k of a sweep over alpha and seed."""
+    vae = build_vae(sizes, Bernoulli(), None, data.shape, generator=stream(k, "weights"))
+    return Replica(vae, ElboLoss(alpha=10.0 ** (k % 3)), seed=k, learning_rate=1e-3)
+
+
+def alone(one: Replica, data: Dataset, trainer: TrainerConfig) -> TrainResult:
+    """Train one model as the pipeline does."""
+    with tempfile.TemporaryDirectory() as directory:
+        return train_vae(
+            one.vae, data, one.loss, trainer, seed=one.seed, directory=Path(directory), progress=False
+        )
+
+
+def main() -> int:
+    """Run the comparison and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replicas", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=6)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    trainer = TrainerConfig(max_epochs=options.epochs, accelerator="cpu")
+    n, equal = options.replicas, True
+    print(
+        f"{n} models, {options.epochs} epochs, batch {trainer.batch_size}; CPU seconds a model, medians of 3 rounds"
+    )
+    for name, data, sizes in (
+        ("digits, 64-512-256-16 (default)", digits(), MLP()),
+        ("digits, 64-64-8", digits(), MLP(8, (64,))),
+        ("28 x 28, 784-512-256-16 (default)", like_mnist(), MLP()),
+    ):
+        singles, fleets = [], []
+        for _ in range(3):
+            start = time.process_time()
+            one_by_one = [alone(replica(k, sizes, data), data, trainer) for k in range(min(n, 4))]
+            singles.append((time.process_time() - start) / len(one_by_one))
+            start = time.process_time()
+            together = train_fleet([replica(k, sizes, data) for k in range(n)], data, trainer)
+            fleets.append((time.process_time() - start) / n)
+        for mine, theirs in zip(together, one_by_one, strict=False):
+            assert isinstance(mine, TrainResult)
+            weights = mine.vae.state_dict()
+            same = all(torch.equal(weights[key], w) for key, w in theirs.vae.state_dict().items())
+            equal &= same and mine.curves == theirs.curves
+        single, fleet = sorted(singles)[1], sorted(fleets)[1]
+        print(f"{name}: alone {single:.3f}, in a fleet {fleet:.3f}, ratio {single / fleet:.2f}")
+    print(f"the same models, bit for bit: {'PASS' if equal else 'FAIL'}")
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
