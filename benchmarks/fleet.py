@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/fleet.py [--replicas 16] [--epochs 6]
 
-CPU seconds a model of both, in turns, one thread, on the embedded digits with the default network and a small one, and
-on random images of MNIST's size with the default network; checks that the models are the same, bit for bit. Exits 1
-where they are not.
+CPU seconds a model of both, in turns, one thread, on the embedded digits with the default network and with a small
+one, and on random images of the size of MNIST with the default network; checks that the models are the same, bit for
+bit. Exits 1 where they are not.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from tiny_study import content, leftovers, run_tiny
 from priorgap.pipeline import fleets
 from priorgap.pipeline.cells import Cell
 
-SWEEP = ("-m", "seed=0,1,2", "loss.alpha=20,5", "sampler=[prior,posterior]", "metric=[rate,fid]")
+SWEEP = ("-m", "seed=0,1,2", "loss.alpha=20,5", "sampler=[prior,posterior]", "metric=[rate,fid,copying]")
 
 
 def sweep(folder: Path, *extra: str) -> int:
@@ -45,7 +45,7 @@ def test_a_model_that_fails_in_its_fleet_fails_alone_and_no_other(
         "-m",
         "trainer.learning_rate=1e-3,2e-3,1e30",
         "sampler=[prior,posterior]",
-        "metric=[rate,fid]",
+        "metric=[rate,fid,copying]",
     )
     assert run_tiny(tmp_path / "f", *sweep_of, "likelihood=gaussian", "hydra/launcher=fleet") == 1
     assert "NonFiniteLoss" in capsys.readouterr().err

@@ -50,6 +50,13 @@ def test_the_correlation_finds_the_property_that_was_planted(follows: str) -> No
         assert (own["n_units"] == N_UNITS).all()
 
 
+def test_a_table_read_back_from_csv_gives_the_same(tmp_path: Path) -> None:
+    study(2).to_csv(tmp_path / "results.csv", index=False)
+    back = unit_correlations(unit_effects(pd.read_csv(tmp_path / "results.csv")))
+    pd.testing.assert_frame_equal(back, unit_correlations(unit_effects(study(2))))
+    assert len(back) == 2 * 3 * 3
+
+
 def test_what_cannot_be_ranked_is_left_out() -> None:
     few = study()
     kept = few["sampler"].map(lambda s: not is_unit_swap(s) or int(s.split("_")[2]) < 3)

@@ -10,6 +10,8 @@ from priorgap.verdict import readings as rd
 ARMS = ("prior", "moments", "shuffle")
 PROPERTIES = ("rate", "marginal_kl", "unit_dependence_linear", "unit_dependence")
 _SWAP = re.compile(rf"unit_swap_(\d+)_({'|'.join(ARMS)})")
+# a table read back from CSV has 3.0 for 3 where other rows have no unit
+_UNIT = r"\d+(?:\.0)?"
 # fewer units than this order by chance too often for a rank correlation to say anything
 _MIN_UNITS = 4
 
@@ -59,9 +61,9 @@ def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None
 
 
 def _facts(table: pd.DataFrame) -> dict[tuple[str, str, int], float]:
-    rows = table[table["measure"].isin(PROPERTIES) & rd.text_column(table, "unit").str.fullmatch(r"\d+")]
+    rows = table[table["measure"].isin(PROPERTIES) & rd.text_column(table, "unit").str.fullmatch(_UNIT)]
     return {
-        (model, measure, int(unit)): float(value)
+        (model, measure, int(float(unit))): float(value)
         for model, measure, unit, value in zip(
             rd.text_column(rows, "model"), rows["measure"], rd.text_column(rows, "unit"), rows["value"],
             strict=True,
