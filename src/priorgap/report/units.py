@@ -72,7 +72,7 @@ def _scatter(axis: Axes, effects: pd.DataFrame, name: str) -> None:
     for arm in ARMS:
         own = effects[effects["arm"] == arm]
         x, y = (own[k].to_numpy(dtype=float) for k in (name, "cost"))
-        axis.scatter(x, y, label=f"swapped for: {arm}", color=_COLOUR[arm], marker=_MARKER[arm], s=26)
+        axis.scatter(x, y, label=arm, color=_COLOUR[arm], marker=_MARKER[arm], s=26)
         if arm == "prior":
             for at, height, unit in zip(x, y, own["unit"], strict=True):
                 if np.isfinite(at):
