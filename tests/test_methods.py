@@ -37,7 +37,7 @@ def test_the_table_of_options_is_the_codes():
 
 
 def test_every_entry_beyond_standard_says_what_an_expert_asks():
-    section = TEXT.split("\n## 12 ")[1].split("\n## 13 ")[0]
+    section = TEXT.split("\n## 15 ")[1].split("\n## 16 ")[0]
     entries = [
         e
         for e in re.split(r"\n### ", section)[1:]
