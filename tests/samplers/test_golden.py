@@ -36,7 +36,7 @@ FLOW = FlowSampler(
     kind="nsf", transforms=2, hidden=[128, 128], bins=16, dropout=0.05, n_fit=N, draws_per_image=1, epochs=25,
     batch_size=256, learning_rate=5e-3, weight_decay=1e-2,
 )  # fmt: skip
-TWO_STAGE = TwoStage(width=128, n_blocks=2, steps=10_000, batch_size=500, learning_rate=5e-3)
+TWO_STAGE = TwoStage(width=128, n_blocks=3, steps=14_000, batch_size=256, learning_rate=3e-3)
 
 
 def truth() -> FittedMixture:
