@@ -163,7 +163,8 @@ class WithoutGamma(SecondStage):
 @pytest.mark.slow
 def test_two_stage_without_gamma_is_rejected(given: FitInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("priorgap.samplers.two_stage.SecondStage", WithoutGamma)
-    z = draws(replace(TWO_STAGE, steps=2_000), given)
+    # with gamma, 3,000 steps of 256 rows reached .63: what is rejected here is not the shortness
+    z = draws(replace(TWO_STAGE, n_blocks=2, steps=2_000, batch_size=500, learning_rate=5e-3), given)
     assert two_sample_accuracy(z) > 0.7
     # units of u collapse, and with them directions of z
     assert float(torch.linalg.det(z.T.double().cov())) < 0.1 * float(torch.linalg.det(TRUTH.moments().cov))
