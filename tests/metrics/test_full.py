@@ -128,7 +128,10 @@ def test_through_compare():
         "fid",
     ]
     parts = [here.reference.train, here.reference.test]
-    found = compare(q, decode, *parts, samplers=["prior", "posterior"], metrics=names, n=150)
+    # without a label of its own: one that takes it is a conditional model, whose draws all have one
+    found = compare(
+        q, lambda z: decode(z, None), *parts, samplers=["prior", "posterior"], metrics=names, n=150
+    )
     got = set(found.table["measure"])
     assert {"vendi", "sharpness", "fid_infinity", "c_t", "authenticity", "fld", "realism_by_density"} <= got
     assert "fid_by_class of prior" in found.skipped and "quality_by_density" not in found.skipped

@@ -16,7 +16,7 @@ from priorgap.streams import stream
 @pytest.fixture
 def decoder() -> DrawnDecoder:
     vae = build_vae(MLP(2, (8,)), Bernoulli(), None, (1, 4, 4), generator=stream(0))
-    return DrawnDecoder(vae.decode_raw, vae.likelihood, None, seed=1)
+    return DrawnDecoder(lambda z, label: vae.decode_raw(z), vae.likelihood, None, seed=1)
 
 
 def test_a_z_gives_the_same_x_whatever_batch_and_order(decoder):
@@ -29,7 +29,7 @@ def test_a_z_gives_the_same_x_whatever_batch_and_order(decoder):
     assert not torch.equal(x, other(z))
     # negative control: with one stream for a batch, order matters
     with torch.no_grad():
-        raw = decoder.raw(z)
+        raw = decoder.raw(z, None)
     whole, shuffled = (decoder.likelihood.draw(r, generator=stream(1)) for r in (raw, raw[order]))
     assert not torch.equal(whole[order], shuffled)
 
@@ -38,7 +38,7 @@ def test_rows_are_independent_draws_of_the_likelihood(decoder):
     z = 0.001 * torch.randn(4000, 2, generator=stream(1))
     x = decoder(z).flatten(1).double()
     with torch.no_grad():
-        p = decoder.likelihood.mean(decoder.raw(z)).flatten(1).double()
+        p = decoder.likelihood.mean(decoder.raw(z, None)).flatten(1).double()
     assert ((x.mean(0) - p.mean(0)).abs() < 4.5 * (p.mean(0) * (1 - p.mean(0)) / 4000).sqrt()).all()
     centred = (x - p) / (p * (1 - p)).sqrt()
     assert abs(float((centred[1:] * centred[:-1]).mean())) < 4.5 / math.sqrt(4000 * 16)
@@ -47,11 +47,30 @@ def test_rows_are_independent_draws_of_the_likelihood(decoder):
 def test_sigma_is_the_objectives_and_images_stay_in_range():
     vae = build_vae(MLP(2, (8,)), Gaussian(1.0), None, (1, 4, 4), generator=stream(0))
     z = torch.randn(800, 2, generator=stream(1))
-    narrow = DrawnDecoder(vae.decode_raw, vae.likelihood, 0.05, seed=1)(z)
+    narrow = DrawnDecoder(lambda z, label: vae.decode_raw(z), vae.likelihood, 0.05, seed=1)(z)
     with torch.no_grad():
         noise = narrow - vae.decode(z)
     assert float(noise.std()) == pytest.approx(0.05, rel=0.03)
-    wide = DrawnDecoder(vae.decode_raw, vae.likelihood, None, seed=1)(z)
+    wide = DrawnDecoder(lambda z, label: vae.decode_raw(z), vae.likelihood, None, seed=1)(z)
     assert float(wide.min()) == 0 and float(wide.max()) == 1
     vectors = build_vae(MLP(2, (8,)), Gaussian(1.0), None, (6,), generator=stream(0))
-    assert float(DrawnDecoder(vectors.decode_raw, vectors.likelihood, None, seed=1)(z).abs().max()) > 1.5
+    assert (
+        float(
+            DrawnDecoder(lambda z, label: vectors.decode_raw(z), vectors.likelihood, None, seed=1)(z)
+            .abs()
+            .max()
+        )
+        > 1.5
+    )
+
+
+def test_a_conditional_decoder_is_given_the_labels():
+    seen = []
+
+    def raw(z, label):
+        seen.append(label)
+        return z[:, :, None, None] + label[:, None, None, None]
+
+    label = torch.arange(6) % 2
+    decode_all(DrawnDecoder(raw, Bernoulli(), None, seed=1), torch.randn(6, 3), batch=3, label=label)
+    assert torch.equal(torch.cat(seen), label)

@@ -84,6 +84,9 @@ NODES = {"sampler": "samplers", "features": "feature_spaces", "metric": "metrics
 NEEDED = {
     "image_folder": ["data.path=x", "data.image_size=8"],
     "npz": ["data.path=x.npz"],
+    # the default samplers ask for more than these models offer
+    **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
+    **{f"autoencoder_{kind}": ["sampler=[gmm]"] for kind in ("mlp", "conv")},
 }
 
 
