@@ -35,6 +35,7 @@ def test_a_node_lost_in_the_middle_costs_what_ran_on_it(tiny, calm, tmp_path, mo
 
     with_reference(tiny, tmp_path)
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    process = None
     cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     try:
         node = cluster.add_node(**small)
@@ -49,6 +50,8 @@ def test_a_node_lost_in_the_middle_costs_what_ran_on_it(tiny, calm, tmp_path, mo
         cluster.remove_node(node, allow_graceful=False)
         said, _ = process.communicate()
     finally:
+        if process is not None:
+            process.kill()
         cluster.shutdown()
     assert process.returncode == 0, said
     assert "on a Ray cluster of 2 nodes, 2 at a time" in said
