@@ -23,6 +23,7 @@ def trained_by_jobs(folder: Path) -> int:
     return sum(log.read_text().count(": trained, ") for log in logs)
 
 
+@pytest.mark.slow
 def test_a_fleet_gives_the_files_that_jobs_alone_give(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_fleet_gives_the_files_that_jobs_alone_give(
     assert trained_by_jobs(tmp_path / "alone") == 6
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_in_its_fleet_fails_alone_and_no_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_study import run_tiny
 
+# a study of its own and every latent measure: the contracts have the same measures in seconds
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "holes",
     "tv_lower",

@@ -2,6 +2,7 @@
 
 import csv
 
+import pytest
 from tiny_study import run_tiny
 
 from priorgap import compare
@@ -9,6 +10,9 @@ from priorgap.building import build, load_option
 from priorgap.data.splits import load_dataset
 from priorgap.pipeline import models
 from priorgap.samplers.protocols import Sampler
+
+# a study of its own and every fitted sampler: the contracts have the same samplers in seconds
+pytestmark = pytest.mark.slow
 
 FLOW = {"transforms": 1, "hidden": [8], "epochs": 1, "n_fit": 400}
 SMALL = (
