@@ -69,6 +69,8 @@ def _is_done(cell: Cell, store: Store) -> bool:
 def _refusal(cell: Cell, store: Store) -> str | None:
     if models.device_of(cell.config) != "cpu":
         return "fleets are for the CPU"
+    if cell.config["trainer"].get("precision") is not None:
+        return f"trainer.precision={cell.config['trainer']['precision']}: fleets train in float32"
     dataset = prepare.load(cell, store)
     return refusal(models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset)), dataset)
 

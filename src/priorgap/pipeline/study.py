@@ -43,7 +43,6 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
     from priorgap.pipeline import tracking
     from priorgap.pipeline.stages import reference
-    from priorgap.pipeline.stages import run as stages
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
@@ -55,7 +54,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     store = Store.of(cells[0])
     wanted = STAGES if command in ("run", "report") else (command,)
     if command != "report":
-        stages.set_numerics(cells[0].config)
+        with refusing():
+            _set_numerics(cells)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
         with refusing():
             _prepare(cells, store, wanted)
@@ -105,6 +105,18 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         _say(f"report: {written.path}")
         sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
+
+
+def _set_numerics(cells: Sequence[Cell]) -> None:
+    """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
+    from priorgap.pipeline import precision
+    from priorgap.pipeline.stages import run as stages
+
+    for cell in _one_per(cells, lambda c: json.dumps([c.config["numerics"], c.config["trainer"]])):
+        precision.check(cell.config)
+    stages.set_numerics(cells[0].config)
+    for cell in _one_per(cells, lambda c: str(c.config["trainer"].get("precision"))):
+        precision.advise(cell.config)
 
 
 def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None:
