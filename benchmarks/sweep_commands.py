@@ -74,7 +74,8 @@ def fleets(folder: Path, given: argparse.Namespace, judged: Judge) -> list[bool]
     separate = alone / some * n
     print(
         f"(c) {n} models on digits, 64-{given.fleet_hidden}-8, {given.fleet_epochs} epochs, CPU-s: "
-        f"fleet {fleet:.1f}, pool of two processes {pool:.1f}, separate commands {separate:.1f} (extrapolated: {some} timed)"
+        f"fleet {fleet:.1f}, pool of two processes {pool:.1f}, separate commands {separate:.1f} "
+        f"(extrapolated: {some} timed)"
     )
     return [
         judged("pool over fleet", pool / fleet, 2.5),
@@ -98,7 +99,8 @@ def study(
     n = sizes["test"]
     print(
         f"(d) {given.models} models x 8 samplers, {sizes['train']} training and {n} test images, "
-        f"{given.epochs} epochs, CPU-s: ours, fid, kid, prdc alone {like:.1f} (references of the data and report included); "
+        f"{given.epochs} epochs, CPU-s: ours, fid, kid, prdc alone {like:.1f} "
+        f"(references of the data and report included); "
         f"the rest of metric=standard {rest:.1f} more"
     )
     if peer is None:
