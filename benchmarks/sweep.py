@@ -6,8 +6,8 @@
 images beside what pythae's mixture sampler does before it fits; (c) digits models as a fleet, beside single trainings
 in a pool of two processes and separate command lines; (d) a study of models x 8 samplers beside the same assembled
 from pythae, torchmetrics and prdc. CPU seconds, children included; medians of rounds in turns for (a) and (b), one
-run for (c) and (d). pythae (0.1.2) lives in an environment of its own: without --peer-python (a), (b), (d) print our side
-alone. Exits 1 where a goal is not reached.
+run for (c) and (d). pythae (0.1.2) lives in an environment of its own: without --peer-python (a), (b), (d) print our
+side alone. Exits 1 where a goal is not reached.
 """
 
 import argparse
