@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Protocol
 
@@ -146,6 +147,7 @@ def measured(folder: Path, test: Tensor) -> float:
     fid = FrechetInceptionDistance(
         feature=features, reset_real_features=False, input_img_size=tuple(test.shape[1:])
     ).set_dtype(torch.float64)
+    features.float()  # set_dtype converts the network too
     kid = KernelInceptionDistance(
         feature=features, reset_real_features=False, subset_size=min(1000, len(test))
     )
@@ -162,5 +164,6 @@ def measured(folder: Path, test: Tensor) -> float:
         fid.reset()
         kid.reset()
         drawn = torch.cat([features(batch) for batch in fake.split(500)]).numpy()
-        prdc.compute_prdc(real, drawn, nearest_k=5)
+        with redirect_stdout(None):
+            prdc.compute_prdc(real, drawn, nearest_k=5)
     return time.process_time() - start
