@@ -273,7 +273,9 @@ class TestFigures:
     def test_long_names_leave_room_for_the_axes(self, table):
         """Where many keys vary, a cell's name is longer than a page is wide: matplotlib then gives up its layout."""
         data = table.assign(**{f"prior.some_long_key_{i}": 1.5 + i for i in range(12)})
-        half = data.assign(**{f"prior.some_long_key_{i}": 2.5 + i for i in range(12)}, cell="b" + data["cell"])
+        half = data.assign(
+            **{f"prior.some_long_key_{i}": 2.5 + i for i in range(12)}, cell="b" + data["cell"]
+        )
         data = tab.pd.concat([data, half], ignore_index=True)
         cells = tab.cells_of(data, decide_study(data).to_json())
         assert max(len(cell.name) for cell in cells) > 200
