@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run lint test test-all bench repro clean
+.PHONY: setup run lint test tests test-all bench repro clean
 
 setup: .venv/.ready
 
@@ -22,7 +22,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: lint
+# the linters use one core: beside the tests they cost no time of their own
+test: setup
+	@$(MAKE) --no-print-directory -j2 lint tests
+
+tests: setup
 	$(BIN)/python -m pytest -n 2
 
 test-all: lint
