@@ -111,10 +111,11 @@ def main() -> int:
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    mutmut = options.mutmut.absolute()
     for module in options.modules or modules():
         kept = options.out / f"{module}.json"
         if options.again or not kept.exists():
-            found = run(module, options.mutmut, options.out / f"{module}.log")
+            found = run(module, mutmut, options.out / f"{module}.log")
             kept.write_text(json.dumps(found, indent=1))
             print(module, found["counts"], f"{found['seconds']:.0f} s", file=sys.stderr, flush=True)
     return report([options.out / f"{module}.json" for module in modules()])

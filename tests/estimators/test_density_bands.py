@@ -107,6 +107,9 @@ def test_values_on_an_edge_belong_to_the_band_above():
     assert edges.tolist() == [1.0, 3.0, 5.0]
     assert bands(torch.tensor([0.5, 1.0, 3.0, 4.9, 5.0]), edges).tolist() == [0, 1, 2, 2, 3]
     assert band_edges(torch.arange(4.0), n_bands=2).tolist() == [1.0]
+    # thirds that float32 would place one value further, and fewer values than bands
+    assert band_edges(torch.arange(3.0), n_bands=3).tolist() == [0.0, 1.0]
+    assert band_edges(torch.tensor([1.0, 2.0]), n_bands=4).tolist() == [1.0, 1.0, 2.0]
     # each set counts alike, however many values it has
     assert band_edges(torch.arange(10.0), torch.full((1000,), 50.0), n_bands=3).tolist() == [6.0, 50.0]
 

@@ -162,6 +162,9 @@ def test_effective_shares_error_is_the_bootstraps(generator):
         values.append(effective_share(p[i], q[j]))
     found = drawn_from_its_generator(lambda g: effective_share_estimate(p, q, generator=g))
     assert found.value == effective_share(p, q)
+    few = torch.tensor(values[:7], dtype=torch.float64).std()
+    error = effective_share_estimate(p, q, generator=seeded(), n_repeats=7).std_error
+    assert error == pytest.approx(float(few), rel=1e-9)
     assert found.std_error == pytest.approx(float(torch.tensor(values, dtype=torch.float64).std()), rel=1e-9)
 
 

@@ -67,6 +67,8 @@ def test_defaults_and_borders():
     )
     found = minimal_detectable_difference(1.3, 6)
     assert found == minimal_detectable_difference(1.3, 6, level=0.95, power=0.8)
+    stricter = minimal_detectable_difference(1.0, 3, level=0.9999)
+    assert paired_power(stricter, 1.0, 3, level=0.9999) == pytest.approx(0.8, abs=1e-8)
     wider = minimal_detectable_difference(1.3, 6, level=0.9, power=0.7)
     assert paired_power(wider, 1.3, 6, level=0.9) == pytest.approx(0.7, abs=1e-8)
     assert pairs_needed(1.0, 1.0) == pairs_needed(1.0, 1.0, level=0.95, power=0.8) == 10
@@ -79,6 +81,7 @@ def test_defaults_and_borders():
     edge = minimal_detectable_difference(1.0, 100_000)
     assert pairs_needed(edge * 0.999, 1.0) is None
     assert pairs_needed(edge * 1.001, 1.0) > 99_000
+    assert pairs_needed(edge * 0.999, 1.0, level=0.9) < 100_000
 
 
 def test_whole_messages():

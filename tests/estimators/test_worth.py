@@ -97,6 +97,9 @@ def test_the_ends_have_no_standard_error_and_the_interval_is_kept_inside():
 def test_blocks_are_pooled_by_their_sizes():
     assert monotone([4.0, 1.0, 1.0, 7.0, 6.0]) == [2.0, 2.0, 2.0, 6.5, 6.5]
     assert monotone([1.0, 1.0, 2.0]) == [1.0, 1.0, 2.0]
+    # a pooled block is pooled again, by its own size
+    assert monotone([4.0, 5.0, 0.0]) == [3.0, 3.0, 3.0]
+    assert monotone([6.0, 4.0, 8.0, 1.0]) == [4.75] * 4
 
 
 def test_whole_messages():
