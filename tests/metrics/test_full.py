@@ -111,6 +111,26 @@ def test_moving_up_the_ratio_raises_it_and_bands_are_ordered():
     assert sum(rows["realism_by_density", f"prior:{b}"].n for b in range(4)) == 250
 
 
+def test_quality_by_density_gives_a_conditional_model_its_labels():
+    given = []
+
+    def conditional(z, label):
+        given.append(label)
+        return decode(z, label)
+
+    metric = QualityByDensity([2], 400, 30, 1e-6, n_draws=250, n_bands=4, k=3, step=0.5)
+    model = fresh(world().model, decode=conditional)
+    metric.measure(model.alone(), generator=stream(0))
+    prior, heldout, *moved = given
+    assert len(moved) == 3 and all(torch.equal(label, prior) for label in moved)
+    rows = world().model.validation.label
+    # 250 of the validation images, each with its own class, and prior draws with the training images' frequencies
+    assert (torch.bincount(heldout) <= torch.bincount(rows)).all()
+    share = torch.bincount(world().model.train.label) / len(world().model.train)
+    error = (share * (1 - share) / 250).sqrt()
+    assert ((torch.bincount(prior) / 250 - share).abs() < 4 * error).all()
+
+
 def test_through_compare():
     here = world()
 

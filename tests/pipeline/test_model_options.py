@@ -227,6 +227,14 @@ def test_keys_that_are_null_leave_the_ids_alone():
         (("prior=mixture", "calibrate=true"), "calibrate=True: the prior is MixturePrior"),
         (("loss.free_bits=0.1", "calibrate=both"), "calibrate=both: loss.free_bits=0.1"),
         (("prior=vamp", "loss.free_bits=0.1"), "loss.free_bits=0.1: VampPrior has no KL per unit"),
+        (
+            ("model=autoencoder_mlp", "sampler=[posterior_mean]", "loss.free_bits=0.1"),
+            "loss.free_bits=0.1: the model is trained without",
+        ),
+        (
+            ("model=gan_mlp", "sampler=[prior]", "loss.free_bits=0.1"),
+            "loss.free_bits=0.1: the model is trained without",
+        ),
         (("data.binarize=often",), "data.binarize=often: expected null, static or dynamic"),
         (("decode=both",), "decode=both: expected mean or draw"),
         (("prior=mixture", "prior.n_components=0"), "prior.n_components=0: expected"),

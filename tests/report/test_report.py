@@ -12,6 +12,7 @@ from priorgap.report import figures as fig
 from priorgap.report import readme_table, write_report
 from priorgap.report import tables as tab
 from priorgap.report.page import file_name
+from priorgap.report.tiles import sample_tile
 from priorgap.verdict import decide_study
 
 HOSTILE = "<script>alert('x')</script>"
@@ -268,6 +269,23 @@ class TestFigures:
         )
         assert two.height > 1.5 * one.height and two.width == one.width
 
+    @pytest.mark.filterwarnings("error")
+    def test_long_names_leave_room_for_the_axes(self, table):
+        """Where many keys vary, a cell's name is longer than a page is wide: matplotlib then gives up its layout."""
+        data = table.assign(**{f"prior.some_long_key_{i}": 1.5 + i for i in range(12)})
+        half = data.assign(
+            **{f"prior.some_long_key_{i}": 2.5 + i for i in range(12)}, cell="b" + data["cell"]
+        )
+        data = tab.pd.concat([data, half], ignore_index=True)
+        cells = tab.cells_of(data, decide_study(data).to_json())
+        assert max(len(cell.name) for cell in cells) > 200
+        for picture in (
+            fig.brackets(cells),
+            fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID"),
+            fig.kl_per_unit(cells[0].rows[cells[0].rows["seed"] == 0], cells[0].name),
+        ):
+            assert picture is not None
+
     def test_points_are_means_of_seeds(self, table, cells):
         points = fig._points(cells, "fid", "classifier", "loss.alpha", "")
         point = points[(points["sampler"] == "gmm") & (points["x"] == 10)].iloc[0]
@@ -299,7 +317,7 @@ class TestFigures:
 class TestTiles:
     def test_pixels_are_kept_whole(self):
         images = np.arange(4 * 2 * 2, dtype=np.uint8).reshape(4, 2, 2, 1) * 10
-        tile = np.asarray(Image.open(io.BytesIO(fig.sample_tile(images))))
+        tile = np.asarray(Image.open(io.BytesIO(sample_tile(images))))
         factor = tile.shape[1] // 11  # four images of 2 px, three gaps
         assert tile.shape == (2 * factor, 11 * factor)
         small = tile[::factor, ::factor]
@@ -308,12 +326,12 @@ class TestTiles:
 
     def test_colour_and_more_images_than_places(self):
         images = np.zeros((100, 32, 32, 3), np.uint8)
-        assert Image.open(io.BytesIO(fig.sample_tile(images))).size == (263, 263)
+        assert Image.open(io.BytesIO(sample_tile(images))).size == (263, 263)
 
     def test_a_finished_picture_is_passed_through(self, tmp_path):
         path = tmp_path / "grid.png"
         Image.new("L", (4, 4)).save(path)
-        assert fig.sample_tile(path) == path.read_bytes()
+        assert sample_tile(path) == path.read_bytes()
 
     @pytest.mark.parametrize(
         "images",
@@ -326,4 +344,4 @@ class TestTiles:
     )
     def test_bad_previews(self, images):
         with pytest.raises(ValueError, match=r"^preview: expected uint8 images"):
-            fig.sample_tile(images)
+            sample_tile(images)

@@ -1,16 +1,17 @@
-"""A mixture of full-covariance Gaussians; scikit-learn fits it, torch draws from it."""
+"""A mixture of full-covariance Gaussians: k-means starts it, EM fits it, torch draws from it."""
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.protocols import check_n, check_points, stable_cholesky
 from priorgap.latents import Moments
@@ -148,37 +149,27 @@ class GaussianMixture:
     def _fit_one(self, z: Float[Tensor, "n d"], k: int, *, generator: torch.Generator) -> FittedMixture:
         centre, scale = z.mean(0), z.std(0)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        model = _em((((z - centre) / scale).numpy()), k, self.max_iter, self.reg_covar, draw_seed(generator))
-        weight = torch.from_numpy(np.ascontiguousarray(model.weights_)).double()
-        mean = torch.from_numpy(np.ascontiguousarray(model.means_)).double()
-        cov = torch.from_numpy(np.ascontiguousarray(model.covariances_)).double()
-        return FittedMixture(
-            weight / weight.sum(), centre + scale * mean, cov * scale[:, None] * scale[None, :]
-        )
+        weight, mean, cov = _em((z - centre) / scale, k, self.max_iter, self.reg_covar, draw_seed(generator))
+        return FittedMixture(weight, centre + scale * mean, cov * scale[:, None] * scale[None, :])
 
 
-def _em(z: np.ndarray, k: int, max_iter: int, reg_covar: float, seed: int) -> Any:
-    """Run scikit-learn's EM from a k-means start; it draws from its own seeded RandomState only."""
+def _em(
+    z: Float[Tensor, "n d"], k: int, max_iter: int, reg_covar: float, seed: int
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
+    """Run EM from a k-means start; scikit-learn's k-means draws from its own seeded RandomState only."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture as ScikitMixture
 
+    points = z.numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # rows come in random order, so that the first ones are a random subset
-        kmeans = KMeans(k, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=seed).fit(z[:_KMEANS_POINTS])
-        weight, mean, cov = _start(z, kmeans.predict(z), k, reg_covar)
-        model = ScikitMixture(
-            k,
-            tol=_TOLERANCE,
-            max_iter=max_iter,
-            reg_covar=reg_covar,
-            weights_init=weight,
-            means_init=mean,
-            precisions_init=np.linalg.inv(cov),
-            random_state=seed,
-        )
-        return model.fit(z)
+        kmeans = KMeans(k, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=seed)
+        cluster = kmeans.fit(points[:_KMEANS_POINTS]).predict(points)
+    weight, mean, cov = (torch.from_numpy(a) for a in _start(points, cluster, k, reg_covar))
+    return expectation_maximisation(
+        z, weight, mean, cov, max_iter=max_iter, tolerance=_TOLERANCE, ridge=reg_covar
+    )
 
 
 def _start(z: np.ndarray, cluster: np.ndarray, k: int, reg_covar: float) -> tuple[np.ndarray, ...]:

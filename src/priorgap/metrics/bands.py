@@ -21,6 +21,7 @@ from priorgap.estimators.density_bands import (
 from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
 from priorgap.features import extract
+from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -83,16 +84,17 @@ class QualityByDensity:
         if len(reference.test_features) <= self.k:
             raise NotApplicable(f"{len(reference.test_features)} test images: expected more than k={self.k}")
         log_ratio = self._log_ratio(model, child(generator))
-        z = {"prior": self._prior(model, generator), "heldout": self._heldout(model, generator)}
-        ratios = {arm: log_ratio(x).detach() for arm, x in z.items()}
-        quality = {arm: self._quality(model, x) | {"log_ratio": ratios[arm]} for arm, x in z.items()}
+        prior, heldout = self._prior(model, generator), self._heldout(model, generator)
+        draws = {"prior": prior, "heldout": heldout}
+        ratios = {arm: log_ratio(x.mean).detach() for arm, x in draws.items()}
+        quality = {arm: self._quality(model, x) | {"log_ratio": ratios[arm]} for arm, x in draws.items()}
         rows = self._banded(reference, ratios, quality)
-        moved = self._moves(z["prior"], log_ratio, generator)
-        for arm, x in moved.items():
-            after = self._quality(model, x) | {"log_ratio": log_ratio(x).detach()}
+        for arm, z in self._moves(prior.mean, log_ratio, generator).items():
+            after = self._quality(model, Latents(z, None, prior.label))
+            after["log_ratio"] = log_ratio(z).detach()
             for name, before in quality["prior"].items():
                 change = mean_estimate(after[name] - before)
-                rows.append(_row(f"{name}_step", name, change, reference, len(x), arm))
+                rows.append(_row(f"{name}_step", name, change, reference, len(z), arm))
         return rows
 
     def _log_ratio(self, model: ModelEvidence, generator: torch.Generator) -> LogRatio:
@@ -106,27 +108,33 @@ class QualityByDensity:
         log_p = standard_normal_log_prob if model.prior is None else model.prior.log_prob
         return lambda z: fitted.log_prob(z.double()) - log_p(z.double())
 
-    def _prior(self, model: ModelEvidence, generator: torch.Generator) -> Tensor:
+    def _prior(self, model: ModelEvidence, generator: torch.Generator) -> Latents:
+        """Return draws of the prior; a conditional model needs labels with them: those of random images."""
         assert model.train is not None
         if model.prior is None:
-            return torch.randn(self.n_draws, model.train.mean.shape[1], generator=generator)
-        with torch.no_grad():
-            return model.prior.sample(self.n_draws, generator=generator).float()
+            z = torch.randn(self.n_draws, model.train.mean.shape[1], generator=generator)
+        else:
+            with torch.no_grad():
+                z = model.prior.sample(self.n_draws, generator=generator).float()
+        label = model.train.label
+        if label is not None:
+            label = label[torch.randint(len(label), (self.n_draws,), generator=child(generator))]
+        return Latents(z, None, label)
 
-    def _heldout(self, model: ModelEvidence, generator: torch.Generator) -> Tensor:
+    def _heldout(self, model: ModelEvidence, generator: torch.Generator) -> Latents:
         assert model.validation is not None
         n = len(model.validation)
-        rows = torch.randperm(n, generator=generator)[: self.n_draws]
-        return model.validation.take(rows).draw(generator=generator).float()
+        chosen = model.validation.take(torch.randperm(n, generator=generator)[: self.n_draws])
+        return Latents(chosen.draw(generator=generator).float(), None, chosen.label)
 
-    def _quality(self, model: ModelEvidence, z: Tensor) -> dict[str, Float[Tensor, "n"]]:
+    def _quality(self, model: ModelEvidence, draws: Latents) -> dict[str, Float[Tensor, "n"]]:
         reference = model.reference
         assert reference is not None
         assert model.encode is not None
-        x = model.decoded(z.float())
+        x = model.decoded(draws.mean.float(), draws.label)
         found = {
             "realism": realism(extract(reference.feature_map, x.x), reference.test_features, k=self.k),
-            "inconsistency": (model.encode(x).double() - z.double()).norm(dim=1),
+            "inconsistency": (model.encode(x).double() - draws.mean.double()).norm(dim=1),
         }
         if reference.classifiers is not None:
             found["entropy"] = entropy(extract(reference.classifiers.judge.logits, x.x))

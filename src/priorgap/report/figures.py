@@ -1,9 +1,8 @@
 """The figures of a report, each as the bytes of a PNG; equal inputs give equal bytes."""
 
-import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
-from PIL import Image, ImageDraw, ImageFont
 
 from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
 from priorgap.report.tables import Cell
@@ -32,8 +30,8 @@ _FIXED = {
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
 _MAX_MARGINALS = 9
 _MAX_BRACKETS = 40
-_TILE_ROWS = _TILE_COLUMNS = 8
-_TILE_SIDE = 256
+# letters that fit beside or above the axes of a page's width
+_NAME, _TITLE = 44, 84
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # 60, not 6 × 10¹
 
 
@@ -86,7 +84,7 @@ def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
     step = max(1, len(order) // 16)
     axes[1, 0].set_xticks(places[::step], [str(unit) for unit in order[::step]])
     axes[1, 0].set_xlabel("latent unit, sorted by rate", fontsize=10)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, _TITLE), fontsize=10)
     return png(figure)
 
 
@@ -121,7 +119,7 @@ def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: st
         axis.spines[["top", "right", "left"]].set_visible(False)
         kl = f", KL {marginal['value'][unit]:.2g}" if unit in marginal.index else ""
         axis.set_title(f"unit {unit}{kl}", fontsize=9)
-    top.suptitle(f"{title}\nq(z_j) filled, N(0, 1) dashed", fontsize=10)
+    top.suptitle(f"{textwrap.fill(title, _TITLE)}\nq(z_j) filled, N(0, 1) dashed", fontsize=10)
     _draws_by_class(bottom.subplots(), data)
     return png(figure)
 
@@ -198,7 +196,7 @@ def measure_against(
             axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(which="both", labelsize=9)
         axis.set_ylabel(ylabel, fontsize=10)
-        axis.set_title(panel, fontsize=9)
+        axis.set_title(textwrap.fill(panel, _TITLE), fontsize=9)
         axis.grid(True, which="major", alpha=0.25)
     axes[-1, 0].set_xlabel(key, fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -257,7 +255,7 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
         if "point_lower" in ends and "point_upper" in ends:
             inner = [ends["point_lower"], ends["point_upper"]]
             axis.plot(inner, [place] * 2, color=PALETTE[0], linewidth=5, solid_capstyle="butt", alpha=0.6)
-    axis.set_yticks(range(len(shown)), [name for name, _ in shown], fontsize=8)
+    axis.set_yticks(range(len(shown)), [_short(name) for name, _ in shown], fontsize=8)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.8)
     uppers = [ends["upper"] for _, ends in shown]
@@ -268,6 +266,11 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     return png(figure)
 
 
+def _short(name: str) -> str:
+    """Cut the middle out of a name that would leave no room for the axes."""
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]} … {name[-_NAME // 2 :]}"
+
+
 def _ends(rows: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
     found: dict[int, dict[str, float]] = {}
     bound = rd.text_column(rows, "bound")
@@ -276,54 +279,3 @@ def _ends(rows: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
         for seed, end, value in zip(own["seed"], bound[own.index], own["value"], strict=True):
             found.setdefault(int(seed), {})[prefix + end] = float(value)
     return [(seed, found[seed]) for seed in sorted(found) if {"lower", "upper"} <= set(found[seed])]
-
-
-Preview = Path | npt.NDArray[np.uint8]
-
-
-def sample_tile(preview: Preview) -> bytes:
-    """Return a preview as one PNG: a finished picture as it is, images [n, h, w, c] as a grid of 8 × 8."""
-    if isinstance(preview, Path):
-        return preview.read_bytes()
-    image = Image.fromarray(_grid(preview))
-    factor = max(1, _TILE_SIDE // max(image.size))
-    if factor > 1:  # whole pixels, so that small images are neither blurred nor resampled unevenly
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
-
-
-def _grid(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or not len(images):
-        raise ValueError(
-            f"preview: expected uint8 images [n, h, w, 1 or 3], got {images.dtype} {list(images.shape)}"
-        )
-    images = images[: _TILE_ROWS * _TILE_COLUMNS]
-    n, h, w, c = images.shape
-    columns = min(_TILE_COLUMNS, n)
-    n_rows = -(-n // columns)
-    canvas = np.full((n_rows * (h + 1) - 1, columns * (w + 1) - 1, c), 255, dtype=np.uint8)
-    for place, image in enumerate(images):
-        top, left = (place // columns) * (h + 1), (place % columns) * (w + 1)
-        canvas[top : top + h, left : left + w] = image
-    return canvas[..., 0] if c == 1 else canvas
-
-
-def samples_side_by_side(tiles: Mapping[str, bytes], title: str) -> bytes:
-    """Put the sample tiles of one model in a row, each under its sampler's name."""
-    images = [Image.open(io.BytesIO(tile)).convert("RGB") for tile in tiles.values()]
-    gap, text = 16, 30
-    width = sum(image.width for image in images) + gap * (len(images) + 1)
-    canvas = Image.new("RGB", (width, max(image.height for image in images) + 2 * text + gap), "white")
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(18)
-    draw.text((gap, 4), title, fill="black", font=font)
-    left = gap
-    for name, image in zip(tiles, images, strict=True):
-        draw.text((left, text + 4), name, fill="black", font=font)
-        canvas.paste(image, (left, 2 * text))
-        left += image.width + gap
-    buffer = io.BytesIO()
-    canvas.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()

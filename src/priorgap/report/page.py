@@ -14,6 +14,7 @@ from priorgap.artifacts import write_bytes, write_text
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report import units
+from priorgap.report.tiles import Preview, sample_tile, samples_side_by_side
 from priorgap.verdict import readings as rd
 from priorgap.verdict.words import measure_name
 
@@ -54,7 +55,7 @@ def write_report(
     study: str,
     table: pd.DataFrame,
     verdict: Mapping[str, Any],
-    previews: Mapping[str, Mapping[str, fig.Preview]] | None = None,
+    previews: Mapping[str, Mapping[str, Preview]] | None = None,
     aggregates: Mapping[str, fig.AggregateFigureData] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config_text: str = "",
@@ -132,7 +133,7 @@ def file_name(text: str) -> str:
 
 def _models(
     cell: tab.Cell,
-    previews: Mapping[str, Mapping[str, fig.Preview]],
+    previews: Mapping[str, Mapping[str, Preview]],
     aggregates: Mapping[str, fig.AggregateFigureData],
 ) -> Iterator[_Model]:
     """Yield the first seed's model of a cell, if there is anything to see of it."""
@@ -146,13 +147,13 @@ def _models(
     model = _Model(title)
     known = previews.get(name, {})
     order = [s for s in cell.samplers if s in known] + sorted(set(known) - set(cell.samplers))
-    tiles = {sampler: fig.sample_tile(known[sampler]) for sampler in order}
+    tiles = {sampler: sample_tile(known[sampler]) for sampler in order}
     for sampler, tile in tiles.items():
         file = f"samples-{file_name(name)}-{file_name(sampler)}.png"
         model.tiles.append(Picture(file, tile, f"Samples from {sampler}, {title}", sampler))
     model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
     if tiles:
-        together = fig.samples_side_by_side(tiles, title)
+        together = samples_side_by_side(tiles, title)
         alt = f"Samples side by side by sampler, {title}"
         model.beside.append(Picture(f"samples-{file_name(name)}.png", together, alt))
     if model.tiles or model.latent:

@@ -71,6 +71,8 @@ def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], s
 
 def _check_objective(cell: Cell, vae: Model) -> None:
     loss = components.loss(cell.config)
+    if loss.free_bits is not None and (vae.prior is None or isinstance(vae, GAN)):
+        raise ValueError(f"loss.free_bits={loss.free_bits}: the model is trained without a KL; expected null")
     if vae.prior is not None:
         loss.check_prior(vae.prior)
     refusal = calibration_refusal(vae, loss) if any(v.calibrated for v in cell.variants) else None

@@ -1,0 +1,62 @@
+"""Sample grids: previews as PNG tiles, and the tiles of one model side by side."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+_TILE_ROWS = _TILE_COLUMNS = 8
+_TILE_SIDE = 256
+
+Preview = Path | npt.NDArray[np.uint8]
+
+
+def sample_tile(preview: Preview) -> bytes:
+    """Return a preview as one PNG: a finished picture as it is, images [n, h, w, c] as a grid of 8 × 8."""
+    if isinstance(preview, Path):
+        return preview.read_bytes()
+    image = Image.fromarray(_grid(preview))
+    factor = max(1, _TILE_SIDE // max(image.size))
+    if factor > 1:  # whole pixels, so that small images are neither blurred nor resampled unevenly
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _grid(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or not len(images):
+        raise ValueError(
+            f"preview: expected uint8 images [n, h, w, 1 or 3], got {images.dtype} {list(images.shape)}"
+        )
+    images = images[: _TILE_ROWS * _TILE_COLUMNS]
+    n, h, w, c = images.shape
+    columns = min(_TILE_COLUMNS, n)
+    n_rows = -(-n // columns)
+    canvas = np.full((n_rows * (h + 1) - 1, columns * (w + 1) - 1, c), 255, dtype=np.uint8)
+    for place, image in enumerate(images):
+        top, left = (place // columns) * (h + 1), (place % columns) * (w + 1)
+        canvas[top : top + h, left : left + w] = image
+    return canvas[..., 0] if c == 1 else canvas
+
+
+def samples_side_by_side(tiles: Mapping[str, bytes], title: str) -> bytes:
+    """Put the sample tiles of one model in a row, each under its sampler's name."""
+    images = [Image.open(io.BytesIO(tile)).convert("RGB") for tile in tiles.values()]
+    gap, text = 16, 30
+    width = sum(image.width for image in images) + gap * (len(images) + 1)
+    canvas = Image.new("RGB", (width, max(image.height for image in images) + 2 * text + gap), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(18)
+    draw.text((gap, 4), title, fill="black", font=font)
+    left = gap
+    for name, image in zip(tiles, images, strict=True):
+        draw.text((left, text + 4), name, fill="black", font=font)
+        canvas.paste(image, (left, 2 * text))
+        left += image.width + gap
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
