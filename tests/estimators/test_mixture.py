@@ -72,7 +72,9 @@ def test_a_far_mean_costs_no_digits(generator):
     mean = torch.randn(100, 3, generator=generator, dtype=torch.float64)
     log_var = torch.zeros(100, 3, dtype=torch.float64)
     here = mixture_log_prob(mean, mean, log_var)
-    torch.testing.assert_close(mixture_log_prob(mean + 1e5, mean + 1e5, log_var), here, atol=1e-8, rtol=0)
+    for away in (1e5, torch.tensor([1e5, -3e5, 0.0]).double()):
+        there = mixture_log_prob(mean + away, mean + away, log_var)
+        torch.testing.assert_close(there, here, atol=1e-8, rtol=0)
 
 
 def test_a_point_far_from_every_component_is_finite():
@@ -109,6 +111,16 @@ def test_a_tile_of_nothing_but_the_left_out_component(generator, monkeypatch):
         torch.testing.assert_close(found, loop_log_prob(mean[own], mean, log_var, own), atol=1e-5, rtol=0)
     two = mixture_log_prob(mean[:1], mean[:2], log_var[:2], exclude=torch.tensor([0]))
     torch.testing.assert_close(two, loop_log_prob(mean[:1], mean[1:2], log_var[1:2]), atol=1e-5, rtol=0)
+
+
+def test_near_and_far_rows_of_one_chunk(generator, monkeypatch):
+    """Each row has its own largest term: a far row beside a near one does not underflow. Whole tiles, in float64."""
+    mean = torch.randn(100, 2, generator=generator, dtype=torch.float64)
+    log_var = torch.zeros(100, 2, dtype=torch.float64)
+    z = torch.tensor([[0.0, 0.0], [300.0, -200.0], [0.5, 2e4]], dtype=torch.float64)
+    for tile in (4096, 50):
+        monkeypatch.setattr(mixture, "_TILE", tile)
+        torch.testing.assert_close(mixture_log_prob(z, mean, log_var), loop_log_prob(z, mean, log_var))
 
 
 def test_which_precision_is_worked_in():
