@@ -54,7 +54,7 @@ def test_a_wrong_m_step_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*arguments: Tensor) -> Tensor:
         table = right(*arguments)
         upper, d = arguments[3], arguments[1].shape[1]
-        table[1 + d :][upper[0] != upper[1]] *= 0.5
+        table[:, 1 + d :][:, upper[0] != upper[1]] *= 0.5
         return table
 
     z, start = problem(2, 3)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from tiny_study import content, leftovers, run_tiny
 
+from priorgap.data.digits import Digits
 from priorgap.pipeline import fleets
 from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.engines import processes
 
 SWEEP = ("-m", "seed=0,1,2", "loss.alpha=20,5", "sampler=[prior,posterior]", "metric=[rate,fid,copying]")
 
@@ -82,3 +84,37 @@ def test_groups_hold_what_differs_only_in_what_may_differ() -> None:
     others = [cell(model__latent_dim=4), cell(trainer__max_epochs=3), cell(loss__reduction="mean")]
     found = fleets.groups([*same, *others, cell()])
     assert [len(group) for group in found] == [5, 1, 1, 1]
+
+
+def test_a_fleet_that_leaves_nothing_to_do_starts_no_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(processes, "Processes", refuse)
+    assert run_tiny(tmp_path, command=("prepare",)) == 0
+    with caplog.at_level(logging.INFO, "priorgap"):
+        words = ("-m", "seed=0,1,2", "hydra/launcher=fleet", "hydra.launcher.n_jobs=2")
+        assert run_tiny(tmp_path, *words, command=("train",)) == 0
+    assert "3 models in 1 fleets" in caplog.text
+    assert len(list((tmp_path / "outputs/tiny/train").glob("*/weights.safetensors"))) == 3
+    # each job has its log, as with every launcher
+    assert len(list((tmp_path / "outputs/tiny/logs").glob("*/[0-9]*"))) == 3
+    assert trained_by_jobs(tmp_path) == 0
+
+
+def test_processes_are_for_work_that_is_worth_their_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Digits().load(root=Path("none"), download=False)
+    monkeypatch.setattr(fleets.prepare, "load", lambda *_: dataset)
+    config = {
+        **cell().config,
+        "model": {"_target_": "priorgap.models.networks.MLP", "latent_dim": 8, "hidden": [64]},
+        "likelihood": {"_target_": "priorgap.models.likelihoods.Bernoulli"},
+        "prior": {"_target_": "priorgap.priors.standard_normal.StandardNormal", "dim": 8},
+        "trainer": {"_target_": "priorgap.training.fit.TrainerConfig", "max_epochs": 12},
+    }
+    one = fleets._seconds([Cell(config)], None)
+    assert 0.03 < one < 0.5
+    assert fleets._seconds([Cell(config)] * 3, None) == pytest.approx(3 * one)
+    assert fleets._seconds([], None) == 0

@@ -38,6 +38,11 @@ MOMENTS = {
     "calibrated model not yet renamed": Moment(RENAME, ("tiny/calibrate/",)),
     "report not yet renamed": Moment(RENAME, ("tiny/report",)),
 }
+# one of each stage; the others are slow
+FEW = (
+    "an epoch's checkpoint written", "half of the posteriors written", "draws written, state not",
+    "measurement written, no manifest", "report not yet renamed",
+)  # fmt: skip
 REPORTING = {
     "report renamed": Moment(RENAME, ("tiny/report",), after=True),
     "old report moved away": Moment(RENAME, ("-old-report",), after=True),
@@ -57,9 +62,12 @@ def prepared(tiny, tmp_path) -> Path:
     return tmp_path
 
 
-def test_killed_again_and_again_ends_as_if_undisturbed(tiny, tmp_path):
-    for name, moment in MOMENTS.items():
-        child = Child(tmp_path, ONE, moment=moment)
+@pytest.mark.parametrize(
+    "names", [FEW, pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)], ids=["few", "all"]
+)
+def test_killed_again_and_again_ends_as_if_undisturbed(tiny, tmp_path, names):
+    for name in names:
+        child = Child(tmp_path, ONE, moment=MOMENTS[name])
         assert child.finish() == -signal.SIGKILL, f"{name}: {child.said}"
     last = Child(tmp_path, ONE)
     assert last.finish() == 0, last.said
@@ -92,6 +100,7 @@ def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared):
     assert list(prepared.rglob("last.ckpt"))
 
 
+@pytest.mark.slow
 def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
     children = [Child(tmp_path, ONE) for _ in range(2)]
     assert [child.finish() for child in children] == [0, 0], [child.said for child in children]

@@ -212,6 +212,9 @@ def test_keys_that_are_null_leave_the_ids_alone():
         return cell.train_id, cell.data_id
 
     assert ids() == ("3e7cfeb0", "digits-17d832b5")
+    unknown = {k: v for k, v in config["trainer"].items() if k != "precision"}
+    assert Cell({**config, "trainer": unknown}, names).train_id == "3e7cfeb0"
+    assert ids(trainer={"precision": "bf16"})[0] != "3e7cfeb0"
     older = {k: v for k, v in config["loss"].items() if k not in ("free_bits", "beta_warmup_epochs")}
     assert Cell({**config, "loss": older}, names).train_id == "3e7cfeb0"
     assert ids(decode="draw") == ids()

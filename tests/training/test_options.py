@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pytorch_lightning import Callback
+from torch import nn
 
 from priorgap.data.binarize import binarized
 from priorgap.data.digits import Digits
@@ -21,6 +22,9 @@ from priorgap.priors.mixture import Mixture
 from priorgap.priors.vamp import Vamp
 from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
+from priorgap.training.fleet import Replica, train_fleet
+from priorgap.training.gan import check_trainer
+from priorgap.training.mixed import bf16
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +163,44 @@ def test_dynamic_binarisation_resumes_exactly_and_differs_from_static(tmp_path, 
         for result in (whole, still):
             value = float(objective(result.vae.terms(x, noise), 1.0, 1.0))
             assert result.curves[-1]["validation_loss"] == pytest.approx(value, rel=1e-5)
+
+
+def test_bf16_trains_about_as_well_in_other_bits_and_reports_in_float32(tmp_path, digits):
+    plain = fit(tmp_path / "plain", digits, epochs=4)
+    again = fit(tmp_path / "again", digits, epochs=4, precision=None)
+    mixed = fit(tmp_path / "mixed", digits, epochs=4, precision="bf16")
+    assert same(plain.vae, again.vae) and not same(plain.vae, mixed.vae)
+    assert all(w.dtype == torch.float32 for w in mixed.vae.state_dict().values())
+    a, b = plain.curves[-1]["validation_loss"], mixed.curves[-1]["validation_loss"]
+    assert a != b and b == pytest.approx(a, rel=0.02)
+    # validation is computed in float32: what the curve says is what the published weights give
+    x = digits.validation.floats()
+    noise = torch.randn(len(x), 3, generator=stream(0, "validation noise"))
+    with torch.no_grad():
+        assert float(objective(mixed.vae.terms(x, noise), 1.0, 1.0)) == pytest.approx(b, rel=1e-6)
+    with pytest.raises(_Killed):
+        fit(tmp_path / "cut", digits, epochs=4, precision="bf16", callbacks=[_KillIn(2)])
+    assert same(mixed.vae, fit(tmp_path / "cut", digits, epochs=4, precision="bf16").vae)
+
+
+@pytest.mark.parametrize("network", [nn.Linear(4, 3), nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(2, 3, 3)])
+def test_bf16_rounds_the_factors_and_is_undone(network):
+    x = torch.randn(5, 4) if isinstance(network, nn.Linear) else torch.randn(5, 2, 6, 6)
+    exact = network(x)
+    with pytest.raises(_Killed), bf16(nn.Sequential(network)):
+        rounded = network(x)
+        raise _Killed
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
+    assert torch.equal(rounded, rounded.bfloat16().float())
+    assert torch.allclose(rounded, exact, atol=0.05) and torch.equal(network(x), exact)
+
+
+def test_bf16_is_for_what_it_was_made_for(digits):
+    with pytest.raises(ValueError, match=r"trainer.precision=fp8: expected bf16 or null"):
+        TrainerConfig(precision="fp8")
+    config = TrainerConfig(precision="bf16", accelerator="cpu")
+    with pytest.raises(ValueError, match=r"trainer.precision=bf16: not for a GAN; expected null"):
+        check_trainer(config)
+    vae = build_vae(MLP(3, (8,)), Bernoulli(), None, digits.shape, generator=stream(0, "weights"))
+    with pytest.raises(ValueError, match="a fleet trains in float32"):
+        train_fleet([Replica(vae, ElboLoss(), 0, 1e-3)], digits, config)

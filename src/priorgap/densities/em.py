@@ -1,7 +1,7 @@
 """EM for full-covariance Gaussian mixtures, as matrix products.
 
 With phi(z) = [1, z, (z_i z_j) for i <= j], the log-densities of all k components at n points are one product
-phi @ table, and all sums that the M step needs are responsibilities^T @ phi. `benchmarks/gmm_em.py` holds this
+table @ phi, and all sums that the M step needs are responsibilities @ phi^T. `benchmarks/gmm_em.py` holds this
 against scikit-learn's EM from the same start.
 """
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from priorgap.densities.protocols import stable_cholesky
 
-# numbers of one chunk of phi: 4 MB in float64, which caches hold, whatever the number of units
-_CHUNK_NUMBERS = 1 << 19
+# numbers of one chunk of phi: 8 MB in float64, which caches hold, whatever the number of units
+_CHUNK_NUMBERS = 1 << 20
 
 
 def expectation_maximisation(
@@ -46,12 +46,12 @@ def expectation_maximisation(
     before = -math.inf
     for _ in range(max_iter):
         table = _coefficients(weight, mean, cov, upper)
-        sums, log_likelihood = torch.zeros_like(table.T), 0.0
+        sums, log_likelihood = torch.zeros_like(table), 0.0
         for part in z.split(rows):
-            phi = _features(part, upper)
-            joint = phi @ table
-            evidence = torch.logsumexp(joint, 1, keepdim=True)
-            sums += (joint - evidence).exp_().T @ phi
+            phi = _features(part)
+            joint = table @ phi
+            evidence = torch.logsumexp(joint, 0)
+            sums += (joint - evidence).exp_() @ phi.T
             log_likelihood += float(evidence.sum())
         # an empty component keeps a positive weight, as scikit-learn's does
         count = sums[:, 0] + 10 * torch.finfo(z.dtype).eps
@@ -65,9 +65,17 @@ def expectation_maximisation(
     return weight, mean, cov
 
 
-def _features(z: Float[Tensor, "n d"], upper: Tensor) -> Float[Tensor, "n p"]:
-    """Return [1, z, z_i z_j for i <= j]."""
-    return torch.cat([torch.ones_like(z[:, :1]), z, z[:, upper[0]] * z[:, upper[1]]], 1)
+def _features(z: Float[Tensor, "n d"]) -> Float[Tensor, "p n"]:
+    """Return [1, z, z_i z_j for i <= j], a column a point: whole rows are then written at once, without gathering."""
+    n, d = z.shape
+    units = z.T.contiguous()
+    phi = torch.empty(1 + d + d * (d + 1) // 2, n, dtype=z.dtype)
+    phi[0], phi[1 : 1 + d] = 1, units
+    first = 1 + d
+    for i in range(d):
+        torch.mul(units[i:], units[i], out=phi[first : first + d - i])
+        first += d - i
+    return phi
 
 
 def _symmetric(entries: Float[Tensor, "k q"], upper: Tensor, d: int) -> Float[Tensor, "k d d"]:
@@ -79,7 +87,7 @@ def _symmetric(entries: Float[Tensor, "k q"], upper: Tensor, d: int) -> Float[Te
 
 def _coefficients(
     weight: Float[Tensor, "k"], mean: Float[Tensor, "k d"], cov: Float[Tensor, "k d d"], upper: Tensor
-) -> Float[Tensor, "p k"]:
+) -> Float[Tensor, "k p"]:
     """Return what `_features` are multiplied by to give log weight_k + log N(z; mean_k, cov_k)."""
     factor = torch.stack([stable_cholesky(c) for c in cov])
     precision = torch.cholesky_inverse(factor)
@@ -88,4 +96,4 @@ def _coefficients(
     constant = weight.log() - 0.5 * ((mean * linear).sum(1) + log_det + mean.shape[1] * math.log(2 * math.pi))
     quadratic = -precision[:, upper[0], upper[1]]
     quadratic[:, upper[0] == upper[1]] *= 0.5
-    return torch.cat([constant[:, None], linear, quadratic], 1).T
+    return torch.cat([constant[:, None], linear, quadratic], 1)

@@ -13,7 +13,10 @@ from priorgap.data.binarize import check as check_binarize
 _TRAINER_COSMETIC = ("accelerator", "progress")
 _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
 # keys that came after models had been trained: left out while null, so that those models keep their ids
-LATER_KEYS: Mapping[str, tuple[str, ...]] = {"loss": ("beta_warmup_epochs", "free_bits")}
+LATER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "loss": ("beta_warmup_epochs", "free_bits"),
+    "trainer": ("precision",),
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 RESERVED_STUDIES = ("data", "reference")
 
@@ -55,7 +58,7 @@ class Cell:
         trainer = {k: v for k, v in self.config["trainer"].items() if k not in _TRAINER_COSMETIC}
         return {
             "data": self._data,
-            "trainer": trainer,
+            "trainer": _without_nulls("trainer", trainer),
             **{key: _without_nulls(key, self.config[key]) for key in _TRAINING_KEYS},
         }
 

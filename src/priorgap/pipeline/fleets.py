@@ -20,6 +20,10 @@ from priorgap.training.fit import TrainResult
 from priorgap.training.fleet import Replica, refusal, train_fleet
 
 log = logging.getLogger(__name__)
+# a process of its own costs 5 s or more of imports: one for each so many seconds of training
+_SECONDS_A_PROCESS = 20.0
+# measured on one core: what a row costs in each epoch, and products of float32 a second
+_SECONDS_A_ROW, _FLOPS = 5e-6, 5e10
 _FREE = {"loss": ("alpha", "beta"), "trainer": ("learning_rate",)}
 
 
@@ -41,12 +45,17 @@ def _shape(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(cells: Sequence[Cell], store: Store, *, workers: int) -> int:
-    """Train what can be trained in fleets, each group shared out over processes; return how many models that was."""
+    """Train what can be trained in fleets, each group shared out over processes where that pays.
+
+    Returns:
+        How many models that was.
+    """
     from joblib import Parallel, delayed
 
     crews = []
-    for group in groups(cells):
-        left = [cell for cell in group if not _is_done(cell, store)]
+    waiting = [[cell for cell in group if not _is_done(cell, store)] for group in groups(cells)]
+    workers = max(1, min(workers, int(sum(_seconds(left, store) for left in waiting) / _SECONDS_A_PROCESS)))
+    for left in waiting:
         reason = _refusal(left[0], store) if left else None
         if reason is not None:
             log.info("%d models are trained one by one: %s", len(left), reason)
@@ -61,6 +70,22 @@ def train(cells: Sequence[Cell], store: Store, *, workers: int) -> int:
     return sum(Parallel(n_jobs=workers, backend="loky")(delayed(train_crew)(crew, store) for crew in crews))
 
 
+def all_trained(cells: Sequence[Cell], store: Store) -> bool:
+    """Whether the models of all cells are complete."""
+    return all(_is_done(cell, store) for cell in cells)
+
+
+def _seconds(cells: Sequence[Cell], store: Store) -> float:
+    """Return about how long one process trains some models of one shape, at most."""
+    if not cells:
+        return 0.0
+    dataset = prepare.load(cells[0], store)
+    model = models.build(cells[0].config, dataset.shape, models.classes_of(cells[0].config, dataset))
+    n_weights = sum(p.numel() for p in model.parameters())
+    rows = len(cells) * components.trainer(cells[0].config).max_epochs * len(dataset.train)
+    return rows * (_SECONDS_A_ROW + 6 * n_weights / _FLOPS)
+
+
 def _is_done(cell: Cell, store: Store) -> bool:
     path = store.model(cell.study, "train", cell.train_id, cell.label)
     return artifacts.is_complete(path, train_stage.key_of(cell, store))
@@ -69,6 +94,8 @@ def _is_done(cell: Cell, store: Store) -> bool:
 def _refusal(cell: Cell, store: Store) -> str | None:
     if models.device_of(cell.config) != "cpu":
         return "fleets are for the CPU"
+    if cell.config["trainer"].get("precision") is not None:
+        return f"trainer.precision={cell.config['trainer']['precision']}: fleets train in float32"
     dataset = prepare.load(cell, store)
     return refusal(models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset)), dataset)
 

@@ -94,10 +94,19 @@ class Session:
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(one_line(error)) from error
 
-    def launch(self, task: Callable[[DictConfig], Any]) -> None:
-        """Run the task for every cell through Hydra's launcher; the cells record their own failures."""
+    def launch(self, task: Callable[[DictConfig], Any], *, here: bool = False) -> None:
+        """Run the task for every cell through Hydra's launcher; the cells record their own failures.
+
+        Args:
+            task: runs one cell.
+            here: in this process, whatever launcher was chosen.
+        """
         run = self._hydra.multirun if self.multirun else self._hydra.run
-        run(config_name=CONFIG, task_function=task, overrides=self._overrides)
+        overrides = self._overrides
+        if here:
+            kept = [o for o in overrides if not _key(o).startswith(("hydra/launcher", "hydra.launcher"))]
+            overrides = [*kept, "hydra/launcher=basic"]
+        run(config_name=CONFIG, task_function=task, overrides=overrides)
 
     def _main(self) -> DictConfig:
         try:

@@ -41,9 +41,8 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    from priorgap.pipeline import tracking
+    from priorgap.pipeline import fleets, tracking
     from priorgap.pipeline.stages import reference
-    from priorgap.pipeline.stages import run as stages
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
@@ -55,7 +54,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
     store = Store.of(cells[0])
     wanted = STAGES if command in ("run", "report") else (command,)
     if command != "report":
-        stages.set_numerics(cells[0].config)
+        with refusing():
+            _set_numerics(cells)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
         with refusing():
             _prepare(cells, store, wanted)
@@ -73,12 +73,13 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         if per_cell:
             cells = [records.record(cell, store) for cell in cells]
             if "train" in per_cell and session.launcher == "fleet":
-                from priorgap.pipeline import fleets
                 from priorgap.pipeline.engines.processes import available_cores
 
                 threads = int(cells[0].config["numerics"]["threads"])
                 fleets.train(cells, store, workers=max(1, available_cores() // threads))
-            session.launch(partial(_task, stages=tuple(per_cell)))
+            # workers would cost more than to see that nothing is left for them
+            here = session.launcher == "fleet" and per_cell == ["train"] and fleets.all_trained(cells, store)
+            session.launch(partial(_task, stages=tuple(per_cell)), here=here)
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
                 (store.study(cells[0].study) / stage).mkdir(parents=True, exist_ok=True)
@@ -105,6 +106,18 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         _say(f"report: {written.path}")
         sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
+
+
+def _set_numerics(cells: Sequence[Cell]) -> None:
+    """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
+    from priorgap.pipeline import precision
+    from priorgap.pipeline.stages import run as stages
+
+    for cell in _one_per(cells, lambda c: json.dumps([c.config["numerics"], c.config["trainer"]])):
+        precision.check(cell.config)
+    stages.set_numerics(cells[0].config)
+    for cell in _one_per(cells, lambda c: str(c.config["trainer"].get("precision"))):
+        precision.advise(cell.config)
 
 
 def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None:

@@ -51,6 +51,8 @@ class TrainerConfig:
         patience: epochs without a better validation loss before training stops, None for never.
         optimizer: "adam" or "adamw".
         accelerator: "auto", "cpu" or "cuda".
+        precision: "bf16": the networks' products in bfloat16 while training (`mixed`), validation and all else in
+            float32; None: float32 throughout.
     """
 
     max_epochs: int = 12
@@ -61,6 +63,7 @@ class TrainerConfig:
     patience: int | None = None
     optimizer: Literal["adam", "adamw"] = "adam"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["bf16"] | None = None
 
     def __post_init__(self) -> None:
         for key in ("max_epochs", "batch_size", "patience"):
@@ -79,6 +82,8 @@ class TrainerConfig:
             raise ValueError(f"trainer.optimizer={self.optimizer}: expected adam or adamw")
         if self.accelerator not in ("auto", "cpu", "cuda"):
             raise ValueError(f"trainer.accelerator={self.accelerator}: expected auto, cpu or cuda")
+        if self.precision not in (None, "bf16"):
+            raise ValueError(f"trainer.precision={self.precision}: expected bf16 or null")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
 
@@ -146,6 +151,7 @@ def train_vae(
         learning_rate=trainer.learning_rate,
         weight_decay=trainer.weight_decay,
         gradient_clip=trainer.gradient_clip,
+        precision=trainer.precision,
     )
     return run(
         module, vae, dataset, trainer, seed=seed, directory=directory, progress=progress, on_epoch=on_epoch,

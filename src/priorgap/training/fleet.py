@@ -66,10 +66,12 @@ def train_fleet(replicas: Sequence[Replica], dataset: Dataset, trainer: TrainerC
         trainer: as in `train_vae`; `learning_rate` is each replica's own, `accelerator` is the CPU.
 
     Raises:
-        ValueError: no replica, replicas that cannot be stacked, or data that do not fit them.
+        ValueError: no replica, replicas that cannot be stacked, mixed precision, or data that do not fit them.
     """
     if not replicas:
         raise ValueError("replicas: expected at least one")
+    if trainer.precision is not None:
+        raise ValueError(f"trainer.precision={trainer.precision}: a fleet trains in float32; expected null")
     for replica in replicas:
         check_data(replica.vae, dataset)
         reason = refusal(replica.vae, dataset)

@@ -132,10 +132,13 @@ def check_trainer(trainer: TrainerConfig) -> None:
     """Refuse what has no meaning for a GAN.
 
     Raises:
-        ValueError: early stopping: no loss of a GAN falls as its samples get better.
+        ValueError: early stopping: no loss of a GAN falls as its samples get better; mixed precision, which is
+            for the networks of `VaeModule`.
     """
     if trainer.patience is not None:
         raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
+    if trainer.precision is not None:
+        raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected null")
 
 
 def train_gan(

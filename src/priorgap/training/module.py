@@ -1,6 +1,7 @@
 """The Lightning module: it moves batches through the model and adds up; the formulas are in `models`."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.training.datamodule import Batch
+from priorgap.training.mixed import bf16
 
 Part = Literal["train", "validation"]
 
@@ -53,6 +55,7 @@ class VaeModule(pl.LightningModule):
         learning_rate: of the optimiser.
         weight_decay: of the optimiser.
         gradient_clip: largest norm of the gradient, None for no clipping.
+        precision: "bf16" for products in bfloat16 in training steps, None for float32.
     """
 
     prefix: str = "vae."
@@ -66,6 +69,7 @@ class VaeModule(pl.LightningModule):
         learning_rate: float,
         weight_decay: float,
         gradient_clip: float | None,
+        precision: Literal["bf16"] | None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -73,7 +77,7 @@ class VaeModule(pl.LightningModule):
         self._loss = loss
         self._optimizer = optimizer
         self._learning_rate, self._weight_decay = learning_rate, weight_decay
-        self._gradient_clip = gradient_clip
+        self._gradient_clip, self._precision = gradient_clip, precision
         self._sums: dict[Part, list[float]] = {}
         self._n_rows: dict[Part, int] = {}
         self._n_steps: dict[Part, int] = {}
@@ -117,6 +121,15 @@ class VaeModule(pl.LightningModule):
         """Take one optimiser step per batch of the block."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
+        with self._products():
+            self._steps(optimizer, batch)
+
+    def _products(self) -> AbstractContextManager[None]:
+        if self._precision is None:
+            return nullcontext()
+        return bf16(self.vae.encoder, self.vae.decoder)
+
+    def _steps(self, optimizer: torch.optim.Optimizer, batch: list[Batch]) -> None:
         for part in batch:
             loss = self._objective("train", part)
             optimizer.zero_grad()

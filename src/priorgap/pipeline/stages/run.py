@@ -13,7 +13,7 @@ from priorgap.models.calibrate import calibration_refusal
 from priorgap.models.conditional import ConditionalVAE
 from priorgap.models.controls import GAN
 from priorgap.models.families import Model
-from priorgap.pipeline import components
+from priorgap.pipeline import components, precision
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
 from priorgap.pipeline.store import Store
@@ -23,12 +23,17 @@ log = logging.getLogger(__name__)
 
 
 def set_numerics(config: Mapping[str, Any]) -> None:
-    """Set threads and GEMM precision for this process: they are part of every result's identity."""
+    """Set threads and GEMM precision for this process: they are part of every result's identity.
+
+    Raises:
+        ValueError: a precision that is not float32's on this machine.
+    """
     from threadpoolctl import threadpool_limits
 
     threads = int(config["numerics"]["threads"])
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
+    precision.check(config)
     torch.set_float32_matmul_precision(str(config["numerics"]["matmul_precision"]))
 
 

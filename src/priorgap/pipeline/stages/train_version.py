@@ -28,4 +28,7 @@ COMPATIBLE: dict[str, str] = {
         "learned priors, likelihoods, loss options, binarisation, conditional models, autoencoder, GAN: what was "
         "there before computes the same operations in the same order (equal weights, bit for bit)"
     ),
+    "af8a91c166bb89252cdf62ce19255c8af7caef1b9bff9bf5fbaab329c20611b4": (
+        "trainer.precision: null, the default, takes the path that was there before (equal weights, bit for bit)"
+    ),
 }

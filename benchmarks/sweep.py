@@ -1,0 +1,185 @@
+"""The sweep engine beside others: training, encoding, fleets, a whole study.
+
+    OMP_NUM_THREADS=1 PRIORGAP_DATA=DIR python benchmarks/sweep.py --peer-python PATH [--parts abcd]
+
+(a) training images per CPU-second, MNIST, 784-512-256-16, batch 128, beside pythae's trainer; (b) encoding 60,000
+images beside what pythae's mixture sampler does before it fits; (c) digits models as a fleet, beside single trainings
+in a pool of two processes and separate command lines; (d) a study of models x 8 samplers beside the same assembled
+from pythae, torchmetrics and prdc. CPU seconds, children included; medians of rounds in turns for (a) and (b), one
+run for (c) and (d). pythae (0.1.2) lives in an environment of its own: without --peer-python (a), (b), (d) print our
+side alone. Exits 1 where a goal is not reached.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+import sweep_commands
+from priorgap.building import build, load_option
+from priorgap.coding import encode_all
+from priorgap.data.splits import Dataset, DataSource, Split
+from priorgap.models.likelihoods import Bernoulli
+from priorgap.models.losses import ElboLoss
+from priorgap.models.networks import MLP
+from priorgap.models.vae import VAE, build_vae
+from priorgap.streams import stream
+from priorgap.training.fit import TrainerConfig, train_vae
+
+
+class Peer:
+    """pythae in a process of its own, which takes one order after the other."""
+
+    def __init__(self, python: str, data: Path, folder: Path) -> None:
+        script = Path(__file__).with_name("peer_pythae_sweep.py")
+        self._log = (folder / "pythae.log").open("w")
+        self._process = subprocess.Popen(
+            [python, str(script), str(data), str(folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+
+    def ask(self, **order: object) -> dict[str, float]:
+        """Give an order and wait for the CPU seconds."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"pythae failed: {Path(self._log.name).read_text().splitlines()[-1:]}")
+        found: dict[str, float] = json.loads(answer)
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
+
+def model_of(data: Dataset) -> VAE:
+    """Return the default network with Bernoulli pixels, untrained."""
+    return build_vae(MLP(), Bernoulli(), None, data.shape, generator=stream(0, "weights"))
+
+
+def training(mnist: Dataset, peer: Peer | None, given: argparse.Namespace) -> list[bool]:
+    """(a): print images per CPU-second; return whether the goals are reached."""
+    held = mnist.validation.take(slice(0, 100))
+    data = Dataset("mnist", mnist.train.take(slice(0, given.images)), held, held, 10)
+    rates: dict[str, list[float]] = {"float32": [], "bf16": [], "pythae": []}
+    for _ in range(given.rounds + 1):
+        for precision in (None, "bf16"):
+            trainer = TrainerConfig(max_epochs=given.epochs, accelerator="cpu", precision=precision)
+            vae = model_of(data)
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.process_time()
+                train_vae(vae, data, ElboLoss(), trainer, seed=0, directory=Path(folder), progress=False)
+                seconds = time.process_time() - start
+            rates[precision or "float32"].append(given.images * given.epochs / seconds)
+        if peer is not None:
+            found = peer.ask(task="train", images=given.images, epochs=given.epochs)
+            rates["pythae"].append(given.images * given.epochs / found["seconds"])
+    print(f"(a) training, {given.images} images, {given.epochs} epochs: images per CPU-second")
+    # the first round warms up
+    medians = {name: median(found[1:]) for name, found in rates.items() if found}
+    for name, found in medians.items():
+        print(f"    {name}: {found:.0f}")
+    if peer is None:
+        return []
+    return [
+        judged(f"{name} over pythae", medians[name] / medians["pythae"], goal)
+        for name, goal in (("float32", 1.8), ("bf16", 2.4))
+    ]
+
+
+def encoding(mnist: Dataset, peer: Peer | None, given: argparse.Namespace) -> list[bool]:
+    """(b): print CPU seconds; return whether the goal is reached."""
+    x = torch.cat([mnist.train.x, mnist.validation.x])
+    everything, vae = Split(x), model_of(mnist).eval()
+    ours, theirs = [], []
+    for _ in range(given.rounds):
+        start = time.process_time()
+        encode_all(vae.encode, everything.batch, len(x), batch=1000)
+        ours.append(time.process_time() - start)
+        if peer is not None:
+            theirs.append(peer.ask(task="encode")["seconds"])
+    print(f"(b) encoding {len(x)} images: ours {median(ours):.2f} CPU-s", end="")
+    if peer is None:
+        print()
+        return []
+    print(f", pythae's fit before its mixture {median(theirs):.2f}")
+    return [judged("pythae over ours", median(theirs) / median(ours), 4)]
+
+
+def judged(what: str, ratio: float, goal: float) -> bool:
+    """Print a ratio beside its goal; return whether it is reached."""
+    print(f"    {what}: {ratio:.2f} (goal {goal}): {'PASS' if ratio >= goal else 'FAIL'}", flush=True)
+    return ratio >= goal
+
+
+def arrays(mnist: Dataset, path: Path, n_train: int | None, n_test: int | None) -> None:
+    """Write MNIST, or the first rows of it, as .npz; the peer's training images are ours without validation."""
+    train, test = (part.take(slice(0, n)) for part, n in ((mnist.train, n_train), (mnist.test, n_test)))
+    validation = mnist.validation.take(slice(0, None if n_test is None else n_test))
+    if n_train is None:
+        train = Split(torch.cat([train.x, validation.x]), torch.cat([train.label, validation.label]))
+    parts = {"train": train, "validation": validation, "test": test}
+    content = {f"x_{k}": v.x.numpy() for k, v in parts.items()}
+    np.savez(path, **content, **{f"y_{k}": v.label.numpy() for k, v in parts.items()})
+
+
+def main() -> int:
+    """Run the parts and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--parts", default="abcd")
+    parser.add_argument("--peer-python")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=12_800, help="of (a)")
+    parser.add_argument("--epochs", type=int, default=2, help="of (a) and (d)")
+    parser.add_argument("--fleet-models", type=int, default=64)
+    parser.add_argument("--fleet-epochs", type=int, default=12)
+    parser.add_argument("--fleet-hidden", default="[64]", help="hidden widths of (c)'s networks")
+    parser.add_argument("--commands", type=int, default=2, help="separate command lines timed in (c)")
+    parser.add_argument("--models", type=int, default=2, help="of (d)")
+    parser.add_argument("--train-images", type=int, default=10_000, help="of (d); 0: all")
+    parser.add_argument("--test-images", type=int, default=2_000, help="of (d); 0: all")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    reached: list[bool] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if set(given.parts) & set("abd"):
+            source: DataSource = build(
+                load_option("data", "mnist")["source"], DataSource, where="data.source"
+            )
+            mnist = source.load(root=Path(os.environ.get("PRIORGAP_DATA", "data")), download=False)
+        if set(given.parts) & set("ab"):
+            arrays(mnist, folder / "all.npz", None, 1)
+            peer = Peer(given.peer_python, folder / "all.npz", folder) if given.peer_python else None
+            for part, run in (("a", training), ("b", encoding)):
+                reached += run(mnist, peer, given) if part in given.parts else []
+            if peer is not None:
+                peer.close()
+        if "c" in given.parts:
+            reached += sweep_commands.fleets(folder, given, judged)
+        if "d" in given.parts:
+            path = folder / "part.npz"
+            arrays(mnist, path, given.train_images or None, given.test_images or None)
+            peer = Peer(given.peer_python, path, folder) if given.peer_python else None
+            reached += sweep_commands.study(path, folder, peer, given, judged)
+            if peer is not None:
+                peer.close()
+    return 0 if all(reached) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The parts of sweep.py that run whole commands, each in a process of its own: (c) fleets, (d) a study."""
+
+import argparse
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import prdc
+import torch
+from torch import Tensor, nn
+
+from priorgap import artifacts, torchvision_compat
+from priorgap.features import Classifier, restore_classifier
+
+torchvision_compat.ensure()
+
+from torchmetrics.image.fid import FrechetInceptionDistance  # noqa: E402
+from torchmetrics.image.kid import KernelInceptionDistance  # noqa: E402
+
+Judge = Callable[[str, float, float], bool]
+_SET_CHILD_SUBREAPER = 36
+
+
+class Peer(Protocol):
+    """pythae, in another process."""
+
+    def ask(self, **order: object) -> dict[str, float]:
+        """Give an order, get CPU seconds."""
+        ...
+
+
+def command(folder: Path, *arguments: str) -> float:
+    """Run priorgap in a folder; return CPU seconds, those of all its descendants included."""
+    # workers whose parent did not wait for them become ours, so that their time is counted
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    order = [sys.executable, "-m", "priorgap.pipeline", *arguments]
+    done = subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr[-2000:]}")
+    for _ in range(20):
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            break
+        time.sleep(0.1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def fleets(folder: Path, given: argparse.Namespace, judged: Judge) -> list[bool]:
+    """(c): print CPU seconds of a sweep trained in three ways; return whether the goals are reached."""
+    model = (
+        "data=digits", "likelihood=bernoulli", f"model.hidden={given.fleet_hidden}", "model.latent_dim=8",
+        f"trainer.max_epochs={given.fleet_epochs}", "trainer.accelerator=cpu", "tracking=off",
+    )  # fmt: skip
+    n = given.fleet_models
+    seeds = f"seed=range(0,{n})"
+    command(folder, "prepare", *model)
+    fleet = command(folder, "train", "-m", seeds, *model, "hydra/launcher=fleet", "study=fleet")
+    pool = command(
+        folder, "train", "-m", seeds, *model, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "study=pool"
+    )
+    some = min(given.commands, n)
+    alone = sum(command(folder, "train", f"seed={k}", *model, "study=alone") for k in range(some))
+    separate = alone / some * n
+    print(
+        f"(c) {n} models on digits, 64-{given.fleet_hidden}-8, {given.fleet_epochs} epochs, CPU-s: "
+        f"fleet {fleet:.1f}, pool of two processes {pool:.1f}, separate commands {separate:.1f} "
+        f"(extrapolated: {some} timed)"
+    )
+    return [
+        judged("pool over fleet", pool / fleet, 2.5),
+        judged("separate commands over fleet", separate / fleet, 15),
+    ]
+
+
+def study(
+    data: Path, folder: Path, peer: Peer | None, given: argparse.Namespace, judged: Judge
+) -> list[bool]:
+    """(d): print CPU seconds of a study, and of the same assembled from peers; return whether the goal is reached."""
+    settings = (
+        "data=npz", f"data.path={data}", "likelihood=bernoulli", f"trainer.max_epochs={given.epochs}",
+        "trainer.accelerator=cpu", "tracking=off", f"seed=range(0,{given.models})", "study=whole",
+    )  # fmt: skip
+    like = command(folder, "run", "-m", *settings, "metric=[fid,kid,prdc]")
+    rest = command(folder, "run", "-m", *settings, "metric=standard")
+    with np.load(data) as arrays:
+        sizes = {part: len(arrays[f"x_{part}"]) for part in ("train", "test")}
+        test = torch.from_numpy(arrays["x_test"])
+    n = sizes["test"]
+    print(
+        f"(d) {given.models} models x 8 samplers, {sizes['train']} training and {n} test images, "
+        f"{given.epochs} epochs, CPU-s: ours, fid, kid, prdc alone {like:.1f} "
+        f"(references of the data and report included); "
+        f"the rest of metric=standard {rest:.1f} more"
+    )
+    if peer is None:
+        return []
+    phases = {"train": 0.0, "sample": 0.0, "measure": 0.0}
+    for seed in range(given.models):
+        found = peer.ask(task="study", seed=seed, epochs=given.epochs, n=n)
+        phases = {k: v + found.get(k, 0.0) for k, v in phases.items()}
+    phases["measure"] = measured(folder, test)
+    theirs = sum(phases.values())
+    said = ", ".join(f"{k} {v:.1f}" for k, v in phases.items())
+    print(f"    peers (fid, kid, prdc alone; features by our classifier, given): {theirs:.1f} ({said})")
+    return [
+        judged("peers over ours, the measures that both have", theirs / like, 5),
+        judged("peers' three measures over our metric=standard", theirs / (like + rest), 5),
+    ]
+
+
+class _Features(nn.Module):
+    """Our classifier's penultimate layer, as torchmetrics wants it."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier.eval()
+        self.num_features = classifier.spec.n_features
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of uint8 images."""
+        return self.classifier.features(x.float() / 255)
+
+
+def measured(folder: Path, test: Tensor) -> float:
+    """Return the CPU seconds of FID and KID by torchmetrics, and prdc, of all images that the peer left.
+
+    Generous to them: what is known of the real images is computed once, and prdc gets features that are there.
+    """
+    (place,) = (folder / "outputs/reference").rglob("feature_classifier.safetensors")
+    facts = artifacts.load_json(place.parent / "facts.json")["feature_classifier"]
+    features = _Features(restore_classifier(facts, artifacts.load_tensors(place)))
+    test = test.view(len(test), *features.classifier.spec.shape)
+    start = time.process_time()
+    fid = FrechetInceptionDistance(
+        feature=features, reset_real_features=False, input_img_size=tuple(test.shape[1:])
+    ).set_dtype(torch.float64)
+    features.float()  # set_dtype converts the network too
+    kid = KernelInceptionDistance(
+        feature=features, reset_real_features=False, subset_size=min(1000, len(test))
+    )
+    for batch in test.split(500):
+        fid.update(batch, real=True)
+        kid.update(batch, real=True)
+    real = torch.cat([features(batch) for batch in test.split(500)]).numpy()
+    for file in sorted(folder.glob("*.npy")):
+        fake = torch.from_numpy(np.load(file))
+        for batch in fake.split(500):
+            fid.update(batch, real=False)
+            kid.update(batch, real=False)
+        _ = fid.compute(), kid.compute()
+        fid.reset()
+        kid.reset()
+        drawn = torch.cat([features(batch) for batch in fake.split(500)]).numpy()
+        with redirect_stdout(None):
+            prdc.compute_prdc(real, drawn, nearest_k=5)
+    return time.process_time() - start
