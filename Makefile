@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run lint test tests test-all bench repro clean
+.PHONY: setup run lint test tests test-all bench mutation repro clean
 
 setup: .venv/.ready
 
@@ -37,6 +37,17 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/frechet.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bracket.py --jobs 2
+
+# which changes of the estimators' code their tests miss (docs/mutation.md); an hour or more of one core, resumable
+MUTATION ?= .mutation
+mutation: setup $(MUTATION)/bin/mutmut
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --mutmut $(MUTATION)/bin/mutmut --out $(MUTATION)/results
+
+# an environment beside the project's, that sees its packages
+$(MUTATION)/bin/mutmut:
+	$(BIN)/python -m venv $(MUTATION)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(MUTATION)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	$(MUTATION)/bin/pip install -q mutmut==3.8.1
 
 # the committed studies under DVC
 repro: setup

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused
 
 from priorgap.estimators.bootstrap import bootstrap_std_error
 from priorgap.estimators.mixture import mixture_log_prob
@@ -43,3 +44,41 @@ def test_bad_input(generator):
         bootstrap_std_error(lambda: 0.0, [], generator=generator)
     with pytest.raises(ValueError, match="n_repeats=1"):
         bootstrap_std_error(lambda i: 0.0, [5], generator=generator, n_repeats=1)
+
+
+def test_rows_are_drawn_from_all_rows_200_times(generator):
+    seen = []
+    bootstrap_std_error(lambda i, j: float(seen.append((i, j)) or 0), [3, 5], generator=generator)
+    assert len(seen) == 200
+    for k, n in enumerate((3, 5)):
+        rows = [pair[k] for pair in seen]
+        assert all(len(r) == n for r in rows)
+        assert torch.cat(rows).unique().tolist() == list(range(n))
+
+
+def test_the_spread_keeps_the_digits_of_float64(generator):
+    x = torch.rand(50, generator=generator).double()
+    plain, far = (
+        bootstrap_std_error(
+            lambda i, c=c: float(x[i].mean()) + c, [50], generator=torch.Generator().manual_seed(1)
+        )
+        for c in (0.0, 1e6)
+    )
+    assert far == pytest.approx(plain, rel=1e-6)
+
+
+def test_least_sizes_and_whole_messages(generator):
+    x = torch.rand(9, generator=generator)
+    drawn_from_its_generator(
+        lambda g: bootstrap_std_error(lambda i: float(x[i].sum()), [9], generator=g, n_repeats=2)
+    )
+    assert bootstrap_std_error(lambda i: float(i.sum()), [2], generator=generator) > 0
+    for sizes, n, line in (
+        ([], 5, "sizes=[]: expected integers >= 2"),
+        ([4, 1], 5, "sizes=[4, 1]: expected integers >= 2"),
+        ([4], 1, "n_repeats=1: expected an integer >= 2"),
+    ):
+        refused(
+            lambda s=sizes, n=n: bootstrap_std_error(lambda *i: 0.0, s, generator=generator, n_repeats=n),
+            line,
+        )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound, train_mixture_kl
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
@@ -161,3 +162,88 @@ def test_bad_input(generator):
         kl_lower_bound(torch.zeros(3, 2), torch.zeros(3))
     with pytest.raises(ValueError, match="mean has 1 rows"):
         kl_upper_bound(mean[:1], log_var[:1], generator=generator)
+
+
+def in_sample(mean, log_var, mixture, k, log_prior=standard_normal_log_prob):
+    """Mean and standard error of log mixture - log p, the draws of an image averaged first."""
+    noise = torch.randn((k, *mean.shape), generator=seeded(), dtype=mean.dtype)
+    terms = []
+    for own in noise:
+        z = mean + (0.5 * log_var).exp() * own
+        terms.append(mixture_log_prob(z, *mixture) - log_prior(z))
+    value = torch.stack(terms).mean(0)
+    return float(value.mean()), float(value.std()) / math.sqrt(len(mean))
+
+
+def test_the_upper_end_step_by_step(generator):
+    mean = torch.randn(30, 2, generator=generator, dtype=torch.float64)
+    log_var = torch.randn(30, 2, generator=generator, dtype=torch.float64) - 1
+    for k in (1, 3):
+        found = kl_upper_bound(mean, log_var, generator=seeded(), n_draws=k)
+        expected = in_sample(mean, log_var, (mean, log_var), k)
+        assert (found.value, found.std_error) == pytest.approx(expected, rel=1e-12)
+    once = kl_upper_bound(mean, log_var, generator=seeded(), n_draws=1)
+    assert drawn_from_its_generator(lambda g: kl_upper_bound(mean, log_var, generator=g)) == once
+
+
+def test_the_description_step_by_step(generator):
+    mean = torch.randn(30, 2, generator=generator, dtype=torch.float64)
+    log_var = torch.randn(30, 2, generator=generator, dtype=torch.float64) - 1
+
+    def described(g, **options):
+        return train_mixture_kl(mean, log_var, n_draws=8, generator=g, **options)
+
+    def away(z):
+        return standard_normal_log_prob(z - 2)
+
+    for options in ({}, {"log_prior": away}):
+        same = seeded()
+        chosen = torch.randperm(30, generator=same)[:8]
+        noise = torch.randn(8, 2, generator=same, dtype=torch.float64)
+        z = mean[chosen] + (0.5 * log_var[chosen]).exp() * noise
+        log_p = options.get("log_prior", standard_normal_log_prob)(z)
+        terms = mixture_log_prob(z, mean, log_var) - log_p
+        expected = (float(terms.mean()), float(terms.std()) / math.sqrt(8))
+        found = described(seeded(), **options)
+        assert (found.value, found.std_error) == pytest.approx(expected, rel=1e-12)
+    drawn_from_its_generator(described)
+    for n in (2, 30):
+        assert train_mixture_kl(mean, log_var, n_draws=n, generator=generator).std_error > 0
+
+
+def test_levels_and_borders():
+    bracket = Bracket(Estimate(0.0, 0.25), Estimate(0.5, 0.25))
+    assert bracket.limits() == bracket.limits(0.975) != bracket.limits(0.9)
+    assert not bracket.resolved() and bracket.resolved(level=0.5)
+    assert Bracket(Estimate(0.0, 0.0), Estimate(0.5, 0.0)).resolved()
+    assert not Bracket(Estimate(0.0, 0.0), Estimate(0.501, 0.0)).resolved()
+    for ends in ((Estimate(1.0), Estimate(2.0, 0.1)), (Estimate(1.0, 0.1), Estimate(2.0))):
+        line = "an end of the bracket has no standard error: expected at least 2 images"
+        refused(lambda e=ends: Bracket(*e).limits(), line)
+
+
+def test_whole_messages(generator):
+    mean, log_var = posteriors(torch.zeros(5, 2))
+    kl_upper_bound(mean[:2], log_var[:2], generator=generator)
+    for f, p, shape in (((3, 2), (3,), "(3, 2)"), ((3, 2, 1), (3, 2, 1), "(3, 2, 1)")):
+        line = f"log_f has shape {shape}: expected [n, k], that of log_p"
+        refused(lambda f=f, p=p: kl_lower_bound(torch.zeros(f), torch.zeros(p)), line)
+    flat, column = torch.tensor([1.0, 3.0]), torch.tensor([[1.0], [3.0]])
+    assert kl_lower_bound(flat, 0 * flat) == kl_lower_bound(column, 0 * column) == Estimate(2.0, 1.0)
+    for call in (
+        lambda m, v, n=1: kl_upper_bound(m, v, generator=generator, n_draws=n),
+        lambda m, v, n=2: train_mixture_kl(m, v, n_draws=n, generator=generator),
+    ):
+        refused(lambda c=call: c(mean[:1], log_var[:1]), "mean has 1 rows: expected at least 2")
+        refused(
+            lambda c=call: c(mean, log_var[:, :1]), "log_var has shape (5, 1): expected that of mean, (5, 2)"
+        )
+    refused(
+        lambda: kl_upper_bound(mean, log_var, generator=generator, n_draws=0),
+        "n_draws=0: expected an integer >= 1",
+    )
+    for n in (1, 6):
+        refused(
+            lambda n=n: train_mixture_kl(mean, log_var, n_draws=n, generator=generator),
+            f"n_draws={n}: expected an integer from 2 to 5",
+        )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 
 from priorgap.estimators import copying
 from priorgap.estimators.copying import auc, memorisation_auc, near_copy_excess, nearest_distance, train_share
@@ -192,3 +193,95 @@ def test_train_share_of_a_collapsed_sampler_is_not_sure(generator):
 def test_train_share_bad_input():
     with pytest.raises(ValueError, match="to_validation has 3 values: expected 4"):
         train_share(torch.zeros(4), torch.zeros(3))
+
+
+def test_exclusion_across_tiles_and_chunks(generator, monkeypatch):
+    a, b = torch.randn(23, 3, generator=generator), torch.randn(31, 3, generator=generator)
+    own = torch.randint(31, (23,), generator=generator)
+    own[::5] = -1
+    far = torch.cdist(a.double(), b.double())
+    rows = (own >= 0).nonzero()[:, 0]
+    far[rows, own[rows]] = math.inf
+    for tile, chunk in ((1, 4), (7, 5), (10, 23), (4096, 512)):
+        monkeypatch.setattr(copying, "_TILE", tile)
+        distance, index = nearest_distance(a, b, exclude=own, chunk=chunk)
+        torch.testing.assert_close(distance, far.min(1).values)
+        assert torch.equal(index, far.argmin(1))
+    two = nearest_distance(a[:2], b[:2], exclude=torch.tensor([0, 1]))
+    assert two[1].tolist() == [1, 0]
+
+
+def test_near_ties_are_searched_again_with_the_same_rows_left_out(generator):
+    """Float64 rows need no second search; float32 ones get it with their own exclusions."""
+    b = torch.rand(40, 784, generator=generator)
+    near = b + 1e-5 * torch.rand(40, 784, generator=generator)
+    both = torch.cat([near, b])
+    distance, index = nearest_distance(b, both, exclude=torch.arange(40, 80), chunk=7)
+    assert torch.equal(index, torch.arange(40)) and float(distance.min()) > 0
+    exact, _ = nearest_distance(b.double(), both.double(), exclude=torch.arange(40, 80))
+    torch.testing.assert_close(distance, exact, rtol=1e-12, atol=0)
+    mixed, _ = nearest_distance(b.double(), both, exclude=torch.arange(40, 80))
+    torch.testing.assert_close(mixed, exact, rtol=1e-12, atol=0)
+
+
+def test_delong_written_out(generator):
+    a, b = (
+        torch.randint(5, (7,), generator=generator).float(),
+        torch.randint(6, (9,), generator=generator).float(),
+    )
+    wins = (a[:, None] < b[None]).double() + 0.5 * (a[:, None] == b[None]).double()
+    expected = math.sqrt(float(wins.mean(1).var() / 7 + wins.mean(0).var() / 9))
+    assert auc(a, b).std_error == pytest.approx(expected, rel=1e-12)
+    assert auc(a[:2], b[:2]).std_error is not None and auc(a, b[:1]).std_error is None
+    assert memorisation_auc(a, b) == auc(a, b)
+
+
+def test_near_copy_excess_by_hand():
+    """Held-out ranks 1 to 19 of 20: the 0.1 quantile is 2, one standard error either way 0.623 and 3.377."""
+    heldout = torch.arange(1.0, 20.0)
+    sample = torch.tensor([0.5, 1.5, 1.9, 2.0, 3.3, 3.4, 9.0, 9.0])
+    found = near_copy_excess(sample, heldout, 0.1)
+    assert found.value == pytest.approx(3 / 8 - 0.1)
+    step = math.sqrt(0.09 / 19) * 20
+    assert (2 - step, 2 + step) == pytest.approx((0.623, 3.377), abs=1e-3)
+    # below rank 1 the quantile stays at the least value, 1: one sample below it, five below the upper one
+    binomial = math.sqrt((5 / 12) * (7 / 12) / 12)
+    assert found.std_error == pytest.approx(math.hypot(binomial, 0.5 * (5 - 1) / 8))
+    assert near_copy_excess(sample, heldout, 0.5).value == pytest.approx(8 / 8 - 0.5)
+    between = near_copy_excess(torch.tensor([2.1, 2.5]), torch.arange(1.0, 25.0), 0.092)  # rank 2.3
+    assert between.value == pytest.approx(0.5 - 0.092)
+    hundred = torch.arange(1.0, 200.0)
+    assert near_copy_excess(sample, hundred) == near_copy_excess(sample, hundred, 0.01)
+
+
+def test_train_share_by_hand():
+    a, b = torch.tensor([1.0, 2.0, 3.0, 3.0]), torch.tensor([2.0, 1.0, 3.0, 4.0])
+    found = train_share(a, b, nearest=torch.tensor([5, 7, 5, 5]))
+    assert found.value == pytest.approx(2.5 / 4)
+    assert found.std_error == pytest.approx(0.5 * math.sqrt(9 + 1) / 4)
+    alone = train_share(a, b)
+    assert (alone.value, alone.std_error) == pytest.approx((2.5 / 4, math.sqrt(4.5 / 8 * 3.5 / 8 / 8)))
+
+
+def test_whole_messages():
+    x, two = torch.zeros(3, 2), torch.zeros(2)
+    line = "exclude has shape ({},): expected [3] and b of at least 2 rows"
+    refused(lambda: nearest_distance(x, x, exclude=two.long()), line.format(2))
+    refused(lambda: nearest_distance(x, x[:1], exclude=torch.zeros(3).long()), line.format(3))
+    refused(lambda: nearest_distance(x[0], x), "a has shape (2,): expected [n, D] with D >= 1")
+    refused(lambda: nearest_distance(x, x[0]), "b has shape (2,): expected [n, D] with D >= 1")
+    refused(lambda: nearest_distance(x, x[:, :1]), "b has 1 columns: expected 2")
+    refused(lambda: auc(two[:0], two), "smaller has 0 values: expected at least 1")
+    refused(lambda: auc(two, two[:0]), "larger has 0 values: expected at least 1")
+    for q in (0.0, 0.51):
+        line = f"q={q}: expected a number above 0, at most 0.5"
+        refused(lambda q=q: near_copy_excess(two, torch.zeros(200), q), line)
+    near_copy_excess(two, torch.zeros(1), 0.5)
+    line = "heldout_distance has 8 values: expected at least 9"
+    refused(lambda: near_copy_excess(two, torch.zeros(8), 0.1), line)
+    refused(lambda: near_copy_excess(two[:0], two, 0.5), "sample_distance has 0 values: expected at least 1")
+    refused(lambda: train_share(two[:0], two), "to_train has 0 values: expected at least 1")
+    refused(lambda: train_share(two, two[:0]), "to_validation has 0 values: expected at least 1")
+    line = "to_validation has {} values: expected 2, as to_train has"
+    refused(lambda: train_share(two, two[:1]), line.format(1))
+    refused(lambda: train_share(two, two, nearest=torch.zeros(3).long()), line.format(2))

@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.estimators.coverage import precision_recall_density_coverage, squared_radii
 
@@ -105,3 +106,88 @@ def test_small_sets_and_bad_input(generator):
         ours(x, x, generator, k=0)
     with pytest.raises(ValueError, match="fake has 1 columns"):
         ours(x, x[:, :1], generator)
+
+
+NAMES = ("precision", "recall", "density", "coverage")
+
+
+def by_loop(real, fake, k):
+    """The four definitions over all pairs, in float64."""
+
+    def radii(x):
+        return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sort(1).values[:, k]
+
+    real, fake = real.double(), fake.double()
+    gap = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")
+    inside, recalled = gap < radii(real)[None], gap < radii(fake)[:, None]
+    return [
+        float(x.double().mean())
+        for x in (inside.any(1), recalled.any(0), inside.double().sum(1) / k, inside.any(0))
+    ]
+
+
+@pytest.mark.parametrize("sizes", [(6, 6), (7, 300), (300, 7), (257, 513), (64, 256)])
+def test_sizes_about_the_chunk_and_the_block(sizes, generator):
+    """Fewer points than a block has columns, one more than a chunk has rows, and no multiple of 8."""
+    real = torch.randn(sizes[0], 3, generator=generator)
+    fake = 1.1 * torch.randn(sizes[1], 3, generator=generator) + 0.2
+    for k in (1, 5):
+        found = precision_recall_density_coverage(real, fake, generator=generator, k=k, n_blocks=1)
+        assert [getattr(found, name).value for name in NAMES] == pytest.approx(by_loop(real, fake, k))
+        assert all(getattr(found, name).std_error is None for name in NAMES)
+
+
+def test_points_on_a_grid_lie_exactly_on_many_borders(generator):
+    """Integer points and a mean that is exact: float32 finds many borders, float64 decides; a border is outside."""
+    for offset in (0, 1000):
+        real = torch.randint(5, (128, 3), generator=generator).float() + offset
+        fake = torch.randint(5, (64, 3), generator=generator).float() + offset
+        found = precision_recall_density_coverage(real, fake, generator=generator, k=3, n_blocks=1)
+        assert [getattr(found, name).value for name in NAMES] == pytest.approx(by_loop(real, fake, 3))
+    assert 0 < found.precision.value < 1 and 0 < found.recall.value < 1
+
+
+def test_radii_of_many_points_in_any_chunk(generator):
+    points = torch.randn(150, 4, generator=generator) + 30
+    gaps = torch.cdist(points.double(), points.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    for k in (1, 7, 149):
+        expected = gaps.square().sort(1).values[:, k]
+        torch.testing.assert_close(squared_radii(points, k), expected, rtol=1e-9, atol=0)
+        torch.testing.assert_close(squared_radii(points, k, chunk=11), expected, rtol=1e-9, atol=0)
+    assert squared_radii(points, 1).dtype == torch.float64
+
+
+def test_blocks_step_by_step(generator):
+    real, fake = torch.randn(125, 2, generator=generator), torch.randn(131, 2, generator=generator) + 0.5
+    for k, n_blocks in ((5, 10), (3, 4), (1, 2)):
+        same = seeded()
+        i, j = (torch.randperm(n, generator=same).tensor_split(n_blocks) for n in (125, 131))
+        blocks = torch.tensor([by_loop(real[p], fake[q], k) for p, q in zip(i, j, strict=True)]).double()
+        found = precision_recall_density_coverage(real, fake, generator=seeded(), k=k, n_blocks=n_blocks)
+        assert [getattr(found, name).value for name in NAMES] == pytest.approx(by_loop(real, fake, k))
+        errors = blocks.std(0) / n_blocks**0.5
+        assert [getattr(found, name).std_error for name in NAMES] == pytest.approx(errors.tolist(), rel=1e-5)
+    default = drawn_from_its_generator(lambda g: precision_recall_density_coverage(real, fake, generator=g))
+    assert default == precision_recall_density_coverage(real, fake, generator=seeded(), k=5, n_blocks=10)
+
+
+def test_a_block_needs_2_k_and_2_points(generator):
+    x = torch.randn(120, 2, generator=generator)
+    for n, known in ((120, True), (119, False)):
+        for sets in ((x[:n], x), (x, x[:n])):
+            found = precision_recall_density_coverage(*sets, generator=generator, k=5, n_blocks=10)
+            assert (found.recall.std_error is not None) == known
+
+
+def test_whole_messages(generator):
+    x = torch.randn(6, 2, generator=generator)
+
+    def call(real, fake, k=5):
+        return precision_recall_density_coverage(real, fake, generator=generator, k=k)
+
+    call(x, x + 1)
+    call(x[:2], x[:2], 1)
+    refused(lambda: call(x, x, 0), "k=0: expected an integer >= 1")
+    refused(lambda: call(x[:5], x), "real has 5 rows: expected at least 6")
+    refused(lambda: call(x, x[:5]), "fake has 5 rows: expected at least 6")
+    refused(lambda: call(x, x[:, :1]), "fake has 1 columns: expected 2")

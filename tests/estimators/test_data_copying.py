@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 from scipy import stats
 
 from priorgap.estimators.copying import nearest_distance
@@ -144,3 +145,104 @@ def test_fld_ignores_dead_features_and_scale(generator):
     assert feature_likelihood_divergence(*padded)[0].value == pytest.approx(plain.value, rel=1e-6)
     with pytest.raises(ValueError, match="train has 3 rows"):
         feature_likelihood_divergence(sample, train[:3], test)
+
+
+def test_two_cells_by_hand():
+    """Cell 0: three samples, two held out; cell 1: one sample, a third of the weight."""
+    sample, of_sample = torch.tensor([1.0, 2.0, 5.0, 9.0]), torch.tensor([0, 0, 0, 1])
+    held, of_held = torch.tensor([3.0, 4.0, 7.0]), torch.tensor([0, 0, 1])
+    first = (2 / 6 - 0.5) / math.sqrt(6 / (12 * 2 * 3))
+    second = (1.0 - 0.5) / math.sqrt(3 / 12)
+    found = data_copying_score(sample, of_sample, held, of_held, least_share=0.25)
+    assert found.value == pytest.approx(2 / 3 * first + 1 / 3 * second, rel=1e-12)
+    assert found.std_error == pytest.approx(math.sqrt(4 / 9 + 1 / 9), rel=1e-12)
+    alone = data_copying_score(sample, of_sample, held, of_held, least_share=0.26)
+    assert (alone.value, alone.std_error) == pytest.approx((first, 1.0), rel=1e-12)
+    inf = torch.full((2,), math.inf, dtype=torch.float64)
+    tied = data_copying_score(inf, of_held[:2], inf, of_held[:2], least_share=0.5)
+    assert tied.value == 0
+
+
+def test_cells_are_searched_one_by_one(generator):
+    train, x = world(30, generator), world(12, generator)
+    cells = torch.arange(30) % 3, torch.arange(12) % 4
+    found = distance_within_cells(x, cells[1], train, cells[0])
+    for i in range(12):
+        members = train[cells[0] == cells[1][i]].double()
+        expected = (members - x[i].double()).norm(dim=1).min() if len(members) else math.inf
+        assert float(found[i]) == pytest.approx(float(expected))
+    assert found.dtype == torch.float64
+
+
+def test_authenticity_has_the_binomial_error(generator):
+    share, found = authenticity(world(96, generator), world(50, generator))
+    p = (int(found.sum()) + 2) / 100
+    assert share.std_error == pytest.approx(math.sqrt(p * (1 - p) / 100))
+    two = torch.tensor([[0.0], [1.0]])
+    # as far as the training row is from its own nearest is not farther
+    assert authenticity(torch.tensor([[2.0], [2.5], [0.2]]), two)[1].tolist() == [False, True, False]
+
+
+def likelihood_by_loop(centres, variance, x):
+    """Negative log-likelihood of each row of x, component by component."""
+    found = []
+    for row in x:
+        terms = [
+            -0.5 * float((row - c).square().sum()) / float(v)
+            - 0.5 * len(row) * math.log(2 * math.pi * float(v))
+            for c, v in zip(centres, variance, strict=True)
+        ]
+        top = max(terms)
+        found.append(-(top + math.log(sum(math.exp(t - top) for t in terms) / len(terms))))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def test_fld_step_by_step(generator):
+    sample, train, test = (torch.randn(n, 3, generator=generator) * 2 + 1 for n in (9, 13, 8))
+    centre, scale = test.double().mean(0), test.double().std(0)
+    s, x, t = ((part.double() - centre) / scale for part in (sample, train, test))
+
+    def fitted(centres, rows, n_steps):
+        squared = torch.cdist(rows, centres).square()
+        variance = (squared.min(0).values / 3).clamp_min(1e-3 / 3)
+        for _ in range(n_steps):
+            weight = torch.softmax(-0.5 * squared / variance - 1.5 * variance.log(), 1)
+            variance = ((weight * squared).sum(0) / (3 * weight.sum(0))).clamp_min(1e-3 / 3)
+        return variance
+
+    for n_steps in (2, 30):
+        on_test, on_train = (100 / 3 * likelihood_by_loop(s, fitted(s, x, n_steps), part) for part in (t, x))
+        base = 100 / 3 * likelihood_by_loop(x[:6], fitted(x[:6], x[6:], n_steps), t)
+        value, gap = feature_likelihood_divergence(sample, train, test, n_steps=n_steps)
+        gain = on_test - base
+        expected = (float(gain.mean()), float(gain.std()) / math.sqrt(8))
+        assert (value.value, value.std_error) == pytest.approx(expected, rel=1e-6)
+        error = math.sqrt(float(on_train.var() / 13 + on_test.var() / 8))
+        expected = (float(on_train.mean() - on_test.mean()), error)
+        assert (gap.value, gap.std_error) == pytest.approx(expected, rel=1e-6)
+    assert feature_likelihood_divergence(sample, train, test)[0].value == value.value  # 30 steps
+
+
+def test_whole_messages(generator):
+    x = world(5, generator)
+    feature_likelihood_divergence(x[:2], x[:4], x[:2])
+    for parts, line in (
+        ((x[:1], x, x), "sample has 1 rows: expected at least 2"),
+        ((x, x[:3], x), "train has 3 rows: expected at least 4"),
+        ((x, x, x[:1]), "test has 1 rows: expected at least 2"),
+        ((x, x[:, :3], x), "train has 3 columns: expected 4"),
+        ((x, x, x[:, :3]), "test has 3 columns: expected 4"),
+    ):
+        refused(lambda p=parts: feature_likelihood_divergence(*p), line)
+    refused(lambda: authenticity(x, x[:1]), "train has 1 rows: expected at least 2")
+    refused(lambda: authenticity(x, x[:, :3]), "train has 3 columns: expected 4")
+    one, two = torch.ones(1), torch.ones(2)
+    for cells in ((one, one, two, one), (two, one, one, one), (two, one, two, one)):
+        given = (cells[0], cells[1].long(), cells[2], cells[3].long())
+        refused(
+            lambda g=given: data_copying_score(*g, least_share=0.1), "cells: expected one for each distance"
+        )
+    refused(
+        lambda: data_copying_score(one, one.long(), one, 0 * one.long(), least_share=0.1),
+        "cells: none has a share of samples of at least 0.1",
+    )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.estimators.debiasing import frechet_infinity
 from priorgap.estimators.discrepancy import frechet_distance, frechet_from_features
@@ -65,3 +66,31 @@ def test_degenerate_and_bad_input(generator):
         frechet_infinity(torch.zeros(3, 2), torch.zeros(9, 2), generator=generator)
     with pytest.raises(ValueError, match="n_splits=0"):
         frechet_infinity(same, same, generator=generator, n_splits=0)
+
+
+def test_is_twice_the_whole_less_the_mean_of_halves(generator):
+    a, b = torch.randn(31, 2, generator=generator), 2 * torch.randn(24, 2, generator=generator)
+    for n_splits in (1, 3):
+        found, same, halves = frechet_infinity(a, b, generator=seeded(), n_splits=n_splits), seeded(), []
+        for _ in range(n_splits):
+            i, j = (torch.randperm(n, generator=same) for n in (31, 24))
+            halves += [frechet_from_features(a[i[:16]], b[j[:12]]).value]
+            halves += [frechet_from_features(a[i[16:]], b[j[12:]]).value]
+        whole = frechet_from_features(a, b)
+        assert found.value == pytest.approx(2 * whole.value - sum(halves) / len(halves), rel=1e-12)
+        assert found.std_error == whole.std_error
+    four = frechet_infinity(a, b, generator=seeded(), n_splits=4)
+    assert drawn_from_its_generator(lambda g: frechet_infinity(a, b, generator=g)) == four
+
+
+def test_what_is_refused(generator):
+    x = torch.randn(4, 2, generator=generator)
+    frechet_infinity(x, x + 1, generator=generator, n_splits=1)
+    calls = {
+        "a has 3 rows: expected at least 4": (x[:3], x, 1),
+        "b has 3 rows: expected at least 4": (x, x[:3], 1),
+        "b has 1 columns: expected 2": (x, x[:, :1], 1),
+        "n_splits=0: expected an integer >= 1": (x, x, 0),
+    }
+    for line, (a, b, n) in calls.items():
+        refused(lambda a=a, b=b, n=n: frechet_infinity(a, b, generator=generator, n_splits=n), line)

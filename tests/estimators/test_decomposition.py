@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import aggregate_moments, kl_to_standard_normal
@@ -82,3 +83,63 @@ def test_few_images_and_constant_units(generator):
         moment_decomposition(torch.randn(2, 1, generator=generator), None, generator=generator)
     with pytest.raises(ValueError, match="covariance of z is singular"):
         moment_decomposition(torch.randn(5, 9, generator=generator), None, generator=generator)
+
+
+def closed_parts(mean, log_var):
+    """Both parts from the moments of the aggregate, one number each."""
+    centre, cov = aggregate_moments(mean, log_var)
+    variance = cov.diagonal()
+    scale = variance.sqrt()
+    return (
+        0.5 * float((centre.square() + variance - 1 - variance.log()).sum()),
+        -0.5 * float(torch.logdet(cov / scale[:, None] / scale[None])),
+    )
+
+
+@pytest.mark.parametrize("with_log_var", [True, False])
+@pytest.mark.parametrize(("n", "n_groups"), [(50, 20), (50, 7), (9, 30)])
+def test_is_the_delete_group_jackknife_of_the_closed_form(n, n_groups, with_log_var, generator):
+    """Group by group, each left out of the moments anew; means far from 0 cost no digits."""
+    mean = 100 + torch.randn(n, 3, generator=generator) @ torch.randn(3, 3, generator=generator)
+    log_var = torch.randn(n, 3, generator=generator) - 1 if with_log_var else None
+    found = moment_decomposition(mean, log_var, generator=seeded(), n_groups=n_groups)
+    g = min(n, n_groups)
+    group = torch.empty(n, dtype=torch.long)
+    group[torch.randperm(n, generator=seeded())] = torch.arange(n) % g
+    left_out = [
+        closed_parts(mean[group != k], None if log_var is None else log_var[group != k]) for k in range(g)
+    ]
+    for part, whole, values in zip(
+        (found.kl_diag, found.kl_corr), closed_parts(mean, log_var), zip(*left_out, strict=True), strict=True
+    ):
+        values = torch.tensor(values, dtype=torch.float64)
+        assert part.value == pytest.approx(float(g * whole - (g - 1) * values.mean()), rel=1e-9)
+        spread = (g - 1) / g * (values - values.mean()).square().sum()
+        assert part.std_error == pytest.approx(math.sqrt(float(spread)), rel=1e-7)
+
+
+def test_twenty_groups_unless_asked_otherwise(generator):
+    mean = torch.randn(60, 2, generator=generator)
+    found = drawn_from_its_generator(lambda g: moment_decomposition(mean, None, generator=g))
+    assert found == moment_decomposition(mean, None, generator=seeded(), n_groups=20)
+
+
+def test_whole_messages(generator):
+    x = torch.randn(9, 3, generator=generator)
+    moment_decomposition(x[:3, :1], None, generator=generator)
+    line = "unit {} of mean is constant and has no variance: its divergence is infinite"
+    for units in ((0,), (2,), (1, 2)):
+        y = x.clone()
+        y[:, list(units)] = 1.0
+        refused(lambda y=y: moment_decomposition(y, None, generator=generator), line.format(units[0]))
+    refused(
+        lambda: moment_decomposition(x[:4].repeat(1, 3), None, generator=generator),
+        "the covariance of z is singular: expected more images than latent units",
+    )
+    refused(
+        lambda: moment_decomposition(x, x[:, :2], generator=generator),
+        "log_var has shape (9, 2): expected that of mean, (9, 3)",
+    )
+    refused(
+        lambda: moment_decomposition(x[:2], None, generator=generator), "mean has 2 rows: expected at least 3"
+    )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 
 from priorgap.estimators.density_bands import (
     band_difference,
@@ -13,6 +14,7 @@ from priorgap.estimators.density_bands import (
     realism,
     unit_steps,
 )
+from priorgap.estimators.uncertainty import Estimate
 
 
 def test_realism_equals_a_loop(generator):
@@ -88,3 +90,50 @@ def test_bad_input():
         realism(torch.zeros(2, 2), torch.zeros(9, 2), k=0)
     with pytest.raises(ValueError, match="real has 5 rows"):
         realism(torch.zeros(2, 2), torch.zeros(5, 2))
+
+
+def test_realism_of_five_neighbours_in_any_chunk(generator):
+    real, fake = torch.randn(60, 3, generator=generator) + 5, torch.randn(30, 3, generator=generator) + 5
+    found = realism(fake, real)
+    assert torch.equal(found, realism(fake, real, k=5))
+    torch.testing.assert_close(found, realism(fake, real, k=5, chunk=7), rtol=1e-12, atol=0)
+    assert float((found - realism(fake, real, k=6)).abs().max()) > 0.01
+    assert realism(fake[:1], real[:6]).shape == (1,)
+    torch.testing.assert_close(realism(real[:2], real[:2], k=1), torch.ones(2).double())
+
+
+def test_values_on_an_edge_belong_to_the_band_above():
+    edges = band_edges(torch.arange(8.0), n_bands=4)
+    assert edges.tolist() == [1.0, 3.0, 5.0]
+    assert bands(torch.tensor([0.5, 1.0, 3.0, 4.9, 5.0]), edges).tolist() == [0, 1, 2, 2, 3]
+    assert band_edges(torch.arange(4.0), n_bands=2).tolist() == [1.0]
+    # thirds that float32 would place one value further, and fewer values than bands
+    assert band_edges(torch.arange(3.0), n_bands=3).tolist() == [0.0, 1.0]
+    assert band_edges(torch.tensor([1.0, 2.0]), n_bands=4).tolist() == [1.0, 1.0, 2.0]
+    # each set counts alike, however many values it has
+    assert band_edges(torch.arange(10.0), torch.full((1000,), 50.0), n_bands=3).tolist() == [6.0, 50.0]
+
+
+def test_a_constant_has_no_error_and_two_values_are_enough():
+    assert band_difference(torch.ones(2), torch.zeros(2)) == Estimate(1.0, 0.0)
+    assert band_difference(torch.ones(2), torch.ones(1)) is None
+
+
+def test_small_gradients_move_as_far():
+    step = unit_steps(torch.tensor([[3e-5, 4e-5], [0.0, 0.0], [30.0, -40.0]]).double(), 10.0)
+    expected = torch.tensor([[6.0, 8.0], [0.0, 0.0], [6.0, -8.0]]).double()
+    torch.testing.assert_close(step, expected)
+
+
+def test_whole_messages(generator):
+    x = torch.randn(6, 2, generator=generator)
+    refused(lambda: realism(x, x, k=0), "k=0: expected an integer >= 1")
+    refused(lambda: realism(x, x[:5]), "real has 5 rows: expected at least 6")
+    refused(lambda: realism(x[:, :1], x), "fake has 1 columns: expected 2")
+    refused(lambda: realism(x[0], x), "fake has shape (2,): expected [n, D] with D >= 1")
+    refused(lambda: band_edges(x[:, 0], n_bands=1), "n_bands=1: expected an integer >= 2")
+    bad = torch.tensor([math.nan])
+    refused(
+        lambda: band_edges(x[:, 0], bad, n_bands=2),
+        "ratio has values that are not finite: expected finite numbers",
+    )

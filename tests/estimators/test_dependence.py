@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.estimators.bracket import kl_lower_bound
+from priorgap.estimators.bracket import kl_lower_bound, kl_upper_bound
 from priorgap.estimators.dependence import dependence_brackets, marginal_log_prob
 from priorgap.estimators.gaussian import gaussian_log_prob, standard_normal_log_prob
-from priorgap.estimators.marginal import marginal_divergences
+from priorgap.estimators.marginal import MarginalDivergences, marginal_divergences
 
 S = 0.4
 
@@ -145,3 +146,72 @@ def test_bad_input(generator):
             found, torch.zeros(3, 2), torch.zeros(3, 2), log_f=standard_normal_log_prob, n_draws=0,
             generator=generator,
         )  # fmt: skip
+
+
+def test_marginals_between_and_beyond_the_points_of_the_grid():
+    grid = torch.tensor([-1.0, 0.0, 1.0]).double()
+    density = torch.tensor([[0.2, 0.6, 0.4], [0.5, 0.1, 0.3]]).double()
+    zero = torch.zeros(2).double()
+    given = MarginalDivergences(zero, zero, zero, grid, density)
+    z = torch.tensor([[0.25, -0.5], [-1.0, 1.0]]).double()
+    expected = torch.tensor([0.75 * 0.6 + 0.25 * 0.4, 0.2]) * torch.tensor([0.3, 0.3])
+    torch.testing.assert_close(marginal_log_prob(given, z), expected.double().log())
+    normal = torch.exp(standard_normal_log_prob(z[:1, :1])) * 0.1
+    other = torch.exp(standard_normal_log_prob(z[:1, 1:])) * 0.1
+    mixed = ((0.9 * 0.55 + normal) * (0.9 * 0.3 + other)).log()
+    torch.testing.assert_close(marginal_log_prob(given, z[:1], floor=0.1), mixed)
+    beyond = torch.tensor([[1.001, 0.0], [-1.001, 0.0]]).double()
+    assert marginal_log_prob(given, beyond).tolist() == pytest.approx([math.log(1e-300) + math.log(0.1)] * 2)
+
+
+def test_every_end_step_by_step(generator):
+    train = marginal_divergences(*posteriors(200, CORRELATED, generator))
+    mean, log_var = (t.double() for t in posteriors(60, CORRELATED, generator))
+
+    def log_f(z):
+        return standard_normal_log_prob(0.9 * z)
+
+    def found(g):
+        return dependence_brackets(train, mean, log_var, log_f=log_f, n_draws=3, generator=g)
+
+    same, own = seeded(), marginal_divergences(mean, log_var)
+    noise = torch.randn(3, 60, 2, generator=same, dtype=torch.float64)
+    z = mean + (0.5 * log_var).exp() * noise
+
+    def average(log):
+        return torch.stack([log(rows) for rows in z]).mean(0)
+
+    def mean_of(x):
+        return float(x.mean()), float(x.std()) / math.sqrt(60)
+
+    def log_g(rows):
+        return marginal_log_prob(train, rows, floor=1e-3)
+
+    g, p, f = average(log_g), average(standard_normal_log_prob), average(log_f)
+    alone = average(lambda rows: marginal_log_prob(own, rows))
+    upper = kl_upper_bound(mean, log_var, generator=same, n_draws=3, log_prior=log_g)
+    parts = drawn_from_its_generator(found)
+    for end, expected in (
+        (parts.dimension_wise.lower, mean_of(g - p)),
+        (parts.dimension_wise.upper, (float(own.kl.sum()), mean_of(alone - p)[1])),
+        (parts.total_correlation.lower, mean_of(f - alone)),
+        (parts.total_correlation.upper, (upper.value, upper.std_error)),
+    ):
+        assert (end.value, end.std_error) == pytest.approx(expected, rel=1e-9)
+
+
+def test_whole_messages(generator):
+    mean, log_var = posteriors(4, MATCHED, generator)
+    train = marginal_divergences(mean, log_var)
+
+    def call(m, v, n=1):
+        return dependence_brackets(
+            train, m, v, log_f=standard_normal_log_prob, n_draws=n, generator=generator
+        )
+
+    call(mean[:2], log_var[:2])
+    refused(lambda: call(mean, log_var, 0), "n_draws=0: expected an integer >= 1")
+    refused(lambda: call(mean[:1], log_var[:1]), "mean has 1 rows: expected at least 2")
+    refused(lambda: call(mean, log_var[:3]), "log_var has shape (3, 2): expected that of mean, (4, 2)")
+    refused(lambda: marginal_log_prob(train, mean[:, :1]), "z has 1 columns: expected 2")
+    refused(lambda: marginal_log_prob(train, mean[0]), "z has shape (2,): expected [n, D] with D >= 1")

@@ -4,11 +4,14 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
+from scipy import stats
 from scipy.linalg import sqrtm
 from torch import nn
 
 from priorgap import torchvision_compat
 from priorgap.estimators.discrepancy import (
+    _kernel_sum,
     frechet_distance,
     frechet_from_features,
     frechet_null_bias,
@@ -329,3 +332,167 @@ def test_kernel_distance_of_small_sets_and_bad_input(generator):
         kernel_distance(x, x, generator=generator, n_subsets=3, subset_size=5)
     with pytest.raises(ValueError, match="n_subsets=1"):
         kernel_distance(x, x, generator=generator, n_subsets=1)
+
+
+# ---- step by step, borders, messages
+
+
+def influence_by_differences(a, b):
+    """The Fréchet distance's derivative in the weight of each row, by central differences of weighted moments."""
+
+    def moments(x, weight):
+        share = weight / weight.sum()
+        mean = share @ x
+        return mean, (x - mean).T @ ((x - mean) * share[:, None]) * len(x) / (len(x) - 1)
+
+    found = []
+    for which, x in enumerate((a, b)):
+        values = []
+        for i in range(len(x)):
+            ends = []
+            for step in (1e-4, -1e-4):
+                weights = [torch.ones(len(y), dtype=torch.float64) for y in (a, b)]
+                weights[which][i] += step
+                ends.append(frechet_distance(*moments(a, weights[0]), *moments(b, weights[1])))
+            values.append((ends[0] - ends[1]) / 2e-4 * len(x))
+        found.append(torch.tensor(values, dtype=torch.float64))
+    return found
+
+
+def test_the_standard_error_is_that_of_the_influence_function(generator):
+    a = torch.randn(40, 3, generator=generator, dtype=torch.float64) @ random_cov(3, generator)
+    b = 2 * torch.randn(25, 3, generator=generator, dtype=torch.float64) + 3
+    of_a, of_b = influence_by_differences(a, b)
+    expected = math.sqrt(float(of_a.var() / 40 + of_b.var() / 25))
+    # the influence is that of covariances over n; ours are over n - 1
+    assert frechet_from_features(a, b).std_error == pytest.approx(expected, rel=0.05)
+    flat = [torch.cat([x, torch.full((len(x), 1), 2.0).double()], 1) for x in (a, b)]
+    assert frechet_from_features(*flat).std_error == pytest.approx(frechet_from_features(a, b).std_error)
+    thin = [x[:, [0, 1, 2, 0]] for x in (a, b)]  # rank 3 in 4 columns
+    of_a, of_b = influence_by_differences(*thin)
+    expected = math.sqrt(float(of_a.var() / 40 + of_b.var() / 25))
+    assert frechet_from_features(*thin).std_error == pytest.approx(expected, rel=0.05)
+
+
+def test_the_floor_is_five_null_biases(generator):
+    """Move one set until its distance is just below, then just above, five times the expected null value."""
+    a = torch.randn(60, 2, generator=generator, dtype=torch.float64)
+    b = torch.randn(40, 2, generator=generator, dtype=torch.float64)
+    seen = []
+    for shift in torch.linspace(0, 1.5, 61).tolist():
+        (_, cov_a), (_, cov_b) = sample_moments(a), sample_moments(b + shift)
+        floor = 5 * frechet_null_bias(0.6 * cov_a + 0.4 * cov_b, 60, 40)
+        found = frechet_from_features(a, b + shift)
+        assert (found.std_error is None) == (found.value < floor)
+        seen.append(found.std_error is None)
+    assert 10 < sum(seen) < 50
+
+
+def test_the_null_interval_step_by_step(generator):
+    pool, same, values = torch.randn(30, 2, generator=generator), seeded(), []
+    for _ in range(20):
+        order = torch.randperm(30, generator=same)
+        values.append(frechet_from_features(pool[order[:12]], pool[order[12:19]]).value)
+    x = torch.tensor(values, dtype=torch.float64)
+    half = float(stats.t.ppf(0.975, 19)) * float(x.std()) * math.sqrt(1 + 1 / 20)
+    found = drawn_from_its_generator(lambda g: frechet_null_interval(pool, 12, 7, generator=g))
+    assert found == pytest.approx((max(0.0, float(x.mean()) - half), float(x.mean()) + half), rel=1e-9)
+    assert found[0] == 0  # cut there
+    narrow = frechet_null_interval(pool, 12, 7, generator=seeded(), level=0.2)
+    half *= float(stats.t.ppf(0.6, 19) / stats.t.ppf(0.975, 19))
+    assert narrow == pytest.approx((float(x.mean()) - half, float(x.mean()) + half), rel=1e-9)
+    three = frechet_null_interval(pool, 15, 15, generator=generator, n_repeats=3)
+    assert three[0] < three[1]
+    assert frechet_null_interval(pool[:4], 2, 2, generator=generator)[1] > 0
+
+
+def test_null_bias_by_hand_with_unequal_eigenvalues_and_sizes():
+    pairs = 0.5 * (1 / 2 + 16 / 8 + 2 * 4 / 5)
+    assert frechet_null_bias(torch.diag(torch.tensor([1.0, 4.0])), 4, 8) == pytest.approx(
+        (1 / 4 + 1 / 8) * (1.25 * 5 + pairs)
+    )
+    assert frechet_null_bias(torch.eye(1), 2, 2) == pytest.approx(1.5)
+
+
+def test_moments_of_tiny_and_unequal_scales(generator):
+    """The Fréchet distance scales with its units squared, whatever the columns' scales."""
+    cov_a, cov_b = random_cov(4, generator), random_cov(4, generator)
+    zero = torch.zeros(4).double()
+    plain = frechet_distance(zero, cov_a, zero, cov_b)
+    for scale in (1e-6, 1e6):
+        assert frechet_distance(zero, scale * cov_a, zero, scale * cov_b) == pytest.approx(
+            scale * plain, rel=1e-8
+        )
+    steep = torch.diag(torch.tensor([1e8, 1.0, 1e-4, 1e-8]).double())
+    other = torch.diag(torch.tensor([4e8, 9.0, 1e-4, 4e-8]).double())
+    expected = (2e4 - 1e4) ** 2 + (3 - 1) ** 2 + 0 + (2e-4 - 1e-4) ** 2
+    assert frechet_distance(zero, steep, zero, other) == pytest.approx(expected, rel=1e-9)
+
+
+def test_kid_with_its_blocks_step_by_step(generator):
+    a, b = torch.randn(25, 3, generator=generator), torch.randn(21, 3, generator=generator) + 0.5
+    for n_subsets, size in ((10, 2), (3, 7), (3, 4)):
+        same, values = seeded(), []
+        i, j = (torch.randperm(n, generator=same) for n in (25, 21))
+        for k in range(n_subsets):
+            rows = slice(k * size, (k + 1) * size)
+            values.append(loop_mmd(a[i[rows]].double(), b[j[rows]].double()))
+        used = math.sqrt(n_subsets * size / 21)
+        error = float(torch.tensor(values, dtype=torch.float64).std()) / math.sqrt(n_subsets) * used
+        given = {"n_subsets": n_subsets} if size == 21 // n_subsets else {"n_subsets": 3, "subset_size": 4}
+        found = kernel_distance(a, b, generator=seeded(), **given)
+        assert found.value == pytest.approx(loop_mmd(a.double(), b.double()), rel=1e-9)
+        assert found.std_error == pytest.approx(error, rel=1e-9)
+    ten = kernel_distance(a, b, generator=seeded(), n_subsets=10)
+    assert drawn_from_its_generator(lambda g: kernel_distance(a, b, generator=g)) == ten
+    # 21 rows in 10 blocks have 2 each, in 11 blocks 1
+    assert kernel_distance(a, b, generator=generator, n_subsets=11).std_error is None
+    least = kernel_distance(a[:2], b[:2], generator=generator, n_subsets=2)
+    assert least.std_error is None and least.value == pytest.approx(loop_mmd(a[:2].double(), b[:2].double()))
+
+
+def test_kernel_sums_do_not_depend_on_the_chunk(generator):
+    a = torch.randn(20, 3, generator=generator)
+    for diagonal in (True, False):
+        whole = _kernel_sum(a, a, diagonal=diagonal)
+        assert _kernel_sum(a, a, diagonal=diagonal, chunk=6) == pytest.approx(whole, rel=1e-12)
+    full = float(((a.double() @ a.double().T / 3 + 1) ** 3).sum())
+    assert _kernel_sum(a, a, diagonal=True) == pytest.approx(full, rel=1e-12)
+
+
+def test_whole_messages(generator):
+    x, eye, zero = torch.randn(10, 3, generator=generator), torch.eye(2), torch.zeros(2)
+    for moments in (
+        (torch.zeros(3), eye, zero, eye),
+        (zero, eye, torch.zeros(3), eye),
+        (zero, torch.eye(3), zero, eye),
+        (zero, eye, zero, torch.eye(3)),
+    ):
+        shapes = [tuple(t.shape) for t in moments]
+        line = f"moments have shapes {shapes}: expected [D], [D, D], [D], [D, D] of one D"
+        refused(lambda m=moments: frechet_distance(*m), line)
+    for call in (frechet_from_features, lambda a, b: kernel_distance(a, b, generator=generator)):
+        refused(lambda c=call: c(x[:1], x), "a has 1 rows: expected at least 2")
+        refused(lambda c=call: c(x, x[:1]), "b has 1 rows: expected at least 2")
+        refused(lambda c=call: c(x, x[:, :2]), "b has 2 columns: expected 3")
+    assert frechet_from_features(x[:2], x[2:4]).value > 0
+    for n, m in ((1, 5), (5, 1)):
+        refused(lambda n=n, m=m: frechet_null_bias(eye, n, m), f"n={n}, m={m}: expected integers >= 2")
+    for n, m in ((6, 5), (1, 5), (5, 1)):
+        line = f"n={n}, m={m}: expected integers >= 2 with n + m <= 10 rows of pool"
+        refused(lambda n=n, m=m: frechet_null_interval(x, n, m, generator=generator), line)
+    refused(
+        lambda: frechet_null_interval(x[:3], 2, 2, generator=generator),
+        "pool has 3 rows: expected at least 4",
+    )
+    refused(
+        lambda: frechet_null_interval(x, 5, 5, generator=generator, n_repeats=2),
+        "n_repeats=2: expected an integer >= 3",
+    )
+    refused(
+        lambda: kernel_distance(x, x, generator=generator, n_subsets=1),
+        "n_subsets=1: expected an integer >= 2",
+    )
+    for size in (1, 4):
+        line = f"subset_size={size}: expected from 2 to 3, disjoint blocks"
+        refused(lambda s=size: kernel_distance(x, x, generator=generator, n_subsets=3, subset_size=s), line)

@@ -4,9 +4,16 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 from scipy import stats
 
-from priorgap.estimators.distances import minus_null, radius_test, sliced_wasserstein, squared_mmd
+from priorgap.estimators.distances import (
+    _kernel_sums,
+    minus_null,
+    radius_test,
+    sliced_wasserstein,
+    squared_mmd,
+)
 from priorgap.estimators.uncertainty import Estimate
 
 
@@ -192,3 +199,84 @@ def test_bad_input(generator):
         minus_null(Estimate(0.0), [1.0])
     with pytest.raises(ValueError, match="z has 1 rows"):
         radius_test(z[:1])
+
+
+def test_mmds_error_written_out(generator):
+    a, b = normal(12, generator), normal(9, generator, shift=0.5)
+    h_a = (kernel(a, a, 6.0).sum(1) - 1) / 11 - kernel(a, b, 6.0).mean(1)
+    h_b = (kernel(b, b, 6.0).sum(1) - 1) / 8 - kernel(a, b, 6.0).mean(0)
+    expected = math.sqrt(4 * float(h_a.var() / 12 + h_b.var() / 9))
+    assert squared_mmd(a, b).std_error == pytest.approx(expected, rel=1e-12)
+    assert squared_mmd(a, b) == squared_mmd(a, b, scale=6.0) != squared_mmd(a, b, scale=5.0)
+    two = squared_mmd(a[:2], b[:2])
+    expected = float(
+        kernel(a[:1], a[1:2], 6.0) + kernel(b[:1], b[1:2], 6.0) - 2 * kernel(a[:2], b[:2], 6.0).mean()
+    )
+    assert two.value == pytest.approx(expected, rel=1e-12)
+    far = squared_mmd(a.float() + 100, b.float() + 100)  # float32 rows are worked in float64
+    assert far.value == pytest.approx(squared_mmd(a, b).value, abs=1e-5)
+
+
+def test_kernel_sums_do_not_depend_on_the_chunk(generator):
+    a, b = normal(20, generator), normal(7, generator)
+    for one, other in zip(_kernel_sums(a, b, 3.0), _kernel_sums(a, b, 3.0, chunk=6), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_sliced_wasserstein_step_by_step(generator):
+    a, b = normal(15, generator, shift=0.4).float(), normal(15, generator, 1.3).float()
+    direction = torch.randn(3, 100, generator=seeded(), dtype=torch.float64)
+    direction = direction / direction.square().sum(0).sqrt()
+    x, y = a.double() @ direction, b.double() @ direction
+    cost = (x.sort(0).values - y.sort(0).values).square().mean()
+    variance = 0.0
+    for own, other in ((x, y), (y, x)):
+        potential = torch.zeros(15, dtype=torch.float64)
+        for column in range(100):
+            order, target = own[:, column].argsort(), other[:, column].sort().values
+            at = own[order, column]
+            slope = 2 * (at - target)
+            rise = torch.trapezoid
+            for k in range(1, 15):
+                potential[order[k]] += float(rise(slope[: k + 1], at[: k + 1])) / 100
+        variance += float(potential.var()) / 15
+    found = drawn_from_its_generator(lambda g: sliced_wasserstein(a, b, generator=g))
+    assert (found.value, found.std_error) == pytest.approx((float(cost), math.sqrt(variance)), rel=1e-10)
+    assert sliced_wasserstein(a[:2], b[:2], generator=generator, n_projections=1).std_error >= 0
+
+
+def test_radius_of_three_points_by_hand():
+    """Distribution function steps of 1/3 against chi-squared's, at the two sides of each point."""
+    z = torch.tensor([[0.5, 0.0], [0.0, 1.0], [1.5, 0.0]])
+    cdf = stats.chi2(2).cdf([0.25, 1.0, 2.25])
+    gap = max(max(abs((k + 1) / 3 - c), abs(k / 3 - c)) for k, c in enumerate(cdf))
+    found, root = radius_test(z), math.sqrt(3)
+    assert found.excess.value == pytest.approx(gap - math.sqrt(math.pi / 2) * math.log(2) / root, abs=1e-12)
+    # the largest gap is below the last step: 1 there, and no binomial scatter but the null's
+    assert found.excess.std_error == pytest.approx(max(0.0, 0.260333) / root, rel=1e-5)
+    mixed = radius_test(torch.cat([torch.full((6, 2), 1e-3), torch.full((4, 2), 9.0)]))
+    assert mixed.excess.std_error == pytest.approx(math.sqrt(0.6 * 0.4 / 10), rel=1e-5)
+
+
+def test_p_values_count_ties_and_need_two_null_values():
+    found = minus_null(Estimate(1.0), [1.0, 0.5])
+    assert found.p_value == pytest.approx(2 / 3)
+    assert found.excess.value == pytest.approx(0.25)
+    assert found.excess.std_error == pytest.approx(math.sqrt(0.125 * 1.5))
+
+
+def test_whole_messages(generator):
+    z = normal(5, generator)
+    for scale in (0, -1.0, math.inf):
+        refused(lambda s=scale: squared_mmd(z, z, scale=s), f"scale={scale}: expected a positive number")
+    for call in (squared_mmd, lambda a, b: sliced_wasserstein(a, b, generator=generator)):
+        refused(lambda c=call: c(z[:1], z), "a has 1 rows: expected at least 2")
+        refused(lambda c=call: c(z, z[:1]), "b has 1 rows: expected at least 2")
+        refused(lambda c=call: c(z, z[:, :2]), "b has 2 columns: expected 3")
+    refused(lambda: sliced_wasserstein(z, z[:4], generator=generator), "b has 4 rows: expected 5, as a has")
+    refused(
+        lambda: sliced_wasserstein(z, z, generator=generator, n_projections=0),
+        "n_projections=0: expected an integer >= 1",
+    )
+    refused(lambda: minus_null(Estimate(0.0), [1.0]), "null has 1 values: expected at least 2")
+    refused(lambda: radius_test(z[:1]), "z has 1 rows: expected at least 2")

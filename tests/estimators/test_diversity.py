@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 
 from priorgap.estimators.diversity import sharpness, vendi_score
 
@@ -75,3 +76,23 @@ def test_bad_input():
         sharpness(torch.zeros(2, 1, 2, 5))
     with pytest.raises(ValueError, match="features has shape"):
         vendi_score(torch.zeros(3))
+
+
+def test_vendi_ignores_length_and_counts_rows_of_zeros(generator):
+    x = torch.randn(6, 4, generator=generator)
+    for scale in (1e-3, 1e3):
+        assert vendi_score(scale * x.double()) == pytest.approx(vendi_score(x.double()), rel=1e-12)
+    assert vendi_score(torch.cat([torch.zeros(3, 2), torch.eye(2)])) == pytest.approx(5)
+    assert vendi_score(torch.zeros(4, 2)) == pytest.approx(4)
+    assert vendi_score(torch.cat([torch.zeros(1, 2), torch.eye(2)[:1].expand(3, 2)])) == pytest.approx(
+        math.exp(0.25 * math.log(4) + 0.75 * math.log(4 / 3))
+    )
+
+
+def test_the_smallest_images_and_whole_messages():
+    assert sharpness(torch.rand(1, 2, 3, 4)).std_error is None
+    assert sharpness(torch.rand(2, 1, 3, 3)).value == pytest.approx(0, abs=1e-30)
+    for shape in ((2, 4), (2, 1, 2, 5), (2, 1, 5, 2), (0, 1, 5, 5), (1, 2, 1, 5, 5)):
+        line = f"x has shape {shape}: expected images [n, c, h, w] with sides of at least 3"
+        refused(lambda s=shape: sharpness(torch.zeros(s)), line)
+    refused(lambda: vendi_score(torch.zeros(3)), "features has shape (3,): expected [n, D] with D >= 1")

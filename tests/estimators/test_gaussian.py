@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+from refusals import refused
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from priorgap.estimators.gaussian import (
     aggregate_moments,
+    column_blocks,
     gaussian_log_prob,
     kl_gaussian,
     kl_to_standard_normal,
+    mirrored,
     rate_per_unit,
     sample_moments,
     standard_normal_log_prob,
@@ -126,3 +129,54 @@ def test_bad_input_is_one_line(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_moments_of_many_columns_and_of_two_rows(generator):
+    """More columns than one block of the symmetric product."""
+    x = torch.randn(40, 300, generator=generator, dtype=torch.float64) + 1
+    mean, cov = sample_moments(x, chunk=9)
+    torch.testing.assert_close(cov, x.T.cov(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mean, x.mean(0), rtol=1e-12, atol=1e-12)
+    assert torch.equal(cov, cov.T)
+    two = torch.tensor([[1.0, 5.0], [3.0, 1.0]])
+    assert (
+        sample_moments(two)[1].tolist()
+        == aggregate_moments(two, None)[1].tolist()
+        == [[2.0, -4.0], [-4.0, 8.0]]
+    )
+    one = aggregate_moments(two[:1], None)
+    assert [t.dtype for t in one] == [torch.float64] * 2 and one[1].tolist() == [[0, 0], [0, 0]]
+
+
+def test_blocks_of_columns_and_mirrors():
+    assert column_blocks(5, size=2) == [(0, 2), (2, 4), (4, 5)]
+    assert column_blocks(300) == [(0, 256), (256, 300)]
+    lower = torch.tensor([[1.0, 9.0, 9.0], [2.0, 3.0, 9.0], [4.0, 5.0, 6.0]])
+    assert mirrored(lower).tolist() == [[1, 2, 4], [2, 3, 5], [4, 5, 6]]
+
+
+def test_float32_moments_are_worked_in_float64(generator):
+    mean, cov = torch.randn(4, generator=generator), random_cov(4, generator).float()
+    z = torch.randn(5, 4, generator=generator)
+    exact = gaussian_log_prob(z.double(), mean.double(), cov.double())
+    torch.testing.assert_close(gaussian_log_prob(z, mean, cov), exact, rtol=1e-12, atol=0)
+    zero, eye = torch.zeros(4), torch.eye(4)
+    exact = kl_gaussian(mean.double(), cov.double(), zero.double(), eye.double())
+    assert kl_gaussian(mean, cov, zero, eye) == pytest.approx(exact, rel=1e-12)
+    assert kl_to_standard_normal(mean, cov) == pytest.approx(exact, rel=1e-12)
+    assert standard_normal_log_prob(z).dtype == rate_per_unit(z, z).dtype == torch.float64
+
+
+def test_whole_messages():
+    x, bad, eye = torch.zeros(2, 2), -torch.eye(2), torch.eye(2)
+    zero = torch.zeros(2)
+    line = "{} is not positive definite: expected a covariance of full rank"
+    refused(lambda: gaussian_log_prob(x, zero, bad), line.format("cov"))
+    refused(lambda: kl_gaussian(zero, bad, zero, eye), line.format("cov_p"))
+    refused(lambda: kl_gaussian(zero, eye, zero, bad), line.format("cov_q"))
+    refused(lambda: gaussian_log_prob(x[:, :1], zero, eye), "z has 1 columns: expected 2")
+    refused(lambda: standard_normal_log_prob(zero), "z has shape (2,): expected [n, D] with D >= 1")
+    refused(lambda: sample_moments(x[:1]), "x has 1 rows: expected at least 2")
+    for call in (rate_per_unit, aggregate_moments):
+        refused(lambda c=call: c(x, x[:1]), "log_var has shape (1, 2): expected that of mean, (2, 2)")
+        refused(lambda c=call: c(x[:0], x[:0]), "mean has 0 rows: expected at least 1")

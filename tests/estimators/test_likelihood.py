@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
@@ -223,3 +224,125 @@ def test_bad_numbers_of_draws():
     for ks in ([], [0, 5]):
         with pytest.raises(ValueError, match="n_draws="):
             bounds(images(3), ks)
+
+
+def test_bounds_step_by_step():
+    """Draws image by image; a smaller k averages the bounds of its whole groups."""
+    x = images(4)
+    mean, log_var = posteriors(x, stretch=0.5, shift=0.3)
+    same, decode = seeded(), log_likelihood_of(x)
+    expected = []
+    for i in range(4):
+        noise = torch.randn(7, 3, generator=same, dtype=torch.float64)
+        z = mean[i] + (0.5 * log_var[i]).exp() * noise
+        log_q = torch.distributions.Normal(mean[i], (0.5 * log_var[i]).exp()).log_prob(z).sum(1)
+        log_w = decode(z, torch.full((7,), i)) + standard_normal_log_prob(z) - log_q
+        groups = {k: log_w[: 7 // k * k].view(-1, k) for k in (1, 2, 7)}
+        expected.append([float((g.logsumexp(1) - math.log(k)).mean()) for k, g in groups.items()])
+    for chunk in (1, 3, 7, 14, 1000):
+        found = importance_weighted_bounds(
+            mean, log_var, n_draws=[1, 2, 7], log_likelihood=decode, generator=seeded(), chunk=chunk
+        )
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-10)
+    drawn_from_its_generator(
+        lambda g: importance_weighted_bounds(
+            mean, log_var, n_draws=[2], log_likelihood=decode, generator=g
+        ).tolist()
+    )
+
+
+def adam_by_hand(mean, log_var, decode, prior, generator, *, n_steps, n_draws, rate):
+    """Adam's update rule written out, on shifts in standard deviations and on log-variances."""
+    scale, state = (0.5 * log_var).exp(), torch.zeros(2, *mean.shape, dtype=mean.dtype)
+    first, second = torch.zeros_like(state), torch.zeros_like(state)
+    for step in range(n_steps):
+        noise = torch.randn((n_draws, *mean.shape), generator=generator, dtype=mean.dtype)
+        point = state.clone().requires_grad_()
+        m, v = mean + scale * point[0], log_var + point[1]
+        total = 0.0
+        for e in noise:
+            z = m + (0.5 * v).exp() * e
+            log_q = -0.5 * ((z - m.detach()).square() / v.detach().exp() + v.detach()).sum(1)
+            total = total + (decode(z, torch.arange(len(mean))) + prior(z) - log_q).sum()
+        (slope,) = torch.autograd.grad(-total / n_draws, point)
+        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope.square()
+        now = rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+        unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+        state = state - now * unbiased[0] / (unbiased[1].sqrt() + 0.1)
+    return mean + scale * state[0], log_var + state[1]
+
+
+def test_the_gap_step_by_step():
+    x = images(5)
+    before = posteriors(x, stretch=0.8, shift=0.4)
+    decode = log_likelihood_of(x)
+
+    def prior(z):
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+
+    options = {"n_steps": 6, "n_draws": 3, "learning_rate": 0.05}
+    same = seeded()
+    after = adam_by_hand(*before, decode, prior, same, n_steps=6, n_draws=3, rate=0.05)
+    gain = torch.zeros(5, dtype=torch.float64)
+    for _ in range(4):
+        noise = torch.randn(5, 3, generator=same, dtype=torch.float64)
+        for (m, v), sign in ((after, 1), (before, -1)):
+            z = m + (0.5 * v).exp() * noise
+            log_q = torch.distributions.Normal(m, (0.5 * v).exp()).log_prob(z).sum(1)
+            gain += sign * (decode(z, torch.arange(5)) + prior(z) - log_q) / 4
+    found = amortisation_gaps(*before, log_likelihood=decode, generator=seeded(), n_final=4, **options)
+    torch.testing.assert_close(found, gain, rtol=1e-9, atol=1e-10)
+    drawn_from_its_generator(
+        lambda g: amortisation_gaps(
+            *before, log_likelihood=decode, generator=g, n_steps=1, n_draws=1, n_final=1
+        ).tolist()
+    )
+    other = amortisation_gaps(
+        *before,
+        log_likelihood=decode,
+        generator=seeded(),
+        n_final=4,
+        log_prior=lambda z: prior(z - 1),
+        **options,
+    )
+    assert float((other - found).abs().min()) > 1e-3
+
+
+def test_defaults_of_the_search():
+    x = images(2)
+    given = (*posteriors(x, stretch=1.0),)
+    decode = log_likelihood_of(x)
+    plain = amortisation_gaps(*given, log_likelihood=decode, generator=seeded())
+    spelled = amortisation_gaps(
+        *given,
+        log_likelihood=decode,
+        generator=seeded(),
+        n_steps=300,
+        n_draws=4,
+        learning_rate=0.03,
+        n_final=32,
+    )
+    assert torch.equal(plain, spelled)
+
+
+def test_whole_messages():
+    x = images(3)
+    given = posteriors(x)
+
+    def search(**options):
+        return amortisation_gaps(*given, log_likelihood=log_likelihood_of(x), generator=seeded(), **options)
+
+    for name in ("n_steps", "n_draws", "n_final"):
+        refused(lambda n=name: search(**{n: 0}), f"{name}=0: expected an integer >= 1")
+    for rate in (0.0, -1.0, math.inf):
+        refused(lambda r=rate: search(learning_rate=r), f"learning_rate={rate}: expected a positive number")
+    for ks in ([], [3, 0]):
+        refused(lambda k=ks: bounds(x, k), f"n_draws={ks}: expected integers >= 1")
+    for call in (
+        lambda m, v: importance_weighted_bounds(
+            m, v, n_draws=[1], log_likelihood=log_likelihood_of(x), generator=seeded()
+        ),
+        lambda m, v: amortisation_gaps(m, v, log_likelihood=log_likelihood_of(x), generator=seeded()),
+    ):
+        line = "log_var has shape (3, 2): expected that of mean, (3, 3)"
+        refused(lambda c=call: c(given[0], given[1][:, :2]), line)

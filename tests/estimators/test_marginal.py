@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 
 from priorgap.estimators.gaussian import kl_to_standard_normal, rate_per_unit
-from priorgap.estimators.marginal import marginal_divergences
+from priorgap.estimators.marginal import _levels, marginal_divergences
 
 
 def quadrature(mean, std, step=1e-3, half=12.0):
@@ -112,3 +113,56 @@ def test_bias_for_the_population_is_about_one_over_n_s(generator):
         for _ in range(30)
     ]
     assert 0.5 < sum(kl) / 30 * n * s < 1.6
+
+
+def test_levels_of_s_keep_its_variance():
+    std = torch.tensor([0.1, 0.13, 0.5, 0.9, 1.0]).double()
+    level, below, upper = _levels(std)
+    assert float(level[0]) == pytest.approx(0.1) and float(level[-1]) == pytest.approx(1.0)
+    gaps = level.log().diff()
+    assert float(gaps.max()) <= 0.05 + 1e-9 and float(gaps.max() - gaps.min()) < 1e-9
+    assert len(level) == math.ceil(math.log(10) / 0.05) + 1
+    mixed = (1 - upper) * level[below].square() + upper * level[below + 1].square()
+    torch.testing.assert_close(mixed, std.square(), rtol=1e-9, atol=0)
+    assert float(upper.min()) >= 0 and float(upper.max()) <= 1
+    one = _levels(torch.full((3,), 0.7).double())
+    assert one[0].tolist() == pytest.approx([0.7]) and one[1].tolist() == one[2].tolist() == [0, 0, 0]
+    pair = _levels(torch.tensor([0.7, 0.701]).double())
+    assert pair[0].tolist() == pytest.approx([0.7, 0.701]) and pair[1].tolist() == [0, 0]
+    assert pair[2].tolist() == pytest.approx([0, 1])
+
+
+def test_the_grid_holds_six_steps_a_standard_deviation():
+    def grid(mean, std):
+        log_var = torch.full((1, 1), 2 * math.log(std), dtype=torch.float64)
+        return marginal_divergences(torch.full((1, 1), float(mean)), log_var).grid
+
+    for mean, std, low, high, n in (
+        (0, 1.0, -10, 10, 4096),  # the least
+        (0, 0.01, -10, 10, 16384),  # 6 * 20 / 0.01 = 12,000, to a power of 2
+        (0, 1e-4, -10, 10, 65536),  # the most
+        (30, 1.0, -10, 36, 4096),
+        (-30, 2.0, -42, 10, 4096),
+    ):
+        found = grid(mean, std)
+        step = float(found[1] - found[0])
+        assert len(found) == n and found.dtype == torch.float64
+        assert (float(found[0]), float(found[-1]) + step) == pytest.approx((low, high), rel=1e-9)
+
+
+def test_a_spike_and_a_wide_unit_by_hand():
+    """Two far spikes of 0.001: densities, distances and divergence of two Gaussians that do not overlap."""
+    mean = torch.tensor([[-1.0], [1.0]])
+    found = marginal_divergences(mean, torch.full((2, 1), 2 * math.log(0.01)))
+    truth = -math.log(2) - 0.5 - math.log(0.01) + 0.5 * (1 + 1e-4)
+    assert float(found.kl) == pytest.approx(truth, abs=1e-4)
+    assert 0.96 < float(found.total_variation) < 0.98  # the spikes cover 0.03 of N(0, 1)
+    assert float(found.density.min()) >= 0
+
+
+def test_whole_messages():
+    x = torch.zeros(2, 2)
+    refused(
+        lambda: marginal_divergences(x, x[:, :1]), "log_var has shape (2, 1): expected that of mean, (2, 2)"
+    )
+    refused(lambda: marginal_divergences(x[:0], x[:0]), "mean has 0 rows: expected at least 1")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 
 from priorgap.estimators import mixture
 from priorgap.estimators.mixture import mixture_log_prob
@@ -71,7 +72,9 @@ def test_a_far_mean_costs_no_digits(generator):
     mean = torch.randn(100, 3, generator=generator, dtype=torch.float64)
     log_var = torch.zeros(100, 3, dtype=torch.float64)
     here = mixture_log_prob(mean, mean, log_var)
-    torch.testing.assert_close(mixture_log_prob(mean + 1e5, mean + 1e5, log_var), here, atol=1e-8, rtol=0)
+    for away in (1e5, torch.tensor([1e5, -3e5, 0.0]).double()):
+        there = mixture_log_prob(mean + away, mean + away, log_var)
+        torch.testing.assert_close(there, here, atol=1e-8, rtol=0)
 
 
 def test_a_point_far_from_every_component_is_finite():
@@ -97,3 +100,47 @@ def test_bad_input(z, mean, exclude, message):
     with pytest.raises(ValueError) as error:
         mixture_log_prob(z, mean, torch.zeros_like(mean), exclude=exclude)
     assert message in str(error.value)
+
+
+def test_a_tile_of_nothing_but_the_left_out_component(generator, monkeypatch):
+    mean, log_var = torch.randn(5, 2, generator=generator), torch.zeros(5, 2)
+    own = torch.tensor([0, 4, 2])
+    for tile, chunk in ((1, 2), (2, 512), (5, 512)):
+        monkeypatch.setattr(mixture, "_TILE", tile)
+        found = mixture_log_prob(mean[own], mean, log_var, exclude=own, chunk=chunk)
+        torch.testing.assert_close(found, loop_log_prob(mean[own], mean, log_var, own), atol=1e-5, rtol=0)
+    two = mixture_log_prob(mean[:1], mean[:2], log_var[:2], exclude=torch.tensor([0]))
+    torch.testing.assert_close(two, loop_log_prob(mean[:1], mean[1:2], log_var[1:2]), atol=1e-5, rtol=0)
+
+
+def test_near_and_far_rows_of_one_chunk(generator, monkeypatch):
+    """Each row has its own largest term: a far row beside a near one does not underflow. Whole tiles, in float64."""
+    mean = torch.randn(100, 2, generator=generator, dtype=torch.float64)
+    log_var = torch.zeros(100, 2, dtype=torch.float64)
+    z = torch.tensor([[0.0, 0.0], [300.0, -200.0], [0.5, 2e4]], dtype=torch.float64)
+    for tile in (4096, 50):
+        monkeypatch.setattr(mixture, "_TILE", tile)
+        torch.testing.assert_close(mixture_log_prob(z, mean, log_var), loop_log_prob(z, mean, log_var))
+
+
+def test_which_precision_is_worked_in():
+    z, at = torch.zeros(1, 1), lambda s: torch.full((1, 1), 2 * math.log(s))
+    assert mixture._working_dtype(z, z, at(0.0101)) == torch.float32
+    assert mixture._working_dtype(z, z, at(0.0099)) == torch.float64
+    for k in range(3):
+        given = [x.double() if i == k else x for i, x in enumerate((z, z, at(1.0)))]
+        assert mixture._working_dtype(*given) == torch.float64
+
+
+def test_whole_messages():
+    z, mean = torch.zeros(2, 2), torch.zeros(4, 2)
+    line = "exclude has shape ({},): expected [2] and n >= 2 components"
+    for n, k in ((1, 2), (4, 3)):
+        own = torch.zeros(k).long()
+        refused(lambda n=n, e=own: mixture_log_prob(z, mean[:n], mean[:n], exclude=e), line.format(k))
+    refused(lambda: mixture_log_prob(z[:, :1], mean, mean), "z has 1 columns: expected 2")
+    refused(
+        lambda: mixture_log_prob(z, mean, mean[:, :1]),
+        "log_var has shape (4, 1): expected that of mean, (4, 2)",
+    )
+    refused(lambda: mixture_log_prob(z[0], mean, mean), "z has shape (2,): expected [n, D] with D >= 1")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused, seeded
 from scipy import stats
 
 from priorgap.estimators.gaussian import gaussian_log_prob, kl_gaussian, standard_normal_log_prob
@@ -142,3 +143,45 @@ def test_bad_input(generator):
         hole_curve(torch.zeros(5), torch.zeros(500), [0.6])
     with pytest.raises(ValueError, match="at least 2"):
         effective_share_estimate(torch.zeros(1), torch.zeros(5), generator=generator)
+
+
+def test_effective_share_by_hand():
+    """Weights 1, 3 under p: (E w)² / E w² = 4/5; under q their mean is 4 or 1, so E_p w / E_q w is 1/2 or 2."""
+    at_p = torch.tensor([1.0, 3.0]).double().log()
+    assert effective_share(at_p, torch.tensor([2.0, 6.0, 4.0]).log()) == pytest.approx(0.5)
+    assert effective_share(at_p, torch.tensor([1.0, 1.0, 1.0]).log()) == pytest.approx(0.8)
+    # a common factor of the weights changes nothing, however large
+    assert effective_share(at_p + 900, torch.tensor([2.0, 6.0]).double().log() + 900) == pytest.approx(0.5)
+
+
+def test_effective_shares_error_is_the_bootstraps(generator):
+    p, q = torch.randn(30, generator=generator), torch.randn(20, generator=generator)
+    same, values = seeded(), []
+    for _ in range(200):
+        i, j = (torch.randint(0, n, (n,), generator=same) for n in (30, 20))
+        values.append(effective_share(p[i], q[j]))
+    found = drawn_from_its_generator(lambda g: effective_share_estimate(p, q, generator=g))
+    assert found.value == effective_share(p, q)
+    few = torch.tensor(values[:7], dtype=torch.float64).std()
+    error = effective_share_estimate(p, q, generator=seeded(), n_repeats=7).std_error
+    assert error == pytest.approx(float(few), rel=1e-9)
+    assert found.std_error == pytest.approx(float(torch.tensor(values, dtype=torch.float64).std()), rel=1e-9)
+
+
+def test_holes_by_hand():
+    heldout = torch.arange(1.0, 10.0)  # ranks 1 to 9 of 10: the 0.1 quantile is 1, the 1/2 quantile 5
+    found = hole_curve(torch.tensor([0.0, 0.5, 4.0, 9.0]), heldout, [0.1, 0.5])
+    assert [f.value for f in found] == pytest.approx([0.5, 0.75])
+
+
+def test_whole_messages(generator):
+    two, bad = torch.zeros(2), torch.tensor([0.0, math.nan])
+    effective_share_estimate(two, two, generator=generator)
+    assert kl_prior_to_density(torch.ones(1), torch.zeros(1)).value == 1
+    for name, pair in (("log_p", (bad, two)), ("log_f", (two, bad))):
+        line = f"{name} has values that are not finite: expected finite numbers"
+        refused(lambda p=pair: kl_prior_to_density(*p), line)
+    refused(lambda: kl_prior_to_density(two, two[:1]), "log_f has 1 values: expected 2, as log_p has")
+    for name, pair in (("log_weight_p", (two[:1], two)), ("log_weight_q", (two, two[:1]))):
+        line = f"{name} has 1 values: expected at least 2"
+        refused(lambda p=pair: effective_share_estimate(*p, generator=generator), line)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 from scipy import stats
 
 from priorgap.estimators.planning import minimal_detectable_difference, paired_power, pairs_needed
@@ -56,3 +57,47 @@ def test_degenerate_and_bad_input():
         pairs_needed(1.0, 1.0, power=0.01)
     with pytest.raises(ValueError, match="level=1"):
         paired_power(1.0, 1.0, 3, level=1)
+
+
+def test_defaults_and_borders():
+    assert (
+        paired_power(0.7, 1.3, 6)
+        == paired_power(0.7, 1.3, 6, level=0.95)
+        != paired_power(0.7, 1.3, 6, level=0.9)
+    )
+    found = minimal_detectable_difference(1.3, 6)
+    assert found == minimal_detectable_difference(1.3, 6, level=0.95, power=0.8)
+    stricter = minimal_detectable_difference(1.0, 3, level=0.9999)
+    assert paired_power(stricter, 1.0, 3, level=0.9999) == pytest.approx(0.8, abs=1e-8)
+    wider = minimal_detectable_difference(1.3, 6, level=0.9, power=0.7)
+    assert paired_power(wider, 1.3, 6, level=0.9) == pytest.approx(0.7, abs=1e-8)
+    assert pairs_needed(1.0, 1.0) == pairs_needed(1.0, 1.0, level=0.95, power=0.8) == 10
+    assert isinstance(pairs_needed(1.0, 1.0), int)
+    assert paired_power(2.0, 0.5, 2) > paired_power(1.0, 0.5, 2) > 0.05
+    assert paired_power(-0.7, 1.3, 6) == paired_power(0.7, 1.3, 6)
+    least = pairs_needed(0.4, 1.0, level=0.9, power=0.6)
+    assert paired_power(0.4, 1.0, least, level=0.9) >= 0.6 > paired_power(0.4, 1.0, least - 1, level=0.9)
+    # the most that is searched for: 100,000 pairs show 0.00886 standard deviations
+    edge = minimal_detectable_difference(1.0, 100_000)
+    assert pairs_needed(edge * 0.999, 1.0) is None
+    assert pairs_needed(edge * 1.001, 1.0) > 99_000
+    assert pairs_needed(edge * 0.999, 1.0, level=0.9) < 100_000
+
+
+def test_whole_messages():
+    calls = (
+        lambda sd=1.0, level=0.95: paired_power(1.0, sd, 3, level=level),
+        lambda sd=1.0, level=0.95: minimal_detectable_difference(sd, 3, level=level),
+        lambda sd=1.0, level=0.95: pairs_needed(1.0, sd, level=level),
+    )
+    for call in calls:
+        for sd in (0, -1.0, math.inf):
+            refused(lambda c=call, sd=sd: c(sd=sd), f"std_deviation={sd}: expected a positive number")
+        for level in (0.0, 1.0):
+            refused(lambda c=call, v=level: c(level=v), f"level={level}: expected a number between 0 and 1")
+    for power in (0.5, 1.0):
+        line = f"power={power}: expected a number between 1 - level and 1"
+        refused(lambda p=power: minimal_detectable_difference(1.0, 3, level=0.5, power=p), line)
+        refused(lambda p=power: pairs_needed(1.0, 1.0, level=0.5, power=p), line)
+    refused(lambda: paired_power(1.0, 1.0, 1), "n=1: expected an integer >= 2")
+    refused(lambda: minimal_detectable_difference(1.0, 1), "n=1: expected an integer >= 2")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import refused
 from scipy import stats
 
 from priorgap.estimators.two_sample import clopper_pearson, total_variation_bound
@@ -62,3 +63,23 @@ def test_bad_input():
         clopper_pearson(0, 0)
     with pytest.raises(ValueError, match=r"level=1.0"):
         clopper_pearson(1, 2, 1.0)
+
+
+def test_by_hand_at_another_level():
+    found = total_variation_bound(30, 96, 0.5)
+    low, high = stats.binomtest(30, 96).proportion_ci(0.5, method="exact")
+    assert (found.low, found.high) == pytest.approx((2 * low - 1, 2 * high - 1))
+    assert found.point.value == pytest.approx(-0.375)
+    assert found.point.std_error == pytest.approx(2 * math.sqrt(0.32 * 0.68 / 100))
+    assert total_variation_bound(30, 96) == total_variation_bound(30, 96, 0.95)
+    assert clopper_pearson(0, 1)[0] == 0 and clopper_pearson(1, 1)[1] == 1
+
+
+def test_whole_messages():
+    for hits, n in ((3, 2), (-1, 2), (0, 0)):
+        refused(
+            lambda h=hits, n=n: clopper_pearson(h, n),
+            f"hits={hits}, n={n}: expected n >= 1 and hits from 0 to n",
+        )
+    for level in (0.0, 1.0):
+        refused(lambda v=level: clopper_pearson(1, 2, v), f"level={level}: expected a number between 0 and 1")

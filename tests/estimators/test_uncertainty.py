@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from refusals import drawn_from_its_generator, refused
 from scipy import stats
 
 from priorgap.estimators.uncertainty import (
@@ -11,7 +12,9 @@ from priorgap.estimators.uncertainty import (
     block_estimate,
     delete_group_jackknife,
     holm,
+    jackknife_estimate,
     mean_estimate,
+    normal_quantile,
     proportion_estimate,
     random_groups,
     t_interval,
@@ -125,3 +128,75 @@ def test_block_estimate(generator):
 def test_bad_input_is_refused(call):
     with pytest.raises(ValueError, match="expected"):
         call()
+
+
+def test_levels_are_95_percent_unless_given():
+    one = Estimate(1.0, 0.5)
+    assert one.interval() == one.interval(0.95) != one.interval(0.9)
+    x = [1.0, 2.0, 4.0]
+    assert t_interval(x) == t_interval(x, 0.95) != t_interval(x, 0.9)
+    mean, low, high = t_interval(x, 0.9)
+    assert mean == pytest.approx(7 / 3) and high - mean == pytest.approx(mean - low)
+    assert t_interval([1e9, 1e9 + 1])[0] == 1e9 + 0.5  # float64
+    assert normal_quantile(0.975) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_agresti_coull_by_hand():
+    found = proportion_estimate(30, 96)
+    assert (found.value, found.std_error) == (30 / 96, pytest.approx(math.sqrt(0.32 * 0.68 / 100)))
+    assert [proportion_estimate(k, 1).value for k in (0, 0.5, 1)] == [0, 0.5, 1]
+    assert mean_estimate(torch.tensor([1.0, 3.0])) == Estimate(2.0, pytest.approx(1.0))
+
+
+def test_jackknife_by_hand(generator):
+    found = jackknife_estimate(2.0, torch.tensor([1.0, 1.5, 2.0, 3.5]))
+    assert found.value == pytest.approx(4 * 2.0 - 3 * 2.0)
+    assert found.std_error == pytest.approx(math.sqrt(0.75 * (1 + 0.25 + 0 + 2.25)))
+    x = torch.randn(11, generator=generator, dtype=torch.float64)
+
+    def statistic(rows):
+        return float(x[rows].sum() / len(rows)) ** 2 + 1e6
+
+    def jackknife(g):
+        return delete_group_jackknife(statistic, 11, 4, generator=g)
+
+    group = random_groups(11, 4, generator=torch.Generator().manual_seed(3))
+    left_out = torch.tensor([statistic((group != k).nonzero()[:, 0]) for k in range(4)], dtype=torch.float64)
+    expected = jackknife_estimate(statistic(torch.arange(11)), left_out)
+    found = drawn_from_its_generator(jackknife)
+    assert found.value == pytest.approx(expected.value, rel=1e-15)
+    assert found.std_error == pytest.approx(expected.std_error, rel=1e-12)
+    assert jackknife_estimate(1.0, torch.tensor([0.5, 1.5])).value == 1.0
+
+
+def test_groups_at_the_borders():
+    assert sorted(random_groups(2, 2, generator=torch.Generator()).tolist()) == [0, 1]
+    for k in (2, 5):
+        drawn = drawn_from_its_generator(lambda g, k=k: random_groups(5, k, generator=g).tolist())
+        assert set(drawn) == set(range(k))
+
+
+def test_holm_at_the_borders():
+    assert holm([0.0, 1.0]) == [0.0, 1.0]
+    assert holm([0.5, 0.4, 0.0]) == pytest.approx([0.8, 0.8, 0.0])
+
+
+def test_whole_messages(generator):
+    for level in (0.0, 1.0, -0.1):
+        line = f"level={level}: expected a number between 0 and 1"
+        refused(lambda v=level: normal_quantile(v), line)
+        refused(lambda v=level: t_interval([1.0, 2.0], v), line)
+    refused(lambda: proportion_estimate(0, 0), "n=0: expected an integer >= 1")
+    for hits in (3, -1):
+        line = f"hits={hits}: expected a number from 0 to n=2"
+        refused(lambda h=hits: proportion_estimate(h, 2), line)
+    for p in (-0.1, 1.1):
+        refused(lambda p=p: holm([0.5, p]), f"p_values has {p}: expected numbers from 0 to 1")
+    for k in (1, 6):
+        line = f"n_groups={k}: expected an integer from 2 to n=5"
+        refused(lambda k=k: random_groups(5, k, generator=generator), line)
+    one = torch.zeros(1)
+    refused(lambda: mean_estimate(one[:0]), "x has 0 values: expected at least 1")
+    refused(lambda: block_estimate(one), "values has 1 values: expected at least 2")
+    refused(lambda: t_interval([1.0]), "x has 1 values: expected at least 2")
+    refused(lambda: jackknife_estimate(1.0, one), "left_out has 1 values: expected at least 2")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from refusals import refused
 from torch import Tensor
 
 from priorgap.estimators.uncertainty import Estimate
@@ -160,3 +161,48 @@ def test_chunks_do_not_change_the_result() -> None:
 def test_shapes_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
         mixture_dependence(torch.zeros(3, 2), torch.ones(1), torch.zeros(1, 3), torch.eye(3)[None])
+
+
+def test_a_mixture_of_three_units_equals_its_marginals_written_out() -> None:
+    """Each marginal's density from torch.distributions, unit by unit."""
+    weight = torch.tensor([0.7, 0.3]).double()
+    mean = torch.tensor([[0.5, -1.0, 2.0], [-1.5, 0.0, 1.0]]).double()
+    cov = torch.stack([random_cov(3, "p"), random_cov(3, "q")])
+    z = draw((weight, mean, cov), 50)
+
+    def log_f(units: list[int]) -> Tensor:
+        parts = [
+            w.log()
+            + torch.distributions.MultivariateNormal(m[units], c[units][:, units]).log_prob(z[:, units])
+            for w, m, c in zip(weight, mean, cov, strict=True)
+        ]
+        return torch.stack(parts).logsumexp(0)
+
+    for j, found in enumerate(mixture_dependence(z, weight, mean, cov)):
+        terms = log_f([0, 1, 2]) - log_f([j]) - log_f([i for i in range(3) if i != j])
+        assert found.value == pytest.approx(float(terms.mean()), rel=1e-9)
+        assert found.std_error == pytest.approx(float(terms.std()) / math.sqrt(50), rel=1e-9)
+
+
+def test_nearly_redundant_units_are_measured_and_redundant_ones_refused() -> None:
+    def pair(left_over: float) -> Tensor:
+        rho = math.sqrt(1 - left_over)
+        return torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
+
+    assert gaussian_dependence(pair(4e-12))[0] == pytest.approx(-0.5 * math.log(4e-12), abs=1e-3)
+    line = "cov: a unit is a linear function of others; expected a positive definite matrix"
+    for cov in (pair(1e-13), torch.ones(2, 2), torch.tensor([[1.0, 2.0], [2.0, 1.0]])):
+        refused(lambda c=cov: gaussian_dependence(c), line)
+
+
+def test_whole_messages() -> None:
+    for shape in ((3,), (2, 3), (0, 0)):
+        refused(lambda s=shape: gaussian_dependence(torch.ones(s)), f"cov has shape {shape}: expected [d, d]")
+    for cov in (torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([1.0, -1.0]))):
+        line = "cov: a unit has no variance; expected a positive definite matrix"
+        refused(lambda c=cov: gaussian_dependence(c), line)
+    right = [(5, 2), (3,), (3, 2), (3, 2, 2)]
+    for place, wrong in ((0, (5,)), (0, (5, 1)), (1, (2,)), (3, (3, 2, 1))):
+        shapes = [wrong if k == place else s for k, s in enumerate(right)]
+        line = f"z, weight, mean, cov have shapes {shapes}: expected [n, d], [k], [k, d], [k, d, d]"
+        refused(lambda s=shapes: mixture_dependence(*(torch.ones(x) for x in s)), line)
