@@ -41,7 +41,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    from priorgap.pipeline import fleets, tracking
+    from priorgap.pipeline import tracking
     from priorgap.pipeline.stages import reference
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
@@ -72,13 +72,15 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
         if per_cell:
             cells = [records.record(cell, store) for cell in cells]
+            here = False
             if "train" in per_cell and session.launcher == "fleet":
+                from priorgap.pipeline import fleets
                 from priorgap.pipeline.engines.processes import available_cores
 
                 threads = int(cells[0].config["numerics"]["threads"])
                 fleets.train(cells, store, workers=max(1, available_cores() // threads))
-            # workers would cost more than to see that nothing is left for them
-            here = session.launcher == "fleet" and per_cell == ["train"] and fleets.all_trained(cells, store)
+                # workers would cost more than to see that nothing is left for them
+                here = per_cell == ["train"] and fleets.all_trained(cells, store)
             session.launch(partial(_task, stages=tuple(per_cell)), here=here)
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
