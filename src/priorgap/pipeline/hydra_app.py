@@ -82,6 +82,12 @@ class Session:
         """The name of Hydra's launcher."""
         return str(self._main().hydra.runtime.choices["hydra/launcher"])
 
+    @property
+    def n_jobs(self) -> int | None:
+        """How many processes the launcher may use; None where that is not said."""
+        found: int | None = self._main().hydra.launcher.get("n_jobs")
+        return found
+
     def cells(self) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
         """Compose every cell: its resolved configuration as plain data, and the overrides that make it.
 
