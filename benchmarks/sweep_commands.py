@@ -67,9 +67,8 @@ def fleets(folder: Path, given: argparse.Namespace, judged: Judge) -> list[bool]
     seeds = f"seed=range(0,{n})"
     command(folder, "prepare", *model)
     fleet = command(folder, "train", "-m", seeds, *model, "hydra/launcher=fleet", "study=fleet")
-    pool = command(
-        folder, "train", "-m", seeds, *model, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "study=pool"
-    )
+    jobs = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "fleet.auto=false", "study=pool")
+    pool = command(folder, "train", "-m", seeds, *model, *jobs)
     some = min(given.commands, n)
     alone = sum(command(folder, "train", f"seed={k}", *model, "study=alone") for k in range(some))
     separate = alone / some * n

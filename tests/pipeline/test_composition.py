@@ -4,10 +4,16 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.hydra_app import Request, Session
+from priorgap.pipeline.composing import Composer
+from priorgap.pipeline.hydra_app import CONFIG, Request, Session
 
 
 def compose(*overrides: str, multirun: bool = False) -> list[Cell]:
@@ -205,3 +211,71 @@ def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
     monkeypatch.setattr(components, "sampling_traits", lambda config, labels: MODELS["GAN"])
     text = refusal("sampler=[prior,gmm]")
     assert text == "samplers.gmm: the model has no encoder; expected sampler=[prior]"
+
+
+ORDERS = [
+    ["seed=3", "loss.alpha=2"],
+    ["seed=4", "loss.alpha=2"],
+    [
+        "loss.alpha=5",
+        "model=linear",
+        "model.latent_dim=3",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ],
+    [
+        "loss.alpha=6",
+        "model=linear",
+        "model.latent_dim=4",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ],
+    ["model.hidden=[8,4]", "+samplers.gmm.extra=1", "~decode", "data=mnist", "++verdict.new={a: 1}"],
+    ["sampler=[prior,gmm]", "samplers.gmm.n_components=3", "samplers.gmm.n_components=4"],
+    ["+experiments=e01_alpha/config", "seed=7"],
+    ["+experiments=e01_alpha/config", "seed=8", "loss.beta=null"],
+]
+
+
+@pytest.fixture
+def loaders():
+    """Ours and Hydra's, over the same search path."""
+    with Session(Request(())):
+        ours = GlobalHydra.instance().config_loader()
+        assert isinstance(ours, Composer)
+        yield ours, ConfigLoaderImpl(config_search_path=ours.config_search_path)
+
+
+def test_what_is_composed_from_a_kept_base_is_what_hydra_composes(loaders):
+    for words in [*ORDERS, *ORDERS]:
+        ours, theirs = (loader.load_configuration(CONFIG, list(words), RunMode.RUN) for loader in loaders)
+        unresolved = [OmegaConf.to_container(c, enum_to_str=True) for c in (ours, theirs)]
+        for found in unresolved:
+            # each loader remembers its own folders and times
+            assert found["hydra"]["overrides"]["task"] == [w for w in words if not w.startswith("hydra")]
+        assert unresolved[0] == unresolved[1]
+        assert list(unresolved[0]["samplers"]) == list(unresolved[1]["samplers"])
+        assert OmegaConf.is_struct(ours) == OmegaConf.is_struct(theirs)
+        assert OmegaConf.to_yaml(ours.model, resolve=True) == OmegaConf.to_yaml(theirs.model, resolve=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["nothing=1"], ["+seed=1"], ["~nothing"], ["data=nope"], ["seed=1,2"], ["model@x=mlp"], ["hydra.no=1"]],
+)
+def test_what_hydra_refuses_is_refused_in_its_words(loaders, words):
+    said = []
+    for loader in loaders:
+        with pytest.raises(HydraException) as caught:
+            loader.load_configuration(CONFIG, list(words), RunMode.RUN)
+        said.append((type(caught.value), str(caught.value)))
+    assert said[0] == said[1]
+
+
+def test_a_composed_configuration_shares_nothing_with_the_next(loaders):
+    first = loaders[0].load_configuration(CONFIG, ["seed=1", "model.hidden=[8]"], RunMode.RUN)
+    first.model.hidden.append(4)
+    first.hydra.job.id = "x"
+    second = loaders[0].load_configuration(CONFIG, ["seed=1", "model.hidden=[8]"], RunMode.RUN)
+    assert list(second.model.hidden) == [8]
+    assert OmegaConf.is_missing(second.hydra.job, "id")

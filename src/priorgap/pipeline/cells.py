@@ -8,6 +8,7 @@ from typing import Any
 from priorgap.artifacts import digest
 from priorgap.data.binarize import Binarize
 from priorgap.data.binarize import check as check_binarize
+from priorgap.pipeline.fleet_rule import check as check_fleet
 
 # devices, workers and progress change how a model is trained, not what it is
 _TRAINER_COSMETIC = ("accelerator", "progress")
@@ -155,6 +156,7 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
         _integer(config["numerics"], key, 1, "numerics.")
     _integer(config["reference"], "n_repeats", 3, "reference.")
     _integer(config["reference"], "seed", 0, "reference.")
+    check_fleet(config["fleet"])
     check_binarize(config["data"].get("binarize"))
     precision = config["numerics"]["matmul_precision"]
     if precision not in ("highest", "high", "medium"):

@@ -21,10 +21,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from priorgap.building import configuration_directory
+from priorgap.pipeline.composing import Composer
 from priorgap.pipeline.expansion import with_unit_swaps
 
 CONFIG = "config"
@@ -60,9 +61,8 @@ class Session:
             raise ValueError(f"{' '.join(experiments)}: expected one experiment at a time")
         self._overrides = [_experiment_override(o) for o in request.overrides]
         GlobalHydra.instance().clear()
-        self._hydra = Hydra.create_main_hydra2(
-            task_name="priorgap", config_search_path=_search_path(request.config_dir)
-        )
+        self._hydra = Hydra("priorgap", Composer(_search_path(request.config_dir)))
+        GlobalHydra.instance().initialize(self._hydra)
 
     def __enter__(self) -> "Session":
         return self
@@ -81,6 +81,12 @@ class Session:
     def launcher(self) -> str:
         """The name of Hydra's launcher."""
         return str(self._main().hydra.runtime.choices["hydra/launcher"])
+
+    @property
+    def n_jobs(self) -> int | None:
+        """How many processes the launcher may use; None where that is not said."""
+        found: int | None = self._main().hydra.launcher.get("n_jobs")
+        return found
 
     def cells(self) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
         """Compose every cell: its resolved configuration as plain data, and the overrides that make it.
@@ -135,6 +141,8 @@ class Session:
             CONFIG, list(overrides), run_mode=RunMode.RUN, with_log_configuration=False
         )
         _check_launcher(config.hydra)
+        with open_dict(config):
+            del config["hydra"]
         return plain(config), tuple(o for o in overrides if not _is_hydra(o) and not _is_experiment(o))
 
 
@@ -154,7 +162,9 @@ def _check_launcher(hydra: DictConfig) -> None:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a composed configuration, resolved and expanded, without Hydra's own node, as plain data."""
-    own = OmegaConf.create({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"})
+    own = config
+    if "hydra" in config:
+        own = OmegaConf.create({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"})
     try:
         content = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -22,7 +22,16 @@ from priorgap.report import AggregateFigureData, readme_table, write_report
 from priorgap.verdict import RESULT_COLUMNS, decide_study
 
 log = logging.getLogger(__name__)
-_COSMETIC = ("output_root", "tracking", "study", "seed", "samplers", "metrics", "calibrated_samplers")
+_COSMETIC = (
+    "output_root",
+    "tracking",
+    "study",
+    "seed",
+    "samplers",
+    "metrics",
+    "calibrated_samplers",
+    "fleet",
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from priorgap import artifacts
 from priorgap.pipeline import finished, records
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, BadInput, refusing
+from priorgap.pipeline.fleet_rule import Rule
 from priorgap.pipeline.hydra_app import Request, Session
 from priorgap.pipeline.store import Store
 
@@ -41,7 +42,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    from priorgap.pipeline import fleets, tracking
+    from priorgap.pipeline import tracking
     from priorgap.pipeline.stages import reference
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
@@ -72,13 +73,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         per_cell = [s for s in wanted if s not in _SHARED_STAGES]
         if per_cell:
             cells = [records.record(cell, store) for cell in cells]
-            if "train" in per_cell and session.launcher == "fleet":
-                from priorgap.pipeline.engines.processes import available_cores
-
-                threads = int(cells[0].config["numerics"]["threads"])
-                fleets.train(cells, store, workers=max(1, available_cores() // threads))
             # workers would cost more than to see that nothing is left for them
-            here = session.launcher == "fleet" and per_cell == ["train"] and fleets.all_trained(cells, store)
+            here = "train" in per_cell and _train_in_fleets(cells, store, session) and per_cell == ["train"]
             session.launch(partial(_task, stages=tuple(per_cell)), here=here)
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
@@ -137,6 +133,20 @@ def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None
     if "prepare" in wanted:
         for cell in first:
             prepare.prepare(cell, store, datasets[cell.data_id])
+
+
+def _train_in_fleets(cells: Sequence[Cell], store: Store, session: Session) -> bool:
+    """Train what is trained in fleets; return whether that leaves no model to be trained."""
+    rule = Rule.of(session.launcher, cells[0].config["fleet"])
+    if rule is None or len(cells) < rule.min_models:
+        return False
+    from priorgap.pipeline import fleets
+    from priorgap.pipeline.engines.processes import available_cores
+
+    # without a launcher everything is done in this process
+    cores = max(1, available_cores() // int(cells[0].config["numerics"]["threads"]))
+    fleets.train(cells, store, rule, workers=1 if session.launcher == "basic" else session.n_jobs or cores)
+    return fleets.all_trained(cells, store)
 
 
 def _task(config: Any, *, stages: Sequence[str]) -> str | None:

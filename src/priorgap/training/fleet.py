@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, as_float
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
@@ -54,6 +55,8 @@ def refusal(vae: nn.Module, dataset: Dataset) -> str | None:
         return f"the {vae.likelihood.name} likelihood has parameters of its own"
     if dataset.train.x.device.type != "cpu":
         return "the data are not in the memory of the CPU"
+    if isinstance(dataset.train, GreySplit):
+        return "the training images are redrawn in every epoch"
     return Stack.refusal(vae.encoder) or Stack.refusal(vae.decoder)
 
 
