@@ -1,8 +1,11 @@
 """Precision, recall, density and coverage: do samples lie where real points do, and the reverse."""
 
+import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,12 +13,16 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 
-# rows of a product at a time, a multiple of 8: what is done with the product then finds it in the cache
-_CHUNK = 256
+# rows of a product at a time, a multiple of 8: what is done with the product then finds it in the cache;
+# below 256, so that a byte counts the marks of a column
+_CHUNK = 248
 _EPS = torch.finfo(torch.float32).eps
-# neighbours beyond the k-th that float32 may have put in the wrong order
+# neighbours beyond the k-th that rounding may have put in the wrong order
 _SPARE = 2
-_BLOCK = 32
+# so many scores of a row are partitioned without a choice of groups
+_WHOLE = 2048
+# pairs decided at a time
+_PAIRS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -61,31 +68,64 @@ def precision_recall_density_coverage(
         raise ValueError(f"k={k}: expected an integer >= 1")
     check_matrix("real", real, min_rows=k + 1)
     check_matrix("fake", fake, min_rows=k + 1, n_columns=real.shape[1])
-    values = _prdc(real, fake, k)
+    centre = real.double().mean(0)
+    reals, fakes = (_Points(x, x.double() - centre, k) for x in (real, fake))
+    values = _prdc(reals, fakes)
     size = min(len(real), len(fake)) // n_blocks
     if n_blocks < 2 or size < 2 * k + 2:
         return PRDC(*(Estimate(v) for v in values))
     real_blocks = torch.randperm(len(real), generator=generator).tensor_split(n_blocks)
     fake_blocks = torch.randperm(len(fake), generator=generator).tensor_split(n_blocks)
-    blocks = [_prdc(real[i], fake[j], k) for i, j in zip(real_blocks, fake_blocks, strict=True)]
+    blocks = [_prdc(reals.take(i), fakes.take(j)) for i, j in zip(real_blocks, fake_blocks, strict=True)]
     spread = [block_estimate(column) for column in torch.tensor(blocks, dtype=torch.float64).T]
     return PRDC(*(Estimate(v, s.std_error) for v, s in zip(values, spread, strict=True)))
 
 
-@dataclass(frozen=True)
 class _Points:
-    """A set in both precisions, about the common mean: products in float32 find, float64 decides."""
+    """A set of points with balls to their k-th neighbours: float32 finds, float64 decides.
 
-    exact: Tensor
-    rough: Tensor
-    half_norm: Tensor
-    radius: Tensor
+    Products are taken of the points about a common centre, which keeps digits; what they leave open is decided
+    from the differences of the points as they were given, so that a tie of integers is a tie.
 
+    Attributes:
+        rough: about the centre, float32.
+        half_norm: |x|^2 / 2 about the centre, float64.
+        reach: r^2 / 2 - |x|^2 / 2, r the radius of the ball, float32 and as exact as that.
+    """
 
-def _points(x: Tensor, k: int) -> _Points:
-    half_norm = 0.5 * x.square().sum(1)
-    rough = x.float()
-    return _Points(x, rough, half_norm, _squared_radii(x, rough, half_norm, k, _CHUNK))
+    def __init__(self, exact: Tensor, centred: Tensor, k: int, rows: Tensor | None = None):
+        self._exact, self._centred, self._rows, self.k = exact, centred, rows, k
+        self.rough, self.half_norm = centred.float(), 0.5 * centred.square().sum(1)
+        self._find()
+
+    def _find(self) -> None:
+        self.reach = _reach(self.rough, self.half_norm.float(), self.k)
+        self._radius = torch.full((len(self),), math.nan, dtype=torch.float64)
+
+    def __len__(self) -> int:
+        return len(self.rough)
+
+    def take(self, rows: Tensor) -> "_Points":
+        """Return some of the points as a set of its own; what seldom is needed in float64 is not copied."""
+        part = copy.copy(self)
+        part._rows, part.rough, part.half_norm = rows, self.rough[rows], self.half_norm[rows]
+        part._find()
+        return part
+
+    def exact(self, rows: Tensor) -> Tensor:
+        """Return some points as they were given, float64."""
+        return self._exact[rows if self._rows is None else self._rows[rows]].double()
+
+    def hold(self, ball: Tensor, others: "_Points", point: Tensor) -> Tensor:
+        """Return which points (rows of `others`) lie inside their ball (row of these), decided in float64."""
+        unknown = torch.unique(ball[self._radius[ball].isnan()])
+        if len(unknown):
+            rows = slice(None) if self._rows is None else self._rows
+            exact, centred = self._exact[rows], self._centred[rows]
+            self._radius[unknown] = _squared_radii(exact, centred, self.k, unknown, _CHUNK)
+        pairs = zip(ball.split(_PAIRS), point.split(_PAIRS), strict=True)
+        squared = [self.exact(j).sub_(others.exact(i)).square_().sum(1) for j, i in pairs]
+        return torch.cat(squared) < self._radius[ball]
 
 
 def _tolerance(width: int, *half_norms: Tensor) -> float:
@@ -94,102 +134,150 @@ def _tolerance(width: int, *half_norms: Tensor) -> float:
     return 4 * _EPS * (math.sqrt(width) + 4) * scale
 
 
-def _prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, float]:
-    # the common mean is taken off: distances do not change, and the expanded square keeps its digits
-    centre = real.double().mean(0)
-    reals, fakes = _points(real.double() - centre, k), _points(fake.double() - centre, k)
-    margin = _tolerance(real.shape[1], reals.half_norm, fakes.half_norm)
-    # one product gives (r_j^2 - |x_i - y_j|^2) / 2: positive where fake i lies in the ball of real j
-    left = torch.cat([fakes.rough, torch.ones(len(fake), 1), -fakes.half_norm.float()[:, None]], 1)
-    right = torch.cat([reals.rough, (0.5 * reals.radius - reals.half_norm).float()[:, None]], 1)
-    right = torch.cat([right, torch.ones(len(real), 1)], 1)
-    n, m, width = len(real), len(fake), 8 * -(-len(real) // 8)
-    nowhere = torch.zeros(width - n, right.shape[1])
-    nowhere[:, -2] = -math.inf
-    right = torch.cat([right, nowhere]).T
-    reach = (0.5 * fakes.radius).float()[:, None]
+def _prdc(reals: _Points, fakes: _Points) -> tuple[float, float, float, float]:
+    n, m, width = len(reals), len(fakes), 8 * -(-len(reals) // 8)
+    rounding = _tolerance(reals.rough.shape[1], reals.half_norm, fakes.half_norm)
+    margin = rounding + _tolerance(reals.rough.shape[1], reals.half_norm, reals.half_norm)
+    # one product gives x_i.y_j - |x_i|^2 / 2: above -reach_j where fake i lies in the ball of real j
+    left = torch.cat([fakes.rough, -fakes.half_norm.float()[:, None]], 1)
+    right = torch.cat([reals.rough, torch.ones(n, 1)], 1)
+    right = torch.cat([right, torch.zeros(width - n, right.shape[1])]).T
+    border = torch.full((width,), math.inf)
+    border[:n] = -reals.reach
+    borders = (border + margin).numpy(), (border - margin).numpy()
+    radius = (fakes.reach.double() + fakes.half_norm).float()[:, None]
     buffer, marks = torch.empty(_CHUNK, width), torch.empty(2, _CHUNK, width, dtype=torch.bool)
-    best_real, best_recall = torch.full((2, width), -math.inf)
-    covered, precise, n_inside = torch.zeros(n, dtype=torch.bool), torch.zeros(m, dtype=torch.bool), 0
+    nearest = np.full(width, -np.inf, dtype=np.float32)
+    found = _Found(reals, fakes)
     for start in range(0, m, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, m))
-        depth = torch.mm(left[rows], right, out=buffer[: rows.stop - start])
-        sure = torch.gt(depth, margin, out=marks[0, : len(depth)])
-        maybe = torch.gt(depth, -margin, out=marks[1, : len(depth)])
-        n_inside += int(sure.count_nonzero())
-        precise[rows] = depth.amax(1) > margin
-        torch.maximum(best_real, depth.amax(0), out=best_real)
-        i, j = _differing(sure, maybe)
-        inside = (fakes.exact[i + start] - reals.exact[j]).square().sum(1) < reals.radius[j]
-        n_inside += int(inside.sum())
-        precise[i[inside] + start], covered[j[inside]] = True, True
-        torch.maximum(best_recall, depth.add_(reach[rows]).amax(0), out=best_recall)
-    covered |= best_real[:n] > margin
-    recalled = _recalled(best_recall[:n].double() - 0.5 * reals.radius, margin, reals, fakes)
-    return float(precise.double().mean()), recalled, n_inside / (k * m), float(covered.double().mean())
+        depth = torch.mm(left[start : start + _CHUNK], right, out=buffer[: min(_CHUNK, m - start)])
+        for mark, values in zip(marks, borders, strict=True):
+            # numpy compares by vectors, torch one by one
+            np.greater(depth.numpy(), values, out=mark[: len(depth)].numpy())
+        found.add(marks[:, : len(depth)], start)
+        np.maximum(nearest, depth.add_(radius[start : start + _CHUNK]).numpy().max(0), out=nearest)
+    found.settle()
+    overlap = torch.from_numpy(nearest[:n]).double() - reals.half_norm
+    margin = rounding + _tolerance(reals.rough.shape[1], fakes.half_norm, fakes.half_norm)
+    return (
+        float(found.precise.double().mean()),
+        _recall(overlap, margin, reals, fakes),
+        found.n_inside / (reals.k * m),
+        float(found.covered.double().mean()),
+    )
 
 
-def _column(values: Tensor | None, like: Tensor | None = None) -> Tensor:
-    if values is not None:
-        return values.float()[:, None]
-    assert like is not None
-    return torch.ones(len(like), 1)
+class _Found:
+    """What the marks of fakes in the balls of reals add up to."""
+
+    def __init__(self, reals: _Points, fakes: _Points):
+        self.reals, self.fakes = reals, fakes
+        self.precise = torch.zeros(len(fakes), dtype=torch.bool)
+        self.covered = torch.zeros(len(reals), dtype=torch.bool)
+        self.n_inside = 0
+        self._open: list[tuple[Tensor, Tensor]] = []
+        self._n_open = 0
+
+    def add(self, marks: Tensor, start: int) -> None:
+        """Add the marks [2, rows, columns] of what surely lies inside, and of what may, of fakes from `start` on.
+
+        Eight marks are added at once, as the bytes of a word.
+        """
+        words = marks.view(torch.int64)
+        sure, maybe = words.sum(1)
+        counts = sure.view(torch.uint8)[: len(self.covered)]
+        self.n_inside += int(counts.sum())
+        self.covered |= counts > 0
+        self.precise[start : start + marks.shape[1]] = words[0].amax(1) > 0
+        columns = (sure != maybe).nonzero()[:, 0]
+        if len(columns):
+            both = words[:, :, columns].view(torch.bool)
+            i, byte = (both[0] ^ both[1]).nonzero(as_tuple=True)
+            self._open.append((i + start, 8 * columns[byte // 8] + byte % 8))
+            self._n_open += len(i)
+        if self._n_open > _PAIRS:
+            self.settle()
+
+    def settle(self) -> None:
+        """Decide the pairs within rounding of a border."""
+        if not self._open:
+            return
+        i, j = (torch.cat(side) for side in zip(*self._open, strict=True))
+        inside = self.reals.hold(j, self.fakes, i)
+        self.n_inside += int(inside.sum())
+        self.precise[i[inside]], self.covered[j[inside]] = True, True
+        self._open, self._n_open = [], 0
 
 
-def _differing(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return row and column of the entries in which two masks differ (few); eight entries are looked at at once."""
-    words = (a.view(torch.int64) != b.view(torch.int64)).nonzero()
-    byte = words[:, 1:] * 8 + torch.arange(8)
-    row = words[:, :1].expand(-1, 8)
-    differ = a[row, byte] != b[row, byte]
-    return row[differ], byte[differ]
-
-
-def _recalled(depth: Tensor, margin: float, reals: _Points, fakes: _Points) -> float:
-    """Return the share of reals inside a fake's ball; reals within rounding of a border are decided exactly."""
-    recalled = depth > margin
-    for j in (depth.abs() <= margin).nonzero()[:, 0].tolist():
-        squared = (fakes.exact - reals.exact[j]).square().sum(1)
-        recalled[j] = bool((squared < fakes.radius).any())
+def _recall(overlap: Tensor, margin: float, reals: _Points, fakes: _Points) -> float:
+    """Return the share of reals inside a fake's ball, from the deepest that each lies in one, up to rounding."""
+    recalled = overlap > margin
+    for columns in (overlap.abs() <= margin).nonzero()[:, 0].split(_CHUNK):
+        depth = torch.addmm(fakes.reach[:, None], fakes.rough, reals.rough[columns].T)
+        i, j = (depth >= (reals.half_norm[columns] - margin).float()).nonzero(as_tuple=True)
+        recalled[columns[j[fakes.hold(i, reals, columns[j])]]] = True
     return float(recalled.double().mean())
 
 
 def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) -> Float[Tensor, "n"]:
     """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64."""
-    exact = points.double() - points.double().mean(0)
-    return _squared_radii(exact, exact.float(), 0.5 * exact.square().sum(1), k, chunk)
+    centred = (points.double() - points.double().mean(0)).float()
+    return _squared_radii(points, centred, k, torch.arange(len(points)), chunk)
 
 
-def _squared_radii(exact: Tensor, rough: Tensor, half_norm: Tensor, k: int, chunk: int) -> Tensor:
-    n, blocks = len(exact), -(-len(exact) // _BLOCK)
-    n_candidates = min(k + _SPARE, n - 1)
-    # |y|^2 / 2 - x.y orders the neighbours of x; padding is never near
-    right = torch.cat([-rough, half_norm.float()[:, None]], 1).T
-    left = torch.cat([rough, torch.ones(n, 1)], 1)
-    buffer, radius = (
-        torch.full((min(chunk, n), _BLOCK * blocks), math.inf),
-        torch.empty(n, dtype=torch.float64),
-    )
-    for start in range(0, n, chunk):
-        rows = torch.arange(start, min(start + chunk, n))
+def _squared_radii(exact: Tensor, centred: Tensor, k: int, of: Tensor, chunk: int) -> Tensor:
+    """Return the squared radii of some rows: products of `centred` find the neighbours, differences measure."""
+    half_norm = 0.5 * centred.square().sum(1)
+    n_candidates, radius = min(k + _SPARE, len(exact) - 1), []
+    for rows, score in _scores(centred, half_norm, of, chunk):
+        near = _smallest(score, n_candidates)
+        gap = exact[near].double().sub_(exact[rows, None].double())
+        radius.append(gap.square_().sum(2).topk(k, dim=1, largest=False).values[:, -1])
+    return torch.cat(radius)
+
+
+def _reach(rough: Tensor, half_norm: Tensor, k: int) -> Tensor:
+    """Return (r^2 - |x|^2) / 2 of each row, r its distance to its k-th nearest other, up to rounding."""
+    rows = torch.arange(len(rough))
+    return torch.cat([_kth(score, k) for _, score in _scores(rough, half_norm, rows, 2 * _CHUNK)])
+
+
+def _scores(x: Tensor, half_norm: Tensor, of: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield some rows and their |y|^2 / 2 - x.y against all, [rows, width, groups], which order neighbours.
+
+    The row itself and what fills the last group are at infinity. The next chunk overwrites the last one.
+    """
+    n, width = len(x), 8 * max(1, len(x) // 1250)
+    groups = -(-n // width)
+    right = torch.cat([-x, half_norm[:, None]], 1).T
+    buffer = torch.full((min(chunk, len(of)), width * groups), math.inf, dtype=x.dtype)
+    for rows in of.split(chunk):
         score = buffer[: len(rows)]
-        torch.mm(left[rows], right, out=score[:, :n])
+        torch.mm(torch.cat([x[rows], x.new_ones(len(rows), 1)], 1), right, out=score[:, :n])
         # the point itself must not count as a neighbour
         score[torch.arange(len(rows)), rows] = math.inf
-        near = _smallest(score.view(len(rows), _BLOCK, blocks), n_candidates)
-        gap = exact[near].sub_(exact[rows, None])
-        radius[rows] = gap.square_().sum(2).topk(k, dim=1, largest=False).values[:, -1]
-    return radius
+        yield rows, score.view(len(rows), width, groups)
+
+
+def _nearest_groups(score: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k groups of each row with the smallest least values, and what they hold: the k smallest of all."""
+    n_rows, width, groups = score.shape
+    least = score.view(n_rows, 8, width // 8, groups).amin(1).amin(1)
+    chosen = least.topk(min(k, groups), dim=1, largest=False, sorted=False).indices
+    return chosen, score.gather(2, chosen[:, None, :].expand(-1, width, -1)).view(n_rows, -1)
+
+
+def _kth(score: Tensor, k: int) -> Tensor:
+    """Return each row's k-th smallest of [rows, width, groups]."""
+    # a vectorised partition of the whole row is faster up to some width
+    few = score.shape[1] * score.shape[2] <= _WHOLE
+    within = (score.flatten(1) if few else _nearest_groups(score, k)[1]).numpy()
+    return torch.from_numpy(np.partition(within, k - 1, axis=1)[:, k - 1])
 
 
 def _smallest(score: Tensor, k: int) -> Tensor:
-    """Return the places of each row's k smallest of [rows, width, blocks], places counted along both.
-
-    They lie in the k blocks whose least values are smallest: only those are sorted.
-    """
-    n_rows, width, blocks = score.shape
-    chosen = score.amin(1).topk(min(k, blocks), dim=1, largest=False, sorted=False).indices
-    within = score.gather(2, chosen[:, None, :].expand(-1, width, -1)).view(n_rows, -1)
+    """Return the places of each row's k smallest of [rows, width, groups], places counted along both."""
+    chosen, within = _nearest_groups(score, k)
     place = within.topk(k, dim=1, largest=False, sorted=False).indices
     n_chosen = chosen.shape[1]
-    return place // n_chosen * blocks + chosen.gather(1, place % n_chosen)
+    return place // n_chosen * score.shape[2] + chosen.gather(1, place % n_chosen)
