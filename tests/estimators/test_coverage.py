@@ -8,7 +8,8 @@ import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.estimators.coverage import precision_recall_density_coverage, squared_radii
+from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.neighbours import kth, squared_radii
 
 
 def reference(real, fake, k):
@@ -213,6 +214,20 @@ def test_radii_of_many_points_in_any_chunk(generator):
         torch.testing.assert_close(squared_radii(points, k), expected, rtol=1e-9, atol=0)
         torch.testing.assert_close(squared_radii(points, k, chunk=11), expected, rtol=1e-9, atol=0)
     assert squared_radii(points, 1).dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 40), (3, 16, 157), (2, 8, 300), (4, 8, 2)])
+def test_kth_of_many_scores(shape, generator):
+    """Rows short enough to be partitioned whole and longer ones, distinct values and ties among the groups."""
+    distinct = torch.randn(shape, generator=generator)
+    ties = torch.randint(4, shape, generator=generator).float()
+    filled = torch.full(shape, torch.inf)
+    filled[:, 0, :2] = distinct[:, 0, :2]
+    for score in (distinct, ties, filled):
+        before = score.clone()
+        for k in (1, 2, 7):
+            assert torch.equal(kth(score, k), score.flatten(1).sort(1).values[:, k - 1])
+        assert torch.equal(score, before)
 
 
 def test_blocks_step_by_step(generator):
