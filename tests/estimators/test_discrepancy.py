@@ -74,6 +74,26 @@ def test_singular_covariances(generator):
     assert value == pytest.approx(frechet_distance(zero, cov_b, zero, cov_a), rel=1e-6)
 
 
+@pytest.mark.parametrize("width", [129, 400])
+def test_many_dimensions_and_bad_conditions(width, generator):
+    """Against singular values of the two roots' product, which square nothing, from a condition of 1 to 1e12."""
+
+    def root(decades):
+        turn = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+        return turn * 10 ** (-0.5 * decades * torch.linspace(0, 1, width, dtype=torch.float64))
+
+    zero = torch.zeros(width, dtype=torch.float64)
+    for decades in (0, 6, 12):
+        a, b = root(decades), root(decades)
+        expected = float(a.square().sum() + b.square().sum() - 2 * torch.linalg.svdvals(a.T @ b).sum())
+        cov_a, cov_b = a @ a.T, b @ b.T
+        found = frechet_distance(zero, cov_a, zero + 1 / 8, cov_b)
+        assert found == pytest.approx(expected + width / 64, rel=1e-6)
+        # negative control: one coordinate left out of one covariance
+        cov_b[:, -1] = cov_b[-1, :] = 0
+        assert frechet_distance(zero, cov_a, zero + 1 / 8, cov_b) != pytest.approx(found, rel=1e-6)
+
+
 def test_dead_coordinates_count_by_their_means_and_variances(generator):
     """A coordinate that is constant in one set only contributes its variance, in both only its means."""
     cov = random_cov(3, generator)
