@@ -224,8 +224,9 @@ def test_exclusion_across_tiles_and_chunks(generator, monkeypatch):
     far = torch.cdist(a.double(), b.double())
     rows = (own >= 0).nonzero()[:, 0]
     far[rows, own[rows]] = math.inf
-    for tile, chunk in ((1, 4), (7, 5), (10, 23), (4096, 512)):
+    for tile, queries, chunk in ((1, 9, 4), (7, 23, 5), (10, 6, 23), (4096, 16384, 512)):
         monkeypatch.setattr(copying, "_TILE", tile)
+        monkeypatch.setattr(copying, "_QUERIES", queries)
         distance, index = nearest_distance(a, b, exclude=own, chunk=chunk)
         torch.testing.assert_close(distance, far.min(1).values)
         assert torch.equal(index, far.argmin(1))

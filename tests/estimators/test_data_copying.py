@@ -79,6 +79,18 @@ def test_cells_without_samples_or_training_data(generator):
     assert bool(empty.isinf().all())
 
 
+def test_infinite_distances_in_either_precision():
+    """A cell without training data has infinite distances: ties among themselves, farther than any other."""
+    own, held = torch.tensor([1.0, 2.0, torch.inf]), torch.tensor([1.5, torch.inf, torch.inf])
+    cell = torch.zeros(3).long()
+    found = [
+        data_copying_score(own.to(dtype), cell, held.to(dtype), cell, least_share=0.1).value
+        for dtype in (torch.float32, torch.float64)
+    ]
+    # of 9 pairs 2 are farther than held-out ones, 2 tied, 5 nearer
+    assert found == pytest.approx([(3 / 9 - 0.5) / math.sqrt(7 / 108)] * 2)
+
+
 def test_authenticity_equals_a_loop(generator):
     train, sample = world(40, generator), world(25, generator)
     expected = []

@@ -9,7 +9,9 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix, check_vector
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 
+# rows of b, and of a, that are centred and converted at a time
 _TILE = 4096
+_QUERIES = 16384
 
 
 def nearest_distance(
@@ -21,9 +23,9 @@ def nearest_distance(
 ) -> tuple[Float[Tensor, "m"], Int[Tensor, "m"]]:
     """Return each row of a's Euclidean distance to its nearest row of b, and that row's index.
 
-    The winner is found by matrix products over tiles (memory chunk x 4096), its distance by direct difference
-    in float64, so that an identical row is at exactly 0. Rows so close that float32 products cannot order
-    them are searched again in float64.
+    The winner is found by matrix products over tiles (memory chunk x 4096 + 16,384 x D), its distance by
+    direct difference in float64, so that an identical row is at exactly 0. Rows so close that float32
+    products cannot order them are searched again in float64.
 
     Args:
         a: queries.
@@ -71,22 +73,41 @@ def _search(a: Tensor, b: Tensor, exclude: Tensor | None, dtype: torch.dtype, ch
     centre = b.double().mean(0)
     index = torch.zeros(len(a), dtype=torch.long)
     best = torch.full((len(a),), math.inf, dtype=dtype)
-    for offset in range(0, len(b), _TILE):
-        tile = (b[offset : offset + _TILE].double() - centre).to(dtype)
-        norm, transposed = tile.square().sum(1), tile.T.contiguous()
-        for start in range(0, len(a), chunk):
-            rows = (a[start : start + chunk].double() - centre).to(dtype)
-            # |x|^2 is the same for the whole row, so the order needs only |y|^2 - 2 x.y
-            score = torch.addmm(norm[None, :], rows, transposed, alpha=-2.0)
-            if exclude is not None:
-                column = exclude[start : start + chunk] - offset
-                row = ((column >= 0) & (column < len(tile))).nonzero()[:, 0]
-                score[row, column[row]] = math.inf
-            value, place = score.min(1)
-            better = value < best[start : start + chunk]
-            best[start : start + chunk] = torch.where(better, value, best[start : start + chunk])
-            index[start : start + chunk] = torch.where(better, place + offset, index[start : start + chunk])
+    for first in range(0, len(a), _QUERIES):
+        some = slice(first, first + _QUERIES)
+        queries = torch.cat([(rows.double() - centre).to(dtype) for rows in a[some].split(chunk)])
+        left_out = None if exclude is None else exclude[some]
+        for offset in range(0, len(b), _TILE):
+            tile = (b[offset : offset + _TILE].double() - centre).to(dtype)
+            _search_tile(queries, tile, offset, left_out, chunk, best[some], index[some])
     return index
+
+
+def _search_tile(
+    queries: Tensor,
+    tile: Tensor,
+    offset: int,
+    exclude: Tensor | None,
+    chunk: int,
+    best: Tensor,
+    index: Tensor,
+) -> None:
+    """Lower `best`, and set `index`, where a row of the tile (its first is row `offset`) is nearer than before."""
+    norm, transposed = tile.square().sum(1), tile.T.contiguous()
+    buffer = tile.new_empty(min(chunk, len(queries)), len(tile))
+    for start in range(0, len(queries), chunk):
+        rows = queries[start : start + chunk]
+        # |x|^2 is the same for the whole row, so the order needs only |y|^2 - 2 x.y
+        score = torch.addmm(norm[None, :], rows, transposed, alpha=-2.0, out=buffer[: len(rows)])
+        if exclude is not None:
+            column = exclude[start : start + chunk] - offset
+            row = ((column >= 0) & (column < len(tile))).nonzero()[:, 0]
+            score[row, column[row]] = math.inf
+        least = score.amin(1)
+        # where it lies is asked only of rows that gain
+        better = (least < best[start : start + chunk]).nonzero()[:, 0]
+        best[start + better] = least[better]
+        index[start + better] = score[better].argmin(1) + offset
 
 
 def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:

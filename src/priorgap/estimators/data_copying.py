@@ -58,7 +58,7 @@ def data_copying_score(
         if m == 0 or m < least_share * len(sample_distance):
             continue
         # ranks see order only, so a cell without training data (all inf) is all ties
-        above = auc(*(torch.nan_to_num(x, posinf=1e300) for x in (held, own))).value
+        above = auc(*(torch.nan_to_num(x.double(), posinf=1e300) for x in (held, own))).value
         scores.append((above - 0.5) / math.sqrt((n + m + 1) / (12 * n * m)))
         weights.append(n)
     if not scores:
