@@ -1,13 +1,15 @@
 """Precision, recall, density, coverage: ours beside the `prdc` package, on the same features.
 
-    OMP_NUM_THREADS=1 python benchmarks/coverage.py [--n 5000] [--width 128]
+    OMP_NUM_THREADS=1 python benchmarks/coverage.py [--n 5000] [--width 128] [--rounds 5]
 
-Prints both results to 6 digits, the CPU time of each and their ratio; exits 1 unless all agree to 4 digits.
+Prints both results to 6 digits, the CPU time of each and their ratio (medians of rounds in turns); exits 1
+unless all agree to 4 digits.
 """
 
 import argparse
 import contextlib
 import io
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -20,11 +22,22 @@ from priorgap.estimators.coverage import precision_recall_density_coverage
 NAMES = ("precision", "recall", "density", "coverage")
 
 
-def timed(call: Callable[[], object]) -> tuple[object, float]:
-    """Return the result of a call and the CPU seconds it took."""
-    start = time.process_time()
-    result = call()
-    return result, time.process_time() - start
+def in_turns(rounds: int, *calls: Callable[[], object]) -> list[tuple[object, float]]:
+    """Return the result of each call and the median of its CPU seconds; the calls take turns."""
+    results: list[object] = [None] * len(calls)
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for i, call in enumerate(calls):
+            start = time.process_time()
+            results[i] = call()
+            seconds[i].append(time.process_time() - start)
+    return [(result, statistics.median(found)) for result, found in zip(results, seconds, strict=True)]
+
+
+def peer_prdc(real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+    """Return the peer's values; it returns distances in the dtype it is given, and float32 ones flip near ties."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=5)
 
 
 def worlds(n: int, width: int, generator: torch.Generator) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -46,6 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=5000)
     parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
@@ -53,17 +67,13 @@ def main() -> int:
     print(f"n = {options.n}, D = {options.width}, k = 5, one thread")
     print(f"{'world':20s} {'measure':10s} {'ours':>9s} {'prdc':>9s} {'s.e.':>8s}")
     for world, (real, fake) in worlds(options.n, options.width, generator).items():
-        result, ours = timed(
-            lambda r=real, f=fake: precision_recall_density_coverage(r, f, generator=generator)
-        )
         # the peer gives no standard errors: one block gives none either
-        _, alone = timed(
-            lambda r=real, f=fake: precision_recall_density_coverage(r, f, generator=generator, n_blocks=1)
+        (result, ours), (_, alone), (expected, peer) = in_turns(
+            options.rounds,
+            lambda r=real, f=fake: precision_recall_density_coverage(r, f, generator=generator),
+            lambda r=real, f=fake: precision_recall_density_coverage(r, f, generator=generator, n_blocks=1),
+            lambda r=real, f=fake: peer_prdc(r, f),
         )
-        with contextlib.redirect_stdout(io.StringIO()):
-            # the peer returns distances in the dtype it is given; float32 ones flip near ties
-            arrays = real.double().numpy(), fake.double().numpy()
-            expected, peer = timed(lambda x=arrays: compute_prdc(*x, nearest_k=5))
         seconds_ours, seconds_peer, seconds_alone = (
             seconds_ours + ours,
             seconds_peer + peer,

@@ -76,7 +76,7 @@ METRICS: list[Metric] = [
     AmortisationGap(n_images=10, n_steps=3, n_draws=1, learning_rate=0.03, n_final=2),
     FID(),
     FIDFloor(),
-    KID(n_subsets=None),
+    KID(),
     PRDCMeasures(k=5, n_max=200),
     RealToSynthetic(),
     SyntheticToReal(own_labels=True),
@@ -132,7 +132,7 @@ def test_draws_are_decoded_once_for_all_metrics() -> None:
 
     model = fresh(world().model, decode=counted)
     evidence = model.of("prior", "candidate", world().prior_draw(250))
-    for metric in (FID(), KID(n_subsets=5), PRDCMeasures(k=5, n_max=200), ClassBalance()):
+    for metric in (FID(), KID(), PRDCMeasures(k=5, n_max=200), ClassBalance()):
         run(metric, evidence)
     assert calls == [250]
     other = model.of("prior again", "candidate", world().prior_draw(250))

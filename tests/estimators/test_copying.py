@@ -1,6 +1,7 @@
 """Distances exact for identical rows; AUCs and shares against loops and simulation."""
 
 import math
+from itertools import combinations
 
 import pytest
 import torch
@@ -181,13 +182,34 @@ def test_train_share_of_a_collapsed_sampler_is_not_sure(generator):
         sample = 0.5 + 0.001 * torch.randn(300, 8, generator=generator)
         (a, i), (b, j) = nearest_distance(sample, first), nearest_distance(sample, second)
         nearest = torch.where(a <= b, i, 200 + j)
-        grouped, plain = train_share(a, b, nearest=nearest), train_share(a, b)
+        grouped, plain = train_share(a, b, nearest=nearest, n_images=400), train_share(a, b)
         hits += grouped.value > 0.5
         groups += abs(grouped.value - 0.5) > 2.5 * grouped.std_error
         naive += abs(plain.value - 0.5) > 2.5 * plain.std_error
     assert 30 < hits < 70 and groups == 0
     # negative control: the binomial standard error calls nearly every one of these nulls a finding
     assert naive > 80
+
+
+def test_train_share_of_spread_samples(generator):
+    """Samples of the images' own law fall near all of them: the error is right, the binomial one is not."""
+    values, errors, naive, crowded = [], [], [], []
+    for _ in range(300):
+        x = pixels(600, generator)
+        first, second, sample = x[:200], x[200:400], x[400:]
+        (a, i), (b, j) = nearest_distance(sample, first), nearest_distance(sample, second)
+        nearest = torch.where(a <= b, i, 200 + j)
+        found = train_share(a, b, nearest=nearest, n_images=400)
+        values.append(found.value)
+        errors.append(found.std_error)
+        naive.append(train_share(a, b).std_error)
+        crowded.append(0.5 * math.sqrt(float(torch.bincount(nearest).square().sum())) / 200)
+    spread = float(torch.tensor(values, dtype=torch.float64).std())
+    # 300 values: their spread is known to 4 %
+    assert sum(errors) / 300 == pytest.approx(spread, rel=0.15)
+    assert 0.92 < sum(abs(v - 0.5) < 1.96 * e for v, e in zip(values, errors, strict=True)) / 300 < 0.985
+    # negative control: coins for the images, not half of them, are too wide
+    assert sum(crowded) / 300 > 1.15 * spread
 
 
 def test_train_share_bad_input():
@@ -256,9 +278,14 @@ def test_near_copy_excess_by_hand():
 
 def test_train_share_by_hand():
     a, b = torch.tensor([1.0, 2.0, 3.0, 3.0]), torch.tensor([2.0, 1.0, 3.0, 4.0])
-    found = train_share(a, b, nearest=torch.tensor([5, 7, 5, 5]))
+    found = train_share(a, b, nearest=torch.tensor([5, 7, 5, 5]), n_images=8)
     assert found.value == pytest.approx(2.5 / 4)
-    assert found.std_error == pytest.approx(0.5 * math.sqrt(9 + 1) / 4)
+    assert found.std_error == pytest.approx(0.5 * math.sqrt((9 + 1 - 16 / 8) * 8 / 7) / 4)
+    # all ways to call 4 of 8 images T': the share of samples whose nearest image is one of them
+    shares = torch.tensor([(3 * (0 in t) + (1 in t)) / 4 for t in combinations(range(8), 4)])
+    assert found.std_error == pytest.approx(float(shares.double().std(correction=0)))
+    # every image is nearest to one sample: whatever is called T', the share is 1/2
+    assert train_share(a, b, nearest=torch.arange(4), n_images=4).std_error == 0
     alone = train_share(a, b)
     assert (alone.value, alone.std_error) == pytest.approx((2.5 / 4, math.sqrt(4.5 / 8 * 3.5 / 8 / 8)))
 
@@ -284,4 +311,11 @@ def test_whole_messages():
     refused(lambda: train_share(two, two[:0]), "to_validation has 0 values: expected at least 1")
     line = "to_validation has {} values: expected 2, as to_train has"
     refused(lambda: train_share(two, two[:1]), line.format(1))
-    refused(lambda: train_share(two, two, nearest=torch.zeros(3).long()), line.format(2))
+    refused(lambda: train_share(two, two, nearest=torch.zeros(3).long(), n_images=9), line.format(2))
+    line = "n_images={}: expected, with `nearest` alone, a number above each of its indices"
+    refused(lambda: train_share(two, two, nearest=torch.zeros(2).long()), line.format(None))
+    refused(lambda: train_share(two, two, n_images=7), line.format(7))
+    refused(lambda: train_share(two, two, nearest=torch.tensor([0, 2]), n_images=2), line.format(2))
+    refused(lambda: train_share(two, two, nearest=torch.zeros(2).long(), n_images=1), line.format(1))
+    assert train_share(two, two, nearest=torch.tensor([0, 2]), n_images=3).value == 0.5
+    assert train_share(two, two, nearest=torch.tensor([0, 1]), n_images=2).value == 0.5

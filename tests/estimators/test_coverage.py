@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import operator
 
 import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.estimators.coverage import precision_recall_density_coverage, squared_radii
+from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.neighbours import kth, squared_radii
 
 
 def reference(real, fake, k):
@@ -147,6 +149,63 @@ def test_points_on_a_grid_lie_exactly_on_many_borders(generator):
     assert 0 < found.precision.value < 1 and 0 < found.recall.value < 1
 
 
+def by_integers(real, fake, k, within=operator.lt):
+    """The four definitions in integers, without rounding: a tie is a tie, and a border is outside."""
+    gap = [[sum((a - b) ** 2 for a, b in zip(x, y, strict=True)) for y in real] for x in fake]
+
+    def radii(points):
+        squares = [[sum((a - b) ** 2 for a, b in zip(x, y, strict=True)) for y in points] for x in points]
+        return [sorted(row)[k] for row in squares]
+
+    inner, outer = radii(real), radii(fake)
+    inside = [[within(d, r) for d, r in zip(row, inner, strict=True)] for row in gap]
+    recalled = [any(within(row[j], r) for row, r in zip(gap, outer, strict=True)) for j in range(len(real))]
+    return [
+        sum(map(any, inside)) / len(fake),
+        sum(recalled) / len(real),
+        sum(map(sum, inside)) / (k * len(fake)),
+        sum(map(any, zip(*inside, strict=True))) / len(real),
+    ]
+
+
+@pytest.mark.parametrize("values", [2, 3, 256])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ties_of_integers_are_ties_whatever_their_mean(values, dtype, generator):
+    """Means such as 1/7 have no finite binary expansion: rounding them must decide nothing."""
+    real = torch.randint(values, (133, 5), generator=generator)
+    fake = torch.randint(values, (119, 5), generator=generator)
+    fake[:60] = real[:60]  # copies: at a distance that is also a radius
+    for k in (1, 5):
+        found = precision_recall_density_coverage(
+            real.to(dtype), fake.to(dtype), generator=generator, k=k, n_blocks=1
+        )
+        expected = by_integers(real.tolist(), fake.tolist(), k)
+        assert [getattr(found, name).value for name in NAMES] == pytest.approx(expected, abs=1e-12)
+        # negative control: there are ties, and what is done with them shows
+        assert by_integers(real.tolist(), fake.tolist(), k, operator.le) != expected
+
+
+def test_copies_lie_on_borders_that_rounding_must_not_move(generator):
+    real = torch.randn(300, 40, generator=generator) + 5
+    found = precision_recall_density_coverage(real, real.clone(), generator=generator, k=1, n_blocks=1)
+    # each ball holds its own point alone: the nearest neighbour lies on its border
+    assert (found.precision.value, found.coverage.value, found.recall.value) == (1, 1, 1)
+    assert found.density.value == 1
+
+
+def test_tight_clusters_far_apart(generator):
+    """Distances within a cluster are below what float32 products can tell: float64 decides all of them."""
+    centres = 1000 * torch.randn(6, 8, generator=generator, dtype=torch.float64)
+    real, fake = (
+        centres.repeat(20, 1) + 0.001 * torch.randn(120, 8, generator=generator, dtype=torch.float64)
+        for _ in range(2)
+    )
+    found = precision_recall_density_coverage(real, fake, generator=generator, k=3, n_blocks=1)
+    expected = by_loop(real, fake, 3)
+    assert [getattr(found, name).value for name in NAMES] == pytest.approx(expected, abs=1e-12)
+    assert 0 < found.precision.value < 1
+
+
 def test_radii_of_many_points_in_any_chunk(generator):
     points = torch.randn(150, 4, generator=generator) + 30
     gaps = torch.cdist(points.double(), points.double(), compute_mode="donot_use_mm_for_euclid_dist")
@@ -155,6 +214,20 @@ def test_radii_of_many_points_in_any_chunk(generator):
         torch.testing.assert_close(squared_radii(points, k), expected, rtol=1e-9, atol=0)
         torch.testing.assert_close(squared_radii(points, k, chunk=11), expected, rtol=1e-9, atol=0)
     assert squared_radii(points, 1).dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 40), (3, 16, 157), (2, 8, 300), (4, 8, 2)])
+def test_kth_of_many_scores(shape, generator):
+    """Rows short enough to be partitioned whole and longer ones, distinct values and ties among the groups."""
+    distinct = torch.randn(shape, generator=generator)
+    ties = torch.randint(4, shape, generator=generator).float()
+    filled = torch.full(shape, torch.inf)
+    filled[:, 0, :2] = distinct[:, 0, :2]
+    for score in (distinct, ties, filled):
+        before = score.clone()
+        for k in (1, 2, 7):
+            assert torch.equal(kth(score, k), score.flatten(1).sort(1).values[:, k - 1])
+        assert torch.equal(score, before)
 
 
 def test_blocks_step_by_step(generator):

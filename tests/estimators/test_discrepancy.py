@@ -1,4 +1,4 @@
-"""FID and KID against torchmetrics, scipy, closed forms and simulation."""
+"""FID against torchmetrics, scipy, closed forms and simulation."""
 
 import math
 
@@ -11,12 +11,10 @@ from torch import nn
 
 from priorgap import torchvision_compat
 from priorgap.estimators.discrepancy import (
-    _kernel_sum,
     frechet_distance,
     frechet_from_features,
     frechet_null_bias,
     frechet_null_interval,
-    kernel_distance,
 )
 from priorgap.estimators.gaussian import sample_moments
 
@@ -74,6 +72,26 @@ def test_singular_covariances(generator):
     expected = cov_a.trace() + cov_b.trace() - 2 * torch.linalg.svdvals(roots[0].T @ roots[1]).sum()
     assert value == pytest.approx(float(expected), rel=1e-6)
     assert value == pytest.approx(frechet_distance(zero, cov_b, zero, cov_a), rel=1e-6)
+
+
+@pytest.mark.parametrize("width", [129, 400])
+def test_many_dimensions_and_bad_conditions(width, generator):
+    """Against singular values of the two roots' product, which square nothing, from a condition of 1 to 1e12."""
+
+    def root(decades):
+        turn = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+        return turn * 10 ** (-0.5 * decades * torch.linspace(0, 1, width, dtype=torch.float64))
+
+    zero = torch.zeros(width, dtype=torch.float64)
+    for decades in (0, 6, 12):
+        a, b = root(decades), root(decades)
+        expected = float(a.square().sum() + b.square().sum() - 2 * torch.linalg.svdvals(a.T @ b).sum())
+        cov_a, cov_b = a @ a.T, b @ b.T
+        found = frechet_distance(zero, cov_a, zero + 1 / 8, cov_b)
+        assert found == pytest.approx(expected + width / 64, rel=1e-6)
+        # negative control: one coordinate left out of one covariance
+        cov_b[:, -1] = cov_b[-1, :] = 0
+        assert frechet_distance(zero, cov_a, zero + 1 / 8, cov_b) != pytest.approx(found, rel=1e-6)
 
 
 def test_dead_coordinates_count_by_their_means_and_variances(generator):
@@ -254,86 +272,6 @@ def test_frechet_bad_input(generator):
         assert message in str(error.value) and "\n" not in str(error.value)
 
 
-# ---- kernel distance
-
-
-def loop_mmd(a, b):
-    def kernel(x, y):
-        return (float(x @ y) / len(x) + 1) ** 3
-
-    n, m = len(a), len(b)
-    aa = sum(kernel(a[i], a[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-    bb = sum(kernel(b[i], b[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-    return aa + bb - 2 * sum(kernel(x, y) for x in a for y in b) / (n * m)
-
-
-def test_kernel_distance_equals_a_loop(generator):
-    a = torch.randn(13, 4, generator=generator, dtype=torch.float64)
-    b = torch.randn(17, 4, generator=generator, dtype=torch.float64) + 1
-    value = kernel_distance(a, b, generator=generator).value
-    assert value == pytest.approx(loop_mmd(a, b), rel=1e-10)
-
-
-@pytest.mark.filterwarnings("ignore:Metric `Kernel")
-def test_kernel_distance_equals_torchmetrics(generator):
-    torchvision_compat.ensure()
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    real = torch.randint(0, 3, (120, 1, 4, 4), generator=generator, dtype=torch.uint8)
-    fake = torch.randint(1, 4, (120, 1, 4, 4), generator=generator, dtype=torch.uint8)
-    peer = KernelInceptionDistance(feature=Flatten(16), subsets=1, subset_size=120)
-    peer.update(real, real=True)
-    peer.update(fake, real=False)
-    ours = kernel_distance(real.flatten(1).double(), fake.flatten(1).double(), generator=generator)
-    assert ours.value == pytest.approx(float(peer.compute()[0]), rel=1e-5)
-
-
-def test_kernel_distance_is_unbiased_at_the_null(generator):
-    values = []
-    for _ in range(300):
-        x = torch.randn(60, 3, generator=generator)
-        values.append(kernel_distance(x[:30], x[30:], generator=generator).value)
-    scatter = torch.tensor(values, dtype=torch.float64)
-    assert abs(float(scatter.mean())) < 4 * float(scatter.std()) / math.sqrt(300)
-    assert float(scatter.min()) < 0
-    # negative control: the V-statistic, diagonal included, is far from 0
-    x = torch.randn(60, 3, generator=generator, dtype=torch.float64)
-    a, b = x[:30], x[30:]
-    v = [((p @ q.T / 3 + 1) ** 3).mean() for p, q in ((a, a), (b, b), (a, b))]
-    assert float(v[0] + v[1] - 2 * v[2]) > 4 * float(scatter.std()) / math.sqrt(300)
-
-
-def test_kernel_distance_detects_faults_and_covers_the_null(generator):
-    real = torch.randn(1000, 4, generator=generator)
-    fresh = torch.randn(1000, 4, generator=generator)
-    same = kernel_distance(fresh, real, generator=generator)
-    assert abs(same.value) < 3 * same.std_error
-    for bad in (fresh + 0.4, 1.4 * fresh, real[:1].expand(1000, 4), fresh[fresh[:, 0] > 0]):
-        estimate = kernel_distance(bad, real, generator=generator)
-        assert estimate.value > 4 * estimate.std_error
-
-
-def test_kernel_distance_standard_error_against_simulation(generator):
-    values, errors = [], []
-    for _ in range(100):
-        a, b = torch.randn(300, 3, generator=generator), 1.2 * torch.randn(300, 3, generator=generator) + 0.6
-        estimate = kernel_distance(a, b, generator=generator)
-        values.append(estimate.value)
-        errors.append(estimate.std_error)
-    ratio = sum(errors) / 100 / float(torch.tensor(values, dtype=torch.float64).std())
-    assert 0.8 < ratio < 1.4
-
-
-def test_kernel_distance_of_small_sets_and_bad_input(generator):
-    x = torch.randn(12, 3, generator=generator)
-    assert kernel_distance(x[:6], x[6:], generator=generator).std_error is None
-    assert kernel_distance(x, x + 1, generator=generator, n_subsets=3, subset_size=4).std_error is not None
-    with pytest.raises(ValueError, match="subset_size=5: expected from 2 to 4"):
-        kernel_distance(x, x, generator=generator, n_subsets=3, subset_size=5)
-    with pytest.raises(ValueError, match="n_subsets=1"):
-        kernel_distance(x, x, generator=generator, n_subsets=1)
-
-
 # ---- step by step, borders, messages
 
 
@@ -429,37 +367,6 @@ def test_moments_of_tiny_and_unequal_scales(generator):
     assert frechet_distance(zero, steep, zero, other) == pytest.approx(expected, rel=1e-9)
 
 
-def test_kid_with_its_blocks_step_by_step(generator):
-    a, b = torch.randn(25, 3, generator=generator), torch.randn(21, 3, generator=generator) + 0.5
-    for n_subsets, size in ((10, 2), (3, 7), (3, 4)):
-        same, values = seeded(), []
-        i, j = (torch.randperm(n, generator=same) for n in (25, 21))
-        for k in range(n_subsets):
-            rows = slice(k * size, (k + 1) * size)
-            values.append(loop_mmd(a[i[rows]].double(), b[j[rows]].double()))
-        used = math.sqrt(n_subsets * size / 21)
-        error = float(torch.tensor(values, dtype=torch.float64).std()) / math.sqrt(n_subsets) * used
-        given = {"n_subsets": n_subsets} if size == 21 // n_subsets else {"n_subsets": 3, "subset_size": 4}
-        found = kernel_distance(a, b, generator=seeded(), **given)
-        assert found.value == pytest.approx(loop_mmd(a.double(), b.double()), rel=1e-9)
-        assert found.std_error == pytest.approx(error, rel=1e-9)
-    ten = kernel_distance(a, b, generator=seeded(), n_subsets=10)
-    assert drawn_from_its_generator(lambda g: kernel_distance(a, b, generator=g)) == ten
-    # 21 rows in 10 blocks have 2 each, in 11 blocks 1
-    assert kernel_distance(a, b, generator=generator, n_subsets=11).std_error is None
-    least = kernel_distance(a[:2], b[:2], generator=generator, n_subsets=2)
-    assert least.std_error is None and least.value == pytest.approx(loop_mmd(a[:2].double(), b[:2].double()))
-
-
-def test_kernel_sums_do_not_depend_on_the_chunk(generator):
-    a = torch.randn(20, 3, generator=generator)
-    for diagonal in (True, False):
-        whole = _kernel_sum(a, a, diagonal=diagonal)
-        assert _kernel_sum(a, a, diagonal=diagonal, chunk=6) == pytest.approx(whole, rel=1e-12)
-    full = float(((a.double() @ a.double().T / 3 + 1) ** 3).sum())
-    assert _kernel_sum(a, a, diagonal=True) == pytest.approx(full, rel=1e-12)
-
-
 def test_whole_messages(generator):
     x, eye, zero = torch.randn(10, 3, generator=generator), torch.eye(2), torch.zeros(2)
     for moments in (
@@ -471,10 +378,9 @@ def test_whole_messages(generator):
         shapes = [tuple(t.shape) for t in moments]
         line = f"moments have shapes {shapes}: expected [D], [D, D], [D], [D, D] of one D"
         refused(lambda m=moments: frechet_distance(*m), line)
-    for call in (frechet_from_features, lambda a, b: kernel_distance(a, b, generator=generator)):
-        refused(lambda c=call: c(x[:1], x), "a has 1 rows: expected at least 2")
-        refused(lambda c=call: c(x, x[:1]), "b has 1 rows: expected at least 2")
-        refused(lambda c=call: c(x, x[:, :2]), "b has 2 columns: expected 3")
+    refused(lambda: frechet_from_features(x[:1], x), "a has 1 rows: expected at least 2")
+    refused(lambda: frechet_from_features(x, x[:1]), "b has 1 rows: expected at least 2")
+    refused(lambda: frechet_from_features(x, x[:, :2]), "b has 2 columns: expected 3")
     assert frechet_from_features(x[:2], x[2:4]).value > 0
     for n, m in ((1, 5), (5, 1)):
         refused(lambda n=n, m=m: frechet_null_bias(eye, n, m), f"n={n}, m={m}: expected integers >= 2")
@@ -489,10 +395,3 @@ def test_whole_messages(generator):
         lambda: frechet_null_interval(x, 5, 5, generator=generator, n_repeats=2),
         "n_repeats=2: expected an integer >= 3",
     )
-    refused(
-        lambda: kernel_distance(x, x, generator=generator, n_subsets=1),
-        "n_subsets=1: expected an integer >= 2",
-    )
-    for size in (1, 4):
-        line = f"subset_size={size}: expected from 2 to 3, disjoint blocks"
-        refused(lambda s=size: kernel_distance(x, x, generator=generator, n_subsets=3, subset_size=s), line)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from world import fresh, world
 
+from priorgap.densities import GaussianMixture
+from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics import (
@@ -19,6 +21,7 @@ from priorgap.metrics import (
     NotApplicable,
     Rate,
     TrainMixture,
+    certified_bracket,
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
@@ -270,3 +273,25 @@ def test_a_unit_that_is_constant_leaves_dependence_out_with_the_reason() -> None
     flat = Latents(torch.zeros(100, 2), None)
     with pytest.raises(NotApplicable, match="no variance"):
         measure(DEPENDENCE, ModelEvidence(flat, flat, flat))
+
+
+def test_a_ring_in_two_of_many_units_is_seen_by_the_bracket() -> None:
+    """The other densities see next to nothing of it: the subspace is what the lower end stands on."""
+
+    def ring(n: int, name: str, d: int = 16) -> Latents:
+        mean = math.sqrt(1 - 0.3**2) * torch.randn(n, d, generator=stream(3, name))
+        angle = 2 * math.pi * torch.rand(n, generator=stream(4, name))
+        radius = math.sqrt(2 * (1 - 0.3**2))
+        mean[:, 0], mean[:, 1] = radius * angle.cos(), radius * angle.sin()
+        return Latents(mean, torch.full((n, d), 2 * math.log(0.3)))
+
+    parts = [ring(n, name) for n, name in ((5_000, "a"), (1_000, "b"), (1_000, "c"))]
+    mixture = GaussianMixture(10, 5_000, 40, 1e-6)
+    found, name = certified_bracket(*parts, mixture=mixture, n_draws=1, generator=stream(0))
+    z_train, z_validation, z_test = (p.draw(generator=stream(5, i)) for i, p in enumerate(parts))
+    alone = mixture.fit(z_train, z_validation, generator=stream(6))
+    without = float((alone.log_prob(z_test) - standard_normal_log_prob(z_test)).mean())
+    assert name == "subspace"
+    assert found.lower.value > without + 4 * found.lower.std_error
+    assert found.lower.value + 2 * found.lower.std_error > 0.85 * 0.4989
+    assert found.limits()[0] < 0.4989 < found.limits()[1]  # by quadrature of the radius

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from priorgap.pipeline import launcher
 from priorgap.pipeline.engines.processes import Processes
 from priorgap.pipeline.engines.protocol import Job, Lost, Unit
-from priorgap.pipeline.progress import Progress, duration
+from priorgap.pipeline.progress import Pieces, Progress, duration
 
 
 def answer(value: str | None = None, die_once: str | None = None, die: bool = False) -> list[JobReturn]:
@@ -122,6 +122,47 @@ def test_progress_elsewhere_is_a_line_now_and_then(caplog):
         "0 of 2 models done, 2 running, 0 waiting, 0 failed; 16 s",
         "2 of 2 models done, 0 running, 0 waiting, 0 failed; 40 s",
     ]
+
+
+def test_time_left_of_pieces_is_counted_by_kind(caplog):
+    caplog.set_level("INFO")
+    now = [0.0]
+    # two samplers with a cheap and a dear metric, and one piece that an earlier run left
+    kinds = ["cheap", "dear", "cheap", "dear", "dear"]
+    pieces = Pieces(kinds, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    assert pieces.left() == "time left not known yet"
+    pieces.ended("dear", worked=False)
+    assert pieces.left() == "time left not known yet"
+    now[0] = 2.0
+    pieces.ended("cheap")
+    assert pieces.left() == "about 6 s left"  # what is not known yet counts as the mean of what is
+    now[0] = 42.0
+    pieces.ended("dear")
+    assert pieces.left() == "about 42 s left" and pieces.n_done() == 3
+    pieces.ended("dear")
+    now[0] = 60.0
+    pieces.ended("cheap")
+    pieces.close()
+    assert [r.message for r in caplog.records] == [
+        "measured 3 of 5; about 42 s left",
+        "measured 5 of 5; about 0 s left",
+    ]
+
+
+def test_pieces_on_a_terminal_are_a_bar():
+    stream, now = Terminal(), [0.0]
+    pieces = Pieces(["a", "b"] * 2, "measured", stream=stream, clock=lambda: now[0])
+    now[0] = 30.0
+    pieces.ended("a")
+    now[0] = 40.0
+    pieces.ended("b")
+    pieces.close()
+    assert "measured: 2/4" in stream.getvalue() and "about 40 s left" in stream.getvalue()
+    for hidden in (
+        Pieces(["a"], "measured", stream=Terminal(), live=False),
+        Pieces([], "measured", stream=Terminal()),
+    ):
+        assert hidden._bar is None
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def train_share(
     to_validation: Float[Tensor, "n"],
     *,
     nearest: Int[Tensor, "n"] | None = None,
+    n_images: int | None = None,
 ) -> Estimate:
     """Return the share of samples nearer to T' than to V (equally many training and validation images).
 
@@ -179,12 +180,14 @@ def train_share(
     Args:
         to_train: each sample's distance to its nearest image of T'.
         to_validation: the same for V.
-        nearest: which image of T' and V together is nearest to each sample. Samples that share it are not
-            independent; with it the standard error is the null's, 1/2 sqrt(sum of squared group sizes) / n,
-            without it the binomial one, too small when samples crowd around few images.
+        nearest: which image of T' and V together is nearest to each sample, from 0. Samples that share it are not
+            independent; with it the standard error is that over all ways to call half of the N images T', by which
+            the null holds: 1/2 sqrt((sum of squared group sizes - n^2 / N) N / (N - 1)) / n. Without it, it is the
+            binomial one: too small when samples crowd around few images, too large when they are spread evenly.
+        n_images: N, the size of T' and V together; given with `nearest`.
 
     Raises:
-        ValueError: lengths differ.
+        ValueError: lengths differ, or one of `nearest` and `n_images` without the other.
     """
     check_vector("to_train", to_train)
     check_vector("to_validation", to_validation)
@@ -193,7 +196,12 @@ def train_share(
         raise ValueError(f"to_validation has {len(to_validation)} values: expected {n}, as to_train has")
     a, b = to_train.double(), to_validation.double()
     share = (a < b).double() + 0.5 * (a == b).double()
-    if nearest is None:
+    if nearest is None and n_images is None:
         return proportion_estimate(float(share.sum()), n)
-    size = torch.unique(nearest, return_counts=True)[1].double()
-    return Estimate(float(share.mean()), 0.5 * math.sqrt(float(size.square().sum())) / n)
+    if nearest is None or n_images is None or n_images < 2 or int(nearest.max()) >= n_images:
+        raise ValueError(
+            f"n_images={n_images}: expected, with `nearest` alone, a number above each of its indices"
+        )
+    size = torch.bincount(nearest, minlength=n_images).double()
+    spread = float((size - n / n_images).square().sum()) * n_images / (n_images - 1)
+    return Estimate(float(share.mean()), 0.5 * math.sqrt(spread) / n)

@@ -1,21 +1,26 @@
 """Precision, recall, density and coverage: do samples lie where real points do, and the reverse."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
+from priorgap.estimators.neighbours import kth, radii_of_rows, scores
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 
-# rows of a product at a time, a multiple of 8: what is done with the product then finds it in the cache
-_CHUNK = 256
+# rows of a product at a time: below 256, so that a byte counts the marks of a column
+_CHUNK = 250
 _EPS = torch.finfo(torch.float32).eps
-# neighbours beyond the k-th that float32 may have put in the wrong order
-_SPARE = 2
-_BLOCK = 32
+# pairs decided at a time
+_PAIRS = 1 << 15
+
+_Values = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -61,31 +66,108 @@ def precision_recall_density_coverage(
         raise ValueError(f"k={k}: expected an integer >= 1")
     check_matrix("real", real, min_rows=k + 1)
     check_matrix("fake", fake, min_rows=k + 1, n_columns=real.shape[1])
-    values = _prdc(real, fake, k)
+    centre = real.double().mean(0)
     size = min(len(real), len(fake)) // n_blocks
     if n_blocks < 2 or size < 2 * k + 2:
-        return PRDC(*(Estimate(v) for v in values))
-    real_blocks = torch.randperm(len(real), generator=generator).tensor_split(n_blocks)
-    fake_blocks = torch.randperm(len(fake), generator=generator).tensor_split(n_blocks)
-    blocks = [_prdc(real[i], fake[j], k) for i, j in zip(real_blocks, fake_blocks, strict=True)]
-    spread = [block_estimate(column) for column in torch.tensor(blocks, dtype=torch.float64).T]
-    return PRDC(*(Estimate(v, s.std_error) for v, s in zip(values, spread, strict=True)))
+        whole, _ = _prdc(_Points(real, centre, k), _Points(fake, centre, k))
+        return PRDC(*(Estimate(v) for v in whole))
+    blocks = [torch.randperm(len(x), generator=generator).tensor_split(n_blocks) for x in (real, fake)]
+    whole, parts = _prdc(_Points(real, centre, k, blocks[0]), _Points(fake, centre, k, blocks[1]))
+    spread = [block_estimate(column) for column in torch.tensor(parts, dtype=torch.float64).T]
+    return PRDC(*(Estimate(v, s.std_error) for v, s in zip(whole, spread, strict=True)))
 
 
 @dataclass(frozen=True)
-class _Points:
-    """A set in both precisions, about the common mean: products in float32 find, float64 decides."""
+class _Balls:
+    """Points with balls to their k-th neighbours: float32 finds, float64 decides.
 
-    exact: Tensor
+    Products are taken of the points about a common centre, which keeps digits; what they leave open is decided
+    from the differences of the points as they were given, so that a tie of integers is a tie.
+
+    Attributes:
+        given: the points as given.
+        centred: about the centre, float64.
+        rough: the same, float32.
+        half_norm: |x|^2 / 2 about the centre, float64.
+        reach: (r^2 - |x|^2) / 2, r the radius of the ball, float32 and as exact as that.
+        radius: r^2, float64, where a decision asked for it; nan elsewhere.
+        k: the radius reaches to the k-th nearest other point.
+    """
+
+    given: Tensor
+    centred: Tensor
     rough: Tensor
     half_norm: Tensor
+    reach: Tensor
     radius: Tensor
+    k: int
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def part(self, rows: slice, reach: Tensor) -> "_Balls":
+        """Return the points of some rows (not copied), with the balls that they have among themselves."""
+        given, centred, rough = self.given[rows], self.centred[rows], self.rough[rows]
+        unknown = torch.full_like(self.radius[rows], math.nan)
+        return _Balls(given, centred, rough, self.half_norm[rows], reach[rows], unknown, self.k)
+
+    def hold(self, ball: Tensor, others: "_Balls", point: Tensor) -> Tensor:
+        """Return which points (rows of `others`) lie inside their ball (row of these), decided in float64."""
+        unknown = torch.unique(ball[self.radius[ball].isnan()])
+        if len(unknown):
+            self.radius[unknown] = radii_of_rows(self.given, self.centred, self.half_norm, self.k, unknown)
+        squared = [
+            self.given[j].double().sub_(others.given[i].double()).square_().sum(1)
+            for j, i in zip(ball.split(_PAIRS), point.split(_PAIRS), strict=True)
+        ]
+        return torch.cat(squared) < self.radius[ball]
 
 
-def _points(x: Tensor, k: int) -> _Points:
-    half_norm = 0.5 * x.square().sum(1)
-    rough = x.float()
-    return _Points(x, rough, half_norm, _squared_radii(x, rough, half_norm, k, _CHUNK))
+class _Points:
+    """A set, in the order of its blocks if it has any, as balls: of the whole and of each block."""
+
+    def __init__(self, x: Tensor, centre: Tensor, k: int, blocks: Sequence[Tensor] = ()):
+        given = x[torch.cat(list(blocks))] if blocks else x
+        edges = [0, *accumulate(map(len, blocks or [x]))]
+        self.slices = [slice(*edge) for edge in pairwise(edges)]
+        centred = given.double() - centre
+        rough, half_norm = centred.float(), 0.5 * centred.square().sum(1)
+        reach, inner = torch.empty(2, len(x))
+        for rows, score in scores(rough, half_norm.float(), (rows for _, rows in self.chunks(2 * _CHUNK))):
+            reach[rows] = kth(score, k)
+            if blocks:
+                own = next(s for s in self.slices if s.start <= int(rows[0]) < s.stop)
+                inner[rows] = kth(score.flatten(1)[:, None, own], k)
+        radius = torch.full((len(x),), math.nan, dtype=torch.float64)
+        self.whole = _Balls(given, centred, rough, half_norm, reach, radius, k)
+        self.blocks = [self.whole.part(rows, inner) for rows in self.slices] if blocks else []
+
+    def chunks(self, size: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield the rows in pieces of at most `size`, none across two blocks, and the block of each."""
+        for block, rows in enumerate(self.slices):
+            n_rows = rows.stop - rows.start
+            for piece in torch.arange(rows.start, rows.stop).tensor_split(-(-n_rows // size)):
+                yield block, piece
+
+
+def _prdc(reals: _Points, fakes: _Points) -> tuple[_Values, list[_Values]]:
+    """Return precision, recall, density and coverage of the whole sets and of each pair of blocks."""
+    whole = _Overlap(reals.whole, fakes.whole)
+    # one product gives x_i.y_j - |x_i|^2 / 2: above -reach_j where fake i lies in the ball of real j
+    left = torch.cat([fakes.whole.rough, -fakes.whole.half_norm.float()[:, None]], 1)
+    right = torch.cat([reals.whole.rough, torch.ones(len(reals.whole), 1)], 1).T
+    buffer, parts = torch.empty(_CHUNK, len(reals.whole)), []
+    for block, pieces in groupby(fakes.chunks(_CHUNK), key=lambda item: item[0]):
+        part = _Overlap(reals.blocks[block], fakes.blocks[block]) if fakes.blocks else None
+        for _, rows in pieces:
+            first, last = int(rows[0]), int(rows[-1]) + 1
+            depth = torch.mm(left[first:last], right, out=buffer[: last - first])
+            if part is not None:
+                part.add(depth[:, reals.slices[block]].clone(), first - fakes.slices[block].start)
+            whole.add(depth, first)
+        if part is not None:
+            parts.append(part.values())
+    return whole.values(), parts
 
 
 def _tolerance(width: int, *half_norms: Tensor) -> float:
@@ -94,102 +176,72 @@ def _tolerance(width: int, *half_norms: Tensor) -> float:
     return 4 * _EPS * (math.sqrt(width) + 4) * scale
 
 
-def _prdc(real: Tensor, fake: Tensor, k: int) -> tuple[float, float, float, float]:
-    # the common mean is taken off: distances do not change, and the expanded square keeps its digits
-    centre = real.double().mean(0)
-    reals, fakes = _points(real.double() - centre, k), _points(fake.double() - centre, k)
-    margin = _tolerance(real.shape[1], reals.half_norm, fakes.half_norm)
-    # one product gives (r_j^2 - |x_i - y_j|^2) / 2: positive where fake i lies in the ball of real j
-    left = torch.cat([fakes.rough, torch.ones(len(fake), 1), -fakes.half_norm.float()[:, None]], 1)
-    right = torch.cat([reals.rough, (0.5 * reals.radius - reals.half_norm).float()[:, None]], 1)
-    right = torch.cat([right, torch.ones(len(real), 1)], 1)
-    n, m, width = len(real), len(fake), 8 * -(-len(real) // 8)
-    nowhere = torch.zeros(width - n, right.shape[1])
-    nowhere[:, -2] = -math.inf
-    right = torch.cat([right, nowhere]).T
-    reach = (0.5 * fakes.radius).float()[:, None]
-    buffer, marks = torch.empty(_CHUNK, width), torch.empty(2, _CHUNK, width, dtype=torch.bool)
-    best_real, best_recall = torch.full((2, width), -math.inf)
-    covered, precise, n_inside = torch.zeros(n, dtype=torch.bool), torch.zeros(m, dtype=torch.bool), 0
-    for start in range(0, m, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, m))
-        depth = torch.mm(left[rows], right, out=buffer[: rows.stop - start])
-        sure = torch.gt(depth, margin, out=marks[0, : len(depth)])
-        maybe = torch.gt(depth, -margin, out=marks[1, : len(depth)])
-        n_inside += int(sure.count_nonzero())
-        precise[rows] = depth.amax(1) > margin
-        torch.maximum(best_real, depth.amax(0), out=best_real)
-        i, j = _differing(sure, maybe)
-        inside = (fakes.exact[i + start] - reals.exact[j]).square().sum(1) < reals.radius[j]
-        n_inside += int(inside.sum())
-        precise[i[inside] + start], covered[j[inside]] = True, True
-        torch.maximum(best_recall, depth.add_(reach[rows]).amax(0), out=best_recall)
-    covered |= best_real[:n] > margin
-    recalled = _recalled(best_recall[:n].double() - 0.5 * reals.radius, margin, reals, fakes)
-    return float(precise.double().mean()), recalled, n_inside / (k * m), float(covered.double().mean())
+class _Overlap:
+    """What the products of fakes and reals, chunk by chunk, add up to."""
 
+    def __init__(self, reals: _Balls, fakes: _Balls):
+        self.reals, self.fakes = reals, fakes
+        norms = reals.half_norm, fakes.half_norm
+        self.margins = [_tolerance(reals.rough.shape[1], *norms, own, own) for own in norms]
+        n, width = len(reals), 8 * -(-len(reals) // 8)
+        self.borders = (-reals.reach + self.margins[0]).numpy(), (-reals.reach - self.margins[0]).numpy()
+        self.radius = (fakes.reach.double() + fakes.half_norm).float()[:, None]
+        # marks of what surely lies inside and of what may; what fills the last word stays 0
+        self.marks = torch.zeros(2, _CHUNK, width, dtype=torch.bool)
+        self.deepest = np.full(n, -np.inf, dtype=np.float32)
+        self.precise = torch.zeros(len(fakes), dtype=torch.bool)
+        self.covered = torch.zeros(n, dtype=torch.bool)
+        self.n_inside = 0
+        self.undecided: list[tuple[Tensor, Tensor]] = []
 
-def _column(values: Tensor | None, like: Tensor | None = None) -> Tensor:
-    if values is not None:
-        return values.float()[:, None]
-    assert like is not None
-    return torch.ones(len(like), 1)
+    def add(self, depth: Tensor, start: int) -> None:
+        """Add x_i.y_j - |x_i|^2 / 2 of some fakes, from `start` on, and all reals; `depth` is overwritten."""
+        marks, rows = self.marks[:, : len(depth)], slice(start, start + len(depth))
+        for mark, border in zip(marks, self.borders, strict=True):
+            # numpy compares by vectors, torch one by one
+            np.greater(depth.numpy(), border, out=mark[:, : len(border)].numpy())
+        np.maximum(self.deepest, depth.add_(self.radius[rows]).numpy().max(0), out=self.deepest)
+        # eight marks are added at once, as the bytes of a word
+        words = marks.view(torch.int64)
+        sure, maybe = words[0].sum(0), words[1].sum(0)
+        counts = sure.view(torch.uint8)[: len(self.covered)]
+        self.n_inside += int(counts.sum())
+        self.covered |= counts > 0
+        self.precise[rows] = words[0].amax(1) > 0
+        columns = (sure != maybe).nonzero()[:, 0]
+        if len(columns):
+            both = words[:, :, columns].view(torch.bool)
+            i, byte = (both[0] ^ both[1]).nonzero(as_tuple=True)
+            self.undecided.append((i + start, 8 * columns[byte // 8] + byte % 8))
+        if sum(len(i) for i, _ in self.undecided) > _PAIRS:
+            self._decide()
 
+    def _decide(self) -> None:
+        """Decide the pairs within rounding of a border."""
+        if self.undecided:
+            i, j = (torch.cat(side) for side in zip(*self.undecided, strict=True))
+            inside = self.reals.hold(j, self.fakes, i)
+            self.n_inside += int(inside.sum())
+            self.precise[i[inside]], self.covered[j[inside]] = True, True
+            self.undecided = []
 
-def _differing(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return row and column of the entries in which two masks differ (few); eight entries are looked at at once."""
-    words = (a.view(torch.int64) != b.view(torch.int64)).nonzero()
-    byte = words[:, 1:] * 8 + torch.arange(8)
-    row = words[:, :1].expand(-1, 8)
-    differ = a[row, byte] != b[row, byte]
-    return row[differ], byte[differ]
+    def values(self) -> _Values:
+        """Return precision, recall, density and coverage."""
+        self._decide()
+        return (
+            float(self.precise.double().mean()),
+            float(self._recalled().double().mean()),
+            self.n_inside / (self.reals.k * len(self.fakes)),
+            float(self.covered.double().mean()),
+        )
 
-
-def _recalled(depth: Tensor, margin: float, reals: _Points, fakes: _Points) -> float:
-    """Return the share of reals inside a fake's ball; reals within rounding of a border are decided exactly."""
-    recalled = depth > margin
-    for j in (depth.abs() <= margin).nonzero()[:, 0].tolist():
-        squared = (fakes.exact - reals.exact[j]).square().sum(1)
-        recalled[j] = bool((squared < fakes.radius).any())
-    return float(recalled.double().mean())
-
-
-def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) -> Float[Tensor, "n"]:
-    """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64."""
-    exact = points.double() - points.double().mean(0)
-    return _squared_radii(exact, exact.float(), 0.5 * exact.square().sum(1), k, chunk)
-
-
-def _squared_radii(exact: Tensor, rough: Tensor, half_norm: Tensor, k: int, chunk: int) -> Tensor:
-    n, blocks = len(exact), -(-len(exact) // _BLOCK)
-    n_candidates = min(k + _SPARE, n - 1)
-    # |y|^2 / 2 - x.y orders the neighbours of x; padding is never near
-    right = torch.cat([-rough, half_norm.float()[:, None]], 1).T
-    left = torch.cat([rough, torch.ones(n, 1)], 1)
-    buffer, radius = (
-        torch.full((min(chunk, n), _BLOCK * blocks), math.inf),
-        torch.empty(n, dtype=torch.float64),
-    )
-    for start in range(0, n, chunk):
-        rows = torch.arange(start, min(start + chunk, n))
-        score = buffer[: len(rows)]
-        torch.mm(left[rows], right, out=score[:, :n])
-        # the point itself must not count as a neighbour
-        score[torch.arange(len(rows)), rows] = math.inf
-        near = _smallest(score.view(len(rows), _BLOCK, blocks), n_candidates)
-        gap = exact[near].sub_(exact[rows, None])
-        radius[rows] = gap.square_().sum(2).topk(k, dim=1, largest=False).values[:, -1]
-    return radius
-
-
-def _smallest(score: Tensor, k: int) -> Tensor:
-    """Return the places of each row's k smallest of [rows, width, blocks], places counted along both.
-
-    They lie in the k blocks whose least values are smallest: only those are sorted.
-    """
-    n_rows, width, blocks = score.shape
-    chosen = score.amin(1).topk(min(k, blocks), dim=1, largest=False, sorted=False).indices
-    within = score.gather(2, chosen[:, None, :].expand(-1, width, -1)).view(n_rows, -1)
-    place = within.topk(k, dim=1, largest=False, sorted=False).indices
-    n_chosen = chosen.shape[1]
-    return place // n_chosen * blocks + chosen.gather(1, place % n_chosen)
+    def _recalled(self) -> Tensor:
+        """Return which reals lie inside a fake's ball."""
+        reals, fakes, margin = self.reals, self.fakes, self.margins[1]
+        overlap = torch.from_numpy(self.deepest).double() - reals.half_norm
+        recalled = overlap > margin
+        for columns in (overlap.abs() <= margin).nonzero()[:, 0].split(_CHUNK):
+            depth = torch.addmm(fakes.reach[:, None], fakes.rough, reals.rough[columns].T)
+            i, j = (depth >= (reals.half_norm[columns] - margin).float()).nonzero(as_tuple=True)
+            recalled[columns[j[fakes.hold(i, reals, columns[j])]]] = True
+        return recalled

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix, check_vector
-from priorgap.estimators.coverage import squared_radii
+from priorgap.estimators.neighbours import squared_radii
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
 
 

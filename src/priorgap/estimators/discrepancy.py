@@ -1,4 +1,4 @@
-"""Distances between two sets of features: Fréchet (FID) and kernel (KID), with uncertainty and floors."""
+"""The Fréchet distance (FID) between two sets of features, with its uncertainty and floors."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.gaussian import sample_moments
-from priorgap.estimators.uncertainty import Estimate, block_estimate
+from priorgap.estimators.uncertainty import Estimate
 
 # a value below this many null biases has no valid influence-function standard error
 _FLOOR_MULTIPLE = 5.0
@@ -181,65 +181,3 @@ def frechet_null_interval(
     half *= math.sqrt(1 + 1 / n_repeats)
     middle = float(values.mean())
     return max(0.0, middle - half), middle + half
-
-
-def kernel_distance(
-    a: Float[Tensor, "n D"],
-    b: Float[Tensor, "m D"],
-    *,
-    generator: torch.Generator,
-    n_subsets: int = 10,
-    subset_size: int | None = None,
-) -> Estimate:
-    """Return the kernel distance (KID): the unbiased squared MMD with kernel (x.y / D + 1)^3.
-
-    The value is the U-statistic over all pairs. The standard error comes from `n_subsets` disjoint random
-    blocks of `subset_size` rows of each set (default: all rows, shared out); it is right to first order
-    where the sets differ and too large, never too small, where they do not. None when blocks would have
-    fewer than 2 rows. Unbiased: negative values are usual when the laws are equal.
-
-    **Source**: Bińkowski et al. (2018), "Demystifying MMD GANs"; the peers average over overlapping subsets,
-    whose spread is not a standard error.
-
-    Raises:
-        ValueError: sets of fewer than 2 rows, n_subsets < 2, or more rows asked for than there are.
-    """
-    check_matrix("a", a, min_rows=2)
-    check_matrix("b", b, min_rows=2, n_columns=a.shape[1])
-    smaller = min(len(a), len(b))
-    if n_subsets < 2:
-        raise ValueError(f"n_subsets={n_subsets}: expected an integer >= 2")
-    size = smaller // n_subsets if subset_size is None else subset_size
-    if subset_size is not None and not 2 <= subset_size <= smaller // n_subsets:
-        raise ValueError(
-            f"subset_size={subset_size}: expected from 2 to {smaller // n_subsets}, disjoint blocks"
-        )
-    value = _squared_mmd(a, b)
-    if size < 2:
-        return Estimate(value)
-    order_a = torch.randperm(len(a), generator=generator)[: n_subsets * size].view(n_subsets, size)
-    order_b = torch.randperm(len(b), generator=generator)[: n_subsets * size].view(n_subsets, size)
-    blocks = [_squared_mmd(a[i], b[j]) for i, j in zip(order_a, order_b, strict=True)]
-    # blocks share out size * n_subsets rows; the whole statistic uses all of them
-    used = math.sqrt(n_subsets * size / smaller)
-    spread = block_estimate(torch.tensor(blocks, dtype=torch.float64)).std_error
-    return Estimate(value, None if spread is None else spread * used)
-
-
-def _squared_mmd(a: Tensor, b: Tensor) -> float:
-    n, m = len(a), len(b)
-    within_a = _kernel_sum(a, a, diagonal=False) / (n * (n - 1))
-    within_b = _kernel_sum(b, b, diagonal=False) / (m * (m - 1))
-    return within_a + within_b - 2 * _kernel_sum(a, b, diagonal=True) / (n * m)
-
-
-def _kernel_sum(a: Tensor, b: Tensor, *, diagonal: bool, chunk: int = 1024) -> float:
-    """Return the sum of (x.y / D + 1)^3 over all pairs, without those of equal index unless `diagonal`."""
-    width, right, total = a.shape[1], b.double(), 0.0
-    for start in range(0, len(a), chunk):
-        rows = a[start : start + chunk].double()
-        kernel = torch.addmm(torch.ones((), dtype=torch.float64), rows, right.T, alpha=1 / width).pow_(3)
-        total += float(kernel.sum())
-        if not diagonal:
-            total -= float(kernel.diagonal(offset=start).sum())
-    return total

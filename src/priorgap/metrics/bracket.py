@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.densities import FittedGaussian, GaussianMixture
+from priorgap.densities.subspace import SubspaceMixture
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound
 from priorgap.estimators.gaussian import aggregate_moments, standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
@@ -22,6 +23,8 @@ from priorgap.streams import child
 LogDensity = Callable[[Tensor], Tensor]
 
 _LEVEL = 0.975
+# how many directions may have a mixture of their own: a curve takes two, a pair of them four
+_DIRECTIONS = (2, 4)
 
 
 class HasLogProb(Protocol):
@@ -72,7 +75,8 @@ def _candidates(
         "gmm": gmm.log_prob,
         "train_mixture": lambda z: mixture_log_prob(z, train.mean, log_var),
     }
-    for name, density in extra.items():
+    families: dict[str, Family] = {**extra, "subspace": SubspaceMixture(_DIRECTIONS, mixture)}
+    for name, density in families.items():
         found[name] = density.fit(z_train, z_validation, generator=generator).log_prob
     return found
 
@@ -93,7 +97,8 @@ def chosen_density(
         mixture: hyperparameters of the Gaussian mixture.
         n_draws: draws of z of each validation posterior.
         generator: makes all draws.
-        extra: further families, by name, beside full Gaussian, Gaussian mixture and training mixture.
+        extra: further families, by name, beside full Gaussian, Gaussian mixture, training mixture and mixture in a
+            subspace.
 
     Returns:
         Its name, and its log-density.
@@ -118,9 +123,10 @@ def certified_bracket(
 ) -> tuple[Bracket, str]:
     """Return the bracket of KL(q || p), and the name of the density behind its lower end.
 
-    Lower: of {full Gaussian by total variance, Gaussian mixture, mixture of all training posteriors}, fitted
-    on training posteriors, the one with the best mean log-density on draws of the validation posteriors; mean
-    over draws of test posteriors of log f - log p. Upper: the in-sample mixture over test posteriors.
+    Lower: of {full Gaussian by total variance, Gaussian mixture, mixture of all training posteriors, Gaussian with a
+    mixture in its least normal directions}, fitted on training posteriors, the one with the best mean log-density on
+    draws of the validation posteriors; mean over draws of test posteriors of log f - log p. Upper: the in-sample
+    mixture over test posteriors.
 
     Args:
         train, validation, test: posteriors with log_var, of images of one law; train trained the encoder.
@@ -148,7 +154,7 @@ class KLBracket:
     The list of densities is fixed, whatever samplers a study has selected.
 
     Attributes:
-        n_components: candidates for the Gaussian mixture, chosen on validation draws.
+        n_components: candidates for the Gaussian mixture, of all units and of a subspace, chosen on validation draws.
         n_fit, max_iter, reg_covar: as in `densities.GaussianMixture`.
         n_draws: draws of z of each validation and test posterior.
     """

@@ -105,10 +105,11 @@ class Copying:
             raise NotApplicable(f"near_copy_excess: {error}") from error
         to_train, nearest_train = nearest_distance(queries, flat(reference.train.take(found.train_rows)))
         to_validation, nearest_validation = nearest_distance(queries, flat(reference.validation))
-        nearest = torch.where(
-            to_train <= to_validation, nearest_train, len(found.train_rows) + nearest_validation
+        n_train = len(found.train_rows)
+        nearest = torch.where(to_train <= to_validation, nearest_train, n_train + nearest_validation)
+        share = train_share(
+            to_train, to_validation, nearest=nearest, n_images=n_train + len(reference.validation)
         )
-        share = train_share(to_train, to_validation, nearest=nearest)
         n, space = len(queries), space_of(reference.train)
         return [
             measured("near_copy_excess", excess, n=n, n_reference=len(reference.train), space=space),

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.estimators.coverage import precision_recall_density_coverage
-from priorgap.estimators.discrepancy import frechet_from_features, kernel_distance
-from priorgap.estimators.kernel_error import kernel_standard_error
+from priorgap.estimators.discrepancy import frechet_from_features
+from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -93,26 +93,31 @@ class FIDFloor:
 class KID:
     """`kid`: unbiased squared MMD of the draws and the test images, cubic kernel; 0 is best, may be negative.
 
-    Attributes:
-        n_subsets: disjoint blocks behind the standard error, which is too large where the laws are equal; None
-            is the error in closed form, right there too.
+    Its standard error is that at the law that was seen; where the laws may be equal go by the 95 % limits (bound
+    lower and upper).
     """
 
-    n_subsets: int | None
     name: ClassVar[str] = "kid"
     scope: ClassVar[Scope] = "sampler"
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return one row, over all draws."""
+        """Return the row over all draws, and those of its limits."""
         require(evidence, self.needs)
         features, reference = _sets(evidence, 2)
-        test = reference.test_features
-        value = kernel_distance(features, test, generator=generator, n_subsets=self.n_subsets or 2)
-        if self.n_subsets is None and min(len(features), len(test)) >= 4:
-            value = replace(value, std_error=kernel_standard_error(features, test))
-        n, m = len(features), len(reference.test_features)
-        return [measured("kid", value, n=n, n_reference=m, space=reference.feature_map.name)]
+        test, memo = reference.test_features, evidence.model.memo
+        # the test images' own part is the same for every sampler
+        key = (f"kid, {reference.feature_map.name}", len(test))
+        if key not in memo:
+            memo[key] = within_sums(test)
+        found: KernelDistance = kernel_distance(features, test, within_b=memo[key])
+        n, m, space = len(features), len(test), reference.feature_map.name
+        rows = [measured("kid", found.value, n=n, n_reference=m, space=space)]
+        if found.limits is not None:
+            low, high = found.limits
+            rows.append(measured("kid", low, n=n, n_reference=m, space=space, bound="lower"))
+            rows.append(measured("kid", high, n=n, n_reference=m, space=space, bound="upper"))
+        return rows
 
 
 @dataclass(frozen=True)

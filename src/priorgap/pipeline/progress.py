@@ -1,9 +1,10 @@
-"""A sweep's progress in one place: one live line on a terminal, a plain line now and then elsewhere."""
+"""Progress of a sweep, and of one model's pieces of work: live on a terminal, a plain line now and then elsewhere."""
 
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 log = logging.getLogger(__name__)
@@ -76,3 +77,71 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
+
+
+class Pieces:
+    """Progress of work in pieces of known kinds: a bar on a terminal, a line now and then elsewhere.
+
+    The time left is counted from what each kind took so far; a kind not met yet counts as their mean. Pieces of one
+    kind come again and again (a metric for each sampler), so that soon no more is guessed.
+
+    Args:
+        kinds: the kind of every piece, in any order.
+        verb: what is done to them.
+        live: whether a bar may be drawn (it is on terminals only).
+        stream, clock: as for `Progress`.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        verb: str,
+        *,
+        live: bool = True,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        from tqdm import tqdm
+
+        self._left, self._total, self._verb, self._clock = Counter(kinds), len(kinds), verb, clock
+        self._took: dict[str, list[float]] = {}
+        self._since = self._said_at = clock()
+        stream = sys.stderr if stream is None else stream
+        shown = live and stream.isatty() and self._total > 0
+        form = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
+        self._bar = (
+            tqdm(total=self._total, desc=verb, leave=False, file=stream, bar_format=form, mininterval=0)
+            if shown
+            else None
+        )
+
+    def ended(self, kind: str, *, worked: bool = True) -> None:
+        """Count a piece; one that was there already (`worked` false) says nothing about the time of others."""
+        now = self._clock()
+        if worked:
+            self._took.setdefault(kind, []).append(now - self._since)
+        self._since = now
+        self._left[kind] -= 1
+        if self._bar is not None:
+            self._bar.set_postfix_str(self.left(), refresh=False)
+            self._bar.update()
+        elif now - self._said_at >= _EVERY:
+            self._said_at = now
+            log.info("%s %d of %d; %s", self._verb, self.n_done(), self._total, self.left())
+
+    def n_done(self) -> int:
+        """Return how many pieces have ended."""
+        return self._total - self._left.total()
+
+    def left(self) -> str:
+        """Say how long the rest will take."""
+        if not self._took:
+            return "time left not known yet"
+        means = {kind: sum(times) / len(times) for kind, times in self._took.items()}
+        usual = sum(means.values()) / len(means)
+        return f"about {duration(sum(n * means.get(kind, usual) for kind, n in self._left.items()))} left"
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from priorgap.models.controls import GAN
 from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
+from priorgap.pipeline.progress import Pieces
 from priorgap.pipeline.stages import encode as encode_stage
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages import reference as reference_stage
@@ -173,39 +175,43 @@ def measure(cell: Cell, variant: Variant, store: Store) -> Path:
     _marginals(shared, root)
     todo = sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or ""))
     left, fresh = Counter(sampler for sampler, _, _ in todo), Counter[str]()
-    for sampler, name, space in todo:
-        metric = components.metric(cell.config, name)
-        path = _place(root, sampler, name, space)
-        # what needs no images does not depend on the reference or on a sampler
-        inputs = [shared.weights, shared.posteriors, require(store.data(cell), "prepare", cell)]
-        default = space or str(cell.config["verdict"]["space"])
-        if _needs_reference(metric):
-            inputs += [
-                require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)
-            ]
-        if sampler:
-            inputs.append(require(sample_stage.folder(cell, variant, store, sampler), "sample", cell))
-        node = cell.config["metrics"][name]
-        settings = [node, cell.seed, default if _needs_reference(metric) else None]
-        if "decode" in metric.needs:
-            settings += cell.decoding
-        key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
-
-        def work(
-            directory: Path, metric: Metric = metric, sampler: str = sampler, default: str = default
-        ) -> None:
-            rows, reason = _one(shared, metric, sampler, default)
-            artifacts.save_json(
-                directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
-            )
-
-        fresh[sampler] += ensure(store, path, key, work, seed=cell.seed)
-        left[sampler] -= 1
-        if left[sampler] == 0 and fresh[sampler]:
-            log.info(
-                "%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], sampler or "the model"
-            )
+    names, live = [name for _, name, _ in todo], bool(cell.config["trainer"]["progress"])
+    with closing(Pieces(names, "measured", live=live)) as progress:
+        for sampler, name, space in todo:
+            worked = _measurement(shared, _place(root, sampler, name, space), sampler, name, space)
+            progress.ended(name, worked=worked)
+            fresh[sampler] += worked
+            left[sampler] -= 1
+            if left[sampler] == 0 and fresh[sampler]:
+                what = sampler or "the model"
+                log.info("%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], what)
     return root
+
+
+def _measurement(shared: _Model, path: Path, sampler: str, name: str, space: str | None) -> bool:
+    """Take one measurement unless it is there; return whether it was taken."""
+    cell, store = shared.cell, shared.store
+    metric = components.metric(cell.config, name)
+    # what needs no images does not depend on the reference or on a sampler
+    inputs = [shared.weights, shared.posteriors, require(store.data(cell), "prepare", cell)]
+    default = space or str(cell.config["verdict"]["space"])
+    if _needs_reference(metric):
+        inputs += [require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)]
+    if sampler:
+        inputs.append(require(sample_stage.folder(cell, shared.variant, store, sampler), "sample", cell))
+    node = cell.config["metrics"][name]
+    settings = [node, cell.seed, default if _needs_reference(metric) else None]
+    if "decode" in metric.needs:
+        settings += cell.decoding
+    key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
+
+    def work(directory: Path) -> None:
+        rows, reason = _one(shared, metric, sampler, default)
+        artifacts.save_json(
+            directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
+        )
+
+    return ensure(store, path, key, work, seed=cell.seed)
 
 
 def _mark(variant: Variant) -> str:

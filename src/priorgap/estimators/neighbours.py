@@ -1,0 +1,112 @@
+"""Distances to the k-th nearest neighbour: products find the neighbours, direct differences measure."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# rows of a product at a time
+_CHUNK = 256
+# neighbours beyond the k-th that rounding may have put in the wrong order
+_SPARE = 2
+# so many scores of a row are partitioned without a choice of groups
+_WHOLE = 2048
+
+
+def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) -> Float[Tensor, "n"]:
+    """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64."""
+    centred = (points.double() - points.double().mean(0)).float()
+    half_norm, n_candidates = 0.5 * centred.square().sum(1), min(k + _SPARE, len(points) - 1)
+    return torch.cat(
+        [
+            _measured(points, rows, _smallest(score, n_candidates), k)
+            for rows, score in scores(centred, half_norm, torch.arange(len(points)).split(chunk))
+        ]
+    )
+
+
+def radii_of_rows(
+    points: Float[Tensor, "n D"],
+    centred: Float[Tensor, "n D"],
+    half_norm: Float[Tensor, "n"],
+    k: int,
+    rows: Int[Tensor, "r"],
+) -> Float[Tensor, "r"]:
+    """Return the squared radii of some rows, float64, the neighbours found in float64 too.
+
+    Args:
+        points: the set, as given: its differences measure.
+        centred: the same about any centre: its products find the neighbours.
+        half_norm: |x|^2 / 2 of `centred`.
+        k: the radius reaches to the k-th nearest other point.
+        rows: whose radii.
+    """
+    n_candidates, radius = min(k + _SPARE, len(points) - 1), []
+    for some in rows.split(_CHUNK):
+        score = torch.addmm(half_norm, centred[some], centred.T, alpha=-1)
+        score[torch.arange(len(some)), some] = math.inf
+        near = score.topk(n_candidates, dim=1, largest=False, sorted=False).indices
+        radius.append(_measured(points, some, near, k))
+    return torch.cat(radius)
+
+
+def _measured(points: Tensor, rows: Tensor, near: Tensor, k: int) -> Tensor:
+    """Return the k-th smallest squared distance of each row to its candidates, by differences in float64."""
+    gap = points[near].double().sub_(points[rows, None].double())
+    return gap.square_().sum(2).topk(k, dim=1, largest=False).values[:, -1]
+
+
+def scores(x: Tensor, half_norm: Tensor, chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield chunks of rows and their |y|^2 / 2 - x.y against all, [rows, width, groups], which order neighbours.
+
+    The row itself and what fills the last group are at infinity. The next chunk overwrites the last one.
+    """
+    n, width, chunks = len(x), 8 * max(1, len(x) // 1250), list(chunks)
+    groups = -(-n // width)
+    right = torch.cat([-x, half_norm[:, None]], 1).T
+    buffer = torch.full((max(map(len, chunks)), width * groups), math.inf, dtype=x.dtype)
+    for rows in chunks:
+        score = buffer[: len(rows)]
+        torch.mm(torch.cat([x[rows], x.new_ones(len(rows), 1)], 1), right, out=score[:, :n])
+        # the point itself must not count as a neighbour
+        score[torch.arange(len(rows)), rows] = math.inf
+        yield rows, score.view(len(rows), width, groups)
+
+
+def _nearest_groups(score: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k groups of each row with the smallest least values, and what they hold: the k smallest of all."""
+    n_rows, width, groups = score.shape
+    least = score.view(n_rows, 8, width // 8, groups).amin(1).amin(1)
+    chosen = _least(least, k) if k < groups else torch.arange(groups).expand(n_rows, -1)
+    return chosen, score.gather(2, chosen[:, None, :].expand(-1, width, -1)).view(n_rows, -1)
+
+
+def _least(values: Tensor, k: int) -> Tensor:
+    """Return the places of each row's k smallest."""
+    among = values.numpy()
+    # a vectorised partition gives the k-th value; more than k at most that are ties, or infinite
+    places = np.flatnonzero(among <= np.partition(among, k - 1, axis=1)[:, k - 1 : k])
+    if len(places) == k * len(values):
+        return torch.from_numpy(places % values.shape[1]).view(-1, k)
+    return values.topk(k, dim=1, largest=False, sorted=False).indices
+
+
+def kth(score: Tensor, k: int) -> Tensor:
+    """Return each row's k-th smallest of [rows, width, groups]."""
+    # a vectorised partition of the whole row is faster up to some length
+    few = score.shape[1] * score.shape[2] <= _WHOLE
+    within = score.flatten(1).clone() if few else _nearest_groups(score, k)[1]
+    among = within.numpy()
+    among.partition(k - 1, axis=1)
+    return within[:, k - 1]
+
+
+def _smallest(score: Tensor, k: int) -> Tensor:
+    """Return the places of each row's k smallest of [rows, width, groups], places counted along both."""
+    chosen, within = _nearest_groups(score, k)
+    place = within.topk(k, dim=1, largest=False, sorted=False).indices
+    n_chosen = chosen.shape[1]
+    return place // n_chosen * score.shape[2] + chosen.gather(1, place % n_chosen)
