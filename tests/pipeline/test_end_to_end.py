@@ -129,6 +129,21 @@ def test_an_added_metric_samples_nothing(copy):
     assert added and all("/kid@classifier/" in k for k in added)
 
 
+def test_samplers_measured_in_processes_give_the_same(copy, monkeypatch):
+    reference = content(copy)
+    shutil.rmtree(copy / "outputs/tiny/measure")
+    # the tiny images would not be worth a process
+    monkeypatch.setattr("priorgap.pipeline.measuring._LARGE", 1)
+    assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("run", "-m")) == 0
+    assert content(copy) == reference
+    logs = "".join(p.read_text() for p in (copy / "outputs/tiny/logs").rglob("*.log"))
+    assert "samplers in 2 processes" in logs
+    before = stamps(copy)
+    assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("measure", "-m")) == 0
+    assert stamps(copy) == before
+    assert run_tiny(copy, *EXTRA, "measure_processes=0", command=("measure", "-m")) == 2
+
+
 def test_a_flipped_byte_is_found_and_only_that_is_made_again(copy, capfd):
     reference = content(copy)
     before = stamps(copy)

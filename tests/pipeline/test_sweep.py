@@ -1,15 +1,17 @@
 """The launcher's own loop: a lost worker costs its job, progress is counted in one place, Ctrl-C ends all."""
 
 import io
+import math
 import os
 import signal
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from priorgap.pipeline import launcher
-from priorgap.pipeline.engines.processes import Processes
+from priorgap.pipeline.engines.processes import Processes, spread
 from priorgap.pipeline.engines.protocol import Job, Lost, Unit
 from priorgap.pipeline.progress import Pieces, Progress, duration
 
@@ -170,3 +172,13 @@ def test_pieces_on_a_terminal_are_a_bar():
 )
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+def test_calls_spread_over_processes():
+    calls = {f"{k}": partial(pow, 2, k) for k in range(5)}
+    assert dict(spread(calls, 2, 1)) == {f"{k}": 2**k for k in range(5)}
+    with pytest.raises(ValueError, match="math domain error"):
+        list(spread({"bad": partial(math.sqrt, -1), **calls}, 2, 1))
+    with pytest.raises(BrokenProcessPool):
+        list(spread({"killed": partial(os._exit, 1)}, 1, 1))
+    assert dict(spread(calls, 2, 1))["3"] == 8  # new processes take the place of killed ones

@@ -156,6 +156,8 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
         _integer(config["numerics"], key, 1, "numerics.")
     _integer(config["reference"], "n_repeats", 3, "reference.")
     _integer(config["reference"], "seed", 0, "reference.")
+    if config["measure_processes"] is not None:
+        _integer(config, "measure_processes", 1)
     check_fleet(config["fleet"])
     check_binarize(config["data"].get("binarize"))
     precision = config["numerics"]["matmul_precision"]

@@ -21,8 +21,8 @@ def _cell(config: DictConfig, overrides: Sequence[object]) -> tuple[Cell, Store]
     return named(cell, store), store
 
 
-def run_cell(config: DictConfig, *, stages: Sequence[str]) -> str | None:
-    """Run some stages of one cell; an exception becomes a record and a log entry.
+def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> str | None:
+    """Run some stages of one cell, the measures in some processes; an exception becomes a record and a log entry.
 
     Returns:
         Why the cell failed; None where it did not.
@@ -31,7 +31,7 @@ def run_cell(config: DictConfig, *, stages: Sequence[str]) -> str | None:
     from priorgap.pipeline.stages import run as stage_functions
 
     try:
-        stage_functions.run_stages(cell, store, stages)
+        stage_functions.run_stages(cell, store, stages, workers=workers)
     except Exception as error:
         log.error("%s failed: %s", cell.label, error)
         log.debug("%s", traceback.format_exc())

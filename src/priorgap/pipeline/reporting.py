@@ -31,6 +31,7 @@ _COSMETIC = (
     "metrics",
     "calibrated_samplers",
     "fleet",
+    "measure_processes",
 )
 
 

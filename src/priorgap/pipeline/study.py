@@ -18,6 +18,8 @@ from priorgap.pipeline.store import Store
 
 log = logging.getLogger(__name__)
 _SHARED_STAGES = ("prepare", "reference")
+# processes that measure one model unless more are asked for: each holds the data
+_MOST = 4
 
 
 def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None, show: bool) -> int:
@@ -75,11 +77,13 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             cells = [records.record(cell, store) for cell in cells]
             # workers would cost more than to see that nothing is left for them
             here = "train" in per_cell and _train_in_fleets(cells, store, session) and per_cell == ["train"]
-            session.launch(partial(_task, stages=tuple(per_cell)), here=here)
+            task = partial(_task, stages=tuple(per_cell), workers=_processes(cells, session))
+            session.launch(task, here=here)
             for stage in per_cell:
                 # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
                 (store.study(cells[0].study) / stage).mkdir(parents=True, exist_ok=True)
-    failed = list(_failures(cells, store))
+    # a command that computes nothing of a cell has nothing to say of what an earlier one met there
+    failed = list(_failures(cells, store)) if set(wanted) - set(_SHARED_STAGES) else []
     for line in failed:
         _say(line)
     if command in ("run", "report"):
@@ -149,10 +153,20 @@ def _train_in_fleets(cells: Sequence[Cell], store: Store, session: Session) -> b
     return fleets.all_trained(cells, store)
 
 
-def _task(config: Any, *, stages: Sequence[str]) -> str | None:
+def _processes(cells: Sequence[Cell], session: Session) -> int:
+    """Return how many processes one model's measures may take: where a launcher shares out models, one."""
+    if session.launcher != "basic":
+        return 1
+    from priorgap.pipeline.engines.processes import available_cores
+
+    asked = cells[0].config["measure_processes"]
+    return int(asked or min(_MOST, max(1, available_cores() // int(cells[0].config["numerics"]["threads"]))))
+
+
+def _task(config: Any, *, stages: Sequence[str], workers: int) -> str | None:
     from priorgap.pipeline.jobs import run_cell
 
-    return run_cell(config, stages=stages)
+    return run_cell(config, stages=stages, workers=workers)
 
 
 def _one_per(cells: Sequence[Cell], key: Any) -> list[Cell]:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,6 +16,8 @@ from typing import Any
 
 from priorgap.pipeline.engines.protocol import Lost, Outcome, Unit
 
+# how long a process is kept for the next call of `spread`: it costs some seconds of imports
+_IDLE_SECONDS = 300
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -102,6 +104,33 @@ class Processes:
         with _interrupts_ignored():
             for executor in executors:
                 executor.shutdown(wait=True, kill_workers=kill)
+
+
+def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -> Iterator[tuple[str, Any]]:
+    """Call each in one of some processes; yield name and result as they come. The first that fails ends all.
+
+    The processes are kept for the next call of this function; they end with this one.
+    """
+    from joblib.externals.loky import as_completed, get_reusable_executor
+
+    with _interrupts_ignored():
+        executor = get_reusable_executor(
+            max_workers=workers,
+            timeout=_IDLE_SECONDS,
+            env=thread_variables(threads),
+            initializer=_leave_with_parent,
+            initargs=(os.getpid(),),
+        )
+        futures = {executor.submit(call): name for name, call in calls.items()}
+    finished = False
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+        finished = True
+    finally:
+        if not finished:
+            with _interrupts_ignored():
+                executor.shutdown(wait=True, kill_workers=True)
 
 
 def _leave_with_parent(parent: int) -> None:

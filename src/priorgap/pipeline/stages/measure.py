@@ -1,10 +1,10 @@
-"""measure: per model the mismatch, per sampler quality, copying and accuracy; one small artifact a metric."""
+"""measure: per model the mismatch, per sampler quality, copying and accuracy; one small artifact a metric.
 
-import logging
-from collections import Counter
+`pipeline/measuring.py` goes through them.
+"""
+
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from priorgap.models.controls import GAN
 from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
-from priorgap.pipeline.progress import Pieces
 from priorgap.pipeline.stages import encode as encode_stage
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages import reference as reference_stage
@@ -35,7 +34,6 @@ from priorgap.pipeline.stages.work import stage_key
 from priorgap.pipeline.store import Store, ensure, require
 from priorgap.samplers.drawing import label_source_of
 
-log = logging.getLogger(__name__)
 MODEL = "_model"
 MARGINALS = "_marginals"
 N_SCATTER = 2000
@@ -72,8 +70,14 @@ def _place(root: Path, sampler: str, metric: str, space: str | None) -> Path:
     return root / (sampler or MODEL) / (metric if space is None else f"{metric}@{space}")
 
 
-class _Model:
-    """What the metrics of one model share; read or computed when first asked for."""
+class Model:
+    """What the metrics of one model share; read or computed when first asked for.
+
+    Args:
+        cell: the cell.
+        variant: the model as trained, or calibrated.
+        store: where results stand.
+    """
 
     def __init__(self, cell: Cell, variant: Variant, store: Store) -> None:
         self.cell, self.variant, self.store = cell, variant, store
@@ -84,18 +88,22 @@ class _Model:
 
     @cached_property
     def dataset(self) -> Dataset:
+        """The cell's data."""
         return prepare.load(self.cell, self.store)
 
     @cached_property
     def model(self) -> models.TrainedModel:
+        """The model, rebuilt."""
         return models.load(self.weights)
 
     @cached_property
     def latents(self) -> dict[str, Latents]:
+        """Its posteriors, by part of the data."""
         return encode_stage.load(self.posteriors)
 
     @cached_property
     def distortions(self) -> tuple[Tensor, Tensor] | None:
+        """-log p(x|z) and squared error of each test image; None for a GAN."""
         if isinstance(self.model.vae, GAN):
             return None
         return image_distortions(
@@ -104,10 +112,12 @@ class _Model:
         )  # fmt: skip
 
     def decode(self, z: Tensor, label: Tensor | None) -> Tensor:
+        """Decode z, in batches of the configuration."""
         decode = self.model.decoder(self.cell.decode, self.cell.seed)
         return decode_all(decode, z, batch=self.model.decode_batch, label=label)
 
     def encode(self, x: Split) -> Tensor:
+        """Return posterior means of images, as data are stored."""
         model = self.model
         assert model.encode is not None
         return encode_all(
@@ -138,6 +148,7 @@ class _Model:
 
     @cached_property
     def with_distortion(self) -> ModelEvidence:
+        """The bare evidence with distortions."""
         if self.distortions is None:
             return self.bare
         distortion, sse = self.distortions
@@ -145,6 +156,7 @@ class _Model:
 
     @cached_property
     def with_likelihood(self) -> ModelEvidence:
+        """The bare evidence with log p(x|z), where the model has one."""
         if not isinstance(self.model.vae, VAE):
             return self.bare
         likelihood = split_log_likelihood(
@@ -168,28 +180,35 @@ class _Model:
         return self.evidence(space).of(name, sampler.role, sample_stage.load(place), label_source=source)
 
 
-def measure(cell: Cell, variant: Variant, store: Store) -> Path:
-    """Measure a model and its samplers; each measurement is skipped where it is done."""
-    root = folder(cell, variant, store)
-    shared = _Model(cell, variant, store)
-    _marginals(shared, root)
-    todo = sorted(plan(cell, variant), key=lambda p: (p[0], p[2] or ""))
-    left, fresh = Counter(sampler for sampler, _, _ in todo), Counter[str]()
-    names, live = [name for _, name, _ in todo], bool(cell.config["trainer"]["progress"])
-    with closing(Pieces(names, "measured", live=live)) as progress:
-        for sampler, name, space in todo:
-            worked = _measurement(shared, _place(root, sampler, name, space), sampler, name, space)
-            progress.ended(name, worked=worked)
-            fresh[sampler] += worked
-            left[sampler] -= 1
-            if left[sampler] == 0 and fresh[sampler]:
-                what = sampler or "the model"
-                log.info("%s%s: %d measures of %s", cell.label, _mark(variant), fresh[sampler], what)
-    return root
+@dataclass(frozen=True)
+class Piece:
+    """One measurement: what is measured, where it is kept, and the key of what is kept there.
+
+    Attributes:
+        sampler: its name, "" for the model itself.
+        name: the metric.
+        default: the feature space that it is measured in.
+        path: its artifact.
+        key: of its settings, inputs and code.
+    """
+
+    sampler: str
+    name: str
+    default: str
+    path: Path
+    key: str
 
 
-def _measurement(shared: _Model, path: Path, sampler: str, name: str, space: str | None) -> bool:
-    """Take one measurement unless it is there; return whether it was taken."""
+def pieces(shared: Model) -> dict[str, list[Piece]]:
+    """Return every measurement of a model, by sampler, the model's own first."""
+    root = folder(shared.cell, shared.variant, shared.store)
+    found: dict[str, list[Piece]] = {}
+    for sampler, name, space in sorted(plan(shared.cell, shared.variant), key=lambda p: (p[0], p[2] or "")):
+        found.setdefault(sampler, []).append(_piece(shared, root, sampler, name, space))
+    return found
+
+
+def _piece(shared: Model, root: Path, sampler: str, name: str, space: str | None) -> Piece:
     cell, store = shared.cell, shared.store
     metric = components.metric(cell.config, name)
     # what needs no images does not depend on the reference or on a sampler
@@ -204,25 +223,27 @@ def _measurement(shared: _Model, path: Path, sampler: str, name: str, space: str
     if "decode" in metric.needs:
         settings += cell.decoding
     key = stage_key("measure", settings, inputs, [*target_modules(node), *_MODULES])
+    return Piece(sampler, name, default, _place(root, sampler, name, space), key)
+
+
+def take(shared: Model, piece: Piece) -> bool:
+    """Take one measurement unless it is there; return whether it was taken."""
 
     def work(directory: Path) -> None:
-        rows, reason = _one(shared, metric, sampler, default)
+        metric = components.metric(shared.cell.config, piece.name)
+        rows, reason = _one(shared, metric, piece.sampler, piece.default)
         artifacts.save_json(
             directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
         )
 
-    return ensure(store, path, key, work, seed=cell.seed)
-
-
-def _mark(variant: Variant) -> str:
-    return " (calibrated)" if variant.calibrated else ""
+    return ensure(shared.store, piece.path, piece.key, work, seed=shared.cell.seed)
 
 
 def _needs_reference(metric: Metric) -> bool:
     return bool({"reference", "features", "classifiers", "floor", "labels"} & metric.needs)
 
 
-def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list[Measurement], str | None]:
+def _one(shared: Model, metric: Metric, sampler: str, space: str) -> tuple[list[Measurement], str | None]:
     if sampler:
         evidence = shared.of_sampler(sampler, space)
         if isinstance(evidence, str):
@@ -237,9 +258,9 @@ def _one(shared: _Model, metric: Metric, sampler: str, space: str) -> tuple[list
     return measure_one(metric, evidence, seed=shared.cell.seed)
 
 
-def _marginals(shared: _Model, root: Path) -> None:
+def keep_marginals(shared: Model) -> None:
     """Keep what the picture of the aggregate posterior needs: marginals on a grid, a few draws, their classes."""
-    path = root / MODEL / MARGINALS
+    path = folder(shared.cell, shared.variant, shared.store) / MODEL / MARGINALS
     key = stage_key("measure", MARGINALS, [shared.posteriors], _MARGINAL_MODULES)
 
     def work(directory: Path) -> None:

@@ -13,7 +13,7 @@ from priorgap.models.calibrate import calibration_refusal
 from priorgap.models.conditional import ConditionalVAE
 from priorgap.models.controls import GAN
 from priorgap.models.families import Model
-from priorgap.pipeline import components, precision
+from priorgap.pipeline import components, measuring, precision
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
 from priorgap.pipeline.store import Store
@@ -37,8 +37,11 @@ def set_numerics(config: Mapping[str, Any]) -> None:
     torch.set_float32_matmul_precision(str(config["numerics"]["matmul_precision"]))
 
 
-def run_stages(cell: Cell, store: Store, stages: Sequence[str]) -> None:
-    """Run the given stages of one cell, in order; what is done is skipped."""
+def run_stages(cell: Cell, store: Store, stages: Sequence[str], *, workers: int = 1) -> None:
+    """Run the given stages of one cell, in order; what is done is skipped.
+
+    Up to `workers` processes share out the measures of large samplers.
+    """
     set_numerics(cell.config)
     if "train" in stages:
         train.train(cell, store)
@@ -51,7 +54,7 @@ def run_stages(cell: Cell, store: Store, stages: Sequence[str]) -> None:
             for name in variant.samplers:
                 sample.sample(cell, variant, store, name)
         if "measure" in stages:
-            measure.measure(cell, variant, store)
+            measuring.measure(cell, variant, store, workers=workers)
 
 
 def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], store: Store) -> None:
