@@ -174,7 +174,7 @@ def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
 
 
-def test_calls_spread_over_processes():
+def test_calls_spread_over_processes(tmp_path, monkeypatch):
     calls = {f"{k}": partial(pow, 2, k) for k in range(5)}
     assert dict(spread(calls, 2, 1)) == {f"{k}": 2**k for k in range(5)}
     with pytest.raises(ValueError, match="math domain error"):
@@ -182,3 +182,5 @@ def test_calls_spread_over_processes():
     with pytest.raises(BrokenProcessPool):
         list(spread({"killed": partial(os._exit, 1)}, 1, 1))
     assert dict(spread(calls, 2, 1))["3"] == 8  # new processes take the place of killed ones
+    monkeypatch.chdir(tmp_path)
+    assert dict(spread({"where": os.getcwd}, 2, 1)) == {"where": str(tmp_path)}

@@ -121,7 +121,8 @@ def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -
             initializer=_leave_with_parent,
             initargs=(os.getpid(),),
         )
-        futures = {executor.submit(call): name for name, call in calls.items()}
+        folder = os.getcwd()
+        futures = {executor.submit(_called, call, folder): name for name, call in calls.items()}
     finished = False
     try:
         for future in as_completed(futures):
@@ -131,6 +132,12 @@ def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -
         if not finished:
             with _interrupts_ignored():
                 executor.shutdown(wait=True, kill_workers=True)
+
+
+def _called(call: Callable[[], Any], folder: str) -> Any:
+    # a process that was kept is where its first call was made from
+    os.chdir(folder)
+    return call()
 
 
 def _leave_with_parent(parent: int) -> None:
