@@ -151,6 +151,14 @@ def test_time_left_of_pieces_is_counted_by_kind(caplog):
     ]
 
 
+def test_pieces_that_end_together_share_the_time():
+    now = [0.0]
+    pieces = Pieces(["a", "b"] * 3, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    now[0] = 8.0
+    pieces.ended("a", "b")
+    assert pieces.n_done() == 2 and pieces.left() == "about 16 s left"
+
+
 def test_pieces_on_a_terminal_are_a_bar():
     stream, now = Terminal(), [0.0]
     pieces = Pieces(["a", "b"] * 2, "measured", stream=stream, clock=lambda: now[0])

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -36,13 +37,17 @@ def measure(cell: Cell, variant: Variant, store: Store, *, workers: int = 1) -> 
     names, live = [p.name for own in todo.values() for p in own], bool(cell.config["trainer"]["progress"])
     mark = " (calibrated)" if variant.calibrated else ""
     with closing(Pieces(names, "measured", live=live)) as progress:
-        for sampler, measured in _measured(shared, todo, left, workers):
-            count = 0
-            for piece, worked in measured:
-                progress.ended(piece.name, worked=worked)
-                count += worked
-            if count:
-                log.info("%s%s: %d measures of %s", cell.label, mark, count, sampler or "the model")
+        count: Counter[str] = Counter()
+        for sampler, taken in _measured(shared, todo, left, workers):
+            new = [piece.name for piece, worked in taken if worked]
+            if len(new) < len(taken):
+                progress.ended(*(piece.name for piece, worked in taken if not worked), worked=False)
+            if new:
+                progress.ended(*new)
+            count[sampler] += len(new)
+            todo[sampler] = todo[sampler][len(taken) :]
+            if count[sampler] and not todo[sampler]:
+                log.info("%s%s: %d measures of %s", cell.label, mark, count[sampler], sampler or "the model")
     return folder(cell, variant, store)
 
 
@@ -56,15 +61,14 @@ def _is_large(shared: Model) -> bool:
 
 def _measured(
     shared: Model, todo: Mapping[str, Sequence[Piece]], left: Sequence[str], workers: int
-) -> Iterator[tuple[str, Iterable[tuple[Piece, bool]]]]:
-    """Yield each sampler ("" for the model) with its pieces, and whether each had to be taken."""
+) -> Iterator[tuple[str, list[tuple[Piece, bool]]]]:
+    """Yield each sampler ("" for the model) with pieces that are done now, and whether each had to be taken."""
+    for sampler, own in list(todo.items()):
+        if workers < 2 or sampler not in left:
+            for piece in own:
+                yield sampler, [(piece, take(shared, piece))]
     if workers < 2:
-        for sampler, own in todo.items():
-            yield sampler, ((piece, take(shared, piece)) for piece in own)
         return
-    for sampler, own in todo.items():
-        if sampler not in left:
-            yield sampler, [(piece, take(shared, piece)) for piece in own]
     calls = {s: partial(_take_all, shared.cell, shared.variant, shared.store, todo[s]) for s in left}
     log.info("%s: the measures of %d samplers in %d processes", shared.cell.label, len(left), workers)
     for sampler, worked in spread(calls, workers, int(shared.cell.config["numerics"]["threads"])):

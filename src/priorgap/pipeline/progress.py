@@ -115,16 +115,16 @@ class Pieces:
             else None
         )
 
-    def ended(self, kind: str, *, worked: bool = True) -> None:
-        """Count a piece; one that was there already (`worked` false) says nothing about the time of others."""
+    def ended(self, *kinds: str, worked: bool = True) -> None:
+        """Count pieces that ended together; those there already (`worked` false) tell no time."""
         now = self._clock()
-        if worked:
-            self._took.setdefault(kind, []).append(now - self._since)
+        for kind in kinds if worked else ():
+            self._took.setdefault(kind, []).append((now - self._since) / len(kinds))
         self._since = now
-        self._left[kind] -= 1
+        self._left.subtract(kinds)
         if self._bar is not None:
             self._bar.set_postfix_str(self.left(), refresh=False)
-            self._bar.update()
+            self._bar.update(len(kinds))
         elif now - self._said_at >= _EVERY:
             self._said_at = now
             log.info("%s %d of %d; %s", self._verb, self.n_done(), self._total, self.left())
