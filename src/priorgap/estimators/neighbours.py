@@ -19,7 +19,7 @@ _WHOLE = 2048
 def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) -> Float[Tensor, "n"]:
     """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64.
 
-    Neighbours are found in float32: among points nearer to each other than 1e-3 of the set's extent, any may be taken.
+    Neighbours are found in float32: of points nearer to each other than 1e-3 of the set's extent any may be taken.
     """
     centred = (points.double() - points.double().mean(0)).float()
     half_norm, n_candidates = 0.5 * centred.square().sum(1), min(k + _SPARE, len(points) - 1)
