@@ -320,3 +320,23 @@ def test_whole_messages():
     refused(lambda: train_share(two, two, nearest=torch.zeros(2).long(), n_images=1), line.format(1))
     assert train_share(two, two, nearest=torch.tensor([0, 2]), n_images=3).value == 0.5
     assert train_share(two, two, nearest=torch.tensor([0, 1]), n_images=2).value == 0.5
+
+
+def test_rows_that_float32_cannot_tell_apart_are_told_apart_in_float64():
+    b = 1 + 1e-9 * torch.arange(40, dtype=torch.float64)[:, None]
+    a = 1 + 1e-9 * torch.tensor([[3.2], [17.9]], dtype=torch.float64)
+    distance, index = nearest_distance(a, b)
+    assert index.tolist() == [3, 18]
+    assert distance.tolist() == pytest.approx([2e-10, 1e-10], abs=1e-14)
+    assert nearest_distance(a.float(), b)[1].tolist() == [0, 0]  # one set in float64 is enough for it
+
+
+def test_an_auc_of_one_value_has_no_standard_error():
+    found = auc(torch.tensor([1.0]), torch.tensor([2.0, 0.5]))
+    assert (found.value, found.std_error) == (0.5, None)
+
+
+def test_train_share_counts_images_that_no_sample_is_near():
+    near, far = torch.zeros(4), torch.ones(4)
+    found = train_share(near, far, nearest=torch.tensor([0, 0, 1, 0]), n_images=8)
+    assert found.std_error == pytest.approx(0.5 * math.sqrt((9 + 1 - 16 / 8) * 8 / 7) / 4)
