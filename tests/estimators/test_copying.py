@@ -340,3 +340,17 @@ def test_train_share_counts_images_that_no_sample_is_near():
     near, far = torch.zeros(4), torch.ones(4)
     found = train_share(near, far, nearest=torch.tensor([0, 0, 1, 0]), n_images=8)
     assert found.std_error == pytest.approx(0.5 * math.sqrt((9 + 1 - 16 / 8) * 8 / 7) / 4)
+
+
+def test_near_rows_far_from_the_centre_are_searched_again(generator):
+    """Products of rows of length 400 know squares to 1e-2; the rows to be told apart differ by less."""
+    corner = 100 * torch.sign(torch.randn(40, 16, generator=generator))
+    b = torch.cat([corner + 0.02 * torch.randn(40, 16, generator=generator) for _ in range(6)])
+    a = corner + 0.02 * torch.randn(40, 16, generator=generator)
+    squared = (a[:, None].double() - b[None].double()).square().sum(2)
+    distance, index = nearest_distance(a, b)
+    assert torch.equal(index, squared.argmin(1))
+    torch.testing.assert_close(distance, squared.min(1).values.sqrt())
+    # negative control: float32 products alone put others first
+    products = b.square().sum(1) - 2 * a @ b.T
+    assert not torch.equal(products.argmin(1), squared.argmin(1))

@@ -312,6 +312,19 @@ def test_the_standard_error_is_that_of_the_influence_function(generator):
     assert frechet_from_features(*thin).std_error == pytest.approx(expected, rel=0.05)
 
 
+def test_the_standard_error_of_skewed_sets_away_from_the_origin(generator):
+    """Skewness ties a row's distance from its mean to its direction: signs and centring show."""
+    a = torch.rand(60, 2, generator=generator, dtype=torch.float64).log().neg() + 4
+    b = 1.5 * torch.rand(45, 2, generator=generator, dtype=torch.float64).log().neg() + 6
+    of_a, of_b = influence_by_differences(a, b)
+    found = frechet_from_features(a, b).std_error
+    assert found == pytest.approx(math.sqrt(float(of_a.var() / 60 + of_b.var() / 45)), rel=0.03)
+    # negative control: the means' part with the other sign
+    shift = a.mean(0) - b.mean(0)
+    turned = of_b + 4 * ((b - b.mean(0)) @ shift)
+    assert found != pytest.approx(math.sqrt(float(of_a.var() / 60 + turned.var() / 45)), rel=0.1)
+
+
 def test_the_floor_is_five_null_biases(generator):
     """Move one set until its distance is just below, then just above, five times the expected null value."""
     a = torch.randn(60, 2, generator=generator, dtype=torch.float64)
