@@ -51,7 +51,7 @@ def radii_of_rows(
     for some in rows.split(_CHUNK):
         score = torch.addmm(half_norm, centred[some], centred.T, alpha=-1)
         score[torch.arange(len(some)), some] = math.inf
-        near = score.topk(n_candidates, dim=1, largest=False, sorted=False).indices
+        near = score.topk(n_candidates, largest=False).indices
         radius.append(_measured(points, some, near, k))
     return torch.cat(radius)
 
@@ -59,7 +59,7 @@ def radii_of_rows(
 def _measured(points: Tensor, rows: Tensor, near: Tensor, k: int) -> Tensor:
     """Return the k-th smallest squared distance of each row to its candidates, by differences in float64."""
     gap = points[near].double().sub_(points[rows, None].double())
-    return gap.square_().sum(2).topk(k, dim=1, largest=False).values[:, -1]
+    return gap.square_().sum(2).topk(k, largest=False).values[:, -1]
 
 
 def scores(x: Tensor, half_norm: Tensor, chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -91,10 +91,10 @@ def _least(values: Tensor, k: int) -> Tensor:
     """Return the places of each row's k smallest."""
     among = values.numpy()
     # a vectorised partition gives the k-th value; more than k at most that are ties, or infinite
-    places = np.flatnonzero(among <= np.partition(among, k - 1, axis=1)[:, k - 1 : k])
+    places = np.flatnonzero(among <= np.partition(among, k - 1)[:, k - 1 : k])
     if len(places) == k * len(values):
         return torch.from_numpy(places % values.shape[1]).view(-1, k)
-    return values.topk(k, dim=1, largest=False, sorted=False).indices
+    return values.topk(k, largest=False).indices
 
 
 def kth(score: Tensor, k: int) -> Tensor:
@@ -103,13 +103,13 @@ def kth(score: Tensor, k: int) -> Tensor:
     few = score.shape[1] * score.shape[2] <= _WHOLE
     within = score.flatten(1).clone() if few else _nearest_groups(score, k)[1]
     among = within.numpy()
-    among.partition(k - 1, axis=1)
+    among.partition(k - 1)
     return within[:, k - 1]
 
 
 def _smallest(score: Tensor, k: int) -> Tensor:
     """Return the places of each row's k smallest of [rows, width, groups], places counted along both."""
     chosen, within = _nearest_groups(score, k)
-    place = within.topk(k, dim=1, largest=False, sorted=False).indices
+    place = within.topk(k, largest=False).indices
     n_chosen = chosen.shape[1]
     return place // n_chosen * score.shape[2] + chosen.gather(1, place % n_chosen)
