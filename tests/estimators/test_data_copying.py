@@ -258,3 +258,20 @@ def test_whole_messages(generator):
         lambda: data_copying_score(one, one.long(), one, 0 * one.long(), least_share=0.1),
         "cells: none has a share of samples of at least 0.1",
     )
+
+
+def test_bandwidths_end_at_a_floor_that_falls_with_the_dimension(generator):
+    for d in (2, 50):
+        x = torch.randn(30, d, generator=generator, dtype=torch.float64)
+        # each row is at a component: nothing is left for its variance
+        found = _bandwidths(x, x, 60)
+        assert float(found.min()) == pytest.approx(1e-3 / d)
+        assert float(found.max()) < 0.1 * float(_bandwidths(x[:3], x, 60).max())
+
+
+def test_a_column_that_hardly_varies_beside_one_that_does_is_left_out(generator):
+    parts = [torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (60, 80, 50)]
+    wide = [torch.cat([1e7 * x[:, :2], 1e-6 * x[:, 2:]], 1) for x in parts]
+    without = feature_likelihood_divergence(*(x[:, :2] for x in wide))
+    for ours, expected in zip(feature_likelihood_divergence(*wide), without, strict=True):
+        assert ours.value == pytest.approx(expected.value, rel=1e-9)
