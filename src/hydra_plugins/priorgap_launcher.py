@@ -117,9 +117,9 @@ class JoblibLauncher(SweepLauncher):
 
     def engine(self, n_jobs: int) -> Any:
         """Return a pool that is no larger than the work."""
-        from priorgap.pipeline.engines.processes import Processes, available_cores
+        from priorgap.pipeline.engines.processes import Processes, processes_for
 
-        workers = self.n_jobs or max(1, available_cores() // self.threads)
+        workers = self.n_jobs or processes_for(self.threads)
         return Processes(min(workers, n_jobs), self.threads)
 
 

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
+from peer_features import Flatten
 from refusals import drawn_from_its_generator, refused, seeded
 from scipy import stats
 from scipy.linalg import sqrtm
-from torch import nn
 
 from priorgap import torchvision_compat
 from priorgap.estimators.discrepancy import (
@@ -17,17 +17,6 @@ from priorgap.estimators.discrepancy import (
     frechet_null_interval,
 )
 from priorgap.estimators.gaussian import sample_moments
-
-
-class Flatten(nn.Module):
-    """A feature module that torchmetrics accepts: images as vectors."""
-
-    def __init__(self, num_features: int):
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, x):
-        return x.flatten(1).double()
 
 
 def random_cov(d, generator, rank=None):

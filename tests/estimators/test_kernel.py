@@ -4,22 +4,11 @@ import math
 
 import pytest
 import torch
+from peer_features import Flatten
 from refusals import refused
-from torch import nn
 
 from priorgap import torchvision_compat
 from priorgap.estimators.kernel import _limits, _sums, kernel_distance, within_sums
-
-
-class Flatten(nn.Module):
-    """A feature module that torchmetrics accepts: images as vectors."""
-
-    def __init__(self, num_features: int):
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, x):
-        return x.flatten(1).double()
 
 
 def loop_mmd(a, b):

@@ -105,7 +105,7 @@ def _turned(
     """
     with torch.enable_grad():
         y = (u @ along.T).requires_grad_()
-        gain = mixture.log_prob(y) + 0.5 * y.square().sum(1)
+        gain = _gain(mixture, y)
         (slope,) = torch.autograd.grad(gain.sum(), y, create_graph=True)
         rows = [torch.autograd.grad(slope[:, i].sum(), y, retain_graph=True)[0] for i in range(y.shape[1])]
     curvature = torch.stack(rows, 1).mean(0)
@@ -114,9 +114,13 @@ def _turned(
     moved = left @ right
     # the sign of a step is arbitrary: the mixture is in the old coordinates
     moved = torch.where(((moved * along).sum(1) < 0)[:, None], -moved, moved)
-    y = u @ moved.T
-    better = mixture.log_prob(y) + 0.5 * y.square().sum(1)
+    better = _gain(mixture, u @ moved.T)
     return moved if float(better.mean()) > float(gain.detach().mean()) else along
+
+
+def _gain(mixture: FittedMixture, y: Float[Tensor, "n r"]) -> Float[Tensor, "n"]:
+    """Return log g(y) - log N(y; 0, I), but for a constant."""
+    return mixture.log_prob(y) + 0.5 * y.square().sum(1)
 
 
 def unusual_directions(u: Float[Tensor, "n d"], n: int) -> Float[Tensor, "n d"]:
@@ -134,7 +138,7 @@ def unusual_directions(u: Float[Tensor, "n d"], n: int) -> Float[Tensor, "n d"]:
     while len(found) < min(n, d):
         rest = _complement(found, d, u.dtype)
         v = u @ rest.T
-        candidates = torch.cat([_fixed_points(v, rest.T.clone()), *(_partners(v, u @ b) for b in found)])
+        candidates = torch.cat([_fixed_points(v, rest.T), *(_partners(v, u @ b) for b in found)])
         along = v @ candidates.T
         gain = along.pow(3).mean(0).square() / 12 + (along.pow(4).mean(0) - 3).square() / 48
         for b in found:
@@ -143,11 +147,11 @@ def unusual_directions(u: Float[Tensor, "n d"], n: int) -> Float[Tensor, "n d"]:
     return torch.stack(found)
 
 
-def _complement(found: Sequence[Tensor], d: int, dtype: torch.dtype) -> Float[Tensor, "e d"]:
+def _complement(found: list[Tensor], d: int, dtype: torch.dtype) -> Float[Tensor, "e d"]:
     """Return an orthonormal basis of what is orthogonal to the directions found."""
     if not found:
         return torch.eye(d, dtype=dtype)
-    q, _ = torch.linalg.qr(torch.stack(list(found)).T, mode="complete")
+    q, _ = torch.linalg.qr(torch.stack(found).T, mode="complete")
     return q[:, len(found) :].T
 
 
@@ -158,12 +162,12 @@ def _unit(w: Tensor) -> Tensor:
 
 def _fixed_points(v: Float[Tensor, "n e"], start: Float[Tensor, "d e"]) -> Float[Tensor, "k e"]:
     """Return unit directions of extreme skewness and of extreme kurtosis, from each start."""
-    skewed = tailed = _unit(start)
+    units = skewed = tailed = _unit(start)
     for _ in range(_STEPS):
         skewed = _unit((v @ skewed.T).square().T @ v / len(v))
         tailed = _unit((v @ tailed.T).pow(3).T @ v / len(v) - 3 * tailed)
     # a start that ended at nothing leaves the units themselves, so that there always is a candidate
-    return torch.cat([_unit(start), skewed, tailed])
+    return torch.cat([units, skewed, tailed])
 
 
 def _partners(v: Float[Tensor, "n e"], along: Float[Tensor, "n"]) -> Float[Tensor, "k e"]:

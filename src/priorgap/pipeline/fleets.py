@@ -89,7 +89,7 @@ def _crews(waiting: Sequence[list[Cell]], store: Store, rule: Rule, workers: int
         if reason is not None:
             log.info("%d models are trained one by one, by their jobs: %s", len(left), reason)
             continue
-        at_once = min(workers, int(len(left) * each / _SECONDS_A_PROCESS), len(left) // 2)
+        at_once = min(workers, int(len(left) * each / _SECONDS_A_PROCESS))
         n_crews = min(max(at_once, rule.n_parts(len(left) * each)), len(left) // rule.min_models)
         shares = [left[place::n_crews] for place in range(n_crews)]
         crews += [_Crew(share, len(share) * each) for share in shares]

@@ -30,7 +30,7 @@ def measure(cell: Cell, variant: Variant, store: Store, *, workers: int = 1) -> 
     shared = Model(cell, variant, store)
     keep_marginals(shared)
     todo = pieces(shared)
-    left = [s for s, own in todo.items() if not all(artifacts.is_complete(p.path, p.key) for p in own)]
+    left = _left(todo) if workers > 1 else []
     workers = min(workers, len(left))
     if workers > 1 and not _is_large(shared):
         workers = 1
@@ -49,6 +49,11 @@ def measure(cell: Cell, variant: Variant, store: Store, *, workers: int = 1) -> 
             if count[sampler] and not todo[sampler]:
                 log.info("%s%s: %d measures of %s", cell.label, mark, count[sampler], sampler or "the model")
     return folder(cell, variant, store)
+
+
+def _left(todo: Mapping[str, Sequence[Piece]]) -> list[str]:
+    """Return the samplers that have something to be measured."""
+    return [s for s, own in todo.items() if not all(artifacts.is_complete(p.path, p.key) for p in own)]
 
 
 def _is_large(shared: Model) -> bool:

@@ -145,11 +145,12 @@ def _train_in_fleets(cells: Sequence[Cell], store: Store, session: Session) -> b
     if rule is None or len(cells) < rule.min_models:
         return False
     from priorgap.pipeline import fleets
-    from priorgap.pipeline.engines.processes import available_cores
+    from priorgap.pipeline.engines.processes import processes_for
 
     # without a launcher everything is done in this process
-    cores = max(1, available_cores() // int(cells[0].config["numerics"]["threads"]))
-    fleets.train(cells, store, rule, workers=1 if session.launcher == "basic" else session.n_jobs or cores)
+    threads = int(cells[0].config["numerics"]["threads"])
+    workers = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
+    fleets.train(cells, store, rule, workers=workers)
     return fleets.all_trained(cells, store)
 
 
@@ -157,10 +158,10 @@ def _processes(cells: Sequence[Cell], session: Session) -> int:
     """Return how many processes one model's measures may take: where a launcher shares out models, one."""
     if session.launcher != "basic":
         return 1
-    from priorgap.pipeline.engines.processes import available_cores
+    from priorgap.pipeline.engines.processes import processes_for
 
-    asked = cells[0].config["measure_processes"]
-    return int(asked or min(_MOST, max(1, available_cores() // int(cells[0].config["numerics"]["threads"]))))
+    config = cells[0].config
+    return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
 def _task(config: Any, *, stages: Sequence[str], workers: int) -> str | None:

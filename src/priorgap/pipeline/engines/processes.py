@@ -28,6 +28,11 @@ def available_cores() -> int:
     return max(1, int(cpu_count()))
 
 
+def processes_for(threads: int) -> int:
+    """Return how many processes of so many threads each the cores are enough for, one at least."""
+    return max(1, available_cores() // threads)
+
+
 def thread_variables(threads: int) -> dict[str, str]:
     """Return what a worker's environment must say so that its models do not take more cores than their threads."""
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
