@@ -8,6 +8,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from priorgap.fused_steps import FusedSteps
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -60,6 +62,7 @@ def fit_network(
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
+    steps = FusedSteps(optimizer)
     n_steps = epochs * -(-n // batch_size)
     losses: list[float] = []
     step = 0
@@ -70,10 +73,10 @@ def fit_network(
                 optimizer.param_groups[0]["lr"] = (
                     learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
                 )
-            loss = loss_fn(module, *(t[rows].to(device) for t in inputs))
-            optimizer.zero_grad()
+            loss = loss_fn(module, *(t.index_select(0, rows.to(t.device)).to(device) for t in inputs))
+            steps.zero_grad()
             loss.backward()
-            optimizer.step()
+            steps.step()
             total += loss.detach().double() * len(rows)
             step += 1
         losses.append(float(total) / n)

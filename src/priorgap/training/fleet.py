@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, as_float
+from priorgap.fused_steps import fused_steps
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.priors.standard_normal import StandardNormal
@@ -171,14 +172,15 @@ class _Fleet:
 
     def run_epoch(self, epoch: int) -> None:
         """Run one epoch of every replica that still sails; drop those that end with it."""
-        for x, noise in self._training_batches(epoch):
-            loss = self._losses("train", x, noise, epoch)
-            self._stack.zero_grad()
-            loss.backward()
-            if self._config.gradient_clip is not None:
-                for views in self._stack.views:
-                    nn.utils.clip_grad_norm_(views, self._config.gradient_clip)
-            self._optimizer.step()
+        with fused_steps(self._optimizer) as steps:
+            for x, noise in self._training_batches(epoch):
+                loss = self._losses("train", x, noise, epoch)
+                self._stack.zero_grad()
+                loss.backward()
+                if self._config.gradient_clip is not None:
+                    for views in self._stack.views:
+                        nn.utils.clip_grad_norm_(views, self._config.gradient_clip)
+                steps.step()
         with torch.no_grad():
             for x, noise in self._validation_batches():
                 self._losses("validation", x, noise, epoch)

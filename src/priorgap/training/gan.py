@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import Dataset, as_float
+from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import GAN
 from priorgap.training.callbacks import Record
 from priorgap.training.datamodule import Batch
@@ -71,21 +72,25 @@ class GanModule(pl.LightningModule):
         self._n_rows[part] = self._n_rows.get(part, 0) + n_rows
         self._n_steps[part] = self._n_steps.get(part, 0) + 1
 
-    def _step(self, optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+    def _step(self, steps: FusedSteps, network: nn.Module, loss: Tensor) -> None:
         """Change one network; the other's gradients are of no use, and are dropped at its own step."""
-        optimizer.zero_grad()
+        steps.zero_grad()
         loss.backward()
         if self._gradient_clip is not None:
             nn.utils.clip_grad_norm_(network.parameters(), self._gradient_clip)
-        optimizer.step()
+        steps.step()
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
         """Take both steps on each batch of the block."""
         optimizers = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizers, list)
         of_discriminator, of_decoder = optimizers
-        assert isinstance(of_discriminator, torch.optim.Optimizer)
-        assert isinstance(of_decoder, torch.optim.Optimizer)
+        assert isinstance(of_discriminator, torch.optim.Adam)
+        assert isinstance(of_decoder, torch.optim.Adam)
+        with fused_steps(of_discriminator) as first, fused_steps(of_decoder) as second:
+            self._take(first, second, batch)
+
+    def _take(self, of_discriminator: FusedSteps, of_decoder: FusedSteps, batch: list[Batch]) -> None:
         gan, weight = self.gan, 0.5 * self.gan.adversary.r1
         for x, noise in batch:
             fake = gan.decode(noise)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import as_float
+from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
@@ -120,23 +121,23 @@ class VaeModule(pl.LightningModule):
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
         """Take one optimiser step per batch of the block."""
         optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        with self._products():
-            self._steps(optimizer, batch)
+        assert isinstance(optimizer, torch.optim.Adam)
+        with self._products(), fused_steps(optimizer) as steps:
+            self._take(steps, batch)
 
     def _products(self) -> AbstractContextManager[None]:
         if self._precision is None:
             return nullcontext()
         return bf16(self.vae.encoder, self.vae.decoder)
 
-    def _steps(self, optimizer: torch.optim.Optimizer, batch: list[Batch]) -> None:
+    def _take(self, steps: FusedSteps, batch: list[Batch]) -> None:
         for part in batch:
             loss = self._objective("train", part)
-            optimizer.zero_grad()
+            steps.zero_grad()
             loss.backward()
             if self._gradient_clip is not None:
                 nn.utils.clip_grad_norm_(self.vae.parameters(), self._gradient_clip)
-            optimizer.step()
+            steps.step()
 
     def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
         """Add a block of validation batches to the epoch's sums."""
