@@ -114,6 +114,33 @@ def rows(outputs: Path) -> list[list[str]]:
         return sorted(csv.reader(handle))
 
 
+def test_a_record_of_another_version_is_said_and_nothing_is_removed(copy, run, capsys, caplog):
+    file = sorted((copy / "tiny/cells").glob("*.json"))[0]
+    kept = artifacts.load_json(file)
+    old = {
+        **kept,
+        "config": {
+            **kept["config"],
+            "metrics": {n: {**m, "gone": 1} for n, m in kept["config"]["metrics"].items()},
+        },
+    }
+    artifacts.save_json(file, old)
+    assert run("ls", "study=tiny") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("other version" in line for line in lines) == 1 and len(lines) == 4
+    assert "was recorded by another version of priorgap" in caplog.text and "gone: unknown key" in caplog.text
+    assert run("verify") == 0
+    assert "not looked for: study=tiny" in capsys.readouterr().out
+    before = content(copy.parent)
+    assert run("gc", "--yes") == 2
+    assert "was recorded by another version of priorgap" in capsys.readouterr().err
+    assert content(copy.parent) == before
+    assert run(*SWEEP) == 0
+    assert artifacts.load_json(file)["config"]["metrics"] == kept["config"]["metrics"]
+    capsys.readouterr()
+    assert run("ls", "study=tiny") == 0 and "other version" not in capsys.readouterr().out
+
+
 def test_a_study_merged_from_two_machines_has_the_numbers_of_one(copy, run, capsys, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(copy, other, symlinks=True)

@@ -139,7 +139,12 @@ def test_online_sends_the_same_numbers(tiny, tmp_path, runs):
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     shutil.rmtree(tmp_path / "outputs/tiny/wandb")
     with stand_in() as received:
-        settings = {"WANDB_BASE_URL": received.url, "WANDB_API_KEY": "0123456789" * 4, "HOME": str(tmp_path)}
+        settings = {
+            "HOME": str(tmp_path),
+            "WANDB_MODE": "online",
+            "WANDB_BASE_URL": received.url,
+            "WANDB_API_KEY": "0123456789" * 4,
+        }
         order = ("report", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
         child = Child(tmp_path, order, environment=settings)
         assert child.finish() == 0, child.said
@@ -160,6 +165,7 @@ def test_a_server_that_refuses_costs_a_line_and_no_results(tiny, tmp_path):
     home = {
         "HOME": str(tmp_path),
         "NETRC": str(tmp_path / "none"),
+        "WANDB_MODE": "online",
         "WANDB_BASE_URL": "http://127.0.0.1:9",
         "WANDB_API_KEY": "0123456789" * 4,
     }

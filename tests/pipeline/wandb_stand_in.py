@@ -128,8 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _project(name: str | None) -> dict[str, Any]:
-    entity = {"id": "RW50aXR5OjE=", "name": "someone"}
-    return {"id": "UHJvamVjdDox", "name": name or "uncategorized", "entity": entity, "entityName": "someone"}
+    return {
+        "id": "UHJvamVjdDox",
+        "name": name or "uncategorized",
+        "entity": {"id": "RW50aXR5OjE=", "name": "someone"},
+        "entityName": "someone",
+        # no table of this name was sent before
+        "artifact": None,
+    }
 
 
 _VIEWER = {

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from priorgap import artifacts
 from priorgap.pipeline import records
+from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.engines.processes import available_cores
 from priorgap.pipeline.store import Store
-from priorgap.pipeline.store_commands import artifacts_of_study, in_words, parse
+from priorgap.pipeline.store_commands import artifacts_of_study, expected_of, in_words, parse
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,12 +49,12 @@ def _damage(path: Path) -> list[str]:
     return artifacts.damage(path)
 
 
-def _missing(store: Store, cell: records.Cell) -> Iterator[Path]:
-    from priorgap.pipeline.stages import run as stages
-
-    for path in stages.artifacts_of([cell], store):
-        if not path.is_dir():
-            yield path
+def _missing(store: Store, cell: Cell) -> list[Path]:
+    try:
+        return [path for path in expected_of(cell, store) if not path.is_dir()]
+    except ValueError as error:
+        sys.stdout.write(f"not looked for: {error}\n")
+        return []
 
 
 def _extent(paths: Iterator[Path]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from priorgap.pipeline import records
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import Store, read_record, unless_in_use
-from priorgap.pipeline.store_commands import Order, artifacts_under, in_words, parse, size
+from priorgap.pipeline.store_commands import Order, artifacts_under, expected_of, in_words, parse, size
 
 FLAGS = ("--dry-run", "--yes")
 _STAGES = ("train", "calibrate", "encode", "sample", "measure")
@@ -68,7 +68,7 @@ def garbage(order: Order) -> Iterator[Garbage]:
     shared: set[Path] = set()
     for study in order.studies:
         cells = _cells(store, study)
-        needed = _needed(cells, store)
+        needed = {path for cell in cells for path in expected_of(cell, store)}
         shared |= needed
         yield from _of_study(store, study, cells, needed)
     if order.study is None:
@@ -91,12 +91,6 @@ def _cells(store: Store, study: str) -> list[Cell]:
             f"study={study}: a record in cells/ cannot be read; run the study's command again first"
         )
     return cells
-
-
-def _needed(cells: Sequence[Cell], store: Store) -> set[Path]:
-    from priorgap.pipeline.stages import run as stages
-
-    return set(stages.artifacts_of(cells, store))
 
 
 def _of_study(store: Store, study: str, cells: Sequence[Cell], needed: set[Path]) -> Iterator[Garbage]:

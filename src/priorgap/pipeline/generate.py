@@ -134,6 +134,10 @@ def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
     verdict = json.loads((report / "verdict.json").read_text())
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
+    sampled = [p for p in (study / "sample").glob(f"[!.]*/{sampler}") if sampler and artifacts.is_complete(p)]
+    reasons = [artifacts.load_json(p / "facts.json")["skipped"] for p in sampled]
+    if reasons and None not in reasons:
+        raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
     best, named = pick_model(table, verdict, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
 

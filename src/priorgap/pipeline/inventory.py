@@ -1,5 +1,6 @@
 """`priorgap ls`: the studies of a store; of one study, its models and what each still lacks."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,9 @@ from priorgap.pipeline import records
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import Store
-from priorgap.pipeline.store_commands import in_words, parse, size
+from priorgap.pipeline.store_commands import expected_of, in_words, parse, size
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,7 +50,19 @@ def _finished(path: Path) -> str:
 
 
 def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
+    said = False
     for cell in records.cells_of(store, study):
+        try:
+            expected_of(cell, store)
+        except ValueError as error:
+            # of one model; the others' reasons are like it
+            if not said:
+                log.warning("%s", error)
+            said = True
+            trained = store.model(study, "train", cell.train_id, cell.label)
+            name = f"{cell.label}-{cell.train_id}"
+            yield (name, *[""] * 4, "other version", in_words(size(trained)), "", _finished(trained))
+            continue
         for variant in cell.variants:
             yield _model(store, cell, variant)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from priorgap import artifacts
 from priorgap.pipeline import records
+from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.store import Store
 
 
@@ -105,3 +106,20 @@ def artifacts_of_study(store: Store, study: str) -> Iterator[Path]:
     for cell in cells.values():
         yield from artifacts_under(store.data(cell))
         yield from artifacts_under(store.reference(cell, "."))
+
+
+def expected_of(cell: Cell, store: Store) -> list[Path]:
+    """Return every artifact that a cell of a study names, those of the real data included.
+
+    Raises:
+        ValueError: another version of priorgap recorded it, with settings that this one does not know.
+    """
+    from priorgap.pipeline.stages import run as stages
+
+    try:
+        return list(stages.artifacts_of([cell], store))
+    except ValueError as error:
+        raise ValueError(
+            f"study={cell.study}: {cell.label} was recorded by another version of priorgap ({error}); "
+            "the study's own command records it anew"
+        ) from error
