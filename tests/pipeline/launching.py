@@ -1,6 +1,7 @@
 """Starts the console script in a process of its own, as a user does, and watches it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,11 +10,16 @@ from pathlib import Path
 
 
 def start(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own."""
+    """Start a command in a process group of its own, which heeds Ctrl-C whatever the tests were started by."""
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen(
         [sys.executable, "-m", "priorgap.pipeline", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, **(env or {})},
+        # a shell's background processes ignore it, and so would what they start
+        preexec_fn=heed, env={**os.environ, **(env or {})},
     )  # fmt: skip
 
 

@@ -139,14 +139,8 @@ def test_online_sends_the_same_numbers(tiny, tmp_path, runs):
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     shutil.rmtree(tmp_path / "outputs/tiny/wandb")
     with stand_in() as received:
-        settings = {
-            "HOME": str(tmp_path),
-            "WANDB_MODE": "online",
-            "WANDB_BASE_URL": received.url,
-            "WANDB_API_KEY": "0123456789" * 4,
-        }
         order = ("report", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
-        child = Child(tmp_path, order, environment=settings)
+        child = Child(tmp_path, order, environment=online(tmp_path, received.url))
         assert child.finish() == 0, child.said
     assert set(received.runs) == {run.id for run in runs}
     assert set(received.exit_codes.values()) == {0}
@@ -158,22 +152,40 @@ def test_online_sends_the_same_numbers(tiny, tmp_path, runs):
         assert [row["epoch"] for row in received.history[run.id] if "train/loss" in row] == [0, 1]
 
 
+def online(folder: Path, url: str) -> dict[str, str]:
+    return {
+        "HOME": str(folder),
+        "NETRC": str(folder / "none"),
+        "WANDB_MODE": "online",
+        "WANDB_BASE_URL": url,
+        "WANDB_API_KEY": "0123456789" * 4,
+    }
+
+
 @pytest.mark.slow
 def test_a_server_that_refuses_costs_a_line_and_no_results(tiny, tmp_path):
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     order = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
-    home = {
-        "HOME": str(tmp_path),
-        "NETRC": str(tmp_path / "none"),
-        "WANDB_MODE": "online",
-        "WANDB_BASE_URL": "http://127.0.0.1:9",
-        "WANDB_API_KEY": "0123456789" * 4,
-    }
-    child = Child(tmp_path, order, environment=home)
-    assert child.finish() == 1, child.said
+    with stand_in(refuses=True) as received:
+        child = Child(tmp_path, order, environment=online(tmp_path, received.url))
+        assert child.finish() == 1, child.said
     assert "Traceback" not in child.said and "results are complete" in child.said
     # not taken for finished: the same command tries again
     assert "nothing to do" not in child.said
+
+
+@pytest.mark.slow
+def test_what_cannot_be_online_is_refused_before_any_work(tmp_path):
+    order = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
+    away = online(tmp_path, "http://127.0.0.1:9")
+    for environment, words in (
+        (away, "Failed to authenticate"),
+        ({**away, "WANDB_MODE": "offline"}, "WANDB_MODE=offline"),
+    ):
+        child = Child(tmp_path, order, environment=environment)
+        assert child.finish() == 2, child.said
+        assert "priorgap: tracking=online: " in child.said and words in child.said
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_names_do_not_change_when_a_space_is_added():

@@ -26,12 +26,13 @@ class Received:
 
 
 @contextmanager
-def stand_in() -> Iterator[Received]:
-    """Serve on a free loopback port while the block runs."""
+def stand_in(*, refuses: bool = False) -> Iterator[Received]:
+    """Serve on a free loopback port while the block runs; a server that refuses knows the user and takes no runs."""
     received = Received()
 
     class Handler(_Handler):
         sent = received
+        takes_runs = not refuses
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     received.url = f"http://127.0.0.1:{server.server_port}"
@@ -48,6 +49,7 @@ def stand_in() -> Iterator[Received]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     sent: Received
+    takes_runs: bool
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -64,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         stream = re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path)
         if self.path.endswith("/graphql"):
             query = json.loads(body)
+            if "upsertBucket" in query["query"] and not self.takes_runs:
+                self._reply({"errors": [{"message": "permission denied"}]}, status=403)
+                return
             self._reply({"data": self._answer(query["query"], query.get("variables") or {})})
         elif stream is not None:
             self._take(stream.group(1), json.loads(body))
@@ -76,9 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
 
-    def _reply(self, content: object) -> None:
+    def _reply(self, content: object, status: int = 200) -> None:
         body = json.dumps(content).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -103,6 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
                 for name in values.get("files", [])
             ]
             return {"createRunFiles": {"runID": values.get("run"), "uploadHeaders": [], "files": files}}
+        if "createArtifact(" in query:
+            return {"createArtifact": {"artifact": _ARTIFACT}}
+        if "useArtifact(" in query:
+            return {"useArtifact": {"artifact": _ARTIFACT}}
         if "viewer" in query or "serverInfo" in query:
             return {"viewer": _VIEWER, "serverInfo": _SERVER}
         if "__type" in query:
@@ -143,6 +152,15 @@ _VIEWER = {
     "flags": "{}", "admin": False, "teams": {"edges": []}, "apiKeys": {"edges": []},
     "defaultEntity": {"name": "someone"},
 }  # fmt: skip
+# a table, said to be there already: nothing more is sent of it
+_ARTIFACT = {
+    "id": "QXJ0aWZhY3Q6MQ==",
+    "state": "COMMITTED",
+    "artifactSequence": {
+        "id": "QXJ0aWZhY3Q6Mg==",
+        "latestArtifact": {"id": "QXJ0aWZhY3Q6MQ==", "versionIndex": 0},
+    },
+}
 _SERVER = {
     "cliVersionInfo": {"max_cli_version": "9.9.9", "min_cli_version": "0.1.0"},
     "latestLocalVersionInfo": None,

@@ -5,6 +5,7 @@ extended study updates the run of the same id.
 """
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ def check_access(tracking: Mapping[str, Any]) -> None:
     """
     if tracking["mode"] != "online":
         return
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode in ("offline", "dryrun", "disabled"):
+        raise ValueError(
+            f"tracking=online: the environment has WANDB_MODE={mode}; unset it, or take tracking=offline"
+        )
     import wandb
 
     try:
