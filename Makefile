@@ -10,7 +10,7 @@ setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@# a new pip, and no compiling of what may never be imported, take a third of the time
+	@# a new pip, and no compiling of what may never be imported, take half the time or less
 	$(BIN)/python -m pip install -q 'pip>=25.1'
 	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
 	touch $@

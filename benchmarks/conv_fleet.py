@@ -4,12 +4,10 @@
 
 Stride-2 convolutions and their transposes as `models.networks.Conv` has them, forward and backward, batch 128: what
 a fleet of convolutional models would save is at most this. Milliseconds a model, medians of rounds in turns (CPU
-seconds on a CPU); checks that the outputs agree.
+seconds on a CPU); prints how far the outputs differ.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gpu import milliseconds
 from priorgap.streams import stream
 
 BATCH = 128
@@ -48,19 +47,6 @@ def run(x: Tensor, kernels: list[Tensor], groups: int) -> Tensor:
     return x
 
 
-def timed(task: Callable[[], None], device: str) -> float:
-    """Return the milliseconds of a task."""
-    if device == "cpu":
-        start = time.process_time()
-        task()
-        return 1e3 * (time.process_time() - start)
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    task()
-    torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def compare(
     shape: tuple[int, int, tuple[int, ...]], n: int, device: str, rounds: int
 ) -> tuple[float, float, float]:
@@ -82,7 +68,7 @@ def compare(
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for kept, task in zip(times, (one_by_one, at_once), strict=True):
-            kept.append(timed(task, device) / n)
+            kept.append(milliseconds(task, 1, device) / n)
     with torch.no_grad():
         alone = torch.cat([run(x, kernels, 1) for x, kernels in zip(images, own, strict=True)], 1)
         difference = float((run(together, stacked, n) - alone).abs().max() / alone.abs().max())

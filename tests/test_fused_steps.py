@@ -151,3 +151,22 @@ def test_another_optimiser_is_refused(settings):
     optimizer = torch.optim.Adam(networks(1)[0].parameters(), **settings)
     with pytest.raises(ValueError, match=r"Adam: (fused=False: expected True|amsgrad=True: expected False)"):
         FusedSteps(optimizer)
+
+
+def test_elsewhere_than_on_a_cpu_steps_are_the_optimisers_own(monkeypatch):
+    """Looking at the counts would wait for a GPU in every step."""
+
+    def nobody(steps):
+        raise AssertionError("the state was looked at")
+
+    plain, other = made("adam", RATES["other rates"]), made("adam", RATES["other rates"])
+    plainly(plain[1], plain[0], 3)
+    monkeypatch.setattr(FusedSteps, "_collect", nobody)
+    steps = FusedSteps(other[1])
+    steps._on_cpu = False
+    for loss in losses(other[0], 3):
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    steps.close()
+    assert_equal(plain, other)

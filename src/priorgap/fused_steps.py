@@ -56,8 +56,10 @@ class FusedSteps:
     @torch.no_grad()
     def step(self) -> None:
         """Take a step with the gradients that there are."""
-        n_given = sum(p.grad is not None for p in self._params)
-        if not self._on_cpu or n_given != self._n_taken:
+        if not self._on_cpu:
+            self._optimizer.step()
+            return
+        if sum(p.grad is not None for p in self._params) != self._n_taken:
             # the optimiser itself makes the state of parameters that it sees for the first time
             self.close()
             self._optimizer.step()

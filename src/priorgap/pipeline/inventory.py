@@ -10,7 +10,7 @@ from priorgap.pipeline import records
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import Store
-from priorgap.pipeline.store_commands import expected_of, in_words, parse, size
+from priorgap.pipeline.store_commands import in_words, parse, planning, size
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
     said = False
     for cell in records.cells_of(store, study):
         try:
-            expected_of(cell, store)
+            with planning(cell):
+                rows = [_model(store, cell, variant) for variant in cell.variants]
         except ValueError as error:
             # of one model; the others' reasons are like it
             if not said:
@@ -61,10 +62,8 @@ def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
             said = True
             trained = store.model(study, "train", cell.train_id, cell.label)
             name = f"{cell.label}-{cell.train_id}"
-            yield (name, *[""] * 4, "other version", in_words(size(trained)), "", _finished(trained))
-            continue
-        for variant in cell.variants:
-            yield _model(store, cell, variant)
+            rows = [(name, *[""] * 4, "other version", in_words(size(trained)), "", _finished(trained))]
+        yield from rows
 
 
 def _model(store: Store, cell: Cell, variant: Variant) -> tuple[str, ...]:

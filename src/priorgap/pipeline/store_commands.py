@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,15 +110,22 @@ def artifacts_of_study(store: Store, study: str) -> Iterator[Path]:
 
 
 def expected_of(cell: Cell, store: Store) -> list[Path]:
-    """Return every artifact that a cell of a study names, those of the real data included.
+    """Return every artifact that a cell of a study names, those of the real data included; raises as `planning`."""
+    from priorgap.pipeline.stages import run as stages
+
+    with planning(cell):
+        return list(stages.artifacts_of([cell], store))
+
+
+@contextmanager
+def planning(cell: Cell) -> Iterator[None]:
+    """Say of a recorded cell that cannot be planned why that is.
 
     Raises:
         ValueError: another version of priorgap recorded it, with settings that this one does not know.
     """
-    from priorgap.pipeline.stages import run as stages
-
     try:
-        return list(stages.artifacts_of([cell], store))
+        yield
     except ValueError as error:
         raise ValueError(
             f"study={cell.study}: {cell.label} was recorded by another version of priorgap ({error}); "

@@ -81,7 +81,7 @@ class TrainBatches:
         x = training_images(self._split, seed=self._seed, epoch=epoch)
         for rows in order.split(self._batch_size):
             drawn = torch.randn(len(rows), self._latent_dim, generator=noise)
-            # index_select copies rows whole: a fifth of what indexing takes
+            # index_select copies rows whole, which indexing does not
             yield (x.index_select(0, rows), drawn, *([] if self._label is None else [self._label[rows]]))
 
 

@@ -31,7 +31,7 @@ COMPATIBLE: dict[str, str] = {
     "af8a91c166bb89252cdf62ce19255c8af7caef1b9bff9bf5fbaab329c20611b4": (
         "trainer.precision: null, the default, takes the path that was there before (equal weights, bit for bit)"
     ),
-    "de874782b2d4ae1cb02d15a3771904157fc7f44a7906c62ebf49d08b22406bdb": (
+    "3b1b7d5dd145008183067fd646e3859c03628fcbf374ebe9665b7361cbbcf9b6": (
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
     ),
