@@ -33,7 +33,7 @@ from priorgap.metrics.classifiers import fit_classifiers
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
-from priorgap.metrics.protocols import Metric
+from priorgap.metrics.protocols import Metric, wants
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.samplers.drawing import (
@@ -146,7 +146,7 @@ def compare(
         if prior is not None and prior.dim != latents["train"].dim:
             raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
     say("reference: real-data classifiers, features and floors")
-    needs = frozenset[str]().union(*(m.needs for m in wanted))
+    needs = frozenset[str]().union(*(wants(m) for m in wanted))
     reference = _reference(parts, features, n_draws, config["reference"], needs)
 
     def decoded(z: Tensor, label: Tensor | None) -> Tensor:

@@ -95,6 +95,7 @@ class EfficientNetSpace:
 
     side: int
     name: ClassVar[str] = "efficientnet"
+    needs_classifier: ClassVar[bool] = False
 
     def check(self, *, labelled: bool) -> None:
         """Load the network once: its packages may be missing."""

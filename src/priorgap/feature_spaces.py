@@ -16,6 +16,11 @@ class FeatureSpace(Protocol):
         """The space's name, printed with every number measured in it."""
         ...
 
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether `open` takes a classifier of the real images, which is fitted then."""
+        ...
+
     def check(self, *, labelled: bool) -> None:
         """Find out whether the space can be had, before any work.
 
@@ -31,7 +36,7 @@ class FeatureSpace(Protocol):
         """Return the map.
 
         Args:
-            classifier: one of the real training images, None where the data have no labels.
+            classifier: one of the real training images, None where it is not needed or the data have no labels.
 
         Raises:
             ValueError: the space cannot be had, in one line.
@@ -44,6 +49,7 @@ class PixelSpace:
     """The observations themselves."""
 
     name: ClassVar[str] = "pixels"
+    needs_classifier: ClassVar[bool] = False
 
     def check(self, *, labelled: bool) -> None:
         """Pixels can always be had."""
@@ -58,6 +64,7 @@ class ClassifierSpace:
     """Penultimate features of a classifier of the real training images."""
 
     name: ClassVar[str] = "classifier"
+    needs_classifier: ClassVar[bool] = True
 
     def check(self, *, labelled: bool) -> None:
         """Refuse data without labels: there is nothing to train a classifier with."""
@@ -84,6 +91,7 @@ class InceptionSpace:
 
     weights: str | None
     name: ClassVar[str] = "inception"
+    needs_classifier: ClassVar[bool] = False
 
     def check(self, *, labelled: bool) -> None:
         """Load the network once; its weights may be missing or wrong."""

@@ -15,6 +15,8 @@ from priorgap.densities.protocols import stable_cholesky
 
 # numbers of one chunk of phi: 8 MB in float64, which caches hold, whatever the number of units
 _CHUNK_NUMBERS = 1 << 20
+# up to so many (64 MB), phi is kept from step to step
+_KEPT_NUMBERS = 1 << 23
 
 
 def expectation_maximisation(
@@ -43,12 +45,14 @@ def expectation_maximisation(
     upper = torch.triu_indices(d, d)
     rows = max(64, _CHUNK_NUMBERS // (1 + d + upper.shape[1]))
     eye = torch.eye(d, dtype=z.dtype)
+    kept = (
+        [_features(part) for part in z.split(rows)] if n * (1 + d + upper.shape[1]) <= _KEPT_NUMBERS else None
+    )
     before = -math.inf
     for _ in range(max_iter):
         table = _coefficients(weight, mean, cov, upper)
         sums, log_likelihood = torch.zeros_like(table), 0.0
-        for part in z.split(rows):
-            phi = _features(part)
+        for phi in kept or map(_features, z.split(rows)):
             joint = table @ phi
             evidence = torch.logsumexp(joint, 0)
             sums += (joint - evidence).exp_() @ phi.T

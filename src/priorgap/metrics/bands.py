@@ -63,6 +63,7 @@ class QualityByDensity:
     needs: ClassVar[frozenset[str]] = frozenset(
         {"train", "validation", "log_var", "decode", "encode", "reference"}
     )
+    uses: ClassVar[frozenset[str]] = frozenset({"classifiers"})
 
     def __post_init__(self) -> None:
         if not isinstance(self.n_components, int):

@@ -31,7 +31,10 @@ class Metric(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names of the evidence that it cannot do without (see `Evidence.lacks`)."""
+        """Names of the evidence that it cannot do without (see `Evidence.lacks`).
+
+        A metric may name in `uses`, another such set, what it can do without but makes use of (see `wants`).
+        """
         ...
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -41,6 +44,12 @@ class Metric(Protocol):
             NotApplicable: evidence is missing, or the measure has no meaning here.
         """
         ...
+
+
+def wants(metric: Metric) -> frozenset[str]:
+    """Return what a metric needs, and what it makes use of where it is there: its class's `uses`, if any."""
+    used: frozenset[str] = getattr(metric, "uses", frozenset())
+    return metric.needs | used
 
 
 def require(evidence: Evidence, needs: frozenset[str]) -> None:

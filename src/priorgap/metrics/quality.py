@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
 from priorgap.measurement import Measurement
@@ -146,8 +146,12 @@ class PRDCMeasures:
         n = min(self.n_max, len(features), len(reference.test_features))
         # test sets are often sorted in quality; the same subset for every sampler, which keeps them paired
         rows = torch.randperm(len(reference.test_features), generator=stream(0, "prdc", n))[:n]
+        real, memo = reference.test_features[rows], evidence.model.memo
+        key = (f"prdc, {reference.feature_map.name}, {self.k}", n)
+        if key not in memo:
+            memo[key] = ball_reach(real, self.k)
         found = precision_recall_density_coverage(
-            reference.test_features[rows], features[:n], generator=generator, k=self.k
+            real, features[:n], generator=generator, k=self.k, real_reach=memo[key]
         )
         return [
             measured(name, getattr(found, name), n=n, n_reference=n, space=reference.feature_map.name)

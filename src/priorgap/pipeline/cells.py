@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from priorgap.artifacts import digest
-from priorgap.data.binarize import Binarize
-from priorgap.data.binarize import check as check_binarize
 from priorgap.pipeline.fleet_rule import check as check_fleet
+
+if TYPE_CHECKING:
+    from priorgap.data.binarize import Binarize
 
 # devices, workers and progress change how a model is trained, not what it is
 _TRAINER_COSMETIC = ("accelerator", "progress")
@@ -64,7 +65,7 @@ class Cell:
         }
 
     @property
-    def binarize(self) -> Binarize | None:
+    def binarize(self) -> "Binarize | None":
         """How grey images become black and white; None: they do not."""
         found: Binarize | None = self.config["data"].get("binarize")
         return found
@@ -150,6 +151,9 @@ def validate(cells: Sequence[Cell]) -> None:
 
 
 def _check_plain_keys(config: Mapping[str, Any]) -> None:
+    # needs torch, which a command that finds its study finished does without
+    from priorgap.data.binarize import check as check_binarize
+
     _integer(config, "seed", 0)
     _integer(config, "n_samples", 2)
     for key in ("threads", "encode_batch", "decode_batch"):

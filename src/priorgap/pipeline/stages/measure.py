@@ -21,7 +21,7 @@ from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions, measure_one
-from priorgap.metrics.protocols import Metric
+from priorgap.metrics.protocols import Metric, wants
 from priorgap.models.controls import GAN
 from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
@@ -215,7 +215,9 @@ def _piece(shared: Model, root: Path, sampler: str, name: str, space: str | None
     inputs = [shared.weights, shared.posteriors, require(store.data(cell), "prepare", cell)]
     default = space or str(cell.config["verdict"]["space"])
     if _needs_reference(metric):
-        inputs += [require(p, "reference", cell) for p in reference_stage.folders_of(cell, store, default)]
+        classifiers = "classifiers" in wants(metric)
+        places = reference_stage.folders_of(cell, store, default, classifiers=classifiers)
+        inputs += [require(p, "reference", cell) for p in places]
     if sampler:
         inputs.append(require(sample_stage.folder(cell, shared.variant, store, sampler), "sample", cell))
     node = cell.config["metrics"][name]
@@ -240,7 +242,7 @@ def take(shared: Model, piece: Piece) -> bool:
 
 
 def _needs_reference(metric: Metric) -> bool:
-    return bool({"reference", "features", "classifiers", "floor", "labels"} & metric.needs)
+    return bool({"reference", "features", "classifiers", "floor", "labels"} & wants(metric))
 
 
 def _one(shared: Model, metric: Metric, sampler: str, space: str) -> tuple[list[Measurement], str | None]:

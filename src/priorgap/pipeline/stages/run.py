@@ -95,7 +95,7 @@ def _check_objective(cell: Cell, vae: Model) -> None:
 
 
 def _check_space(cell: Cell, name: str, dataset: Dataset, store: Store) -> None:
-    if not artifacts.is_complete(reference.folders_of(cell, store, name)[1]):
+    if not artifacts.is_complete(reference.space_folder(cell, store, name)):
         labelled = dataset.train.label is not None and dataset.test.label is not None
         components.feature_space(cell.config, name).check(labelled=labelled)
 
