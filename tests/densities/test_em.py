@@ -82,6 +82,14 @@ def test_it_stops_where_a_step_gains_less_than_the_tolerance() -> None:
     assert gains[steps - 2] < 1e-2 <= min(gains[: steps - 2])
 
 
+def test_features_that_are_kept_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, start = problem(4, 3)
+    kept = run(z, start, 7, 1e-6)
+    monkeypatch.setattr(em, "_KEPT_NUMBERS", 0)
+    for a, b in zip(kept, run(z, start, 7, 1e-6), strict=True):
+        assert torch.equal(a, b)
+
+
 def test_chunks_change_nothing_but_the_order_of_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     z, start = problem(3, 2)
     whole = run(z, start, 5, 1e-6)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
 from priorgap.estimators.neighbours import kth, squared_radii
+from priorgap.streams import stream
 
 
 def reference(real, fake, k):
@@ -242,6 +243,33 @@ def test_blocks_step_by_step(generator):
         assert [getattr(found, name).std_error for name in NAMES] == pytest.approx(errors.tolist(), rel=1e-5)
     default = drawn_from_its_generator(lambda g: precision_recall_density_coverage(real, fake, generator=g))
     assert default == precision_recall_density_coverage(real, fake, generator=seeded(), k=5, n_blocks=10)
+
+
+@pytest.mark.parametrize(("n", "n_blocks"), [(700, 10), (5000, 10), (40, 10)])
+def test_kept_balls_of_the_real_points_change_nothing(n, n_blocks, generator):
+    # integers: whole numbers of ties on borders, which rounding must not move
+    real, fake = (torch.randint(6, (n, 4), generator=generator).float() / 8 for _ in range(2))
+    kept = ball_reach(real, 3)
+
+    def found(reach):
+        return precision_recall_density_coverage(
+            real, fake, generator=stream(0, "blocks"), k=3, n_blocks=n_blocks, real_reach=reach
+        )
+
+    assert found(kept) == found(None)
+    wrong = found(kept + 0.05)
+    assert wrong.coverage.value != found(None).coverage.value
+
+
+def test_kept_balls_of_another_set_or_without_neighbours(generator):
+    real = torch.randn(30, 2, generator=generator)
+    few = ball_reach(real[1:], 5)
+    refused(
+        lambda: precision_recall_density_coverage(real, real, generator=generator, real_reach=few),
+        "real_reach has 29 rows: expected 30, as real has",
+    )
+    refused(lambda: ball_reach(real, 0), "k=0: expected an integer >= 1")
+    refused(lambda: ball_reach(real[:3], 3), "real has 3 rows: expected at least 4")
 
 
 def test_a_block_needs_2_k_and_2_points(generator):

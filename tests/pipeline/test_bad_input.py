@@ -118,6 +118,13 @@ def test_help_is_there_and_light(command, run, capsys, monkeypatch):
     assert f"usage: priorgap {command}" in capsys.readouterr().out
 
 
+def test_a_finished_study_is_looked_for_without_torch():
+    code = (
+        "import sys, priorgap.pipeline.study; sys.exit(len({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_import_and_help_stay_light():
     code = (
         "import sys, priorgap; from priorgap.pipeline import cli\n"

@@ -129,6 +129,25 @@ def test_an_added_metric_samples_nothing(copy):
     assert added and all("/kid@classifier/" in k for k in added)
 
 
+def test_classifiers_are_fitted_when_a_metric_asks_for_them(tiny, tmp_path):
+    def written():
+        return {p.name.rpartition("-")[0] for p in (tmp_path / "outputs/reference").glob("*/*/*")}
+
+    assert run_tiny(tmp_path, "metric=[fid,copying]", "features=[pixels]", "verdict.space=pixels") == 0
+    assert written() == {"pixels"}
+    assert run_tiny(tmp_path, "metric=[fid,copying]") == 0
+    assert written() == {"pixels", "classifier", "feature_classifier"}
+    place = "*/measure/*/prior/fid@classifier"
+    (before,) = (tmp_path / "outputs").glob(f"{place}/measurements.json")
+    stamp = before.stat().st_mtime_ns
+    assert run_tiny(tmp_path) == 0
+    assert written() == {"pixels", "classifier", "feature_classifier", "classifiers"}
+    # what asks for no classifier has not been measured anew, and is what a command that fits them first gives
+    assert before.stat().st_mtime_ns == stamp
+    others = (tiny / "outputs/tiny/measure").glob("*/prior/fid@classifier/measurements.json")
+    assert before.read_text() in [p.read_text() for p in others]
+
+
 def test_samplers_measured_in_processes_give_the_same(copy, monkeypatch):
     reference = content(copy)
     shutil.rmtree(copy / "outputs/tiny/measure")

@@ -109,10 +109,11 @@ def _sail(crews: Sequence[_Crew], store: Store, rule: Rule, workers: int) -> int
     return sum(Parallel(n_jobs=workers, backend="loky")(work))
 
 
-def all_trained(cells: Sequence[Cell], store: Store) -> bool:
-    """Whether the models of all cells are complete."""
-    ready = all(artifacts.is_complete(path) for path in {store.data(cell) for cell in cells})
-    return ready and all(_is_done(cell, store) for cell in cells)
+def left_to_train(cells: Sequence[Cell], store: Store) -> int:
+    """Return how many of the cells' models are not complete."""
+    without = {path for path in {store.data(cell) for cell in cells} if not artifacts.is_complete(path)}
+    own = {cell.train_id: cell for cell in cells}.values()
+    return sum(store.data(cell) in without or not _is_done(cell, store) for cell in own)
 
 
 def _seconds(cell: Cell, n_weights: int, dataset: Dataset) -> float:

@@ -63,7 +63,7 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         with refusing():
             _prepare(cells, store, wanted)
         if "reference" in wanted:
-            _say(_plan(cells) + _expected(cells, store))
+            _say(_plan(cells, store) + _expected(cells, store))
             if "measure" in wanted:
                 from priorgap.pipeline import costs
 
@@ -101,8 +101,7 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
             _say(failed[-1])
         if command == "run" and not failed:
-            plan = _plan(cells).partition(";")[0]
-            finished.remember(request, cells, store, written.path, plan)
+            finished.remember(request, cells, store, written.path, _size(cells))
         _say(f"report: {written.path}")
         sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
@@ -151,7 +150,7 @@ def _train_in_fleets(cells: Sequence[Cell], store: Store, session: Session) -> b
     threads = int(cells[0].config["numerics"]["threads"])
     workers = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
     fleets.train(cells, store, rule, workers=workers)
-    return fleets.all_trained(cells, store)
+    return not fleets.left_to_train(cells, store)
 
 
 def _processes(cells: Sequence[Cell], session: Session) -> int:
@@ -174,14 +173,19 @@ def _one_per(cells: Sequence[Cell], key: Any) -> list[Cell]:
     return list({key(cell): cell for cell in reversed(cells)}.values())
 
 
-def _plan(cells: Sequence[Cell]) -> str:
+def _size(cells: Sequence[Cell]) -> str:
+    trained = {cell.train_id for cell in cells}
     models = {v.model_id for cell in cells for v in cell.variants}
     draws = {(v.model_id, s) for cell in cells for v in cell.variants for s in v.samplers}
-    trained = {cell.train_id for cell in cells}
-    return (
-        f"{len(trained)} models to train, {len(models)} to sample, {len(draws)} model x sampler cells; "
-        "finished work is skipped"
-    )
+    calibrated = f", {len(models)} with calibrated ones" if len(models) > len(trained) else ""
+    return f"{len(trained)} models{calibrated}, {len(draws)} model x sampler cells"
+
+
+def _plan(cells: Sequence[Cell], store: Store) -> str:
+    """Say how large the study is, and how many of its models are left to be trained."""
+    from priorgap.pipeline.fleets import left_to_train
+
+    return f"{_size(cells)}; {left_to_train(cells, store)} to train, finished work is skipped"
 
 
 def _expected(cells: Sequence[Cell], store: Store) -> str:
