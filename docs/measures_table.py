@@ -8,6 +8,7 @@ import yaml
 
 from priorgap.building import build, configuration_directory, load_option
 from priorgap.metrics import Metric
+from priorgap.metrics.protocols import wants
 
 METHODS = Path(__file__).with_name("methods.md")
 START, END = "<!-- measures -->", "<!-- /measures -->"
@@ -20,14 +21,15 @@ def options() -> list[str]:
 
 
 def table() -> str:
-    """Return the table: option, whether it is in standard, scope, what it needs, what it says of itself."""
+    """Return the table: option, whether it is in standard, scope, what it needs (uses), what it says of itself."""
     standard = set(load_lists("standard"))
     lines = ["| option | in | of a | needs | gives |", "|---|---|---|---|---|"]
     for name in options():
         metric: Metric = build(load_option("metric", name), Metric, where=name)
         said = " ".join((type(metric).__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+        needs = [*sorted(metric.needs), *(f"({other})" for other in sorted(wants(metric) - metric.needs))]
         where = "standard" if name in standard else "full" if name in load_lists("full") else "by hand"
-        lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(sorted(metric.needs))} | {said} |")
+        lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(needs)} | {said} |")
     return "\n".join(lines)
 
 
