@@ -98,6 +98,8 @@ def _run(
     trouble: Trouble | None,
     environment: Mapping[str, str],
 ) -> None:
+    # the fork server may have inherited the service of an earlier test's W&B, which has ended
+    os.environ.pop("WANDB_SERVICE", None)
     os.environ.update(environment)
     # the fork server ignores Ctrl-C, and so would what it forks
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -76,7 +76,7 @@ def garbage(order: Order) -> Iterator[Garbage]:
             yield from _leftovers(folder)
             for path in artifacts_under(folder):
                 if path not in shared:
-                    yield Garbage(path, "no study is of these data", path)
+                    yield Garbage(path, "no study needs it", path)
         yield from _leftovers(store.root / ".finished")
         for file in sorted((store.root / ".finished").glob("[!.]*.json")):
             known = read_record(file)
