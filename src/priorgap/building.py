@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
+
+from priorgap.arguments import check
 
 ALLOWED_PREFIXES = ("priorgap.", "torch.optim.", "pytorch_lightning.", "sklearn.")
 
@@ -86,15 +87,7 @@ def build(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
         raise ValueError(f"{where}: expected a node with _target_, got {dict(node)}")
     target = _resolve(str(node["_target_"]), where)
     arguments = {key: _value(item, f"{where}.{key}") for key, item in node.items() if key != "_target_"}
-    # a class that inherits `__init__(*args, **kwargs)` (torch modules do) takes no keys of its own
-    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    accepted = {name: p for name, p in signature(target).parameters.items() if p.kind in named}
-    for key in arguments:
-        if key not in accepted:
-            raise ValueError(f"{where}.{key}: unknown key; expected one of {', '.join(accepted) or 'none'}")
-    missing = [k for k, p in accepted.items() if p.default is p.empty and k not in arguments]
-    if missing:
-        raise ValueError(f"{where}.{missing[0]}: missing; {node['_target_']} needs it")
+    check(target, arguments, where)
     try:
         built = target(**arguments)
     except ValueError as error:
