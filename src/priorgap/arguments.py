@@ -111,7 +111,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     near = get_close_matches(last, names, n=2)
     if near:
         meant = " or ".join(f"{where}.{name}" if where else name for name in near)
-        return f"{key}: unknown key; did you mean {meant}? expected one of {', '.join(names)}"
+        return f"{key}: unknown key; did you mean {meant}?"
     return f"{key}: unknown key; expected one of {', '.join(names) or 'none'}"
 
 

@@ -12,7 +12,7 @@ from priorgap import artifacts
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.closure import tree_digest
-from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, experiments_root
+from priorgap.pipeline.config.session import EXPERIMENTS, Request, experiments_root
 from priorgap.pipeline.store import Store, keep, read_record, stamp, stamps
 
 

@@ -15,7 +15,7 @@ from priorgap import artifacts
 from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
 from priorgap.pipeline.cells import Cell, Variant
-from priorgap.pipeline.hydra_app import EXPERIMENTS, experiments_root
+from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
 from priorgap.pipeline.stages import encode, measure, sample, train
 from priorgap.pipeline.store import Store
 from priorgap.report import AggregateFigureData, readme_table, write_report

@@ -12,8 +12,8 @@ from priorgap import artifacts
 from priorgap.pipeline import finished, records
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, BadInput, refusing
+from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.fleet_rule import Rule
-from priorgap.pipeline.hydra_app import Request, Session
 from priorgap.pipeline.store import Store
 
 log = logging.getLogger(__name__)
@@ -22,88 +22,137 @@ _SHARED_STAGES = ("prepare", "reference")
 _MOST = 4
 
 
-def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None, show: bool) -> int:
-    """Run `priorgap run`, a stage, or `report`; bad input raises ValueError with one line."""
+def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
+    """Run `priorgap run`, a stage, or `report`; bad input raises BadInput with one line.
+
+    A sweep over `study` is one command a study, after all of them were checked.
+    """
     request = Request(overrides, multirun, config_dir)
-    if not show and command == "run":
+    if command == "run":
         done = finished.finished(request)
         if done is not None:
             _say(done)
             return 0
     with refusing():
-        session = Session(request)
+        checked = [(session, _checked(session)) for session in _sessions(request)]
+    status = 0
+    for session, cells in checked:
+        with session:
+            status = max(status, _run(command, session, cells))
+    return status
+
+
+def _sessions(request: Request) -> list[Session]:
+    session = Session(request)
+    if len(session.studies) < 2:
+        return [session]
+    return [Session(request.with_study(name)) for name in session.studies]
+
+
+def _checked(session: Session) -> list[Cell]:
+    """Compose and check the cells of a command, before anything heavy is imported and anything is created."""
     with session:
-        with refusing():
-            cells = [Cell(config, names) for config, names in session.cells()]
-        if show:
-            import yaml
-
-            sys.stdout.write(yaml.safe_dump(dict(cells[0].config), sort_keys=False))
-            return 0
-        return _run(command, request, session, cells)
+        cells = [Cell(config, names) for config, names in session.cells()]
+    validate(cells)
+    return cells
 
 
-def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
+def _run(command: str, session: Session, cells: Sequence[Cell]) -> int:
     from priorgap.pipeline import tracking
-    from priorgap.pipeline.stages import reference
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("priorgap").setLevel(logging.INFO)
-    with refusing():
-        validate(cells)
-        if command in ("run", "report"):
-            tracking.check_access(cells[0].config["tracking"])
     store = Store.of(cells[0])
     wanted = STAGES if command in ("run", "report") else (command,)
+    with refusing():
+        if command in ("run", "report"):
+            tracking.check_access(cells[0].config["tracking"])
+        if "prepare" not in wanted:
+            _check_prepared(cells, store)
+    failed: list[str] = []
     if command != "report":
-        with refusing():
-            _set_numerics(cells)
-        # data are loaded and checked first: nothing of the study is written for a corrupt file
-        with refusing():
-            _prepare(cells, store, wanted)
-        if "reference" in wanted:
-            _say(_plan(cells, store) + _expected(cells, store))
-            if "measure" in wanted:
-                from priorgap.pipeline import costs
+        cells = _compute(cells, store, session, wanted, failed)
+    if command in ("run", "report"):
+        return _report(command, session, cells, store, failed)
+    if set(wanted) - set(_SHARED_STAGES):
+        # a command that computes nothing of a cell has nothing to say of what an earlier one met there
+        _say_failures(cells, store, failed)
+    return 1 if failed else 0
 
-                line = costs.expected_time(cells, store)
-                if line:
-                    _say(line)
-            for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
-                reference.reference(cell, store)
-        per_cell = [s for s in wanted if s not in _SHARED_STAGES]
-        if per_cell:
-            cells = [records.record(cell, store) for cell in cells]
-            # workers would cost more than to see that nothing is left for them
-            here = "train" in per_cell and _train_in_fleets(cells, store, session) and per_cell == ["train"]
-            task = partial(_task, stages=tuple(per_cell), workers=_processes(cells, session))
-            session.launch(task, here=here)
-            for stage in per_cell:
-                # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
-                (store.study(cells[0].study) / stage).mkdir(parents=True, exist_ok=True)
-    # a command that computes nothing of a cell has nothing to say of what an earlier one met there
-    failed = list(_failures(cells, store)) if set(wanted) - set(_SHARED_STAGES) else []
+
+def _check_prepared(cells: Sequence[Cell], store: Store) -> None:
+    for cell in _one_per(cells, lambda cell: cell.data_id):
+        if not artifacts.is_complete(store.data(cell)):
+            raise ValueError(f"{store.data(cell)}: the data are not there; run `priorgap prepare` first")
+
+
+def _compute(
+    cells: Sequence[Cell], store: Store, session: Session, wanted: Sequence[str], failed: list[str]
+) -> list[Cell]:
+    """Run the stages of all cells; return the cells that there are, under their first names.
+
+    Lines on what ended without a record of its failure are added to `failed`.
+    """
+    from priorgap.pipeline.stages import reference
+
+    with refusing():
+        _set_numerics(cells)
+    # data are loaded and checked first: nothing of the study is written for a corrupt file
+    with refusing():
+        _prepare(cells, store, wanted)
+    if "reference" in wanted:
+        _say(_plan(cells, store) + _expected(cells, store))
+        if "measure" in wanted:
+            from priorgap.pipeline import costs
+
+            line = costs.expected_time(cells, store)
+            if line:
+                _say(line)
+        for cell in _one_per(cells, lambda c: json.dumps([c.data_id, c.config["feature_spaces"]])):
+            reference.reference(cell, store)
+    per_cell = [s for s in wanted if s not in _SHARED_STAGES]
+    if not per_cell:
+        return list(cells)
+    known = session.grid_is_known
+    if known:
+        cells = [records.record(cell, store) for cell in cells]
+    # workers would cost more than to see that nothing is left for them
+    here = known and "train" in per_cell and _train_in_fleets(cells, store, session) and per_cell == ["train"]
+    task = partial(_task, stages=tuple(per_cell), workers=_processes(cells, session), grid_is_known=known)
+    failed += session.launch(task, here=here)
+    for stage in per_cell:
+        # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
+        (store.study(cells[0].study) / stage).mkdir(parents=True, exist_ok=True)
+    return list(cells) if known else list(records.cells_of(store, cells[0].study))
+
+
+def _say_failures(cells: Sequence[Cell], store: Store, failed: list[str]) -> None:
+    failed += _failures(cells, store)
     for line in failed:
         _say(line)
-    if command in ("run", "report"):
-        from priorgap.pipeline import reporting
 
-        with refusing():
-            reported = _reported_cells(request, cells, store)
-        try:
-            written = reporting.write(reported, store)
-        except reporting.NothingMeasured as error:
-            if not failed:
-                raise BadInput(str(error)) from error
-            return 1  # every cell failed, and has been said to
-        if written.untracked is not None:
-            failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
-            _say(failed[-1])
-        if command == "run" and not failed:
-            finished.remember(request, cells, store, written.path, _size(cells))
-        _say(f"report: {written.path}")
-        sys.stdout.write(f"{written.text}\n")
+
+def _report(command: str, session: Session, cells: Sequence[Cell], store: Store, failed: list[str]) -> int:
+    from priorgap.pipeline import reporting
+
+    with refusing():
+        reported = _reported_cells(session.request, cells, store)
+    # `report` reports on what earlier commands left, failures included
+    _say_failures(reported if command == "report" else cells, store, failed)
+    try:
+        written = reporting.write(reported, store)
+    except reporting.NothingMeasured as error:
+        if not failed:
+            raise BadInput(str(error)) from error
+        return 1  # every cell failed, and has been said to
+    if written.untracked is not None:
+        failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
+        _say(failed[-1])
+    if command == "run" and not failed and session.grid_is_known:
+        finished.remember(session.request, cells, store, written.path, _size(cells))
+    _say(f"report: {written.path}")
+    sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
 
 
@@ -163,10 +212,11 @@ def _processes(cells: Sequence[Cell], session: Session) -> int:
     return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
-def _task(config: Any, *, stages: Sequence[str], workers: int) -> str | None:
-    from priorgap.pipeline.jobs import run_cell
+def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
+    from priorgap.pipeline.jobs import run_cell, run_proposed
 
-    return run_cell(config, stages=stages, workers=workers)
+    run = run_cell if grid_is_known else run_proposed
+    return run(config, stages=stages, workers=workers)
 
 
 def _one_per(cells: Sequence[Cell], key: Any) -> list[Cell]:

@@ -35,8 +35,8 @@ COMPATIBLE: dict[str, str] = {
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
     ),
-    "f26fda1241e3ce41479eca3a85750ddec62c9299f2211112b95935ad09fc2276": (
-        "typed configuration: TrainerConfig in training/config.py, Lightning imported in training/lightning.py, scipy "
-        "inside functions, more ranges checked; what is computed stays"
+    "830209594e59235ec9ed2d70ae380ca87628f85a87ec995196fc6709d6f13395": (
+        "typed configuration: TrainerConfig in training/config.py, Lightning imported in training/lightning.py, "
+        "scipy inside functions, more ranges checked; what is computed stays"
     ),
 }
