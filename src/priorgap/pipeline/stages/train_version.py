@@ -35,7 +35,7 @@ COMPATIBLE: dict[str, str] = {
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
     ),
-    "830209594e59235ec9ed2d70ae380ca87628f85a87ec995196fc6709d6f13395": (
+    "1ba7a4a3ca22ad25e7cad363d2f7641b71bd9a9e28517152f9ccf8675c913bf8": (
         "typed configuration: TrainerConfig in training/config.py, Lightning imported in training/lightning.py, "
         "scipy inside functions, more ranges checked; what is computed stays"
     ),
