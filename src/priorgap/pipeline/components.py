@@ -7,10 +7,11 @@ from priorgap.building import build
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
-from priorgap.models.families import Traits, traits_of
+from priorgap.models.families import traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
+from priorgap.models.traits import Traits
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler

@@ -1,7 +1,7 @@
 """Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from torch import Tensor
 from priorgap import artifacts
 from priorgap.coding import Decode, Encode
 from priorgap.data.splits import Dataset, Split
-from priorgap.models.conditional import Classes, ConditionalVAE
-from priorgap.models.controls import GAN
+from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
@@ -55,19 +54,11 @@ class TrainedModel:
     @property
     def encode(self) -> Encode | None:
         """Mean and log-variance of a batch, given its labels by conditional models; None without an encoder."""
-        return None if isinstance(self.vae, GAN) else self.vae.encode
+        return self.vae.encoding
 
-    @property
-    def decode(self) -> Callable[..., Tensor]:
-        """The mean image of a batch, given its labels by conditional models."""
-        return self._decode_labelled if isinstance(self.vae, ConditionalVAE) else self._decode
-
-    def _decode(self, z: Tensor, /) -> Tensor:
-        return self.vae.decode(z.to(self.device))
-
-    def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
-        assert isinstance(self.vae, ConditionalVAE)
-        return self.vae.decode(z.to(self.device), None if label is None else label.to(self.device))
+    def decode(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
+        """Return the mean image of a batch, given its labels by conditional models."""
+        return self.vae.likelihood.mean(self._raw(z, label))
 
     def decoder(self, how: str, seed: int) -> Decode:
         """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
@@ -81,9 +72,7 @@ class TrainedModel:
         return DrawnDecoder(self._raw, self.vae.likelihood, self.sigma_x(), seed)
 
     def _raw(self, z: Tensor, label: Tensor | None) -> Tensor:
-        if isinstance(self.vae, ConditionalVAE):
-            return self.vae.decode_raw(z.to(self.device), None if label is None else label.to(self.device))
-        return self.vae.decode_raw(z.to(self.device))
+        return self.vae.raw(z.to(self.device), None if label is None else label.to(self.device))
 
     @property
     def prior(self) -> Prior | None:
@@ -95,7 +84,7 @@ class TrainedModel:
     @property
     def class_frequencies(self) -> Tensor | None:
         """The share of each class among the training images of a conditional model; None for others."""
-        return self.vae.classes.frequencies if isinstance(self.vae, ConditionalVAE) else None
+        return self.vae.class_frequencies
 
     def sigma_x(self) -> float | None:
         """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""
@@ -158,9 +147,12 @@ def save(
 ) -> None:
     """Write weights and configuration."""
     artifacts.save_tensors(directory / _WEIGHTS, vae.state_dict())
-    content = {"shape": list(vae.shape), "kind": dataset.kind, "config": _training_part(config)}
-    if isinstance(vae, ConditionalVAE):
-        content["class_counts"] = list(vae.classes.counts)
+    content = {
+        "shape": list(vae.shape),
+        "kind": dataset.kind,
+        "config": _training_part(config),
+        **vae.facts(),
+    }
     artifacts.write_text(directory / _CONFIG, yaml.safe_dump(content, sort_keys=False))
 
 

@@ -22,8 +22,6 @@ from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions, measure_one
 from priorgap.metrics.protocols import Metric, wants
-from priorgap.models.controls import GAN
-from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell, Variant
 from priorgap.pipeline.stages import encode as encode_stage
@@ -104,7 +102,7 @@ class Model:
     @cached_property
     def distortions(self) -> tuple[Tensor, Tensor] | None:
         """-log p(x|z) and squared error of each test image; None for a GAN."""
-        if isinstance(self.model.vae, GAN):
+        if self.model.encode is None:
             return None
         return image_distortions(
             self.model.vae, self.latents["test"], self.dataset.test, sigma=self.model.sigma_x(),
@@ -157,7 +155,7 @@ class Model:
     @cached_property
     def with_likelihood(self) -> ModelEvidence:
         """The bare evidence with log p(x|z), where the model has one."""
-        if not isinstance(self.model.vae, VAE):
+        if not self.model.vae.traits.log_var:
             return self.bare
         likelihood = split_log_likelihood(
             self.model.vae, self.dataset.test, sigma=self.model.sigma_x(), batch=self.model.decode_batch

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import logging
-import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,16 +13,14 @@ from typing import Any
 
 from priorgap import artifacts
 from priorgap.data.splits import Dataset
-from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.families import Model
-from priorgap.models.vae import VAE
 from priorgap.pipeline import components, models
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.train_version import TRAIN_VERSION
 from priorgap.pipeline.store import Store, ensure, require, upstream
-from priorgap.training.fit import TrainResult, train_vae
-from priorgap.training.gan import train_gan
+from priorgap.training.any_model import train_model
+from priorgap.training.fit import TrainResult
 
 log = logging.getLogger(__name__)
 CURVES = "curves.csv"
@@ -59,7 +56,7 @@ def _resume(cell: Cell, store: Store, key: str) -> Path:
 def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
     dataset = prepare.load(cell, store)
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
-    log.info("%s: %s", cell.label, describe(model, cell.config))
+    log.info("%s: %s", cell.label, model.describe(components.loss(cell.config)))
     _write(cell, _fit(model, dataset, cell, _resume(cell, store, key)), dataset, directory)
 
 
@@ -76,23 +73,17 @@ def _write(cell: Cell, result: TrainResult[Any], dataset: Dataset, directory: Pa
     log.info("%s: trained, %s", cell.label, result.reason)
 
 
-def _fit(
-    model: Model, dataset: Dataset, cell: Cell, directory: Path
-) -> TrainResult[GAN] | TrainResult[VAE | Autoencoder]:
-    trainer = components.trainer(cell.config)
+def _fit(model: Model, dataset: Dataset, cell: Cell, directory: Path) -> TrainResult[Any]:
     progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
-    if isinstance(model, GAN):
-        return train_gan(model, dataset, trainer, seed=cell.seed, directory=directory, progress=progress)
-    loss = components.loss(cell.config)
-    return train_vae(model, dataset, loss, trainer, seed=cell.seed, directory=directory, progress=progress)
-
-
-def describe(model: Model, config: Mapping[str, Any]) -> str:
-    """Return one line that says what the model is trained on."""
-    if isinstance(model, GAN):
-        return f"a GAN, r1={model.adversary.r1:g}: alpha and beta have no effect"
-    line = components.loss(config).describe(model.likelihood, math.prod(model.shape))
-    return f"{line}; no prior: beta has no effect" if isinstance(model, Autoencoder) else line
+    return train_model(
+        model,
+        dataset,
+        components.loss(cell.config),
+        components.trainer(cell.config),
+        seed=cell.seed,
+        directory=directory,
+        progress=progress,
+    )
 
 
 def _curves(curves: list[dict[str, float]]) -> str:

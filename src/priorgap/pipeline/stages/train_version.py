@@ -35,4 +35,7 @@ COMPATIBLE: dict[str, str] = {
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
     ),
+    "145678ef4ad03c6b0ce0ba0c80ece742d375d771785390939444fe4f4c73f101": (
+        "models answer for themselves (traits, raw, describe, check_objective): the same operations in the same order"
+    ),
 }
