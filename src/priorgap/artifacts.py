@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -127,11 +127,26 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
         shutil.rmtree(partial, ignore_errors=True)
 
 
+_MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest, or None where there is no readable one."""
+    """Return an artifact's manifest, or None where there is no readable one; read anew only when it has changed."""
+    file = path / MANIFEST
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError):
+        found = file.stat()
+        stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
+        if _MANIFESTS.get(file, (None,))[0] != stamp:
+            _MANIFESTS[file] = stamp, _manifest(file)
+    except OSError:
+        return None
+    return _MANIFESTS[file][1]
+
+
+def _manifest(file: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
         return None
     return manifest if isinstance(manifest, dict) and manifest.get("schema") == SCHEMA else None
 
@@ -169,12 +184,56 @@ def damage(path: Path) -> list[str]:
         return [f"{path}: no valid manifest"]
     found = []
     for name, entry in manifest["files"].items():
-        file = path / name
+        try:
+            file = own_file(path, name)
+        except ValueError as error:
+            found.append(str(error))
+            continue
         if not file.is_file():
             found.append(f"{file}: missing")
         elif file_digest(file) != entry["sha256"]:
             found.append(f"{file}: checksum differs from the manifest's")
     return found
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy an artifact with its manifest as it is, whole or not at all: only files that the manifest lists.
+
+    Raises:
+        ValueError: the manifest lists what is no plain file inside the artifact (a link, a path outside it).
+    """
+    manifest = read_manifest(source)
+    if manifest is None:
+        raise ValueError(f"{source}: no valid manifest")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{place.name}")
+    partial.mkdir()
+    try:
+        for name in (*manifest["files"], MANIFEST):
+            own_file(source, name)
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, partial / name, follow_symlinks=False)
+            _sync(partial / name)
+        _sync(partial)
+        if place.exists():  # a damaged one
+            shutil.rmtree(place)
+        partial.rename(place)
+        _sync(place.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """Return a file that a manifest lists.
+
+    Raises:
+        ValueError: it is no plain file inside the folder.
+    """
+    path = PurePosixPath(name)
+    parents = [folder.joinpath(*path.parts[: i + 1]) for i in range(len(path.parts))]
+    if path.is_absolute() or ".." in path.parts or any(part.is_symlink() for part in (folder, *parents)):
+        raise ValueError(f"{folder}: its manifest lists {name}, which is no file of its own")
+    return folder / name
 
 
 @contextmanager
@@ -188,19 +247,29 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
     from filelock import FileLock
 
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest(str(path.absolute()))[:24]}.lock"):
+    with FileLock(lock_file(path, locks)):
         yield
+
+
+def lock_file(path: Path, locks: Path) -> Path:
+    """Return the file that is an artifact's lock."""
+    return locks / f"{digest(str(path.absolute()))[:24]}.lock"
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return what killed (or living) writers of the artifact at `path` left beside it."""
+    return [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
 
 
 def sweep_partial(path: Path) -> list[Path]:
     """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
-    leftovers = [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
-    for leftover in leftovers:
+    found = leftovers(path)
+    for leftover in found:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-    return leftovers
+    return found
 
 
 def _endings(path: Path) -> tuple[str, str]:

@@ -216,7 +216,7 @@ class Shelf:
 
     @contextmanager
     def _writing(self) -> Iterator[dict[str, Entry]]:
-        with artifacts.locked(self.folder, self._locks):
+        with artifacts.locked(self.folder / artifacts.MANIFEST, self._locks):
             self.folder.mkdir(parents=True, exist_ok=True)
             artifacts.sweep_partial(self.folder / artifacts.MANIFEST)
             entries = dict(self.entries)

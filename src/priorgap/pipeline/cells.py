@@ -32,7 +32,7 @@ class Variant:
     samplers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One composed configuration as plain data.
 
@@ -134,12 +134,12 @@ def validate(cells: Sequence[Cell]) -> None:
     Raises:
         ValueError: one line that names the key, the value and what was expected.
     """
-    from priorgap.pipeline import components
+    from priorgap.pipeline.config import parts
 
     seen: dict[tuple[str, str, str], Any] = {}
     for cell in cells:
         _check_plain_keys(cell.config)
-        components.build_all(cell.config)
+        parts.build_all(cell.config)
         for variant in cell.variants:
             for name in variant.samplers:
                 node = [cell.config["samplers"][name], cell.config["n_samples"], cell.decode]

@@ -82,14 +82,8 @@ Draw a synthetic data set from a finished study.
 # a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
-# commands that read no configuration -> the module that runs them
-_PLAIN = {
-    "generate": "generate",
-    "ls": "inventory",
-    "verify": "checking",
-    "gc": "cleaning",
-    "merge": "merging",
-}
+# commands that read no configuration
+_PLAIN = ("generate", "ls", "verify", "gc", "merge")
 
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 
@@ -140,13 +134,13 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     try:
         if command in _PLAIN:
-            status: int = import_module(f"priorgap.pipeline.{_PLAIN[command]}").main(rest)
+            status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status
-        from priorgap.pipeline import study
+        from priorgap.pipeline.commands import run
 
         with refusing():
             request = _parse(rest)
-        return study.main(command, *request)
+        return run.main(command, *request)
     except BadInput as error:
         _say(str(error))
         return 2

@@ -1,48 +1,65 @@
-"""What Hydra launches: one cell, all or some stages; failures are recorded and never stop the others."""
+"""What Hydra launches: one configuration, all or some stages; failures are recorded and never stop the others."""
 
 import logging
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.hydra_app import plain
-from priorgap.pipeline.records import forget_failure, named, record_failure
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import forget_failure, record_failure
 
 log = logging.getLogger(__name__)
 
 
-def _cell(config: DictConfig, overrides: Sequence[object]) -> tuple[Cell, Store]:
-    cell = Cell(plain(config), tuple(str(o) for o in overrides))
-    store = Store.of(cell)
-    return named(cell, store), store
-
-
 def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> str | None:
-    """Run some stages of one cell, the measures in some processes; an exception becomes a record and a log entry.
+    """Run some stages of one configuration; an exception becomes a record and a log entry.
+
+    Args:
+        config: composed by Hydra; the plan is made again from it.
+        stages: kinds of steps.
+        workers: processes that may share out one model's measures.
 
     Returns:
-        Why the cell failed; None where it did not.
+        Why it failed; None where it did not.
     """
-    cell, store = _cell(config, HydraConfig.get().overrides.task)
-    from priorgap.pipeline.stages import run as stage_functions
+    from priorgap.pipeline.config.plan import plan_of
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.precision import set_numerics
 
+    cell = Cell(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
+    store = _store(cell)
     try:
-        stage_functions.run_stages(cell, store, stages, workers=workers)
+        set_numerics(cell.config)
+        failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)
     except Exception as error:
-        log.error("%s failed: %s", cell.label, error)
-        log.debug("%s", traceback.format_exc())
-        line = f"{type(error).__name__}: {error}"
-        record_failure(store, cell, line, traceback.format_exc())
-        return line
+        return _failed(store, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+    if failed:
+        first = f"{failed[0].name}: {type(failed[0].error).__name__}: {failed[0].error}"
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        trace = "\n".join("".join(traceback.format_exception(one.error)) for one in failed)
+        return _failed(store, cell, f"{first}{more}", trace)
     forget_failure(store, cell)
     return None
 
 
+def _failed(store: Store, cell: Cell, line: str, trace: str) -> str:
+    log.error("%s failed: %s", cell.label, line)
+    log.debug("%s", trace)
+    record_failure(store, cell, line, trace)
+    return line
+
+
+def _store(cell: Cell) -> Store:
+    return Store(Path(str(cell.config["output_root"])))
+
+
 def record_loss(config: DictConfig, reason: str) -> None:
-    """Record the failure of a cell whose worker died before it could."""
-    cell, store = _cell(config, config.hydra.overrides.task)
-    record_failure(store, cell, reason)
+    """Record the failure of a configuration whose worker died before it could."""
+    cell = Cell(plain(config), tuple(str(o) for o in config.hydra.overrides.task))
+    record_failure(_store(cell), cell, reason)

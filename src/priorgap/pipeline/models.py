@@ -13,11 +13,12 @@ from torch import Tensor
 from priorgap import artifacts
 from priorgap.coding import Decode, Encode
 from priorgap.data.splits import Dataset, Split
+from priorgap.evaluation.model import ModelFunctions
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
-from priorgap.pipeline import components
+from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
 from priorgap.streams import stream
 
@@ -86,9 +87,22 @@ class TrainedModel:
         """The share of each class among the training images of a conditional model; None for others."""
         return self.vae.class_frequencies
 
+    def functions(self, how: str, seed: int) -> ModelFunctions:
+        """Return the model as functions, decoding by a rule (see `decoder`)."""
+        return ModelFunctions(
+            encode=self.encode,
+            decode=self.decoder(how, seed),
+            prior=self.prior,
+            has_prior=self.vae.traits.prior,
+            class_frequencies=self.class_frequencies,
+            encode_batch=self.encode_batch,
+            decode_batch=self.decode_batch,
+            device=self.device,
+        )
+
     def sigma_x(self) -> float | None:
         """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""
-        loss = components.loss(self.config)
+        loss = parts.loss(self.config)
         n_dims = int(torch.tensor(self.vae.shape).prod())
         return loss.in_sum_units(self.vae.likelihood, n_dims).sigma_x(self.vae.likelihood, n_dims)
 
@@ -108,9 +122,9 @@ def device_of(config: Mapping[str, Any]) -> str:
 def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: Classes | None) -> Model:
     """Build an untrained model; its initial weights come from the seed's own stream."""
     return build_model(
-        components.architecture(config),
-        components.likelihood(config),
-        components.prior(config),
+        parts.architecture(config),
+        parts.likelihood(config),
+        parts.prior(config),
         shape,
         classes=classes,
         generator=stream(int(config["seed"]), "weights"),
@@ -123,7 +137,7 @@ def classes_of(config: Mapping[str, Any], dataset: Dataset) -> Classes | None:
     Raises:
         ValueError: the data have no labels, or held-out images of a class without a training image; one line.
     """
-    if not components.traits(config).conditional:
+    if not parts.traits(config).conditional:
         return None
     found = Classes.of(dataset.train.label, dataset.n_classes)
     if found is None:

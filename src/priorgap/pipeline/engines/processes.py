@@ -14,18 +14,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from priorgap.pipeline.engines.cores import available_cores
 from priorgap.pipeline.engines.protocol import Lost, Outcome, Unit
 
 # how long a process is kept for the next call of `spread`: it costs some seconds of imports
 _IDLE_SECONDS = 300
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may really use: affinity and control groups count."""
-    from joblib import cpu_count
-
-    return max(1, int(cpu_count()))
 
 
 def processes_for(threads: int) -> int:

@@ -1,103 +1,61 @@
 """train: one model per (data, model, likelihood, prior, loss, trainer, seed)."""
 
 import contextlib
-import csv
-import io
 import logging
 import shutil
 import sys
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from priorgap import artifacts
 from priorgap.data.splits import Dataset
-from priorgap.models.families import Model
-from priorgap.pipeline import components, models
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.stages import prepare
-from priorgap.pipeline.stages.train_version import TRAIN_VERSION
-from priorgap.pipeline.store import Store, ensure, require, upstream
+from priorgap.pipeline import models
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.plan import Job, PlannedModel, Step
+from priorgap.pipeline.desk import Desk, scratch
+from priorgap.pipeline.store import keys
+from priorgap.pipeline.store.curves import CURVES, curves_text
+from priorgap.pipeline.store.layout import Files, Store
 from priorgap.training.any_model import train_model
 from priorgap.training.fit import TrainResult
 
 log = logging.getLogger(__name__)
-CURVES = "curves.csv"
 
 
-def key_of(cell: Cell, store: Store) -> str:
-    """Return the key of a training: its slice, the data, and the hand-raised version of the training code."""
-    return artifacts.digest(["train", cell.training_slice, upstream([store.data(cell)]), TRAIN_VERSION])
-
-
-def train(cell: Cell, store: Store) -> Path:
-    """Train the model, resuming from the last finished epoch; skipped where that is done."""
-    require(store.data(cell), "prepare", cell)
-    path = store.model(cell.study, "train", cell.train_id, cell.label)
-    key = key_of(cell, store)
-
-    def work(directory: Path) -> None:
-        _train(cell, store, key, directory)
-
-    ensure(store, path, key, work, seed=cell.seed)
-    # only now: a kill between publishing and tidying up must cost no training, nor leave a checkpoint for good
-    shutil.rmtree(_resume(cell, store, key), ignore_errors=True)
-    with contextlib.suppress(OSError):
-        _resume(cell, store, key).parent.rmdir()
-    return path
-
-
-def _resume(cell: Cell, store: Store, key: str) -> Path:
-    # keyed, so that checkpoints of other data or code are never resumed
-    return store.study(cell.study) / "resume" / f"{cell.train_id}-{key[:8]}"
-
-
-def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
-    dataset = prepare.load(cell, store)
+def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
+    """Train the model, going on from the last finished epoch, and yield it."""
+    (step,) = job.steps
+    cell, dataset = job.model.cell, desk.dataset(job.model)
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
-    log.info("%s: %s", cell.label, model.describe(components.loss(cell.config)))
-    _write(cell, _fit(model, dataset, cell, _resume(cell, store, key)), dataset, directory)
-
-
-def publish(cell: Cell, store: Store, result: TrainResult[Any], dataset: Dataset) -> None:
-    """Keep a model that was trained elsewhere (`pipeline.fleets`) as `train` would have."""
-    path = store.model(cell.study, "train", cell.train_id, cell.label)
-    work = partial(_write, cell, result, dataset)
-    ensure(store, path, key_of(cell, store), work, seed=cell.seed)
-
-
-def _write(cell: Cell, result: TrainResult[Any], dataset: Dataset, directory: Path) -> None:
-    models.save(directory, result.vae, cell.config, dataset.train)
-    artifacts.write_text(directory / CURVES, _curves(result.curves))
+    loss = parts.loss(cell.config)
+    log.info("%s: %s", cell.label, model.describe(loss))
+    result = train_model(
+        model,
+        dataset,
+        loss,
+        parts.trainer(cell.config),
+        seed=cell.seed,
+        directory=scratch(desk.store, step, keys.key(step, desk.store)),
+        progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
+    )
+    yield step, trained(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
 
 
-def _fit(model: Model, dataset: Dataset, cell: Cell, directory: Path) -> TrainResult[Any]:
-    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
-    return train_model(
-        model,
-        dataset,
-        components.loss(cell.config),
-        components.trainer(cell.config),
-        seed=cell.seed,
-        directory=directory,
-        progress=progress,
-    )
+def trained(model: PlannedModel, result: TrainResult[Any], dataset: Dataset) -> Files:
+    """Return what is kept of a training."""
+
+    def write(directory: Path) -> None:
+        models.save(directory, result.vae, model.cell.config, dataset.train)
+        artifacts.write_text(directory / CURVES, curves_text(result.curves))
+
+    return Files(write)
 
 
-def _curves(curves: list[dict[str, float]]) -> str:
-    out = io.StringIO()
-    if curves:
-        writer = csv.DictWriter(out, fieldnames=list(curves[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(curves)
-    return out.getvalue()
-
-
-def read_curves(path: Path) -> list[Mapping[str, Any]]:
-    """Read a model's training curves, one mapping an epoch."""
-    with (path / CURVES).open(newline="") as handle:
-        return [
-            {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)
-        ]
+def tidy(step: Step, store: Store) -> None:
+    """Remove the checkpoint of a finished training: a kill between publishing and this must leave none for good."""
+    folder = scratch(store, step, keys.key(step, store))
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()

@@ -21,7 +21,7 @@ MODULES = (
     "priorgap.training.gan",
 )
 TRAIN_VERSION = 1
-# digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
+# digest of the closure (code_digest(MODULES)) -> what changed, and why it is compatible
 COMPATIBLE: dict[str, str] = {
     "f46b6cabfb1db1e9c592fdfaa484a19ece1b5211e08ae4a0db34e6240eb892ea": "the first version",
     "69abccc5b2ee234f4ae69915494fa0050cdce16d5f632b799bfa8b3ac96256a1": (

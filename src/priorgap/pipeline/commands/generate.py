@@ -16,6 +16,9 @@ from priorgap.coding import decode_all
 from priorgap.features import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.cli import refusing
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
@@ -60,20 +63,28 @@ def main(arguments: Sequence[str]) -> int:
 
 def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], str]:
     """Find model and sampler; nothing is drawn before the first block is asked for."""
-    model_id, sampler = _choose(order.study, order.model_id, order.sampler)
-    folder = _find(order.study / "sample", model_id) / sampler
-    if not artifacts.is_complete(folder):
-        known = ", ".join(sorted(p.name for p in folder.parent.glob("[!.]*"))) or "none"
-        raise ValueError(f"sampler={sampler}: expected one that was sampled for this model: {known}")
-    model = models.load(_model_folder(order.study, folder.parent.name))
-    facts = artifacts.load_json(folder / "facts.json")
+    store = Store(order.study.parent)
+    known = list(records.records_of(store, order.study.name))
+    model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
+    found = _find([model for record in known for model in record.models], model_id)
+    step = found.samples.get(sampler)
+    if step is None or not store.is_complete(step):
+        names = ", ".join(name for name, s in found.samples.items() if store.is_complete(s)) or "none"
+        raise ValueError(f"sampler={sampler}: expected one that was sampled for this model: {names}")
+    facts = store.value(step)
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
+    # checksums hold before a model is rebuilt from its files
+    model = models.load(store.folder(found.weights))
     if order.format == "png" and model.kind != "uint8_image":
         raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
-    tensors = artifacts.load_tensors(folder / "state.safetensors")
+    tensors = {
+        key.removeprefix("state."): value
+        for key, value in store.tensors(step).items()
+        if key.startswith("state.")
+    }
     fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior)
-    return _blocks(fitted, model, order), f"{sampler} from model {folder.parent.name}"
+    return _blocks(fitted, model, order), f"{sampler} from model {found.name}"
 
 
 def _parse(arguments: Sequence[str]) -> Order:
@@ -121,7 +132,9 @@ def _integer(given: dict[str, str], key: str, least: int) -> int:
     return value
 
 
-def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
+def _choose(
+    study: Path, known: Sequence[Record], store: Store, model_id: str, sampler: str
+) -> tuple[str, str]:
     """Return the model id and the sampler: what was given, or what the study's report found best."""
     if model_id != "best" and sampler:
         return model_id, sampler
@@ -132,31 +145,26 @@ def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    verdict = json.loads((report / "verdict.json").read_text())
+    damage = artifacts.damage(report)
+    if damage:
+        raise ValueError(f"{damage[0]}; `priorgap report study={study.name}` writes it again")
+    verdict = artifacts.load_json(report / "verdict.json")
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
-    sampled = [p for p in (study / "sample").glob(f"[!.]*/{sampler}") if sampler and artifacts.is_complete(p)]
-    reasons = [artifacts.load_json(p / "facts.json")["skipped"] for p in sampled]
+    steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
+    reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
     if reasons and None not in reasons:
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
     best, named = pick_model(table, verdict, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
 
 
-def _find(folder: Path, model_id: str) -> Path:
-    found = [p for p in folder.glob("[!.]*") if p.name.rpartition("-")[2].startswith(model_id)]
+def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:
+    found = [model for model in known if model.id.startswith(model_id)]
     if len(found) != 1:
         what = "no model" if not found else f"{len(found)} models"
-        known = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))[:12]) or "none"
-        raise ValueError(f"model_id={model_id}: {what} of this study begins so; there are {known}")
+        names = ", ".join(model.name for model in known[:12]) or "none"
+        raise ValueError(f"model_id={model_id}: {what} of this study begins so; there are {names}")
     return found[0]
-
-
-def _model_folder(study: Path, name: str) -> Path:
-    for stage in ("train", "calibrate"):
-        found = sorted((study / stage).glob(f"[!.]*-{name.rpartition('-')[2]}"))
-        if found:
-            return found[0]
-    raise ValueError(f"model_id={name}: its weights are not in {study}")
 
 
 def _blocks(

@@ -1,8 +1,12 @@
-"""From configuration nodes to objects: the one place where the pipeline builds what `_target_` names."""
+"""From configuration nodes to objects: the one place where the pipeline builds what `_target_` names.
+
+Each node's object is built once a process: all of them are frozen settings.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+from priorgap.artifacts import canonical_json
 from priorgap.building import build
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
@@ -19,16 +23,25 @@ from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
 from priorgap.training.fit import TrainerConfig
 from priorgap.training.gan import check_trainer
 
+_BUILT: dict[tuple[str, str, type], Any] = {}
+
+
+def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
+    key = (canonical_json(node), where, expected)
+    if key not in _BUILT:
+        _BUILT[key] = build(node, expected, where=where)
+    return _BUILT[key]
+
 
 def data_source(config: Mapping[str, Any]) -> DataSource:
     """Build the data source."""
-    source: DataSource = build(config["data"]["source"], DataSource, where="data.source")
+    source: DataSource = _built(config["data"]["source"], DataSource, where="data.source")
     return source
 
 
 def architecture(config: Mapping[str, Any]) -> Architecture:
     """Build the sizes of the networks."""
-    built: Architecture = build(config["model"], Architecture, where="model")
+    built: Architecture = _built(config["model"], Architecture, where="model")
     return built
 
 
@@ -67,25 +80,25 @@ def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
 
 def likelihood(config: Mapping[str, Any]) -> Likelihood:
     """Build p(x|z)."""
-    built: Likelihood = build(config["likelihood"], Likelihood, where="likelihood")
+    built: Likelihood = _built(config["likelihood"], Likelihood, where="likelihood")
     return built
 
 
 def prior(config: Mapping[str, Any]) -> PriorSpec:
     """Build p(z), or the sizes of a learned one."""
-    built: PriorSpec = build(config["prior"], PriorSpec, where="prior")
+    built: PriorSpec = _built(config["prior"], PriorSpec, where="prior")
     return built
 
 
 def loss(config: Mapping[str, Any]) -> ElboLoss:
     """Build the objective's weights."""
-    built: ElboLoss = build(config["loss"], ElboLoss, where="loss")
+    built: ElboLoss = _built(config["loss"], ElboLoss, where="loss")
     return built
 
 
 def trainer(config: Mapping[str, Any]) -> TrainerConfig:
     """Build the trainer's settings."""
-    built: TrainerConfig = build(
+    built: TrainerConfig = _built(
         {k: v for k, v in config["trainer"].items() if k != "progress"}, TrainerConfig, where="trainer"
     )
     return built
@@ -97,7 +110,7 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
     Raises:
         ValueError: the names differ: tables would call it something else than the configuration.
     """
-    built: Sampler = build(config["samplers"][name], Sampler, where=f"samplers.{name}")
+    built: Sampler = _built(config["samplers"][name], Sampler, where=f"samplers.{name}")
     if built.name != name:
         raise ValueError(f"samplers.{name}: its name is {built.name}; expected the same name")
     return built
@@ -105,13 +118,13 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 
 def metric(config: Mapping[str, Any], name: str) -> Metric:
     """Build one metric."""
-    built: Metric = build(config["metrics"][name], Metric, where=f"metrics.{name}")
+    built: Metric = _built(config["metrics"][name], Metric, where=f"metrics.{name}")
     return built
 
 
 def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
     """Build the description of a feature space (not its networks)."""
-    built: FeatureSpace = build(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
+    built: FeatureSpace = _built(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
     return built
 
 

@@ -1,24 +1,27 @@
-"""A finished study is recognised before Hydra is loaded: same inputs, and every artifact as it was left.
+"""A finished study is recognised before Hydra is loaded: same inputs, and every result as it was left.
 
-"As it was left" is read from sizes and times of change alone: thousands of files in well under a second. An artifact
+"As it was left" is read from sizes and times of change alone: thousands of files in well under a second. A folder
 whose files were touched since is checksummed in full; `priorgap verify` checksums everything.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from priorgap import artifacts
 from priorgap.building import configuration_directory
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.closure import tree_digest
 from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, experiments_root
-from priorgap.pipeline.store import Store, keep, read_record, stamp, stamps
+from priorgap.pipeline.store.code_digest import tree_digest
+from priorgap.pipeline.store.folders import content_of, damage_of, folder_of
+from priorgap.pipeline.store.layout import Store, keep, read_record, stamp, stamps
+
+if TYPE_CHECKING:
+    from priorgap.pipeline.config.plan import Plan
 
 
 def _inputs(request: Request) -> str:
     """Return a digest of all that a run can depend on: the command, the vocabulary, the experiment, the code."""
-    folders = [configuration_directory(), Path(__file__).parents[1]]
+    folders = [configuration_directory(), Path(__file__).parents[2]]
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != configuration_directory().resolve():
         folders.append(local)
@@ -41,13 +44,12 @@ def _file(request: Request) -> Path:
     return _root(request) / ".finished" / f"{_inputs(request)[:24]}.json"
 
 
-def remember(request: Request, cells: Sequence[Cell], store: Store, report: Path, plan: str) -> None:
+def remember(request: Request, plan: "Plan", store: Store, report: Path, size: str) -> None:
     """Record that all that a command makes is there; not where something was damaged meanwhile."""
-    from priorgap.pipeline.stages import run as stages
-
+    folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
-        "artifacts": {str(path): _entry(path) for path in stages.artifacts_of(cells, store)},
-        "line": f"study={cells[0].study} is complete ({plan}): nothing to do; report: {report}",
+        "artifacts": {str(path): _entry(path) for path in folders},
+        "line": f"study={plan.cells[0].study} is complete ({size}): nothing to do; report: {report}",
         # another command may write the study's report anew: it must be whole, not the same
         "report": {str(report.parent): _entry(report.parent)},
     }
@@ -56,13 +58,13 @@ def remember(request: Request, cells: Sequence[Cell], store: Store, report: Path
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
-    """Return what an artifact holds and how its files stand; None where one is not what the manifest says."""
+    """Return what a folder holds and how its files stand; None where one is not what the manifest says."""
     found = stamps(path)
     # the manifest is the last file that its writer touches
     touched = max(changed for _, _, changed in found.values()) > found[artifacts.MANIFEST][2]
-    if touched and artifacts.damage(path):
+    if touched and damage_of(path):
         return None
-    return {"content": artifacts.content_digest(path), "files": found}
+    return {"content": content_of(path), "files": found}
 
 
 def finished(request: Request) -> str | None:
@@ -94,6 +96,7 @@ def _touched(entries: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _whole(path: Path, content: str | None) -> bool:
-    if artifacts.read_manifest(path) is None or artifacts.damage(path):
+    try:
+        return not damage_of(path) and content in (None, content_of(path))
+    except FileNotFoundError:
         return False
-    return content is None or artifacts.content_digest(path) == content

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "priorgap"
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 @cache
