@@ -80,6 +80,7 @@ def _sample(
     draw = draw_latents(fitted, n, seed=cell.seed, classes=model.class_frequencies)
     state = fitted.state()
     facts["state"] = {"name": state.name, "json": state.json}
+    facts["facts"] = fitted.facts.to_json()
     tensors = {"z": draw.z}
     if draw.source is not None:
         tensors["source"] = draw.source

@@ -1,0 +1,1 @@
+"""What every package shares: facts of samplers, the catalogue of measures."""
