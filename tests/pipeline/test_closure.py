@@ -31,6 +31,12 @@ def digest_of(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
         closure.module_digest.cache_clear()
 
 
+def test_a_title_in_the_catalogue_recomputes_nothing():
+    for name in METRICS:
+        assert not {"priorgap.core.catalogue", "priorgap.core.measures"} & set(depends(name))
+    assert "priorgap.core.sampler_facts" in closure.closure(["priorgap.samplers.kde"])
+
+
 def test_comments_docstrings_and_layout_do_not_count(tmp_path, monkeypatch):
     a = digest_of('"""Doc."""\nX = 1\ndef f(x):\n    """Say."""\n    return x + 1\n', tmp_path, monkeypatch)
     b = digest_of("X=1  # one\n\n\ndef f( x ):\n    return (x + 1)\n", tmp_path, monkeypatch)

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
@@ -60,6 +62,7 @@ class Rate:
 
     name: ClassVar[str] = "rate"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("rate")
     needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -88,6 +91,7 @@ class ActiveUnits:
     rate_threshold: float
     name: ClassVar[str] = "active_units"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("active_units_var", "active_units_rate")
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -118,6 +122,7 @@ class MarginalKL:
     part: Part
     name: ClassVar[str] = "marginal_kl"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("marginal_kl", "marginal_tv", "marginal_w1")
 
     def __post_init__(self) -> None:
         if self.part not in ("train", "validation", "test"):
@@ -153,6 +158,7 @@ class Decomposition:
     n_groups: int
     name: ClassVar[str] = "decomposition"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_diag", "kl_corr", "kl_diag_train")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "test", "standard_normal"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -188,6 +194,7 @@ class TrainMixture:
     n_draws: int
     name: ClassVar[str] = "kl_train_mixture"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_train_mixture")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "log_var"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -207,6 +214,7 @@ class Elbo:
 
     name: ClassVar[str] = "elbo"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("distortion", "distortion_sse", "elbo")
     needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var", "distortion"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.data.splits import Split
 from priorgap.estimators.likelihood import (
     LogLikelihood,
@@ -90,6 +92,7 @@ class ImportanceWeightedBound:
     n_draws: Sequence[int]
     name: ClassVar[str] = "iw_bound"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("iw_bound")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:
@@ -138,6 +141,7 @@ class AmortisationGap:
     n_final: int
     name: ClassVar[str] = "amortisation_gap"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("amortisation_gap")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:

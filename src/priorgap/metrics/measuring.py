@@ -17,11 +17,22 @@ def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[
     """Return a metric's measurements, or none and the reason why it is absent.
 
     All samplers of a model share the metric's stream, so that random subsets are the same ones.
+
+    Raises:
+        ValueError: the metric gave a measure that it does not name.
     """
     try:
-        return metric.measure(evidence, generator=stream(seed, "measure", metric.name)), None
+        rows = metric.measure(evidence, generator=stream(seed, "measure", metric.name))
     except NotApplicable as reason:
         return [], str(reason)
+    known = {measure.name for measure in metric.measures}
+    for row in rows:
+        if row.measure not in known:
+            raise ValueError(
+                f"metrics.{metric.name}: gave the measure {row.measure}, expected one that it names in "
+                f"`measures`: {', '.join(sorted(known)) or 'none'}"
+            )
+    return rows, None
 
 
 @torch.no_grad()

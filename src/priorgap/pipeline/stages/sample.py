@@ -37,6 +37,7 @@ def _sample(name: str, model: ModelAtHand) -> Values:
         return Values({**facts, "skipped": str(reason)})
     state, draw = found.fitted.state(), found.draw
     facts["state"] = {"name": state.name, "json": state.json}
+    facts["facts"] = found.fitted.facts.to_json()
     tensors = {"z": draw.z, **{f"state.{key}": value for key, value in state.tensors.items()}}
     if draw.source is not None:
         tensors["source"] = draw.source
