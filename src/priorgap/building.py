@@ -9,7 +9,7 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from functools import partial
+from functools import cache, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -126,6 +126,7 @@ def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[t
     return found, foreign
 
 
+@cache
 def _accepted(target: type) -> dict[str, Parameter]:
     # a class that inherits `__init__(*args, **kwargs)` (torch modules do) takes no keys of its own
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -155,6 +156,7 @@ def _arguments(
     return found
 
 
+@cache
 def _hints(target: type) -> dict[str, Any]:
     """Return the types of a class's arguments, as far as they can be read."""
     # of a dataclass by its fields: each is read in the module of the class that declares it

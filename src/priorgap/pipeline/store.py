@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,7 @@ from priorgap import artifacts
 from priorgap.pipeline.cells import Cell
 
 log = logging.getLogger(__name__)
+_CHECKSUM = "checksum"
 _PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lightning", "torchvision")
 
 
@@ -48,6 +49,15 @@ class Store:
     def study(self, name: str) -> Path:
         """A study's folder."""
         return self.root / name
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path lies in the store, and neither it nor a folder on the way from the root is a link."""
+        try:
+            parts = path.relative_to(self.root).parts
+        except ValueError:
+            return False
+        places = (self.root.joinpath(*parts[: i + 1]) for i in range(len(parts)))
+        return ".." not in parts and not any(place.is_symlink() for place in places)
 
     def model(self, study: str, stage: str, model_id: str, label: str) -> Path:
         """A model's folder in a stage; the label is cosmetic, an existing folder of this id is found by its id."""
@@ -117,21 +127,30 @@ Stamps = dict[str, list[int]]
 _VERIFIED: dict[Path, tuple[str, Stamps]] = {}
 
 
-def read_record(file: Path) -> Any | None:
-    """Return what a small record says; None where there is none, or none that can be read."""
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a small record as it is written: its content, and the checksum by which accidents are found."""
+    return {**content, _CHECKSUM: artifacts.digest(dict(content))}
+
+
+def read_record(file: Path) -> dict[str, Any] | None:
+    """Return what a small record says; None where there is none, or none that is as it was written."""
     try:
-        return artifacts.load_json(file)
+        found = artifacts.load_json(file)
+        if file.is_symlink() or not isinstance(found, dict):
+            return None
+        checksum = found.pop(_CHECKSUM, None)
+        return found if checksum == artifacts.digest(found) else None
     except (OSError, ValueError):
         return None
 
 
-def keep(store: Store, file: Path, content: Any) -> None:
+def keep(store: Store, file: Path, content: Mapping[str, Any]) -> None:
     """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
     if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
         artifacts.sweep_partial(file)
-        artifacts.save_json(file, content)
+        artifacts.save_json(file, sealed(content))
 
 
 def forget(store: Store, file: Path) -> None:
