@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, content: str) -> None:
     """Write a text file whole or not at all."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode("utf-8"))
 
 
 def save_json(path: Path, value: object) -> None:
@@ -64,7 +65,7 @@ def save_json(path: Path, value: object) -> None:
 
 def load_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def save_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
@@ -116,22 +117,33 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
         }
         manifest = {"schema": SCHEMA, "key": key, "files": files, "provenance": dict(provenance or {})}
         save_json(partial / MANIFEST, manifest)
-        _sync(partial)
-        discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
-        if path.exists():
-            path.rename(discarded)
-        partial.rename(path)
-        _sync(path.parent)
-        shutil.rmtree(discarded, ignore_errors=True)
+        _put(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Rename a finished folder into place, over what stood there."""
+    _sync(partial)
+    discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
+    if path.is_symlink():
+        path.unlink()  # what it points to is not ours
+    elif path.exists():
+        path.rename(discarded)
+    partial.rename(path)
+    _sync(path.parent)
+    shutil.rmtree(discarded, ignore_errors=True)
 
 
 _MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest, or None where there is no readable one; read anew only when it has changed."""
+    """Return an artifact's manifest, or None where there is no readable one, or one that names other files.
+
+    It is read anew only when it has changed. Artifacts may come from other machines: a manifest that names a file
+    outside its folder is none.
+    """
     file = path / MANIFEST
     try:
         found = file.stat()
@@ -148,7 +160,37 @@ def _manifest(file: Path) -> dict[str, Any] | None:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("schema") == SCHEMA else None
+    return manifest if _is_manifest(manifest) else None
+
+
+def _is_manifest(found: object) -> bool:
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("key"), str):
+        return False
+    files, provenance = found.get("files"), found.get("provenance")
+    if not isinstance(files, dict) or not isinstance(provenance, dict):
+        return False
+    if not isinstance(provenance.get("seconds", 0.0), int | float):
+        return False
+    return all(
+        is_plain_path(name)
+        and isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("bytes"), int)
+        for name, entry in files.items()
+    )
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether a name is a relative path as it is written here: no `..`, no root, no other spelling of itself."""
+    path = PurePosixPath(name)
+    plain = not path.is_absolute() and ".." not in path.parts and str(path) == name != "."
+    return plain and "\0" not in name
+
+
+def has_link(path: Path, name: str) -> bool:
+    """Whether a file of an artifact, or a folder of it on the way there, is a link."""
+    parts = PurePosixPath(name).parts
+    return any(path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
 def content_digest(path: Path) -> str:
@@ -170,7 +212,8 @@ def is_complete(path: Path, key: str | None = None) -> bool:
         return False
     for name, entry in manifest["files"].items():
         try:
-            if (path / name).stat().st_size != entry["bytes"]:
+            found = os.lstat(path / name)
+            if found.st_size != entry["bytes"] or not stat.S_ISREG(found.st_mode):
                 return False
         except OSError:
             return False
@@ -184,56 +227,39 @@ def damage(path: Path) -> list[str]:
         return [f"{path}: no valid manifest"]
     found = []
     for name, entry in manifest["files"].items():
-        try:
-            file = own_file(path, name)
-        except ValueError as error:
-            found.append(str(error))
-            continue
-        if not file.is_file():
+        file = path / name
+        if has_link(path, name):
+            found.append(f"{file}: a link, not a file of the artifact")
+        elif not file.is_file():
             found.append(f"{file}: missing")
         elif file_digest(file) != entry["sha256"]:
             found.append(f"{file}: checksum differs from the manifest's")
     return found
 
 
-def copy(source: Path, place: Path) -> None:
-    """Copy an artifact with its manifest as it is, whole or not at all: only files that the manifest lists.
+def copy(source: Path, path: Path) -> None:
+    """Copy what an artifact's manifest lists, and its manifest, to `path`: whole, synced, then renamed.
 
     Raises:
-        ValueError: the manifest lists what is no plain file inside the artifact (a link, a path outside it).
+        ValueError: a file is a link, or not what the manifest says.
     """
     manifest = read_manifest(source)
     if manifest is None:
-        raise ValueError(f"{source}: no valid manifest")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{place.name}")
+        raise ValueError(f"{source}: no complete artifact")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
     partial.mkdir()
     try:
-        for name in (*manifest["files"], MANIFEST):
-            own_file(source, name)
-            (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, partial / name, follow_symlinks=False)
-            _sync(partial / name)
-        _sync(partial)
-        if place.exists():  # a damaged one
-            shutil.rmtree(place)
-        partial.rename(place)
-        _sync(place.parent)
+        for name, entry in manifest["files"].items():
+            if has_link(source, name):
+                raise ValueError(f"{source / name}: a link, not a file of the artifact")
+            write_bytes(partial / name, (source / name).read_bytes())
+            if file_digest(partial / name) != entry["sha256"]:
+                raise ValueError(f"{source / name}: changed while it was copied")
+        save_json(partial / MANIFEST, manifest)
+        _put(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def own_file(folder: Path, name: str) -> Path:
-    """Return a file that a manifest lists.
-
-    Raises:
-        ValueError: it is no plain file inside the folder.
-    """
-    path = PurePosixPath(name)
-    parents = [folder.joinpath(*path.parts[: i + 1]) for i in range(len(path.parts))]
-    if path.is_absolute() or ".." in path.parts or any(part.is_symlink() for part in (folder, *parents)):
-        raise ValueError(f"{folder}: its manifest lists {name}, which is no file of its own")
-    return folder / name
 
 
 @contextmanager

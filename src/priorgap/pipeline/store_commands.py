@@ -95,7 +95,7 @@ def folders_of_study(store: Store, study: str) -> Iterator[Path]:
     """Yield every folder of results of a study, then those of the real data that its models stand on."""
     for stage in sorted(p for p in store.study(study).glob("[!.]*") if p.is_dir() and not p.is_symlink()):
         if stage.name in (*STAGES, "report"):
-            yield from results_under(stage)
+            yield from results_under(stage, store)
     shared = {
         folder_of(step, store)
         for record in records.records_of(store, study)

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     remove = "--yes" in order.flags
     n_bytes, count = 0, 0
     for thing in found:
+        if not order.store.holds(thing.path):
+            continue  # a link: what it leads to is nobody's here
         with unless_in_use(thing.owner, order.store) as free:
             if not thing.path.exists():
                 continue  # its writer has just ended
@@ -77,13 +79,13 @@ def garbage(order: Order) -> Iterator[Garbage]:
     if order.study is None:
         for folder in (store.root / "data", store.root / "reference"):
             yield from _leftovers(folder)
-            for path in results_under(folder):
+            for path in results_under(folder, store):
                 if path not in shared:
                     yield Garbage(path, "no study needs it", path)
         yield from _leftovers(store.root / ".finished")
         for file in sorted((store.root / ".finished").glob("[!.]*.json")):
             content = read_record(file)
-            if content is None or not all(Path(path).is_dir() for path in content["artifacts"]):
+            if content is None or not all(Path(path).is_dir() for path in content.get("artifacts", ("",))):
                 yield Garbage(file, "a command whose results are gone", file)
 
 
@@ -94,7 +96,7 @@ def _of_study(
     trained = {record.train_id: folder / "train" / record.train_id for record in known}
     for stage in STAGES:
         yield from _leftovers(folder / stage)
-        for path in results_under(folder / stage):
+        for path in results_under(folder / stage, store):
             step_path = PurePosixPath(path.relative_to(store.root).as_posix())
             if step_path in needed:
                 continue

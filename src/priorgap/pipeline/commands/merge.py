@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from priorgap import artifacts
+from priorgap.pipeline.cells import is_study_name
 from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import SHELVED, Store, keep
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _checked(arguments: Sequence[str]) -> Order:
     order = parse(arguments, needs_study=True, merges=True)
+    if not is_study_name(order.study):
+        raise ValueError(f"study={order.study}: expected the name of a study")
     if not order.others:
         raise ValueError("from: missing; expected from=OUTPUTS, or several separated by commas")
     for root in order.others:
@@ -71,10 +74,13 @@ def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
         sys.stdout.write(f"wrong: {line}\n")
     if damage or theirs is None:
         return "wrong"
-    if step.kind in SHELVED:
+    if step.kind in SHELVED and target.holds(target.path(step)):
         (shelf, name), (place, _) = source.shelf(step), target.shelf(step)
         place.adopt(name, shelf.entries[name], shelf)
         return "taken"
+    if not target.holds(target.path(step)):
+        sys.stdout.write(f"left there, it would stand behind a link here: {source.path(step)}\n")
+        return "wrong"
     with target.locked(step.path):
         artifacts.sweep_partial(target.path(step))
         artifacts.copy(source.path(step), target.path(step))

@@ -57,6 +57,12 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         if command in ("run", "report"):
             tracking.check_access(cells[0].config["tracking"])
     store = Store(Path(str(cells[0].config["output_root"])))
+    with refusing():
+        for name in {cell.study for cell in cells}:
+            if not store.holds(store.study(name)):
+                raise ValueError(
+                    f"study={name}: {store.study(name)} is a link; expected a folder of the store"
+                )
     wanted = KINDS if command in ("run", "report") else (command,)
     failed: list[str] = []
     if command != "report":
@@ -114,7 +120,7 @@ def _report(command: str, request: Request, plan: "Plan", store: Store, failed: 
         for line in failed:
             _say(line)
     try:
-        written = reporting.write(reported, plan.cells[0].config, store)
+        written = reporting.write(reported, _how(request, plan, reported), store)
     except reporting.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error
@@ -212,6 +218,15 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
     if not chosen:
         raise ValueError(f"study={study}: nothing has been run in it")
     return list(chosen.values())
+
+
+def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> dict[str, Any]:
+    """Return how to report: what leaves the machine is the command's to say, the verdict's rule the study's too."""
+    command = plan.cells[0].config
+    typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
+    said = "verdict" in typed or request.experiment is not None
+    verdict = command["verdict"] if said else reported[0].config["verdict"]
+    return {"tracking": command["tracking"], "verdict": verdict}
 
 
 def _failures(trainings: Iterable[tuple[str, str]], store: Store) -> Iterator[str]:

@@ -31,12 +31,12 @@ def damage_of(folder: Path) -> list[str]:
     return Shelf(folder, folder).damage() if is_shelf(folder) else artifacts.damage(folder)
 
 
-def results_under(folder: Path) -> Iterator[Path]:
-    """Yield every folder of results under a folder, published ones only; links are not followed."""
+def results_under(folder: Path, store: Store) -> Iterator[Path]:
+    """Yield every folder of results of a store under a folder, published ones only; links lead to none."""
+    if not store.holds(folder):
+        return
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            n for n in folders if not n.startswith(".") and not (Path(place) / n).is_symlink()
-        )
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         if artifacts.MANIFEST in names:
             folders.clear()
             yield Path(place)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 SHELVED = ("sample", "measure")
 # study, stage, model: the folder of a shelf
 _DEPTH = 3
+_CHECKSUM = "checksum"
 
 
 class Placed(Protocol):
@@ -93,6 +94,15 @@ class Store:
     def study(self, name: str) -> Path:
         """Return a study's folder."""
         return self.root / name
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path lies in the store, and neither it nor a folder on the way from the root is a link."""
+        try:
+            parts = path.relative_to(self.root).parts
+        except ValueError:
+            return False
+        places = (self.root.joinpath(*parts[: i + 1]) for i in range(len(parts)))
+        return ".." not in parts and not any(place.is_symlink() for place in places)
 
     def path(self, step: Placed) -> Path:
         """Return where a result stands: a folder, or a name on a shelf."""
@@ -246,21 +256,30 @@ def stamp(file: str) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
-def read_record(file: Path) -> Any | None:
-    """Return what a small record says; None where there is none, or none that can be read."""
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a small record as it is written: its content, and the checksum by which accidents are found."""
+    return {**content, _CHECKSUM: artifacts.digest(dict(content))}
+
+
+def read_record(file: Path) -> dict[str, Any] | None:
+    """Return what a small record says; None where there is none, or none that is as it was written."""
     try:
-        return artifacts.load_json(file)
+        found = artifacts.load_json(file)
+        if file.is_symlink() or not isinstance(found, dict):
+            return None
+        checksum = found.pop(_CHECKSUM, None)
+        return found if checksum == artifacts.digest(found) else None
     except (OSError, ValueError):
         return None
 
 
-def keep(store: Store, file: Path, content: Any) -> None:
+def keep(store: Store, file: Path, content: Mapping[str, Any]) -> None:
     """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
     if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
         artifacts.sweep_partial(file)
-        artifacts.save_json(file, content)
+        artifacts.save_json(file, sealed(content))
 
 
 def forget(store: Store, file: Path) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from priorgap import artifacts
 from priorgap.pipeline.store.layout import Store, forget, keep, read_record
 
 if TYPE_CHECKING:
@@ -142,11 +141,7 @@ def write(record: Record, store: Store) -> None:
         "config": dict(record.config),
         "models": [{**vars(model), "steps": [_row(step) for step in model.steps]} for model in record.models],
     }
-    keep(
-        store,
-        record_file(store, record.study, record.train_id),
-        {**content, "digest": artifacts.digest(content)},
-    )
+    keep(store, record_file(store, record.study, record.train_id), content)
 
 
 def _row(step: RecordedStep) -> list[str]:
@@ -160,14 +155,13 @@ def read(file: Path) -> Record:
         ValueError: it cannot be read, or names places that are not its study's; one line.
     """
     content = read_record(file)
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: cannot be read")
-    known = content.pop("digest", None)
-    if content.get("schema") != SCHEMA or known != artifacts.digest(content):
-        raise ValueError(f"{file}: was changed, or written by another version of priorgap")
+    if content is None:
+        raise ValueError(f"{file}: cannot be read, or was changed")
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"{file}: was written by another version of priorgap")
     try:
         record = _parsed(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error
     if (record.study, record.train_id) != (file.parent.parent.name, file.stem):
         raise ValueError(f"{file}: names study={record.study} and model {record.train_id}")
@@ -189,7 +183,8 @@ def _parsed(content: Mapping[str, Any]) -> Record:
 
 def files_of(store: Store, study: str) -> list[Path]:
     """Return the records of a study."""
-    return sorted(p for p in (store.study(study) / FOLDER).glob("[!.]*.json") if not p.is_symlink())
+    folder = store.study(study) / FOLDER
+    return sorted(folder.glob("[!.]*.json")) if store.holds(folder) else []
 
 
 def records_of(store: Store, study: str) -> Iterator[Record]:
@@ -203,7 +198,8 @@ def records_of(store: Store, study: str) -> Iterator[Record]:
 
 def studies(store: Store) -> list[str]:
     """Return the names of the studies of a store."""
-    return sorted(p.parent.name for p in store.root.glob(f"[!.]*/{FOLDER}"))
+    found = store.root.glob(f"[!.]*/{FOLDER}")
+    return sorted(p.parent.name for p in found if store.holds(p) and _NAME.fullmatch(p.parent.name))
 
 
 def _failure_file(store: Store, study: str, train_id: str) -> Path:
