@@ -54,7 +54,7 @@ def test_refused_in_one_line(run, tmp_path, capsys, case):
 
 
 def test_a_launcher_whose_package_is_not_there(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("priorgap.pipeline.hydra_app.find_spec", lambda name: None)
+    monkeypatch.setattr("priorgap.pipeline.config.launchers.find_spec", lambda name: None)
     assert run("run", "-m", "seed=0,1", "hydra/launcher=slurm") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "hydra/launcher=slurm: the package submitit is not installed" in err

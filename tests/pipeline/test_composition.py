@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.composing import Composer
-from priorgap.pipeline.hydra_app import CONFIG, Request, Session
+from priorgap.pipeline.config.composer import Composer
+from priorgap.pipeline.config.session import CONFIG, Request, Session
 
 
 def compose(*overrides: str, multirun: bool = False) -> list[Cell]:

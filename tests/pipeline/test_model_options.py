@@ -201,7 +201,7 @@ def test_binarised_data_are_a_data_set_of_their_own(run, tmp_path):
 def test_keys_that_are_null_leave_the_ids_alone():
     """The ids of models that were trained before these keys existed."""
     from priorgap.pipeline.cells import Cell
-    from priorgap.pipeline.hydra_app import Request, Session
+    from priorgap.pipeline.config.session import Request, Session
 
     with Session(Request((), False, None)) as session:
         ((config, names),) = list(session.cells())

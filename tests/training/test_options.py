@@ -21,9 +21,9 @@ from priorgap.priors.flow import Flow
 from priorgap.priors.mixture import Mixture
 from priorgap.priors.vamp import Vamp
 from priorgap.streams import stream
+from priorgap.training.config import check_for_gan
 from priorgap.training.fit import TrainerConfig, train_vae
 from priorgap.training.fleet import Replica, train_fleet
-from priorgap.training.gan import check_trainer
 from priorgap.training.mixed import bf16
 
 
@@ -200,7 +200,7 @@ def test_bf16_is_for_what_it_was_made_for(digits):
         TrainerConfig(precision="fp8")
     config = TrainerConfig(precision="bf16", accelerator="cpu")
     with pytest.raises(ValueError, match=r"trainer.precision=bf16: not for a GAN; expected null"):
-        check_trainer(config)
+        check_for_gan(config)
     vae = build_vae(MLP(3, (8,)), Bernoulli(), None, digits.shape, generator=stream(0, "weights"))
     with pytest.raises(ValueError, match="a fleet trains in float32"):
         train_fleet([Replica(vae, ElboLoss(), 0, 1e-3)], digits, config)

@@ -70,17 +70,3 @@ class Rule:
             f"{self.min_models} or more alike, of up to {self.max_weights} weights; "
             "fleet.auto=false leaves them to their jobs"
         )
-
-
-def check(node: Mapping[str, Any]) -> None:
-    """Check `fleet` of the configuration.
-
-    Raises:
-        ValueError: one line that names the key, the value and what was expected.
-    """
-    if not isinstance(node["auto"], bool):
-        raise ValueError(f"fleet.auto={node['auto']}: expected true or false")
-    for key, least in (("min_models", 2), ("max_weights", 1), ("max_seconds", 1)):
-        value = node[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"fleet.{key}={value}: expected an integer >= {least}")

@@ -1,15 +1,19 @@
 """What Hydra launches: one configuration, all or some stages; failures are recorded and never stop the others."""
 
+import contextlib
 import logging
+import math
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.hydra_app import plain
+from priorgap.pipeline.cells import Cell, validate
+from priorgap.pipeline.config.session import plain
+from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import forget_failure, record_failure
 
@@ -27,13 +31,64 @@ def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> 
     Returns:
         Why it failed; None where it did not.
     """
+    with _where_the_command_was_given():
+        cell = Cell(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
+        return _run(cell, _store(cell), stages, workers)
+
+
+def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> float:
+    """Run a configuration that a sweeper proposed: nothing of it was known, or prepared, before.
+
+    Returns:
+        What the sweeper is to make small or large: `verdict.measure` of `verdict.baseline` in `verdict.space`; NaN
+        where it failed.
+    """
+    from priorgap.pipeline.config.plan import plan_of
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.facts import check
+    from priorgap.pipeline.precision import set_numerics
+
+    with _where_the_command_was_given():
+        cell = Cell(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
+        store = _store(cell)
+        try:
+            validate([cell])
+            plan = plan_of([cell])
+            record = records.record_of(cell, iter(plan.models))
+            records.write(record, store)
+            set_numerics(cell.config)
+            desk = Desk(store)
+            check(plan.models, desk)
+            execute(plan, ["prepare", *(["reference"] if "measure" in stages else [])], desk)
+        except Exception as error:
+            _failed(store, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return math.nan
+        failed = _run(cell, store, stages, workers)
+        return math.nan if failed is not None or "measure" not in stages else _objective(record, store)
+
+
+def _objective(record: records.Record, store: Store) -> float:
+    from priorgap.pipeline import reporting
+
+    wanted = record.config["verdict"]
+    table = reporting.gather([record], store).table
+    rows = table[(table["sampler"] == wanted["baseline"]) & (table["space"] == wanted["space"])]
+    found = rows[rows["measure"] == wanted["measure"]]["value"]
+    return float(found.iloc[0]) if len(found) else math.nan
+
+
+def _where_the_command_was_given() -> contextlib.AbstractContextManager[None]:
+    """Paths of a configuration are relative to the command's folder, also where `hydra.job.chdir` moved the job."""
+    return contextlib.chdir(get_original_cwd())
+
+
+def _run(cell: Cell, store: Store, stages: Sequence[str], workers: int) -> str | None:
     from priorgap.pipeline.config.plan import plan_of
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
     from priorgap.pipeline.precision import set_numerics
 
-    cell = Cell(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
-    store = _store(cell)
     try:
         set_numerics(cell.config)
         failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)

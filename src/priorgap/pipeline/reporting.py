@@ -14,7 +14,7 @@ import yaml
 from priorgap import artifacts
 from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
-from priorgap.pipeline.hydra_app import EXPERIMENTS, experiments_root
+from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Damaged, Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep

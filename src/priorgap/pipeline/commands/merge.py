@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from priorgap import artifacts
-from priorgap.pipeline.cells import is_study_name
 from priorgap.pipeline.cli import refusing
+from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import SHELVED, Store, keep
 from priorgap.pipeline.store.records import Record, RecordedStep
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _checked(arguments: Sequence[str]) -> Order:
     order = parse(arguments, needs_study=True, merges=True)
+    assert order.study is not None
     if not is_study_name(order.study):
         raise ValueError(f"study={order.study}: expected the name of a study")
     if not order.others:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import BadInput, refusing
-from priorgap.pipeline.hydra_app import Request, Session
+from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
 
@@ -22,56 +22,75 @@ log = logging.getLogger(__name__)
 _MOST = 4
 
 
-def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None, show: bool) -> int:
-    """Run `priorgap run`, a stage, or `report`; bad input raises ValueError with one line."""
+def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
+    """Run `priorgap run`, a stage, or `report`; bad input raises BadInput with one line.
+
+    A sweep over `study` is one command a study, after all of them were checked.
+    """
     request = Request(overrides, multirun, config_dir)
-    if not show and command == "run":
+    if command == "run":
         done = finished.finished(request)
         if done is not None:
             _say(done)
             return 0
     with refusing():
-        session = Session(request)
+        checked = [(session, _checked(session)) for session in _sessions(request)]
+    status = 0
+    for session, cells in checked:
+        with session:
+            status = max(status, _run(command, session, cells))
+    return status
+
+
+def _sessions(request: Request) -> list[Session]:
+    session = Session(request)
+    if len(session.studies) < 2:
+        return [session]
+    return [Session(request.with_study(name)) for name in session.studies]
+
+
+def _checked(session: Session) -> list[Cell]:
+    """Compose and check the configurations of a command, before anything heavy is imported, or created."""
     with session:
-        with refusing():
-            cells = [Cell(config, names) for config, names in session.cells()]
-        if show:
-            import yaml
-
-            sys.stdout.write(yaml.safe_dump(dict(cells[0].config), sort_keys=False))
-            return 0
-        return _run(command, request, session, cells)
+        cells = [Cell(config, names) for config, names in session.cells()]
+    validate(cells)
+    return cells
 
 
-def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]) -> int:
-    # until Hydra sets up logging for the cells, what happens before them is said on standard error
-    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("priorgap").setLevel(logging.INFO)
-    with refusing():
-        validate(cells)
+def _run(command: str, session: Session, cells: Sequence[Cell]) -> int:
     from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
 
+    # until Hydra sets up logging for the cells, what happens before them is said on standard error
+    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("priorgap").setLevel(logging.INFO)
+    store = Store(Path(str(cells[0].config["output_root"])))
+    wanted = KINDS if command in ("run", "report") else (command,)
     with refusing():
         plan = plan_of(cells)
         if command in ("run", "report"):
             tracking.check_access(cells[0].config["tracking"])
-    store = Store(Path(str(cells[0].config["output_root"])))
-    with refusing():
         for name in {cell.study for cell in cells}:
             if not store.holds(store.study(name)):
                 raise ValueError(
                     f"study={name}: {store.study(name)} is a link; expected a folder of the store"
                 )
-    wanted = KINDS if command in ("run", "report") else (command,)
+        if "prepare" not in wanted:
+            _check_prepared(plan, store)
     failed: list[str] = []
     if command != "report":
         failed = _make(plan, store, session, wanted)
         for line in failed:
             _say(line)
     if command in ("run", "report"):
-        return _report(command, request, plan, store, failed)
+        return _report(command, session, plan, store, failed)
     return 1 if failed else 0
+
+
+def _check_prepared(plan: "Plan", store: Store) -> None:
+    for step in dict.fromkeys(model.data for model in plan.models):
+        if not store.is_complete(step):
+            raise ValueError(f"{store.path(step)}: the data are not there; run `priorgap prepare` first")
 
 
 def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -> list[str]:
@@ -99,28 +118,35 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     stages = [kind for kind in wanted if kind not in SHARED_KINDS]
     if not stages:
         return []
-    for cell in plan.cells:
-        records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
-    task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session))
-    session.launch(task)
+    known = session.grid_is_known
+    if known:
+        for cell in plan.cells:
+            records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
+    task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session), grid_is_known=known)
+    lost = session.launch(task)
     for kind in stages:
         # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
         if kind in MODEL_KINDS:
             (store.study(plan.cells[0].study) / kind).mkdir(parents=True, exist_ok=True)
-    return list(_failures(((cell.study, cell.train_id) for cell in plan.cells), store))
+    if known:
+        trainings = [(cell.study, cell.train_id) for cell in plan.cells]
+    else:
+        study = plan.cells[0].study
+        trainings = [(study, record.train_id) for record in records.records_of(store, study)]
+    return [*lost, *_failures(trainings, store)]
 
 
-def _report(command: str, request: Request, plan: "Plan", store: Store, failed: list[str]) -> int:
+def _report(command: str, session: Session, plan: "Plan", store: Store, failed: list[str]) -> int:
     from priorgap.pipeline import reporting
 
     with refusing():
-        reported = _reported(request, plan, store)
+        reported = _reported(session.request, plan, store)
     if command == "report":
         failed = list(_failures(((r.study, r.train_id) for r in reported), store))
         for line in failed:
             _say(line)
     try:
-        written = reporting.write(reported, _how(request, plan, reported), store)
+        written = reporting.write(reported, _how(session.request, plan, reported), store)
     except reporting.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error
@@ -128,8 +154,8 @@ def _report(command: str, request: Request, plan: "Plan", store: Store, failed: 
     if written.untracked is not None:
         failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
         _say(failed[-1])
-    if command == "run" and not failed:
-        finished.remember(request, plan, store, written.path, _size(plan))
+    if command == "run" and not failed and session.grid_is_known:
+        finished.remember(session.request, plan, store, written.path, _size(plan))
     _say(f"report: {written.path}")
     sys.stdout.write(f"{written.text}\n")
     return 1 if failed else 0
@@ -172,10 +198,11 @@ def _processes(cells: Sequence[Cell], session: Session) -> int:
     return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
-def _task(config: Any, *, stages: Sequence[str], workers: int) -> str | None:
-    from priorgap.pipeline.jobs import run_cell
+def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
+    from priorgap.pipeline.jobs import run_cell, run_proposed
 
-    return run_cell(config, stages=stages, workers=workers)
+    run = run_cell if grid_is_known else run_proposed
+    return run(config, stages=stages, workers=workers)
 
 
 def _size(plan: "Plan") -> str:

@@ -20,8 +20,10 @@ from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
-from priorgap.training.fit import TrainerConfig
-from priorgap.training.gan import check_trainer
+from priorgap.training.config import TrainerConfig, check_for_gan
+
+# the name that stands in models' ids; its module imports Lightning, which reading a configuration does without
+_TRAINER = "priorgap.training.fit.TrainerConfig"
 
 _BUILT: dict[tuple[str, str, type], Any] = {}
 
@@ -97,10 +99,11 @@ def loss(config: Mapping[str, Any]) -> ElboLoss:
 
 
 def trainer(config: Mapping[str, Any]) -> TrainerConfig:
-    """Build the trainer's settings."""
-    built: TrainerConfig = _built(
-        {k: v for k, v in config["trainer"].items() if k != "progress"}, TrainerConfig, where="trainer"
-    )
+    """Build the trainer's settings; `progress` alone is no part of them."""
+    node = {key: value for key, value in config["trainer"].items() if key != "progress"}
+    if node.get("_target_") == _TRAINER:
+        node["_target_"] = f"{TrainerConfig.__module__}.{TrainerConfig.__qualname__}"
+    built: TrainerConfig = _built(node, TrainerConfig, where="trainer")
     return built
 
 
@@ -137,7 +140,7 @@ def build_all(config: Mapping[str, Any]) -> None:
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
     if not traits(config).encoder:
-        check_trainer(trainer(config))
+        check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results
     check_samplers(config, labels=True)
     for name in config["metrics"]:

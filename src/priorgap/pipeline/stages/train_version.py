@@ -38,4 +38,11 @@ COMPATIBLE: dict[str, str] = {
     "145678ef4ad03c6b0ce0ba0c80ece742d375d771785390939444fe4f4c73f101": (
         "models answer for themselves (traits, raw, describe, check_objective): the same operations in the same order"
     ),
+    "830209594e59235ec9ed2d70ae380ca87628f85a87ec995196fc6709d6f13395": (
+        "typed configuration: TrainerConfig in training/config.py, Lightning imported in training/lightning.py, "
+        "scipy inside functions, more ranges checked; what is computed stays"
+    ),
+    "06381410be4a4ef695f78bb64888b180235b6aa3272c7ad0ad3e64b29f0d8e11": (
+        "the two changes above together, on receivers that judge classes before a call; what is computed stays"
+    ),
 }

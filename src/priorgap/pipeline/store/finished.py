@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from priorgap import artifacts
 from priorgap.building import configuration_directory
-from priorgap.pipeline.hydra_app import EXPERIMENTS, Request, experiments_root
+from priorgap.pipeline.config.session import EXPERIMENTS, Request, experiments_root
 from priorgap.pipeline.store.code_digest import tree_digest
 from priorgap.pipeline.store.folders import content_of, damage_of, folder_of
 from priorgap.pipeline.store.layout import Store, keep, read_record, stamp, stamps

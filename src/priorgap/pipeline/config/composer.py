@@ -9,12 +9,13 @@ import os
 import pickle
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from priorgap.pipeline.config.hydra_internals import ConfigLoaderImpl, get_overrides_dirname
 
 
 class Composer(ConfigLoaderImpl):
