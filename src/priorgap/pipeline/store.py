@@ -194,33 +194,45 @@ def stamp(file: str) -> list[int]:
 
 
 def _sound(path: Path, key: str) -> bool:
-    """Whether the artifact has this key and its checksums hold (a process reads it once, and again when touched)."""
-    if not artifacts.is_complete(path, key):
-        found = artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
-        for line in found:
-            log.warning("damaged, will be made again: %s", line)
+    """Whether the artifact has this key and its checksums hold."""
+    if artifacts.is_complete(path, key):
+        found = _damage(path)
+    elif artifacts.read_manifest(path) is not None:
+        found = artifacts.damage(path)
+    else:
         return False
-    if _VERIFIED.get(path.absolute()) == (key, stamps(path)):
-        return True
-    found = artifacts.damage(path)
     for line in found:
         log.warning("damaged, will be made again: %s", line)
-    if not found:
-        _VERIFIED[path.absolute()] = (key, stamps(path))
-    return not found
+    return not found and artifacts.is_complete(path, key)
 
 
 def require(path: Path, stage: str, cell: Cell) -> Path:
-    """Return a path that an earlier stage must have made.
+    """Return a path that an earlier stage must have made, its checksums verified once a process.
 
     Raises:
         ValueError: it has not.
+        Damaged: it is not what it was.
     """
     if not artifacts.is_complete(path):
         raise ValueError(
             f"{stage}: no complete result for {cell.label} in study={cell.study}; run `priorgap {stage}` first"
         )
+    found = _damage(path)
+    if found:
+        raise artifacts.Damaged(f"damaged: {found[0]}; `priorgap {stage}` makes it again")
     return path
+
+
+def _damage(path: Path) -> list[str]:
+    """Return what is wrong with a complete artifact: a process reads it once, and again when it was touched."""
+    manifest = artifacts.read_manifest(path)
+    state = None if manifest is None else (manifest["key"], stamps(path))
+    if state is not None and _VERIFIED.get(path.absolute()) == state:
+        return []
+    found = artifacts.damage(path)
+    if not found and state is not None:
+        _VERIFIED[path.absolute()] = state
+    return found
 
 
 def upstream(paths: Sequence[Path]) -> list[str]:

@@ -104,6 +104,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             if not failed:
                 raise BadInput(str(error)) from error
             return 1  # every cell failed, and has been said to
+        except artifacts.Damaged as error:
+            raise BadInput(str(error)) from error
         if written.untracked is not None:
             failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
             _say(failed[-1])
