@@ -13,9 +13,9 @@ import numpy as np
 
 from priorgap import artifacts
 from priorgap.coding import decode_all
+from priorgap.core.errors import refusing
 from priorgap.features import quantise
 from priorgap.pipeline import models
-from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
