@@ -23,6 +23,10 @@ MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
 
 
+class Damaged(ValueError):  # noqa: N818
+    """A file that was kept is not what its manifest says; the message is one line, with the remedy."""
+
+
 def canonical_json(value: object) -> str:
     """Return JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -220,13 +224,27 @@ def is_complete(path: Path, key: str | None = None) -> bool:
     return True
 
 
-def damage(path: Path) -> list[str]:
-    """Return one line for each file of an artifact that is missing or whose checksum is wrong."""
+def check(path: Path, *names: str) -> None:
+    """Verify files of an artifact before they are used: the named ones, or all.
+
+    Raises:
+        Damaged: one of them is missing, or not what the manifest says.
+    """
+    found = damage(path, *names)
+    if found:
+        raise Damaged(
+            f"damaged: {found[0]}; the command that made it makes it again (`priorgap verify` lists all damage)"
+        )
+
+
+def damage(path: Path, *names: str) -> list[str]:
+    """Return one line for each file of an artifact (the named ones, or all) that is missing or not as it was."""
     manifest = read_manifest(path)
     if manifest is None:
         return [f"{path}: no valid manifest"]
     found = []
-    for name, entry in manifest["files"].items():
+    for name in names or manifest["files"]:
+        entry = manifest["files"].get(name, {"sha256": ""})
         file = path / name
         if has_link(path, name):
             found.append(f"{file}: a link, not a file of the artifact")

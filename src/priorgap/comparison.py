@@ -106,7 +106,8 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
-        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
+            without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time.
 
@@ -138,6 +139,8 @@ def compare(
         latents = {part: model.posteriors(split) for part, split in parts.items()}
         if prior is not None and prior.dim != latents["train"].dim:
             raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
+        if prior is None and latents["train"].log_var is None:
+            model = replace(model, has_prior=False)  # a plain autoencoder
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
     reference = _reference(parts, features, n_draws, reference_settings(config), needs)

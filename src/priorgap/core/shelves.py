@@ -166,6 +166,8 @@ class Shelf:
     def damage(self, names: Sequence[str] | None = None) -> list[str]:
         """Return one line for each result (of these names) that is damaged."""
         lines = [f"{self.folder}: {name}: {reason}" for name, reason in self.damaged.items()]
+        if (self.folder / artifacts.MANIFEST).is_file() and not is_shelf(self.folder):
+            return [f"{self.folder}: no valid manifest"]
         for name, entry in self.entries.items():
             if names is not None and name not in names:
                 continue

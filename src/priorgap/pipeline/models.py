@@ -57,8 +57,15 @@ class TrainedModel:
         """Mean and log-variance of a batch, given its labels by conditional models; None without an encoder."""
         return self.vae.encoding
 
-    def decode(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
-        """Return the mean image of a batch, given its labels by conditional models."""
+    @property
+    def decode(self) -> Decode:
+        """The mean image of a batch, given its labels by conditional models, and by them alone."""
+        return self._decode_labelled if self.vae.traits.conditional else self._decode
+
+    def _decode(self, z: Tensor, /) -> Tensor:
+        return self._decode_labelled(z)
+
+    def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, label))
 
     def decoder(self, how: str, seed: int) -> Decode:
@@ -176,12 +183,14 @@ def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: Path) -> TrainedModel:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote, once its checksums hold.
 
     Raises:
+        Damaged: a file is not what it was.
         ValueError: the weights belong to another model; one line that names the tensor and both shapes.
     """
-    content = yaml.safe_load((folder / _CONFIG).read_text())
+    artifacts.check(folder)
+    content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
     config = content["config"]
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))

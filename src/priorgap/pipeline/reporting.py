@@ -16,7 +16,7 @@ from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
 from priorgap.pipeline.store.curves import read_curves
-from priorgap.pipeline.store.layout import Damaged, Store
+from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, readme_table, write_report
 from priorgap.verdict import RESULT_COLUMNS, decide_study
@@ -173,7 +173,7 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
 def _refuse_damaged(step: RecordedStep, store: Store) -> None:
     damage = store.damage(step)
     if damage:
-        raise Damaged(f"{damage[0]}; the study's own command makes it again")
+        raise artifacts.Damaged(f"damaged: {damage[0]}; the command that made it makes it again")
 
 
 def measurements_of(model: RecordedModel) -> list[RecordedStep]:

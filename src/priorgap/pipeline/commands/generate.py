@@ -68,7 +68,7 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     step = found.samples.get(sampler)
-    if step is None or not store.is_complete(step):
+    if step is None or not (store.is_complete(step) or store.damage(step)):
         names = ", ".join(name for name, s in found.samples.items() if store.is_complete(s)) or "none"
         raise ValueError(f"sampler={sampler}: expected one that was sampled for this model: {names}")
     facts = store.value(step)
@@ -145,9 +145,7 @@ def _choose(
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    damage = artifacts.damage(report)
-    if damage:
-        raise ValueError(f"{damage[0]}; `priorgap report study={study.name}` writes it again")
+    artifacts.check(report, "verdict.json", "results.csv")
     verdict = artifacts.load_json(report / "verdict.json")
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
     steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from priorgap import artifacts
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import BadInput, refusing
 from priorgap.pipeline.config.session import Request, Session
@@ -147,6 +148,8 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
             _say(line)
     try:
         written = reporting.write(reported, _how(session.request, plan, reported), store)
+    except artifacts.Damaged as error:
+        raise BadInput(str(error)) from error
     except reporting.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 
+from priorgap import artifacts
 from priorgap.evaluation.measure import marginals
 from priorgap.measurement import Measurement
 from priorgap.metrics.measuring import measure_one
@@ -11,7 +12,7 @@ from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import Job, Step, needs_reference
 from priorgap.pipeline.desk import Desk, ModelAtHand
 from priorgap.pipeline.stages.results import Failure
-from priorgap.pipeline.store.layout import Damaged, Values
+from priorgap.pipeline.store.layout import Values
 from priorgap.pipeline.store.records import MARGINALS
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values | Failure]]:
     for step in sorted(job.steps, key=lambda step: step.subject.space):
         try:
             outcome: Values | Failure = _take(step, desk.model(job.model))
-        except (Damaged, MemoryError):
+        except (artifacts.Damaged, MemoryError):
             raise
         except Exception as error:
             outcome = Failure(error)

@@ -70,10 +70,6 @@ class Known:
     provenance: Mapping[str, Any]
 
 
-class Damaged(ValueError):  # noqa: N818
-    """A stored result is not what its manifest says; the message is one line with the remedy."""
-
-
 @dataclass(eq=False)
 class Store:
     """The output root.
@@ -183,7 +179,7 @@ class Store:
         path = self.path(step)
         known = self.known(step)
         if known is None or not self.is_sound(step, known.key):
-            raise Damaged(_remedy(path, step.kind, missing=known is None))
+            raise self._damaged(step)
         return path
 
     def value(self, step: Placed) -> Any:
@@ -191,7 +187,7 @@ class Store:
         shelf, name = self.shelf(step)
         entry = shelf.entries.get(name)
         if entry is None:
-            raise Damaged(_remedy(self.path(step), step.kind, missing=name not in shelf.damaged))
+            raise self._damaged(step)
         return entry.value
 
     def tensors(self, step: Placed) -> "dict[str, Tensor]":
@@ -201,7 +197,13 @@ class Store:
         try:
             return shelf.tensors(name)
         except ValueError as error:
-            raise Damaged(_remedy(self.path(step), step.kind, missing=False)) from error
+            raise self._damaged(step) from error
+
+    def _damaged(self, step: Placed) -> artifacts.Damaged:
+        found = self.damage(step) or [f"{self.path(step)}: missing"]
+        return artifacts.Damaged(
+            f"damaged: {found[0]}; the command that made it makes it again, or `priorgap {step.kind}` does"
+        )
 
     def publish(self, step: Placed, key: str, result: Files | Values, *, seed: int, seconds: float) -> None:
         """Keep a result: whole or not at all.
@@ -234,11 +236,6 @@ class Store:
         """Hold the lock of a place, so that two processes that share a store do each piece of work once."""
         with artifacts.locked(self.root / path, self.locks):
             yield
-
-
-def _remedy(path: Path, kind: str, *, missing: bool) -> str:
-    what = "is not there" if missing else "is damaged: a checksum differs from its manifest's"
-    return f"{path}: {what}; the study's own command (or priorgap {kind}) makes it again"
 
 
 Stamps = dict[str, list[int]]
