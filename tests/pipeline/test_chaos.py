@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from crashes import STAGES
 from tiny_study import TINY, content, flip, leftovers, run_tiny
 
 KILLS, SEED = 50, 20261122
@@ -61,7 +62,14 @@ class Chaos:
         return self.did["workers killed"] + self.did["parents killed"]
 
     def flip_a_byte(self) -> None:
-        files = sorted((self.folder / "outputs/tiny").glob("[temcs]*/*seed=*/**/*.safetensors"))
+        study = self.folder / "outputs/tiny"
+        files = sorted(
+            file
+            for stage in STAGES[2:]
+            for place in (study / stage).glob("[!.]*")
+            for file in (*place.glob("*.safetensors"), *place.glob("*.pack"))
+            if file.stat().st_size
+        )
         if files:
             file = self.random.choice(files)
             flip(file, self.random.randrange(file.stat().st_size))

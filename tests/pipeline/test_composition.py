@@ -208,7 +208,7 @@ def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
     from priorgap.pipeline.config import parts
     from priorgap.samplers.validity import MODELS
 
-    monkeypatch.setattr(components, "sampling_traits", lambda config, labels: MODELS["GAN"])
+    monkeypatch.setattr(parts, "sampling_traits", lambda config, labels: MODELS["GAN"])
     text = refusal("sampler=[prior,gmm]")
     assert text == "samplers.gmm: the model has no encoder; expected sampler=[prior]"
 
