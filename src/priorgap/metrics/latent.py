@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
 from priorgap.core.measures import Measure
-from priorgap.arguments import AtLeast
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.arguments import Above, AtLeast
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
 from priorgap.fitting import fit_network
