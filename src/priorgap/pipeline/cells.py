@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from priorgap.artifacts import digest
-from priorgap.pipeline.fleet_rule import check as check_fleet
+from priorgap.pipeline.batching_rule import BatchingRule
 
 if TYPE_CHECKING:
     from priorgap.data.binarize import Binarize
@@ -162,7 +162,7 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
     _integer(config["reference"], "seed", 0, "reference.")
     if config["measure_processes"] is not None:
         _integer(config, "measure_processes", 1)
-    check_fleet(config["fleet"])
+    BatchingRule.of(config["batching"])
     check_binarize(config["data"].get("binarize"))
     precision = config["numerics"]["matmul_precision"]
     if precision not in ("highest", "high", "medium"):

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -87,11 +87,13 @@ def ensure(
     store: Store,
     path: Path,
     key: str,
-    work: Callable[[Path], None],
+    work: Callable[[Path], Mapping[str, Any] | None],
     *,
     seed: int | None = None,
 ) -> bool:
     """Do a piece of work unless a sound artifact of this key is there; return whether it was done.
+
+    What the work returns goes into its provenance.
 
     Two processes that share a store do it once: the second waits for the lock and finds it done. An artifact
     of the same key with a missing or changed file is reported and made again.
@@ -106,8 +108,9 @@ def ensure(
         started = time.perf_counter()
         provenance = {**_environment(), "seed": seed}
         with artifacts.publish(path, key, provenance=provenance) as directory:
-            work(directory)
+            facts = work(directory)
             provenance["seconds"] = round(time.perf_counter() - started, 2)
+            provenance.update(facts or {})
             provenance["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     _VERIFIED[path.absolute()] = (key, stamps(path))
     return True

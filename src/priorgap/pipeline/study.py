@@ -10,9 +10,9 @@ from typing import Any
 
 from priorgap import artifacts
 from priorgap.pipeline import finished, records
+from priorgap.pipeline.batching_rule import BatchingRule, refuse_old_words
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, BadInput, refusing
-from priorgap.pipeline.fleet_rule import Rule
 from priorgap.pipeline.hydra_app import Request, Session
 from priorgap.pipeline.store import Store
 
@@ -31,6 +31,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
             _say(done)
             return 0
     with refusing():
+        refuse_old_words(overrides)
         session = Session(request)
     with session:
         with refusing():
@@ -76,7 +77,7 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         if per_cell:
             cells = [records.record(cell, store) for cell in cells]
             # workers would cost more than to see that nothing is left for them
-            here = "train" in per_cell and _train_in_fleets(cells, store, session) and per_cell == ["train"]
+            here = "train" in per_cell and _train_batched(cells, store, session) and per_cell == ["train"]
             task = partial(_task, stages=tuple(per_cell), workers=_processes(cells, session))
             session.launch(task, here=here)
             for stage in per_cell:
@@ -138,19 +139,26 @@ def _prepare(cells: Sequence[Cell], store: Store, wanted: Sequence[str]) -> None
             prepare.prepare(cell, store, datasets[cell.data_id])
 
 
-def _train_in_fleets(cells: Sequence[Cell], store: Store, session: Session) -> bool:
-    """Train what is trained in fleets; return whether that leaves no model to be trained."""
-    rule = Rule.of(session.launcher, cells[0].config["fleet"])
-    if rule is None or len(cells) < rule.min_models:
-        return False
-    from priorgap.pipeline import fleets
+def _train_batched(cells: Sequence[Cell], store: Store, session: Session) -> bool:
+    """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
+    from priorgap.pipeline import batched
+    from priorgap.pipeline.stages import train
+
+    rule = BatchingRule.of(cells[0].config["batching"])
+    line = batched.advice(cells, store, rule)
+    if line:
+        _say(line)
+    batched.train(cells, store, rule, processes=_programs_at_once(cells, session))
+    return not train.left_to_train(cells, store)
+
+
+def _programs_at_once(cells: Sequence[Cell], session: Session) -> int:
+    """Return how many processes train batches: one without a launcher, which does one thing after the other."""
     from priorgap.pipeline.engines.processes import processes_for
 
-    # without a launcher everything is done in this process
-    threads = int(cells[0].config["numerics"]["threads"])
-    workers = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
-    fleets.train(cells, store, rule, workers=workers)
-    return not fleets.left_to_train(cells, store)
+    if session.launcher == "basic":
+        return 1
+    return session.n_jobs or processes_for(int(cells[0].config["numerics"]["threads"]))
 
 
 def _processes(cells: Sequence[Cell], session: Session) -> int:
@@ -183,7 +191,7 @@ def _size(cells: Sequence[Cell]) -> str:
 
 def _plan(cells: Sequence[Cell], store: Store) -> str:
     """Say how large the study is, and how many of its models are left to be trained."""
-    from priorgap.pipeline.fleets import left_to_train
+    from priorgap.pipeline.stages.train import left_to_train
 
     return f"{_size(cells)}; {left_to_train(cells, store)} to train, finished work is skipped"
 

@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import Dataset, as_float
 from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import GAN
-from priorgap.training.callbacks import Record
+from priorgap.training.checks import check_data
+from priorgap.training.config import NonFiniteLoss, Part, Record, TrainerConfig, TrainResult
 from priorgap.training.datamodule import Batch
-from priorgap.training.fit import TrainerConfig, TrainResult, check_data, run
-from priorgap.training.module import NonFiniteLoss, Part
+from priorgap.training.fit import run
+from priorgap.training.lightning import pl
 
 # train_loss and validation_loss are the generator's; a discriminator loss of 2 log 2 = 1.386 says: cannot tell
 _TERMS = ("loss", "discriminator", "penalty")

@@ -13,7 +13,7 @@ from priorgap.models.calibrate import calibration_refusal
 from priorgap.models.conditional import ConditionalVAE
 from priorgap.models.controls import GAN
 from priorgap.models.families import Model
-from priorgap.pipeline import components, measuring, precision
+from priorgap.pipeline import batched_program, components, measuring, precision
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import calibrate, encode, measure, reference, sample, train
 from priorgap.pipeline.store import Store
@@ -68,9 +68,9 @@ def check_against_data(cells: Sequence[Cell], datasets: Mapping[str, Dataset], s
     opened: set[tuple[str, str]] = set()
     for cell in cells:
         dataset = datasets[cell.data_id]
-        _check_objective(
-            cell, models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
-        )
+        model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+        _check_objective(cell, model)
+        batched_program.check_model(cell.config, model, dataset)
         for name in cell.config["feature_spaces"]:
             if (cell.data_id, name) not in opened:
                 opened.add((cell.data_id, name))

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from priorgap.data.splits import Dataset
 from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.families import Model
 from priorgap.models.vae import VAE
-from priorgap.pipeline import components, models
+from priorgap.pipeline import batched_program, components, models
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import prepare
 from priorgap.pipeline.stages.train_version import TRAIN_VERSION
 from priorgap.pipeline.store import Store, ensure, require, upstream
-from priorgap.training.fit import TrainResult, train_vae
+from priorgap.training.config import TrainResult
+from priorgap.training.fit import train_vae
 from priorgap.training.gan import train_gan
 
 log = logging.getLogger(__name__)
@@ -40,8 +41,12 @@ def train(cell: Cell, store: Store) -> Path:
     path = store.model(cell.study, "train", cell.train_id, cell.label)
     key = key_of(cell, store)
 
-    def work(directory: Path) -> None:
+    def work(directory: Path) -> Mapping[str, Any] | None:
+        if components.trainer(cell.config).batched:
+            trained = batched_program.train_alone(cell, store)
+            return _write_batched(cell, trained, prepare.load(cell, store), directory)
         _train(cell, store, key, directory)
+        return None
 
     ensure(store, path, key, work, seed=cell.seed)
     # only now: a kill between publishing and tidying up must cost no training, nor leave a checkpoint for good
@@ -63,11 +68,31 @@ def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
     _write(cell, _fit(model, dataset, cell, _resume(cell, store, key)), dataset, directory)
 
 
-def publish(cell: Cell, store: Store, result: TrainResult[Any], dataset: Dataset) -> None:
-    """Keep a model that was trained elsewhere (`pipeline.fleets`) as `train` would have."""
+def is_done(cell: Cell, store: Store) -> bool:
+    """Whether the cell's model is trained."""
     path = store.model(cell.study, "train", cell.train_id, cell.label)
-    work = partial(_write, cell, result, dataset)
+    return artifacts.is_complete(path, key_of(cell, store))
+
+
+def left_to_train(cells: Sequence[Cell], store: Store) -> int:
+    """Return how many of the cells' models are not complete."""
+    without = {path for path in {store.data(cell) for cell in cells} if not artifacts.is_complete(path)}
+    own = {cell.train_id: cell for cell in cells}.values()
+    return sum(store.data(cell) in without or not is_done(cell, store) for cell in own)
+
+
+def publish(cell: Cell, store: Store, trained: batched_program.Trained, dataset: Dataset) -> None:
+    """Keep a model that the batched program trained."""
+    path = store.model(cell.study, "train", cell.train_id, cell.label)
+    work = partial(_write_batched, cell, trained, dataset)
     ensure(store, path, key_of(cell, store), work, seed=cell.seed)
+
+
+def _write_batched(
+    cell: Cell, trained: batched_program.Trained, dataset: Dataset, directory: Path
+) -> Mapping[str, Any]:
+    _write(cell, trained.result(), dataset, directory)
+    return trained.provenance
 
 
 def _write(cell: Cell, result: TrainResult[Any], dataset: Dataset, directory: Path) -> None:

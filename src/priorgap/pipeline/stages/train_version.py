@@ -17,6 +17,7 @@ MODULES = (
     "priorgap.priors.mixture",
     "priorgap.priors.standard_normal",
     "priorgap.priors.vamp",
+    "priorgap.training.batched.program",
     "priorgap.training.fit",
     "priorgap.training.gan",
 )
@@ -34,5 +35,9 @@ COMPATIBLE: dict[str, str] = {
     "3b1b7d5dd145008183067fd646e3859c03628fcbf374ebe9665b7361cbbcf9b6": (
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
+    ),
+    "3194bffdb0244dc09431d1853bd61adcc5542773011be4fadfc0b4f226f3e5ba": (
+        "trainer=batched beside the default trainer, whose steps are as they were (settings and checks in modules of "
+        "their own)"
     ),
 }
