@@ -5,6 +5,7 @@ from pathlib import Path
 from priorgap import artifacts
 from priorgap.pipeline import costs
 from priorgap.pipeline.costs import expected_time
+from priorgap.pipeline.store import sealed
 
 
 class Place:
@@ -25,9 +26,8 @@ def earlier(root: Path, study: str, data: str, metric: str, seconds: float) -> N
     with artifacts.publish(path, "key", provenance=provenance) as directory:
         artifacts.save_json(directory / "measurements.json", {})
     (root / study / "cells").mkdir(exist_ok=True)
-    artifacts.save_json(
-        root / study / "cells" / "a.json", {"config": {"data": {"name": data}, "n_samples": 100}}
-    )
+    record = {"config": {"data": {"name": data}, "n_samples": 100}}
+    artifacts.save_json(root / study / "cells" / "a.json", sealed(record))
 
 
 def told(root: Path, monkeypatch, *names: str, data: str = "digits") -> str:

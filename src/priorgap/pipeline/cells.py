@@ -23,6 +23,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 RESERVED_STUDIES = ("data", "reference")
 
 
+def is_name(text: object) -> bool:
+    """Whether a text can name a folder of the store: a sampler's, a metric's, a data set's."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+def is_study_name(text: object) -> bool:
+    """Whether a text can name a study: a folder of its own beside those of the data."""
+    return is_name(text) and text not in RESERVED_STUDIES
+
+
 @dataclass(frozen=True)
 class Variant:
     """A model as sampled and measured: as trained, or calibrated afterwards."""
@@ -168,7 +178,7 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
     if precision not in ("highest", "high", "medium"):
         raise ValueError(f"numerics.matmul_precision={precision}: expected highest, high or medium")
     study = config["study"]
-    if not isinstance(study, str) or not _NAME.fullmatch(study) or study in RESERVED_STUDIES:
+    if not is_study_name(study):
         raise ValueError(
             f"study={study}: expected letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})"
         )
@@ -183,7 +193,7 @@ def _check_plain_keys(config: Mapping[str, Any]) -> None:
         if not config[group]:
             raise ValueError(f"{group}: nothing is selected")
         for name in config[group]:
-            if not _NAME.fullmatch(str(name)):
+            if not is_name(str(name)):
                 raise ValueError(f"{group}.{name}: expected a name of letters, digits and _.=,+-")
     if config["verdict"]["space"] not in config["feature_spaces"]:
         raise ValueError(

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     remove = "--yes" in order.flags
     n_bytes, count = 0, 0
     for thing in found:
+        if not order.store.holds(thing.path):
+            continue  # a link: what it leads to is nobody's here
         with unless_in_use(thing.owner, order.store) as free:
             if not thing.path.exists():
                 continue  # its writer has just ended
@@ -74,21 +76,21 @@ def garbage(order: Order) -> Iterator[Garbage]:
     if order.study is None:
         for folder in (store.root / "data", store.root / "reference"):
             yield from _leftovers(folder)
-            for path in artifacts_under(folder):
+            for path in artifacts_under(folder, store):
                 if path not in shared:
                     yield Garbage(path, "no study needs it", path)
         yield from _leftovers(store.root / ".finished")
         for file in sorted((store.root / ".finished").glob("[!.]*.json")):
             known = read_record(file)
-            if known is None or not all(Path(path).is_dir() for path in known["artifacts"]):
+            if known is None or not all(Path(path).is_dir() for path in known.get("artifacts", ("",))):
                 yield Garbage(file, "a command whose results are gone", file)
 
 
 def _cells(store: Store, study: str) -> list[Cell]:
     cells = list(records.cells_of(store, study))
-    if len(cells) < len(list((store.study(study) / "cells").glob("[!.]*.json"))):
+    if len(cells) < len(records.cell_files(store, study)):
         raise ValueError(
-            f"study={study}: a record in cells/ cannot be read; run the study's command again first"
+            f"study={study}: a record in cells/ cannot be read; run the study's command again first, or remove it"
         )
     return cells
 
@@ -98,7 +100,7 @@ def _of_study(store: Store, study: str, cells: Sequence[Cell], needed: set[Path]
     trained = {c.train_id: store.model(study, "train", c.train_id, c.label) for c in cells}
     for stage in _STAGES:
         yield from _leftovers(folder / stage)
-        for path in artifacts_under(folder / stage):
+        for path in artifacts_under(folder / stage, store):
             if path not in needed:
                 yield Garbage(path, "no cell of the study names it", path)
     for place in sorted((folder / "resume").glob("*")):

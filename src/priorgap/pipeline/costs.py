@@ -9,7 +9,7 @@ from typing import Any
 from priorgap import artifacts
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.stages import measure
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store import Store, read_record
 
 Seconds = dict[str, list[float]]
 
@@ -67,8 +67,11 @@ def _earlier(store: Store, config: Any) -> tuple[Seconds, Seconds]:
 
 def _facts(study: Path) -> tuple[str, int] | None:
     for file in sorted((study / "cells").glob("*.json")):
-        config = artifacts.load_json(file)["config"]
-        return str(config["data"]["name"]), int(config["n_samples"])
+        try:
+            config = (read_record(file) or {})["config"]
+            return str(config["data"]["name"]), int(config["n_samples"])
+        except (KeyError, TypeError, ValueError):
+            continue  # a damaged record: commands that need it say so
     return None
 
 

@@ -62,9 +62,10 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     """Find model and sampler; nothing is drawn before the first block is asked for."""
     model_id, sampler = _choose(order.study, order.model_id, order.sampler)
     folder = _find(order.study / "sample", model_id) / sampler
-    if not artifacts.is_complete(folder):
+    if not (folder / artifacts.MANIFEST).is_file():
         known = ", ".join(sorted(p.name for p in folder.parent.glob("[!.]*"))) or "none"
         raise ValueError(f"sampler={sampler}: expected one that was sampled for this model: {known}")
+    artifacts.check(folder)
     model = models.load(_model_folder(order.study, folder.parent.name))
     facts = artifacts.load_json(folder / "facts.json")
     if facts["skipped"] is not None:
@@ -132,9 +133,12 @@ def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    verdict = json.loads((report / "verdict.json").read_text())
+    artifacts.check(report, "verdict.json", "results.csv")
+    verdict = json.loads((report / "verdict.json").read_text(encoding="utf-8"))
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
     sampled = [p for p in (study / "sample").glob(f"[!.]*/{sampler}") if sampler and artifacts.is_complete(p)]
+    for place in sampled:
+        artifacts.check(place, "facts.json")
     reasons = [artifacts.load_json(p / "facts.json")["skipped"] for p in sampled]
     if reasons and None not in reasons:
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")

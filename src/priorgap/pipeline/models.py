@@ -170,12 +170,14 @@ def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: Path) -> TrainedModel:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote, once its checksums hold.
 
     Raises:
+        Damaged: a file is not what it was.
         ValueError: the weights belong to another model; one line that names the tensor and both shapes.
     """
-    content = yaml.safe_load((folder / _CONFIG).read_text())
+    artifacts.check(folder)
+    content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
     config = content["config"]
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))

@@ -73,6 +73,7 @@ def write(cells: Sequence[Cell], store: Store) -> Written:
 
     Raises:
         NothingMeasured: nothing of the study is complete.
+        Damaged: what the report would show is not what it was.
     """
     folder = store.study(cells[0].study) / "report"
     # two processes that share a study must not replace one page at once, nor write one run twice
@@ -222,6 +223,7 @@ def _previews(cells: Sequence[Cell], store: Store) -> dict[str, dict[str, np.nda
         for name in variant.samplers:
             file = sample.folder(cell, variant, store, name) / "preview.safetensors"
             if file.is_file():
+                artifacts.check(file.parent, file.name)
                 images = artifacts.load_tensors(file)["x"].permute(0, 2, 3, 1).numpy()
                 found.setdefault(variant.model_id, {})[name] = images
     return found
@@ -232,6 +234,7 @@ def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigur
     for cell, variant in _sampled(cells):
         place = measure.folder(cell, variant, store) / measure.MODEL / measure.MARGINALS
         if artifacts.is_complete(place) and (place / "marginals.safetensors").is_file():
+            artifacts.check(place)
             tensors = artifacts.load_tensors(place / "marginals.safetensors")
             label = tensors.get("label")
             ranked = tensors["kl"].argsort(descending=True).tolist()
@@ -251,6 +254,7 @@ def _provenance(cells: Sequence[Cell], store: Store) -> dict[str, Any]:
     for cell in cells:
         manifest = artifacts.read_manifest(store.data(cell))
         if manifest is not None:
+            artifacts.check(store.data(cell), "dataset.json")
             facts = artifacts.load_json(store.data(cell) / "dataset.json")
             result[f"data {facts['name']}"] = {
                 "checksum": artifacts.content_digest(store.data(cell))[:16],

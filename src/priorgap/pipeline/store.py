@@ -18,6 +18,7 @@ from priorgap import artifacts
 from priorgap.pipeline.cells import Cell
 
 log = logging.getLogger(__name__)
+_CHECKSUM = "checksum"
 _PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lightning", "torchvision")
 
 
@@ -48,6 +49,15 @@ class Store:
     def study(self, name: str) -> Path:
         """A study's folder."""
         return self.root / name
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path lies in the store, and neither it nor a folder on the way from the root is a link."""
+        try:
+            parts = path.relative_to(self.root).parts
+        except ValueError:
+            return False
+        places = (self.root.joinpath(*parts[: i + 1]) for i in range(len(parts)))
+        return ".." not in parts and not any(place.is_symlink() for place in places)
 
     def model(self, study: str, stage: str, model_id: str, label: str) -> Path:
         """A model's folder in a stage; the label is cosmetic, an existing folder of this id is found by its id."""
@@ -120,21 +130,30 @@ Stamps = dict[str, list[int]]
 _VERIFIED: dict[Path, tuple[str, Stamps]] = {}
 
 
-def read_record(file: Path) -> Any | None:
-    """Return what a small record says; None where there is none, or none that can be read."""
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a small record as it is written: its content, and the checksum by which accidents are found."""
+    return {**content, _CHECKSUM: artifacts.digest(dict(content))}
+
+
+def read_record(file: Path) -> dict[str, Any] | None:
+    """Return what a small record says; None where there is none, or none that is as it was written."""
     try:
-        return artifacts.load_json(file)
+        found = artifacts.load_json(file)
+        if file.is_symlink() or not isinstance(found, dict):
+            return None
+        checksum = found.pop(_CHECKSUM, None)
+        return found if checksum == artifacts.digest(found) else None
     except (OSError, ValueError):
         return None
 
 
-def keep(store: Store, file: Path, content: Any) -> None:
+def keep(store: Store, file: Path, content: Mapping[str, Any]) -> None:
     """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
     if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
         artifacts.sweep_partial(file)
-        artifacts.save_json(file, content)
+        artifacts.save_json(file, sealed(content))
 
 
 def forget(store: Store, file: Path) -> None:
@@ -178,33 +197,45 @@ def stamp(file: str) -> list[int]:
 
 
 def _sound(path: Path, key: str) -> bool:
-    """Whether the artifact has this key and its checksums hold (a process reads it once, and again when touched)."""
-    if not artifacts.is_complete(path, key):
-        found = artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
-        for line in found:
-            log.warning("damaged, will be made again: %s", line)
+    """Whether the artifact has this key and its checksums hold."""
+    if artifacts.is_complete(path, key):
+        found = _damage(path)
+    elif artifacts.read_manifest(path) is not None:
+        found = artifacts.damage(path)
+    else:
         return False
-    if _VERIFIED.get(path.absolute()) == (key, stamps(path)):
-        return True
-    found = artifacts.damage(path)
     for line in found:
         log.warning("damaged, will be made again: %s", line)
-    if not found:
-        _VERIFIED[path.absolute()] = (key, stamps(path))
-    return not found
+    return not found and artifacts.is_complete(path, key)
 
 
 def require(path: Path, stage: str, cell: Cell) -> Path:
-    """Return a path that an earlier stage must have made.
+    """Return a path that an earlier stage must have made, its checksums verified once a process.
 
     Raises:
         ValueError: it has not.
+        Damaged: it is not what it was.
     """
     if not artifacts.is_complete(path):
         raise ValueError(
             f"{stage}: no complete result for {cell.label} in study={cell.study}; run `priorgap {stage}` first"
         )
+    found = _damage(path)
+    if found:
+        raise artifacts.Damaged(f"damaged: {found[0]}; `priorgap {stage}` makes it again")
     return path
+
+
+def _damage(path: Path) -> list[str]:
+    """Return what is wrong with a complete artifact: a process reads it once, and again when it was touched."""
+    manifest = artifacts.read_manifest(path)
+    state = None if manifest is None else (manifest["key"], stamps(path))
+    if state is not None and _VERIFIED.get(path.absolute()) == state:
+        return []
+    found = artifacts.damage(path)
+    if not found and state is not None:
+        _VERIFIED[path.absolute()] = state
+    return found
 
 
 def upstream(paths: Sequence[Path]) -> list[str]:

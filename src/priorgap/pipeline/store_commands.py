@@ -89,8 +89,10 @@ def in_words(n_bytes: float) -> str:
     return f"{n_bytes:.3g} GB"
 
 
-def artifacts_under(folder: Path) -> Iterator[Path]:
-    """Yield every artifact under a folder, published ones only."""
+def artifacts_under(folder: Path, store: Store) -> Iterator[Path]:
+    """Yield every artifact of a store under a folder, published ones only; links lead to no artifact."""
+    if not store.holds(folder):
+        return
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if artifacts.MANIFEST in names:
@@ -102,11 +104,11 @@ def artifacts_of_study(store: Store, study: str) -> Iterator[Path]:
     """Yield every artifact of a study, then those of the real data that its cells stand on."""
     for stage in sorted(p for p in store.study(study).glob("[!.]*") if p.is_dir()):
         if stage.name not in ("logs", "wandb", "resume", "cells", "failed", "tracked"):
-            yield from artifacts_under(stage)
+            yield from artifacts_under(stage, store)
     cells = {cell.data_id: cell for cell in records.cells_of(store, study)}
     for cell in cells.values():
-        yield from artifacts_under(store.data(cell))
-        yield from artifacts_under(store.reference(cell, "."))
+        yield from artifacts_under(store.data(cell), store)
+        yield from artifacts_under(store.reference(cell, ""), store)
 
 
 def expected_of(cell: Cell, store: Store) -> list[Path]:
@@ -126,8 +128,9 @@ def planning(cell: Cell) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"study={cell.study}: {cell.label} was recorded by another version of priorgap ({error}); "
+            f"study={cell.study}: {cell.label} was recorded by another version of priorgap ({why}); "
             "the study's own command records it anew"
         ) from error

@@ -15,6 +15,7 @@ from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.cli import STAGES, BadInput, refusing
 from priorgap.pipeline.hydra_app import Request, Session
 from priorgap.pipeline.store import Store
+from priorgap.pipeline.store_commands import expected_of, planning
 
 log = logging.getLogger(__name__)
 _SHARED_STAGES = ("prepare", "reference")
@@ -56,6 +57,12 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
         if command in ("run", "report"):
             tracking.check_access(cells[0].config["tracking"])
     store = Store.of(cells[0])
+    with refusing():
+        for name in {cell.study for cell in cells}:
+            if not store.holds(store.study(name)):
+                raise ValueError(
+                    f"study={name}: {store.study(name)} is a link; expected a folder of the store"
+                )
     wanted = STAGES if command in ("run", "report") else (command,)
     if command != "report":
         with refusing():
@@ -98,6 +105,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             if not failed:
                 raise BadInput(str(error)) from error
             return 1  # every cell failed, and has been said to
+        except artifacts.Damaged as error:
+            raise BadInput(str(error)) from error
         if written.untracked is not None:
             failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
             _say(failed[-1])
@@ -234,15 +243,28 @@ def _reported_cells(request: Request, cells: Sequence[Cell], store: Store) -> li
         return list(cells)
     # a bare `report study=NAME` composes a default cell that may never have been run
     chosen = {cell.train_id: cell for cell in cells if records.cell_file(store, cell).is_file()}
+    command = cells[0].config
     typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
-    said = typed & {"tracking", "verdict"}
+    # how to report is the command's to say, also of cells that it does not name
+    said = {"verdict": command["verdict"]} if "verdict" in typed else {}
     for known in records.cells_of(store, cells[0].study):
-        # how to report is the command's to say, also of cells that it does not name
-        config = {**known.config, **{group: cells[0].config[group] for group in said}}
-        chosen.setdefault(known.train_id, Cell(config, known.overrides))
+        found = records.as_commanded(known, command)
+        chosen.setdefault(known.train_id, Cell({**found.config, **said}, found.overrides))
     if not chosen:
         raise ValueError(f"study={cells[0].study}: nothing has been run in it")
+    for cell in chosen.values():
+        _check_known(cell, store)
     return list(chosen.values())
+
+
+def _check_known(cell: Cell, store: Store) -> None:
+    """Refuse a recorded cell whose samplers and metrics this version does not know."""
+    from priorgap.pipeline import components
+
+    expected_of(cell, store)
+    with planning(cell):
+        for name in cell.config["samplers"]:
+            components.sampler(cell.config, name)
 
 
 def _failures(cells: Sequence[Cell], store: Store) -> Iterator[str]:

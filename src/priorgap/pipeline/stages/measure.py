@@ -292,11 +292,16 @@ def keep_marginals(shared: Model) -> None:
 def read(
     cell: Cell, variant: Variant, store: Store
 ) -> Iterator[tuple[str, str, list[Measurement], str | None]]:
-    """Yield (sampler, metric, rows, reason of absence) of every measurement that is complete."""
+    """Yield (sampler, metric, rows, reason of absence) of every measurement that is there.
+
+    Raises:
+        Damaged: one is not what it was.
+    """
     root = folder(cell, variant, store)
     for sampler, name, space in plan(cell, variant):
         path = _place(root, sampler, name, space)
-        if artifacts.is_complete(path):
+        if path.exists():
+            artifacts.check(path)
             content = artifacts.load_json(path / "measurements.json")
             rows = [Measurement.from_json(r) for r in content["rows"]]
             yield sampler, name, rows, content["skipped"]

@@ -130,8 +130,9 @@ def _curves(curves: list[dict[str, float]]) -> str:
 
 
 def read_curves(path: Path) -> list[Mapping[str, Any]]:
-    """Read a model's training curves, one mapping an epoch."""
-    with (path / CURVES).open(newline="") as handle:
+    """Read a model's training curves, one mapping an epoch; verified."""
+    artifacts.check(path, CURVES)
+    with (path / CURVES).open(newline="", encoding="utf-8") as handle:
         return [
             {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)
         ]
