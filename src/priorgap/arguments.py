@@ -222,8 +222,11 @@ def _is_plain(value: Any, annotation: Any) -> bool:
         return isinstance(value, str)
     if annotation is Path:
         return isinstance(value, str | Path) and str(value) != ""
+    if annotation in (list, tuple, dict):
+        return isinstance(value, annotation)
     # objects are the receiver's to check; plain data where an object is needed is nobody's
-    return not (isclass(annotation) and (value is None or isinstance(value, bool | int | float | str)))
+    plain = value is None or isinstance(value, bool | int | float | str | list | tuple | dict)
+    return not (isclass(annotation) and plain)
 
 
 def _is_finite(value: float) -> bool:

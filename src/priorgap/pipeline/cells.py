@@ -52,7 +52,9 @@ class Cell:
             ValueError: one line, for a value that it cannot have.
         """
         # a data source's own keys were checked when the configuration was composed
-        return Settings.of(self.config, referred=frozenset(f"data.{key}" for key in self.config["data"]))
+        data = self.config["data"]
+        own = frozenset(f"data.{key}" for key in data) if isinstance(data, Mapping) else frozenset()
+        return Settings.of(self.config, referred=own)
 
     @property
     def study(self) -> str:

@@ -2,10 +2,10 @@
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 
+from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline import flags
 
 USAGE = """\
@@ -94,19 +94,6 @@ _PLAIN = ("generate", "ls", "verify", "gc", "merge")
 
 COMMANDS = (*_STAGE_HELP, *_PLAIN)
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
-
-
-class BadInput(ValueError):  # noqa: N818
-    """What was typed, or a file it names, cannot be used; the message is one line."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise BadInput(" ".join(str(error).split())) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -56,7 +56,11 @@ def parse(
             raise ValueError(f"{word}: expected key=value with a key of {', '.join(given)}")
         else:
             given[key] = value
+    if not given["output_root"]:
+        raise ValueError("output_root=: expected a folder")
     root = Path(given["output_root"])
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"output_root={root}: expected a folder")
     if not merges and not root.is_dir():
         raise ValueError(f"output_root={root}: no such folder")
     study = given["study"] or None

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from priorgap import artifacts
+from priorgap.core.errors import refusing
 from priorgap.core.shelves import Shelf
-from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of, results_under
 from priorgap.pipeline.store.layout import Store, read_record, unless_in_use

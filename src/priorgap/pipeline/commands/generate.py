@@ -13,9 +13,9 @@ import numpy as np
 
 from priorgap import artifacts
 from priorgap.coding import decode_all
+from priorgap.core.errors import refusing
 from priorgap.features import quantise
 from priorgap.pipeline import models
-from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
@@ -99,7 +99,13 @@ def _parse(arguments: Sequence[str]) -> Order:
     for key in _REQUIRED:
         if not given.get(key):
             raise ValueError(f"{key}: missing; priorgap generate needs study=, n= and out=")
-    study = Path(given["output_root"]) / given["study"]
+    for key in ("model_id", "output_root"):
+        if not given[key]:
+            raise ValueError(f"{key}=: expected a value")
+    root = Path(given["output_root"])
+    if not root.is_dir():
+        raise ValueError(f"output_root={root}: no such folder")
+    study = root / given["study"]
     if not study.is_dir():
         raise ValueError(f"study={given['study']}: no such study in {given['output_root']}")
     out = Path(given["out"])

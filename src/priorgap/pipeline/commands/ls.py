@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from priorgap import artifacts
-from priorgap.pipeline.cli import refusing
+from priorgap.core.errors import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of
 from priorgap.pipeline.store.layout import Store

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from priorgap import artifacts
-from priorgap.pipeline.cli import refusing
+from priorgap.core.errors import refusing
 from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import SHELVED, Store, keep

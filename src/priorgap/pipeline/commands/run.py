@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from priorgap import artifacts
+from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.cli import BadInput, refusing
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store

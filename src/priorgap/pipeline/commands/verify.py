@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from priorgap.pipeline.cli import refusing
+from priorgap.core.errors import refusing
 from priorgap.pipeline.engines.cores import available_cores
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import count_of, damage_of, extent_of

@@ -156,9 +156,9 @@ class Settings:
     prior: Node
     loss: Node
     trainer: Node
-    samplers: Mapping[str, Node]
-    metrics: Mapping[str, Node]
-    feature_spaces: Mapping[str, Node]
+    samplers: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    feature_spaces: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Mapping[str, Any], *, referred: frozenset[str] = frozenset()) -> "Settings":

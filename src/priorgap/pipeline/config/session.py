@@ -66,6 +66,7 @@ class Session:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._words: list[Word] = []
         self._typed = _with_experiment([Word.parse(o) for o in request.overrides])
         GlobalHydra.instance().clear()
         yaml_source.register()
@@ -226,9 +227,19 @@ class Session:
             r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", str(error)
         )
         if match is None:
-            return one_line(error)
+            option = self._no_option() if "Config group override must be" in str(error) else None
+            return option or one_line(error)
         key = (match.group(1) or match.group(2)).lstrip("+~").partition("=")[0]
         return f"{unknown_key(key, self._keys_beside(key))}; see priorgap run --help for the vocabulary"
+
+    def _no_option(self) -> str | None:
+        """Return which word names no option of its group but a number or a mapping."""
+        groups = set(self._hydra.config_loader.list_groups(""))
+        words = [word for word in self._words if word.key in groups]
+        for word, override in zip(words, parsed(words, multirun=True), strict=True):
+            if not override.is_sweep_override() and not isinstance(override.value(), str | list):
+                return f"{word}: expected the name of an option of {word.key}"
+        return None
 
     def _keys_beside(self, key: str) -> list[str]:
         """Return the keys that there are where a key's last part stands."""
