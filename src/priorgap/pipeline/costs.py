@@ -24,18 +24,18 @@ def expected_time(plan: Plan, store: Store) -> str:
         return ""
     config = plan.cells[0].config
     near, anywhere = _earlier(store, (config["data"]["name"], config["n_samples"]))
-    total, unknown = 0.0, 0
+    total, unknown = 0.0, set[str]()
     for step in missing:
         found = near.get(step.path.name) or anywhere.get(step.path.name)
         if found:
             total += median(found)
         else:
-            unknown += 1
+            unknown.add(step.subject.metric)
     line = f"{len(missing)} measures to take"
     if total:
         line += f", about {_words(total)} by earlier runs"
-    if unknown and total:
-        line += f"; {unknown} of them were never taken here, so their time is not counted"
+    if unknown:
+        line += f"; never timed here: {', '.join(sorted(unknown))}"
     return line
 
 

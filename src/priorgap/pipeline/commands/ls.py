@@ -1,5 +1,6 @@
 """`priorgap ls`: the studies of a store; of one study, its models and what each lacks. It reads records alone."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
 from priorgap.pipeline.store_commands import in_words, parse, size
 
+log = logging.getLogger(__name__)
 _HEAD = ("model", "train", "encode", "sample", "measure", "state", "size", "seconds", "finished")
 
 
@@ -48,9 +50,16 @@ def _when(finished: object) -> str:
 
 
 def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
-    for record in records.records_of(store, study):
-        for model in record.models:
-            yield _model(store, record, model)
+    for file in records.files_of(store, study):
+        try:
+            record = records.read(file)
+        except records.OtherVersion as error:
+            log.warning("%s; the command that made it writes it again", error)
+            yield (file.stem, *[""] * 4, "other version", "", "", "")
+        except ValueError as error:
+            log.warning("%s; left out: the command that made it writes it again", error)
+        else:
+            yield from (_model(store, record, model) for model in record.models)
 
 
 def _model(store: Store, record: Record, model: RecordedModel) -> tuple[str, ...]:

@@ -53,6 +53,8 @@ def _bad_records(store: Store, study: str) -> int:
     for file in records.files_of(store, study):
         try:
             records.read(file)
+        except records.OtherVersion as error:
+            sys.stdout.write(f"not looked for: {error}; what it names is not known here\n")
         except ValueError as error:
             bad += 1
             sys.stdout.write(f"wrong: {error}\n  the command that made the model writes its record again\n")

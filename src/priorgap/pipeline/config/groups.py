@@ -200,6 +200,16 @@ class Settings:
             )
 
 
+def verdict_of(node: Any) -> Verdict:
+    """Return the group `verdict` of a configuration.
+
+    Raises:
+        ValueError: one line, for the first key that is unknown, missing, or has no such value.
+    """
+    verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
+    return verdict
+
+
 # the group that fills each collection of nodes
 _SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
 # what a key at the top means that no configuration has
