@@ -205,10 +205,10 @@ def test_units_of_each_cell_of_a_sweep_are_its_own():
 
 
 def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
-    from priorgap.pipeline import components
+    from priorgap.pipeline.config import parts
     from priorgap.samplers.validity import MODELS
 
-    monkeypatch.setattr(components, "sampling_traits", lambda config, labels: MODELS["GAN"])
+    monkeypatch.setattr(parts, "sampling_traits", lambda config, labels: MODELS["GAN"])
     text = refusal("sampler=[prior,gmm]")
     assert text == "samplers.gmm: the model has no encoder; expected sampler=[prior]"
 

@@ -132,6 +132,11 @@ class Dataset:
         """What one observation is."""
         return self.train.kind
 
+    @property
+    def labelled(self) -> bool:
+        """Whether training and test rows have labels."""
+        return None not in (self.n_classes, self.train.label, self.test.label)
+
 
 @runtime_checkable
 class DataSource(Protocol):

@@ -32,7 +32,7 @@ class Variant:
     samplers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One composed configuration as plain data.
 
@@ -141,7 +141,7 @@ def _without_nulls(group: str, node: Any) -> Any:
 
 
 # what a study has once: of two values one would be dropped without a word
-_ONCE = ("verdict", "tracking", "reference", "fleet", "features", "output_root", "measure_processes")
+_ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
 # what a model has once within a study
 _ONCE_A_MODEL = (
     "samplers",
@@ -160,11 +160,11 @@ def validate(cells: Sequence[Cell]) -> None:
     Raises:
         ValueError: one line that names the key, the value and what was expected.
     """
-    from priorgap.pipeline import components
+    from priorgap.pipeline.config import parts
 
     for cell in cells:
         _ = cell.settings
-        components.build_all(cell.config)
+        parts.build_all(cell.config)
     _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
     _check_once(
         cells,

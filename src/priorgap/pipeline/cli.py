@@ -2,10 +2,10 @@
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 
+from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline import flags
 
 USAGE = """\
@@ -52,7 +52,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
   metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
-  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   fleet.auto=true|false   (docs/sweeps.md)
+  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
 """
 
 _STAGE_HELP = {
@@ -89,30 +89,11 @@ Draw a synthetic data set from a finished study.
 # a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
-# commands that read no configuration -> the module that runs them
-_PLAIN = {
-    "generate": "generate",
-    "ls": "inventory",
-    "verify": "checking",
-    "gc": "cleaning",
-    "merge": "merging",
-}
+# commands that read no configuration
+_PLAIN = ("generate", "ls", "verify", "gc", "merge")
 
 COMMANDS = (*_STAGE_HELP, *_PLAIN)
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
-
-
-class BadInput(ValueError):  # noqa: N818
-    """What was typed, or a file it names, cannot be used; the message is one line."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise BadInput(" ".join(str(error).split())) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,7 +135,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     try:
         if command in _PLAIN:
-            status: int = import_module(f"priorgap.pipeline.{_PLAIN[command]}").main(rest)
+            status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status
         with refusing():
             typed = flags.parse(rest)
@@ -163,9 +144,9 @@ def _dispatch(arguments: list[str]) -> int:
 
             with refusing():
                 return shown.show(typed, COMMANDS)
-        from priorgap.pipeline import study
+        from priorgap.pipeline.commands import run
 
-        return study.main(command, typed.overrides, typed.multirun, typed.config_dir)
+        return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
         _say(str(error))
         return 2

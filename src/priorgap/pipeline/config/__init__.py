@@ -1,1 +1,1 @@
-"""Configuration: what was typed, composed by Hydra, checked as typed groups, before anything heavy is imported."""
+"""From what was typed to a plan: composed configurations, typed groups, their objects, every result they name."""

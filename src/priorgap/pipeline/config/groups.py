@@ -19,7 +19,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
 
-def _is_study(name: str) -> bool:
+def is_study_name(name: str) -> bool:
+    """Whether a text can name a study: a folder of its own beside those of the data."""
     return _NAME.fullmatch(name) is not None and name not in RESERVED_STUDIES
 
 
@@ -29,7 +30,7 @@ def _is_folder(path: str) -> bool:
 
 Name = Annotated[str, Matches(lambda s: _NAME.fullmatch(s) is not None, "letters, digits and _.=,+-")]
 StudyName = Annotated[
-    str, Matches(_is_study, f"letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})")
+    str, Matches(is_study_name, f"letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})")
 ]
 ProjectName = Annotated[
     str, Matches(lambda s: _PROJECT.fullmatch(s) is not None, "up to 128 characters, none of /\\#?%:")
@@ -49,13 +50,13 @@ class Numerics:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """`fleet`: when models that differ in few numbers are trained as one program."""
+class Batching:
+    """`batching`: how models of `trainer=batched` share out, and when a sweep is told what that would save."""
 
-    auto: bool
+    max_seconds: Annotated[int, AtLeast(1)]
+    advise: bool
     min_models: Annotated[int, AtLeast(2)]
     max_weights: Annotated[int, AtLeast(1)]
-    max_seconds: Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Settings:
     measure_processes: Annotated[int, AtLeast(1)] | None
     data: Data
     numerics: Numerics
-    fleet: Fleet
+    batching: Batching
     features: Features
     reference: Reference
     verdict: Verdict
@@ -197,6 +198,16 @@ class Settings:
                 f"verdict.space={self.verdict.space}: expected a selected feature space, "
                 f"one of {', '.join(self.feature_spaces)}"
             )
+
+
+def verdict_of(node: Any) -> Verdict:
+    """Return the group `verdict` of a configuration.
+
+    Raises:
+        ValueError: one line, for the first key that is unknown, missing, or has no such value.
+    """
+    verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
+    return verdict
 
 
 # the group that fills each collection of nodes
