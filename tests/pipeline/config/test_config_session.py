@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from priorgap.pipeline.study import _checked, _sessions
 
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config.session import Request, Session
-from priorgap.pipeline.study import _checked, _sessions
 
 HEADER = "# @package _global_\n"
 GRID = f"{HEADER}hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
