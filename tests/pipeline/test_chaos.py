@@ -18,7 +18,7 @@ from tiny_study import TINY, content, flip, leftovers, run_tiny
 KILLS, SEED = 50, 20261122
 LIGHT = ("sampler=[prior,posterior,gaussian_full]", "metric=[rate,elbo,fid,copying]", "trainer.max_epochs=20")
 # each job trains its own model: what is killed here are jobs
-GRID = ("loss.beta=1,2", "seed=range(0,10)", *LIGHT, "tracking=off", "fleet.auto=false")
+GRID = ("loss.beta=1,2", "seed=range(0,10)", *LIGHT, "tracking=off", "batching.advise=false")
 SWEEP = ("run", "-m", *TINY, "study=tiny", *GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 

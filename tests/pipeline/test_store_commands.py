@@ -150,7 +150,7 @@ def test_gc_leaves_a_shelf_alone_that_is_worked_on(copy, run, capsys, tmp_path):
 
 
 def test_gc_refuses_when_a_study_cannot_be_read(copy, run, capsys):
-    next((copy / "tiny/models").glob("*.json")).write_text("{")
+    next((copy / "tiny/cells").glob("*.json")).write_text("{")
     assert run("gc", "--yes") == 2
     assert "cannot be read, or was changed" in capsys.readouterr().err
     # the study's command writes the record again
@@ -164,7 +164,7 @@ def rows(outputs: Path) -> list[list[str]]:
 
 
 def test_a_record_of_another_version_is_said_and_nothing_is_removed(copy, run, capsys, caplog):
-    file = sorted((copy / "tiny/models").glob("*.json"))[0]
+    file = sorted((copy / "tiny/cells").glob("*.json"))[0]
     kept = read_record(file)
     artifacts.save_json(file, sealed({**kept, "schema": kept["schema"] + 1}))
     assert run("ls", "study=tiny") == 0
@@ -193,7 +193,7 @@ def test_a_study_merged_from_two_machines_has_the_numbers_of_one(copy, run, caps
         for gone in (m for m in known if m.seed == seed):
             for folder in root.glob(f"tiny/*/{gone.id}"):
                 shutil.rmtree(folder)
-            (root / f"tiny/models/{gone.train_id}.json").unlink(missing_ok=True)
+            (root / f"tiny/cells/{gone.train_id}.json").unlink(missing_ok=True)
     expected = rows(copy)
     n_before = len(stamps(tmp_path))
     shutil.rmtree(copy / "tiny/report")

@@ -62,7 +62,7 @@ class Model:
 def models(folder: Path, study: str = "tiny") -> list[Model]:
     """The models of a study: by label, trained before calibrated."""
     found = []
-    for file in (folder / "outputs" / study / "models").glob("[!.]*.json"):
+    for file in (folder / "outputs" / study / "cells").glob("[!.]*.json"):
         record = artifacts.load_json(file)
         found += [
             Model(m["id"], record["train_id"], record["label"], m["seed"], m["calibrated"])

@@ -141,7 +141,7 @@ def _without_nulls(group: str, node: Any) -> Any:
 
 
 # what a study has once: of two values one would be dropped without a word
-_ONCE = ("verdict", "tracking", "reference", "fleet", "features", "output_root", "measure_processes")
+_ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
 # what a model has once within a study
 _ONCE_A_MODEL = (
     "samplers",

@@ -52,7 +52,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
   metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
-  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   fleet.auto=true|false   (docs/sweeps.md)
+  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
 """
 
 _STAGE_HELP = {

@@ -6,6 +6,7 @@ from priorgap.data.splits import Dataset
 from priorgap.models.calibrate import calibration_refusal
 from priorgap.models.families import Model
 from priorgap.pipeline import models
+from priorgap.pipeline.batched_program import check_model
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import PlannedModel
@@ -23,6 +24,7 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
         network = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
         calibrated = any(m.calibrated for m in planned if m.train is model.train)
         _check_objective(cell, network, calibrated=calibrated)
+        check_model(cell.config, network, dataset)
     spaces = {
         (model.data.path, steps[-1].path): (model, space)
         for model in planned

@@ -30,7 +30,7 @@ _COSMETIC = (
     "samplers",
     "metrics",
     "calibrated_samplers",
-    "fleet",
+    "batching",
     "measure_processes",
 )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from priorgap import artifacts
 from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline.batching_rule import refuse_old_words
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
@@ -35,6 +36,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
             _say(done)
             return 0
     with refusing():
+        refuse_old_words(overrides)
         checked = [(session, _checked(session)) for session in _sessions(request)]
     status = 0
     for session, cells in checked:
@@ -119,12 +121,15 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     stages = [kind for kind in wanted if kind not in SHARED_KINDS]
     if not stages:
         return []
-    known = session.grid_is_known
+    known, here = session.grid_is_known, False
     if known:
         for cell in plan.cells:
             records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
     task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session), grid_is_known=known)
-    lost = session.launch(task)
+    if known and "train" in stages:
+        # workers would cost more than to see that nothing is left for them
+        here = _train_batched(plan, desk, session) and stages == ["train"]
+    lost = session.launch(task, here=here)
     for kind in stages:
         # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
         if kind in MODEL_KINDS:
@@ -189,6 +194,24 @@ def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
     for model in ready:
         desk.dataset(model)
     check(ready, desk)
+
+
+def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
+    """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
+    from priorgap.pipeline import batched
+    from priorgap.pipeline.batching_rule import BatchingRule
+    from priorgap.pipeline.engines.processes import processes_for
+
+    config = plan.cells[0].config
+    rule = BatchingRule(**config["batching"])
+    line = batched.advice(plan, desk, rule)
+    if line:
+        _say(line)
+    # one process without a launcher, which does one thing after the other
+    threads = int(config["numerics"]["threads"])
+    at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
+    batched.train(plan, desk, rule, processes=at_once)
+    return all(desk.store.is_complete(model.train) for model in plan.models)
 
 
 def _processes(cells: Sequence[Cell], session: Session) -> int:

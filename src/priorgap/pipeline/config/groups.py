@@ -50,13 +50,13 @@ class Numerics:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """`fleet`: when models that differ in few numbers are trained as one program."""
+class Batching:
+    """`batching`: how models of `trainer=batched` share out, and when a sweep is told what that would save."""
 
-    auto: bool
+    max_seconds: Annotated[int, AtLeast(1)]
+    advise: bool
     min_models: Annotated[int, AtLeast(2)]
     max_weights: Annotated[int, AtLeast(1)]
-    max_seconds: Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Settings:
     measure_processes: Annotated[int, AtLeast(1)] | None
     data: Data
     numerics: Numerics
-    fleet: Fleet
+    batching: Batching
     features: Features
     reference: Reference
     verdict: Verdict

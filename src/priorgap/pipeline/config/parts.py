@@ -20,6 +20,7 @@ from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
+from priorgap.training.batched.program import refusal_of_parts
 from priorgap.training.config import TrainerConfig, check_for_gan
 
 # the name that stands in models' ids; its module imports Lightning, which reading a configuration does without
@@ -107,6 +108,21 @@ def trainer(config: Mapping[str, Any]) -> TrainerConfig:
     return built
 
 
+def check_batched(config: Mapping[str, Any]) -> None:
+    """Refuse what the configuration alone says that `trainer=batched` cannot train.
+
+    Raises:
+        ValueError: one line with the reason and the remedy.
+    """
+    if not trainer(config).batched:
+        return
+    reason = refusal_of_parts(architecture(config), likelihood(config), prior(config))
+    if config["data"].get("binarize") == "dynamic":
+        reason = "data.binarize=dynamic redraws the training images in every epoch"
+    if reason is not None:
+        raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
+
+
 def sampler(config: Mapping[str, Any], name: str) -> Sampler:
     """Build one sampler; its own name must be the one that it is selected by.
 
@@ -139,6 +155,7 @@ def build_all(config: Mapping[str, Any]) -> None:
     """
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
+    check_batched(config)
     if not traits(config).encoder:
         check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results

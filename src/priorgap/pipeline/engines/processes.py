@@ -33,12 +33,19 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 class Processes:
-    """A pool of processes; a worker is started when it is first needed, and again when it was killed."""
+    """A pool of processes; a worker is started when it is first needed, and again when it was killed.
+
+    Args:
+        workers: how many processes at most.
+        threads: of each.
+        environment: what the environment of each says beside that.
+    """
 
     cells_per_unit = 1
 
-    def __init__(self, workers: int, threads: int) -> None:
-        self._workers, self._threads = workers, threads
+    def __init__(self, workers: int, threads: int, environment: Mapping[str, str] | None = None) -> None:
+        self._workers = workers
+        self._environment = {**thread_variables(threads), **(environment or {})}
         self._idle: list[Any] = [None] * workers
         self._waiting: deque[Unit] = deque()
         self._running: dict[Future[Any], tuple[Any, Unit]] = {}
@@ -68,7 +75,7 @@ class Processes:
 
         return ProcessPoolExecutor(
             max_workers=1,
-            env=thread_variables(self._threads),
+            env=self._environment,
             initializer=_leave_with_parent,
             initargs=(os.getpid(),),
         )

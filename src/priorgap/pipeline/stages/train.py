@@ -5,20 +5,15 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from priorgap import artifacts
-from priorgap.data.splits import Dataset
-from priorgap.pipeline import models
+from priorgap.pipeline import batched_program, models
 from priorgap.pipeline.config import parts
-from priorgap.pipeline.config.plan import Job, PlannedModel, Step
+from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
-from priorgap.pipeline.store.curves import CURVES, curves_text
 from priorgap.pipeline.store.layout import Files, Store
+from priorgap.pipeline.trainings import kept
 from priorgap.training.any_model import train_model
-from priorgap.training.fit import TrainResult
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +22,11 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     """Train the model, going on from the last finished epoch, and yield it."""
     (step,) = job.steps
     cell, dataset = job.model.cell, desk.dataset(job.model)
+    trainer = parts.trainer(cell.config)
+    if trainer.batched:
+        # its batch failed, or there was none: a batch of one gives the same bits
+        yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
+        return
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))
@@ -34,23 +34,13 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         model,
         dataset,
         loss,
-        parts.trainer(cell.config),
+        trainer,
         seed=cell.seed,
         directory=scratch(desk.store, step, keys.key(step, desk.store)),
         progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
     )
-    yield step, trained(job.model, result, dataset)
+    yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
-
-
-def trained(model: PlannedModel, result: TrainResult[Any], dataset: Dataset) -> Files:
-    """Return what is kept of a training."""
-
-    def write(directory: Path) -> None:
-        models.save(directory, result.vae, model.cell.config, dataset.train)
-        artifacts.write_text(directory / CURVES, curves_text(result.curves))
-
-    return Files(write)
 
 
 def tidy(step: Step, store: Store) -> None:

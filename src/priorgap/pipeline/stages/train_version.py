@@ -17,6 +17,7 @@ MODULES = (
     "priorgap.priors.mixture",
     "priorgap.priors.standard_normal",
     "priorgap.priors.vamp",
+    "priorgap.training.batched.program",
     "priorgap.training.fit",
     "priorgap.training.gan",
 )
@@ -44,5 +45,9 @@ COMPATIBLE: dict[str, str] = {
     ),
     "06381410be4a4ef695f78bb64888b180235b6aa3272c7ad0ad3e64b29f0d8e11": (
         "the two changes above together, on receivers that judge classes before a call; what is computed stays"
+    ),
+    "3659c41cca276971ec757bc7a1cddeebe93d1059dd04b6cf249492f973ded917": (
+        "trainer=batched beside the default trainer, whose steps are as they were (settings and checks in modules of "
+        "their own)"
     ),
 }

@@ -40,9 +40,15 @@ class Placed(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """A result that is a folder of files; `write` fills a folder that is published whole."""
+    """A result that is a folder of files; `write` fills a folder that is published whole.
+
+    Attributes:
+        write: fills the folder.
+        provenance: what its provenance says beside versions and times.
+    """
 
     write: Callable[[Path], None]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,7 @@ class Store:
             "seed": seed,
             "seconds": round(seconds, 2),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **(result.provenance if isinstance(result, Files) else {}),
         }
         if isinstance(result, Values):
             shelf, name = self.shelf(step)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SCHEMA = 2
-FOLDER = "models"
+FOLDER = "cells"
 FAILED = "failed"
 # what the picture of the aggregate posterior needs: kept beside the measurements, and none itself
 MARGINALS = "_marginals"

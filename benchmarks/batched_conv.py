@@ -1,9 +1,9 @@
 """Whether stacking pays for convolutions: K networks as grouped convolutions beside one after the other.
 
-    OMP_NUM_THREADS=1 python benchmarks/conv_fleet.py [--replicas 8] [--device cuda]
+    OMP_NUM_THREADS=1 python benchmarks/batched_conv.py [--replicas 8] [--device cuda]
 
 Stride-2 convolutions and their transposes as `models.networks.Conv` has them, forward and backward, batch 128: what
-a fleet of convolutional models would save is at most this. Milliseconds a model, medians of rounds in turns (CPU
+a batch of convolutional models would save is at most this. Milliseconds a model, medians of rounds in turns (CPU
 seconds on a CPU); prints how far the outputs differ.
 """
 
