@@ -114,7 +114,7 @@ def test_gc_shows_first_and_removes_only_what_nothing_needs(copy, run, capsys, t
     # a killed writer's leavings, a sampler and a model that no cell names, a checkpoint of a finished training
     (copy / "tiny/encode/.partial-01234567-x").mkdir()
     draws = shelf(tmp_path, "sample", model(tmp_path).id)
-    draws.adopt("dropped", draws.entries["prior"], draws)
+    draws.put("dropped", "key", {}, {"z": torch.zeros(3)}, {})
     n_bytes = draws.entries["dropped"].span.n_bytes
     other = copy / "tiny/train/00000000"
     shutil.copytree(of_seed(copy, "train", 0), other)

@@ -217,35 +217,34 @@ class Shelf:
             span = self._append(_bytes_of(tensors), entries) if tensors else None
             entries[name] = Entry(key, value, span, provenance)
 
-    def adopt(self, name: str, entry: Entry, source: "Shelf") -> None:
+    def adopt(self, name: str, source: "Shelf") -> None:
         """Publish a result of another shelf as it is there.
 
         Raises:
-            ValueError: it is damaged there.
+            ValueError: it is not there, or damaged.
         """
-        content = None
-        if entry.span is not None:
-            content = source._content(name)
-            if content is None or hashlib.sha256(content).hexdigest() != entry.span.sha256:
-                raise ValueError(f"{source.folder}: {name}: damaged")
+        content = source._content(name)
+        entry = source.entries.get(name)
+        if entry is None or (entry.span is not None and content is None):
+            raise ValueError(f"{source.folder}: {name}: not there, or damaged")
         with self._writing() as entries:
             span = None if content is None else self._append(content, entries)
-            entries[name] = Entry(entry.key, entry.value, span, entry.provenance)
+            entries[name] = replace(entry, span=span)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove results."""
-        with self._writing() as entries:
+        """Remove results, and the room that they and what was replaced before take."""
+        with self._writing(slack=1) as entries:
             for name in names:
                 entries.pop(name, None)
 
     @contextmanager
-    def _writing(self) -> Iterator[dict[str, Entry]]:
+    def _writing(self, slack: int = 2) -> Iterator[dict[str, Entry]]:
         with artifacts.locked(self.folder / artifacts.MANIFEST, self._locks):
             self.folder.mkdir(parents=True, exist_ok=True)
             artifacts.sweep_partial(self.folder / artifacts.MANIFEST)
             entries = dict(self.entries)
             yield entries
-            old = self._compact(entries)
+            old = self._compact(entries, slack)
             manifest = self.folder / artifacts.MANIFEST
             artifacts.write_text(manifest, _manifest(entries))
             self._stamp, self._contents = _stamp(manifest), _Contents(entries, {}, True)
@@ -267,13 +266,13 @@ class Shelf:
             os.fsync(handle.fileno())
         return Span(file, end, len(content), hashlib.sha256(content).hexdigest())
 
-    def _compact(self, entries: dict[str, Entry]) -> list[Path]:
-        """Rewrite the tensors where half of their file is dead; return the files that the new manifest leaves."""
+    def _compact(self, entries: dict[str, Entry], slack: int) -> list[Path]:
+        """Rewrite tensors that take more than `slack` times their room; return the files that nothing needs then."""
         spans = {name: e.span for name, e in entries.items() if e.span is not None}
         files = {self.folder / s.file for s in spans.values()}
         there = [p for p in self.folder.glob("tensors-*.pack") if p not in files]
         size = sum(p.stat().st_size for p in files if p.is_file())
-        if size <= 2 * sum(s.n_bytes for s in spans.values()):
+        if size <= slack * sum(s.n_bytes for s in spans.values()):
             return there
         file, offset = f"tensors-{uuid.uuid4().hex[:8]}.pack", 0
         with (self.folder / file).open("wb") as handle:

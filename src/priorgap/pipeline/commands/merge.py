@@ -83,7 +83,7 @@ def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
         return "wrong"
     if step.kind in SHELVED and target.holds(target.path(step)):
         (shelf, name), (place, _) = source.shelf(step), target.shelf(step)
-        place.adopt(name, shelf.entries[name], shelf)
+        place.adopt(name, shelf)
         return "taken"
     if not target.holds(target.path(step)):
         sys.stdout.write(f"left there, it would stand behind a link here: {source.path(step)}\n")
