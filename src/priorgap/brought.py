@@ -30,6 +30,14 @@ def settings() -> dict[str, Any]:
     return content
 
 
+def standard_samplers() -> list[str]:
+    """Return the names of the samplers that conf/config.yaml chooses."""
+    chosen = next(
+        entry["sampler"] for entry in settings()["defaults"] if isinstance(entry, dict) and "sampler" in entry
+    )
+    return [str(name) for name in chosen]
+
+
 def standard_metrics() -> list[str]:
     """Return the names of the measures of `metric=standard`."""
     import yaml

@@ -12,7 +12,7 @@ import torch
 from tiny_study import EXTRA, TINY, content, invoke, run_tiny
 
 from priorgap import artifacts
-from priorgap.verdict import RESULT_COLUMNS
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -34,7 +34,7 @@ def results(folder: Path) -> list[dict[str, str]]:
 def test_table_has_the_public_columns_and_measures(tiny):
     rows = results(tiny)
     assert list(rows[0])[: len(RESULT_COLUMNS)] == list(RESULT_COLUMNS)
-    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate"]
+    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate", *FACT_COLUMNS]
     measures = {row["measure"] for row in rows}
     assert {
         "rate",

@@ -69,6 +69,11 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     facts = artifacts.load_json(folder / "facts.json")
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
+    if "facts" not in facts:
+        raise ValueError(
+            f"sampler={sampler}: an earlier version drew from it; run the study again by the command that made it "
+            "(samplers are fitted anew, nothing is trained)"
+        )
     if order.format == "png" and model.kind != "uint8_image":
         raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
     tensors = artifacts.load_tensors(folder / "state.safetensors")
@@ -127,18 +132,18 @@ def _choose(study: Path, model_id: str, sampler: str) -> tuple[str, str]:
         return model_id, sampler
     import pandas as pd
 
-    from priorgap.verdict import pick_model
+    from priorgap.verdict import Recommendation, pick_model
 
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    verdict = json.loads((report / "verdict.json").read_text())
+    recommended = Recommendation.from_json(json.loads((report / "verdict.json").read_text()))
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
     sampled = [p for p in (study / "sample").glob(f"[!.]*/{sampler}") if sampler and artifacts.is_complete(p)]
     reasons = [artifacts.load_json(p / "facts.json")["skipped"] for p in sampled]
     if reasons and None not in reasons:
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
-    best, named = pick_model(table, verdict, sampler=sampler or None)
+    best, named = pick_model(table, recommended, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
 
 

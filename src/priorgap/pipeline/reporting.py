@@ -12,6 +12,10 @@ import pandas as pd
 import yaml
 
 from priorgap import artifacts
+from priorgap.core import measures
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Catalogue, Measure
+from priorgap.core.sampler_facts import SamplerFacts, united
 from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
 from priorgap.pipeline.cells import Cell, Variant
@@ -19,7 +23,7 @@ from priorgap.pipeline.hydra_app import EXPERIMENTS, experiments_root
 from priorgap.pipeline.stages import encode, measure, sample, train
 from priorgap.pipeline.store import Store
 from priorgap.report import AggregateFigureData, readme_table, write_report
-from priorgap.verdict import RESULT_COLUMNS, decide_study
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, decide_study
 
 log = logging.getLogger(__name__)
 _COSMETIC = (
@@ -43,11 +47,15 @@ class Gathered:
         table: the tidy table.
         skipped: what is absent -> why.
         missing: names of models whose results are not complete.
+        catalogue: the entries of the study's measures: our own, and those of its plugins.
+        costs: sampler -> what drawing from it takes.
     """
 
     table: pd.DataFrame
     skipped: dict[str, str]
     missing: list[str]
+    catalogue: Catalogue
+    costs: dict[str, str]
 
 
 class NothingMeasured(ValueError):  # noqa: N818
@@ -94,35 +102,40 @@ def _write(cells: Sequence[Cell], store: Store, folder: Path) -> Written:
         baseline=settings["baseline"],
         level=settings["level"],
         skipped=gathered.skipped,
+        costs=gathered.costs,
+        catalogue=gathered.catalogue,
     )
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
         artifacts.write_text(directory / "results.csv", results)
         artifacts.save_json(directory / "verdict.json", record)
-        artifacts.write_text(directory / "table.md", readme_table(gathered.table))
+        artifacts.write_text(
+            directory / "table.md", readme_table(gathered.table, catalogue=gathered.catalogue)
+        )
         write_report(
             directory,
             study=study,
             table=gathered.table,
-            verdict=record,
+            verdict=verdict,
             previews=_previews(cells, store),
             aggregates=_aggregates(cells, store),
             provenance=_provenance(cells, store),
             config_text=yaml.safe_dump(dict(cells[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
+            catalogue=gathered.catalogue,
         )
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     _beside_experiment(study, folder)
     try:
-        track_models(cells, store)
+        track_models(cells, store, gathered.catalogue)
         tracking.track_study(
             cells[0].config["tracking"],
             store.study(study),
             study=study,
             table=gathered.table,
             figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
-            verdict=record,
+            verdict=verdict,
         )
     except tracking.TrackingFailed as error:
         return Written(folder / "report.html", verdict.text, str(error))
@@ -134,30 +147,52 @@ def gather(cells: Sequence[Cell], store: Store) -> Gathered:
 
     Raises:
         NothingMeasured: there is none.
+        ValueError: a sampler was drawn from by a version that did not keep its facts.
     """
     varying = _varying(cells)
     rows: list[dict[str, Any]] = []
     reasons: dict[str, set[str]] = {}
     missing = []
+    facts: dict[str, list[SamplerFacts]] = {}
+    untold: set[str] = set()
+    brought: list[Measure] = []
     for cell in cells:
         for variant in cell.variants:
+            told = {
+                name: sample.facts_of(sample.folder(cell, variant, store, name)) for name in variant.samplers
+            }
             expected = list(measure.plan(cell, variant))
             found = list(measure.read(cell, variant, store))
             if len(found) < len(expected):
                 missing.append(f"{cell.label}-{variant.model_id}")
-            for sampler, name, measurements, reason in found:
-                if reason is not None:
-                    what = name if not sampler else f"{name} of {sampler}"
-                    reasons.setdefault(what, set()).add(reason)
-                head = _head(cell, variant, sampler, varying)
-                rows += [{**head, **_body(m)} for m in measurements]
+            for kept in found:
+                sampler = kept.sampler
+                if kept.reason is not None:
+                    what = kept.metric if not sampler else f"{kept.metric} of {sampler}"
+                    reasons.setdefault(what, set()).add(kept.reason)
+                brought += kept.measures
+                own = told.get(sampler)
+                if sampler and kept.rows and own is None:
+                    untold.add(sampler)
+                elif own is not None:
+                    facts.setdefault(sampler, []).append(own)
+                head = _head(cell, variant, sampler, varying) | {"traits": own.traits if own else ""}
+                rows += [{**head, **_body(m)} for m in kept.rows]
     if not rows:
         raise NothingMeasured(
             f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
         )
-    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying])
+    if untold:
+        raise ValueError(
+            f"study={cells[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version drew "
+            "from them. Run the study again by the command that made it: samplers are fitted anew, nothing is trained"
+        )
+    last = [column for column in FACT_COLUMNS if column not in varying]
+    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])
     skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
-    return Gathered(table, skipped, missing)
+    catalogue = measures.united(BUILTIN.values(), brought)
+    costs = {name: united(found).cost for name, found in facts.items()}
+    return Gathered(table, skipped, missing, catalogue, costs)
 
 
 def _head(cell: Cell, variant: Variant, sampler: str, varying: Mapping[str, None]) -> dict[str, Any]:
@@ -171,6 +206,7 @@ def _head(cell: Cell, variant: Variant, sampler: str, varying: Mapping[str, None
         "seed": cell.seed,
         "sampler": sampler,
         "role": components.sampler(cell.config, sampler).role if sampler else "",
+        "decode": cell.decode,
         **{key: variant.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
     }
 
@@ -234,11 +270,11 @@ def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigur
         if artifacts.is_complete(place) and (place / "marginals.safetensors").is_file():
             tensors = artifacts.load_tensors(place / "marginals.safetensors")
             label = tensors.get("label")
-            ranked = tensors["kl"].argsort(descending=True).tolist()
+            ranked = tensors["divergence"].argsort(descending=True).tolist()
             units = (ranked[0], ranked[min(1, len(ranked) - 1)])
             found[variant.model_id] = AggregateFigureData(
                 grid=tensors["grid"].numpy(),
-                density=tensors["density"].numpy(),
+                density=tensors["marginals"].numpy(),
                 z=tensors["z"][:, list(units)].numpy(),
                 units=units,
                 label=None if label is None else label.numpy(),
@@ -264,13 +300,13 @@ def _provenance(cells: Sequence[Cell], store: Store) -> dict[str, Any]:
     return result
 
 
-def track_models(cells: Sequence[Cell], store: Store) -> None:
+def track_models(cells: Sequence[Cell], store: Store, catalogue: Catalogue) -> None:
     """Write the W&B run of every measured model; unchanged ones are left alone."""
     for cell, variant in _sampled(cells):
         settings = cell.config["tracking"]
         if settings["mode"] == "off":
             continue
-        rows = [(s, m) for s, _, ms, _ in measure.read(cell, variant, store) for m in ms]
+        rows = [(kept.sampler, row) for kept in measure.read(cell, variant, store) for row in kept.rows]
         folder = store.model(cell.study, "train", cell.train_id, cell.label)
         if not rows or not artifacts.is_complete(folder):
             continue
@@ -286,6 +322,7 @@ def track_models(cells: Sequence[Cell], store: Store) -> None:
             rows=rows,
             previews={k: v for k, v in previews.items() if isinstance(v, np.ndarray)},
             stages=_stages(cell, variant, store),
+            catalogue=catalogue,
         )
 
 

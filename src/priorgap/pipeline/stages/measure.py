@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch import Tensor
 from priorgap import artifacts
 from priorgap.building import target_modules
 from priorgap.coding import decode_all, encode_all
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Measure
 from priorgap.data.splits import Dataset, Split
 from priorgap.latents import Latents
 from priorgap.measurement import Measurement
@@ -234,9 +236,10 @@ def take(shared: Model, piece: Piece) -> bool:
     def work(directory: Path) -> None:
         metric = components.metric(shared.cell.config, piece.name)
         rows, reason = _one(shared, metric, piece.sampler, piece.default)
-        artifacts.save_json(
-            directory / "measurements.json", {"rows": [r.to_json() for r in rows], "skipped": reason}
-        )
+        # a report of a stored study has our catalogue, and no code of a plugin
+        brought = [measure.to_json() for measure in metric.measures if measure.name not in BUILTIN]
+        content = {"rows": [r.to_json() for r in rows], "skipped": reason, "measures": brought}
+        artifacts.save_json(directory / "measurements.json", content)
 
     return ensure(shared.store, piece.path, piece.key, work, seed=shared.cell.seed)
 
@@ -278,8 +281,8 @@ def keep_marginals(shared: Model) -> None:
         chosen = test.take(rows)
         tensors: dict[str, Any] = {
             "grid": found.grid,
-            "density": found.density,
-            "kl": found.kl,
+            "marginals": found.density,
+            "divergence": found.kl,
             "z": chosen.draw(generator=stream(shared.cell.seed, "scatter", "z")),
         }
         if chosen.label is not None:
@@ -289,14 +292,31 @@ def keep_marginals(shared: Model) -> None:
     ensure(shared.store, path, key, work, seed=shared.cell.seed)
 
 
-def read(
-    cell: Cell, variant: Variant, store: Store
-) -> Iterator[tuple[str, str, list[Measurement], str | None]]:
-    """Yield (sampler, metric, rows, reason of absence) of every measurement that is complete."""
+class Kept(NamedTuple):
+    """What is kept of one metric of a sampler ("" for the model itself).
+
+    Attributes:
+        sampler: the sampler's name.
+        metric: the metric's name.
+        rows: its measurements.
+        reason: why there are none; None where there are.
+        measures: entries of the catalogue that are not our own.
+    """
+
+    sampler: str
+    metric: str
+    rows: list[Measurement]
+    reason: str | None
+    measures: list[Measure]
+
+
+def read(cell: Cell, variant: Variant, store: Store) -> Iterator[Kept]:
+    """Yield every measurement that is complete."""
     root = folder(cell, variant, store)
     for sampler, name, space in plan(cell, variant):
         path = _place(root, sampler, name, space)
         if artifacts.is_complete(path):
             content = artifacts.load_json(path / "measurements.json")
             rows = [Measurement.from_json(r) for r in content["rows"]]
-            yield sampler, name, rows, content["skipped"]
+            brought = [Measure.from_json(r) for r in content.get("measures", [])]
+            yield Kept(sampler, name, rows, content["skipped"], brought)

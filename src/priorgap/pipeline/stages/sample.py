@@ -7,6 +7,7 @@ from pathlib import Path
 from priorgap import artifacts
 from priorgap.building import target_modules
 from priorgap.coding import decode_all
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.features import quantise
 from priorgap.latents import LatentDraw, Latents
 from priorgap.pipeline import components, models
@@ -94,6 +95,12 @@ def _sample(
         x = decode_all(decode, draw.z[:N_PREVIEW], batch=model.decode_batch, label=label)
         artifacts.save_tensors(directory / "preview.safetensors", {"x": quantise(x)})
     artifacts.save_json(directory / "facts.json", facts)
+
+
+def facts_of(path: Path) -> SamplerFacts | None:
+    """Read what a fitted sampler says of itself; None where an earlier version did not ask it."""
+    record = artifacts.load_json(path / "facts.json") if (path / "facts.json").is_file() else {}
+    return SamplerFacts.from_json(record["facts"]) if "facts" in record else None
 
 
 def load(path: Path) -> LatentDraw:
