@@ -112,7 +112,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     if near:
         meant = " or ".join(f"{where}.{name}" if where else name for name in near)
         return f"{key}: unknown key; did you mean {meant}?"
-    return f"{key}: unknown key; expected one of {', '.join(names) or 'none'}"
+    return f"{key}: unknown key; expected one of {', '.join(names)}" if names else f"{key}: unknown key"
 
 
 @cache

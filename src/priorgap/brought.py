@@ -37,6 +37,14 @@ def reference_settings(config: Mapping[str, Any]) -> ReferenceSettings:
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
 
+def standard_samplers() -> list[str]:
+    """Return the names of the samplers that conf/config.yaml chooses."""
+    chosen = next(
+        entry["sampler"] for entry in settings()["defaults"] if isinstance(entry, dict) and "sampler" in entry
+    )
+    return [str(name) for name in chosen]
+
+
 def standard_metrics() -> list[str]:
     """Return the names of the measures of `metric=standard`."""
     import yaml

@@ -19,9 +19,13 @@ from priorgap.brought import (
     settings,
     splits_of,
     standard_metrics,
+    standard_samplers,
 )
 from priorgap.building import build, load_option
 from priorgap.coding import Decode, Encode
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Catalogue, united
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.data.splits import Split
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
@@ -44,12 +48,10 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
 from priorgap.samplers.validity import ModelTraits
-from priorgap.verdict import RESULT_COLUMNS, StudyVerdict, decide_study
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SAMPLERS = ("prior", "posterior", "posterior_heldout", "posterior_mean", "gaussian_full", "gmm")
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,19 @@ class Comparison:
         table: tidy results, with the columns of results.csv.
         verdict: winner, effect, interval, labels and the paragraph.
         skipped: what is absent -> why.
+        catalogue: the entries of the measures: title, direction, section, ...
     """
 
     table: "pd.DataFrame"
     verdict: StudyVerdict
     skipped: Mapping[str, str] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
     def to_markdown(self) -> str:
         """Return the verdict's paragraph and a table of samplers by measures."""
         from priorgap.report import readme_table
 
-        return f"{self.verdict.text}\n\n{readme_table(self.table)}"
+        return f"{self.verdict.text}\n\n{readme_table(self.table, catalogue=self.catalogue)}"
 
 
 def compare(
@@ -101,8 +105,8 @@ def compare(
         test: held-out data of the same kind; nothing is fitted or selected on it.
         validation: held-out data for selection; None sets a seeded fifth of `test` aside, never a part of `train`.
         labels: labels of train and test (and of validation, when given), for plain tensors.
-        samplers: objects or names of conf/sampler; None is a standard choice.
-        metrics: objects or names of conf/metric; None is `standard`.
+        samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
+        metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
@@ -122,7 +126,7 @@ def compare(
     parts = splits_of(train, test, validation, labels, seed)
     config = settings()
     batches = config["numerics"]
-    chosen = [sampler_of(s) for s in (samplers if samplers is not None else _SAMPLERS)]
+    chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
     wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
     n_draws = count_of(n, len(parts["test"]))
     conditional = is_conditional(encode, decode, parts)
@@ -152,12 +156,21 @@ def compare(
     traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
     draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
     rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
-    table = _table(rows, seed)
-    space = reference.feature_map.name
-    level = float(config["verdict"]["level"])
+    facts = {one.sampler.name: one.fitted.facts for one in draws}
+    table = _table(rows, facts, seed)
     absent = {**skipped, **reasons}
-    verdict = decide_study(table, measure="fid", space=space, level=level, skipped=absent)
-    return Comparison(table, verdict, absent)
+    catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
+    verdict = decide_study(
+        table,
+        measure=str(config["verdict"]["measure"]),
+        space=reference.feature_map.name,
+        baseline=str(config["verdict"]["baseline"]),
+        level=float(config["verdict"]["level"]),
+        skipped=absent,
+        costs={name: fact.cost for name, fact in facts.items()},
+        catalogue=catalogue,
+    )
+    return Comparison(table, verdict, absent, catalogue)
 
 
 def _draws(
@@ -244,9 +257,14 @@ def _feature_map(features: FeatureMap | str | None, classifier: Classifier | Non
     return space.open(classifier)
 
 
-def _table(rows: Sequence[tuple[str, str, Measurement]], seed: int) -> "pd.DataFrame":
+def _table(
+    rows: Sequence[tuple[str, str, Measurement]], facts: Mapping[str, SamplerFacts], seed: int
+) -> "pd.DataFrame":
     import pandas as pd
 
-    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed}
-    records = [{**head, "sampler": s, "role": role, **row.to_json()} for s, role, row in rows]
-    return pd.DataFrame(records, columns=list(RESULT_COLUMNS))
+    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed, "decode": ""}
+    traits = {"": "", **{name: fact.traits for name, fact in facts.items()}}
+    records = [
+        {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in rows
+    ]
+    return pd.DataFrame(records, columns=[*RESULT_COLUMNS, *FACT_COLUMNS])

@@ -24,7 +24,7 @@ from tiny_study import (
 )
 
 from priorgap import artifacts
-from priorgap.verdict import RESULT_COLUMNS
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def results(folder: Path) -> list[dict[str, str]]:
 def test_table_has_the_public_columns_and_measures(tiny):
     rows = results(tiny)
     assert list(rows[0])[: len(RESULT_COLUMNS)] == list(RESULT_COLUMNS)
-    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate"]
+    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate", *FACT_COLUMNS]
     measures = {row["measure"] for row in rows}
     assert {
         "rate",

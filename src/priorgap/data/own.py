@@ -1,5 +1,6 @@
 """A user's own data: a folder of images, or an .npz file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class ImageFolder:
     n_classes: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path).expanduser())
+        object.__setattr__(self, "path", Path(os.path.expanduser(self.path)))
         check_fractions(self.validation_fraction, self.test_fraction)
         if self.resize not in ("error", "crop", "pad"):
             raise ValueError(f"data.resize={self.resize}: expected error, crop or pad")
@@ -168,7 +169,7 @@ class NpzFile:
     n_classes: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path).expanduser())
+        object.__setattr__(self, "path", Path(os.path.expanduser(self.path)))
         check_fractions(self.validation_fraction, self.test_fraction)
 
     def load(self, *, root: Path, download: bool) -> Dataset:

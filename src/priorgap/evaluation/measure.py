@@ -56,8 +56,8 @@ def marginals(test: Latents, *, seed: int) -> dict[str, Tensor]:
     chosen = test.take(rows)
     tensors = {
         "grid": found.grid,
-        "density": found.density,
-        "kl": found.kl,
+        "marginals": found.density,
+        "divergence": found.kl,
         "z": chosen.draw(generator=stream(seed, "scatter", "z")),
     }
     return tensors if chosen.label is None else {**tensors, "label": chosen.label}

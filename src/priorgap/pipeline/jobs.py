@@ -69,10 +69,10 @@ def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1)
 
 
 def _objective(record: records.Record, store: Store) -> float:
-    from priorgap.pipeline import reporting
+    from priorgap.pipeline.gathering import gather
 
     wanted = record.config["verdict"]
-    table = reporting.gather([record], store).table
+    table = gather([record], store).table
     rows = table[(table["sampler"] == wanted["baseline"]) & (table["space"] == wanted["space"])]
     found = rows[rows["measure"] == wanted["measure"]]["value"]
     return float(found.iloc[0]) if len(found) else math.nan

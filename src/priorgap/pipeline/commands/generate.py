@@ -74,6 +74,11 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     facts = store.value(step)
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
+    if "facts" not in facts:
+        raise ValueError(
+            f"sampler={sampler}: an earlier version drew from it; run the study again by the command that made it "
+            "(samplers are fitted anew, nothing is trained)"
+        )
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
     if order.format == "png" and model.kind != "uint8_image":
@@ -146,19 +151,19 @@ def _choose(
         return model_id, sampler
     import pandas as pd
 
-    from priorgap.verdict import pick_model
+    from priorgap.verdict import Recommendation, pick_model
 
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
     artifacts.check(report, "verdict.json", "results.csv")
-    verdict = artifacts.load_json(report / "verdict.json")
+    recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
     steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
     reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
     if reasons and None not in reasons:
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
-    best, named = pick_model(table, verdict, sampler=sampler or None)
+    best, named = pick_model(table, recommended, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
 
 

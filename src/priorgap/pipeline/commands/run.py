@@ -143,7 +143,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
 
 
 def _report(command: str, session: Session, plan: "Plan", store: Store, failed: list[str]) -> int:
-    from priorgap.pipeline import reporting
+    from priorgap.pipeline import gathering, reporting
 
     with refusing():
         reported = _reported(session.request, plan, store)
@@ -155,7 +155,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
         written = reporting.write(reported, _how(session.request, plan, reported), store)
     except artifacts.Damaged as error:
         raise BadInput(str(error)) from error
-    except reporting.NothingMeasured as error:
+    except gathering.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error
         return 1  # every model failed, and has been said to

@@ -212,6 +212,8 @@ def verdict_of(node: Any) -> Verdict:
 
 # the group that fills each collection of nodes
 _SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
+# groups of which one option is chosen
+_GROUPS = ("data", "tracking", "model", "likelihood", "prior", "loss", "trainer")
 # what a key at the top means that no configuration has
 _HINTS = {
     "experiments": "an experiment's config.yaml begins with the line `# @package _global_`",
@@ -228,13 +230,15 @@ def _read(cls: type[Group], node: Any, where: str, referred: frozenset[str]) -> 
     for key, value in node.items():
         # a file of defaults alone leaves an empty node behind
         if key not in hints and f"{prefix}{key}" not in referred and value != {}:
-            hint = f"; {_HINTS[key]}" if not where and key in _HINTS else ""
-            raise ValueError(f"{unknown_key(f'{prefix}{key}', hints)}{hint}")
+            if not where and key in _HINTS:
+                raise ValueError(f"{key}: unknown key; {_HINTS[key]}")
+            raise ValueError(unknown_key(f"{prefix}{key}", hints))
     values = {}
     for field in fields(cls):  # type: ignore[arg-type]
         key, annotation = f"{prefix}{field.name}", hints[field.name]
         if field.name not in node:
-            raise ValueError(f"{key}: missing; every configuration has it (conf/config.yaml)")
+            how = f": {key}=NAME" if field.name in _GROUPS else ""
+            raise ValueError(f"{key}: missing; a configuration needs it{how}")
         value = node[field.name]
         if is_dataclass(annotation):
             value = _read(annotation, value, key, referred)  # type: ignore[arg-type]

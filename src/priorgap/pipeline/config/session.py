@@ -263,7 +263,8 @@ class Session:
 def _in_one_line(say: Callable[[BaseException], str]) -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    # Hydra raises plain ValueErrors too, of words that it does not expect
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ValueError(say(error)) from error
 
 
@@ -309,6 +310,9 @@ def one_line(error: BaseException) -> str:
     key = re.search(r"full_key: (\S+)", text)
     if unset:
         return f"{key.group(1) if key else unset.group(1)}: missing; expected a value"
+    there = re.search(r"An item is already at '([^']+)'", text)
+    if there:
+        return f"+{there.group(1)}: the key is there already; expected {there.group(1)}=VALUE"
     reference = re.search(r"Interpolation key '([^']+)' not found", text)
     if reference and key:
         return f"{key.group(1)}=${{{reference.group(1)}}}: there is no key {reference.group(1)}"
@@ -364,7 +368,7 @@ def _with_experiment(words: Sequence[Word]) -> list[Word]:
         ValueError: there is no such experiment, or there are several.
     """
     asked = [word for word in words if word.key == "experiment"]
-    if len(asked) > 1:
+    if len(asked) > 1 or any("," in (word.value or "") for word in asked):
         raise ValueError(f"{' '.join(map(str, asked))}: expected one experiment at a time")
     return [_experiment(word) if word.key == "experiment" else word for word in words]
 

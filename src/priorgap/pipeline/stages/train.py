@@ -5,7 +5,10 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Any, cast
 
+from priorgap.models.controls import GAN, Autoencoder
+from priorgap.models.vae import VAE
 from priorgap.pipeline import batched_program, models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import Job, Step
@@ -13,7 +16,9 @@ from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Files, Store
 from priorgap.pipeline.trainings import kept
-from priorgap.training.any_model import train_model
+from priorgap.training.config import TrainResult
+from priorgap.training.fit import train_vae
+from priorgap.training.gan import train_gan
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +35,16 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))
-    result = train_model(
-        model,
-        dataset,
-        loss,
-        trainer,
-        seed=cell.seed,
-        directory=scratch(desk.store, step, keys.key(step, desk.store)),
-        progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
-    )
+    seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
+    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    result: TrainResult[Any]
+    if model.traits.encoder:
+        trained = cast("VAE | Autoencoder", model)
+        result = train_vae(trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress)
+    else:
+        result = train_gan(
+            cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress
+        )
     yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
 
