@@ -166,11 +166,12 @@ def samplers(claims: Claims, model: ModelEvidence, n: int) -> None:
 def tempered(claims: Claims, rows: dict[str, dict[str, Measurement]]) -> None:
     """Whether the verdict calls the draws of a narrowed prior copies; a narrow law alone raises near_copy_excess."""
     head = {"study": "copying", "cell": "model", "model": "model", "seed": 0, "role": "candidate"}
+    head |= {"traits": "fixed"}  # both ignore the encoder
     names = ("prior", "tempered_prior")
     records = [{**head, "sampler": n, **row.to_json()} for n in names for row in rows[n].values()]
     # the verdict ranks by FID; labels do not depend on it
     records += [{**head, "sampler": n, **Measurement("fid", 1.0, space="pixels").to_json()} for n in names]
-    verdict = decide_study(pd.DataFrame(records, columns=list(RESULT_COLUMNS)), space="pixels")
+    verdict = decide_study(pd.DataFrame(records, columns=[*RESULT_COLUMNS, "traits"]), space="pixels")
     labels = verdict.cells[0].labels.get("tempered_prior", [])
     row = rows["tempered_prior"]
     text = f"labels {labels}; {said(row['near_copy_excess'])}; {said(row['train_share'])}"

@@ -8,7 +8,7 @@ from priorgap.comparison import Comparison
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
-from priorgap.verdict import RESULT_COLUMNS
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 N_UNITS = 3
 METRICS = ("rate", "marginal_kl", "decomposition", "fid", "kid", "copying")
@@ -53,7 +53,7 @@ def result(digits, model) -> Comparison:
 
 
 def test_table_and_verdict(result):
-    assert list(result.table.columns) == list(RESULT_COLUMNS)
+    assert list(result.table.columns) == [*RESULT_COLUMNS, *FACT_COLUMNS]
     assert set(result.table["sampler"]) == {"", "prior", "posterior", "posterior_heldout", "gaussian_full"}
     assert {"rate", "marginal_kl", "kl_diag", "fid", "kid", "near_copy_excess"} <= set(
         result.table["measure"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -9,11 +10,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from priorgap.verdict import RESULT_COLUMNS, decide, decide_study, pick_model
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Measure
+from priorgap.verdict import RESULT_COLUMNS, Recommendation, decide, decide_study, pick_model
 from priorgap.verdict.contrasts import contrasts, lower_limit_exceeds
 from priorgap.verdict.readings import Reading
 
 ROLES = {"posterior_heldout": "control", "posterior_mean": "control", "literal_log_var": "specimen"}
+TRAITS = {
+    "prior": "fixed",
+    "posterior": "reconstructs needs_training_data",
+    "posterior_mean": "reconstructs needs_training_data",
+    "literal_log_var": "needs_training_data",
+    "kde": "needs_training_data",
+}
 CELL = "c0ffee"
 
 
@@ -34,6 +44,8 @@ def row(sampler, measure, seed, value, *, cell=CELL, space="classifier", std_err
         "n": 1000,
         "n_reference": 1000,
         "bound": "point",
+        "traits": TRAITS.get(sampler, "none") if sampler else "",
+        "decode": "mean",
     } | more
 
 
@@ -346,6 +358,115 @@ class TestLabels:
         assert "Among candidates that neither reconstruct nor copy, no difference shown" in verdict.text
 
 
+RECONSTRUCTS = "reconstructs needs_training_data"
+
+
+class TestFacts:
+    """What a sampler says of itself decides, whatever its name."""
+
+    @pytest.mark.parametrize("name", ["kde", "vamp", "per_class_posterior", "mine"])
+    @pytest.mark.parametrize("n_seeds", [1, 3, 5])
+    def test_what_reconstructs_is_labelled_and_never_clean_nor_recommended(self, name, n_seeds):
+        best = rows_of("fid", {name: 5.0}, n_seeds, std_error=0.01, traits=RECONSTRUCTS)
+        data = table(rows_of("fid", {"prior": 100.0, "gmm": 40.0}, n_seeds, std_error=0.01), best)
+        verdict = decide(data)
+        assert verdict.winner == name and verdict.winner_clean == "gmm"
+        assert verdict.labels[name] == ["reconstructive"]
+        assert verdict.facts[name].reconstructs and not verdict.facts["gmm"].reconstructs
+        assert f"use {name}" not in verdict.text and f"{name} is the best" not in verdict.text
+        assert f"{name} is reconstructive by definition" in verdict.text and "use gmm" in verdict.text
+        assert pick_model(data, recommended(data))[1] == "gmm"
+
+    def test_the_name_alone_says_nothing(self):
+        """Negative control: a sampler called posterior whose draws are not those of posteriors is clean."""
+        means = {"prior": 100.0, "posterior": 20.0, "gmm": 40.0}
+        data = table(rows_of("fid", means, 5)).assign(traits="none")
+        verdict = decide(data)
+        assert verdict.winner_clean == "posterior" and verdict.labels == {}
+
+    def test_one_model_whose_draws_reconstruct_is_enough(self):
+        data = table(rows_of("fid", CLEAR | {"kde": 5.0}, 5))
+        data.loc[(data["sampler"] == "kde") & (data["seed"] == 3), "traits"] = RECONSTRUCTS
+        assert decide(data).labels == {"kde": ["reconstructive"]} and decide(data).winner_clean == "gmm"
+
+    def test_a_study_of_several_cells_says_it_too(self):
+        data = two_cells(second={"prior": 30.0, "posterior": 5.0, "gmm": 40.0})
+        text = decide_study(data).text
+        assert "posterior (reconstructive) in 1" in text
+        assert "loss.alpha=100: posterior (reconstructive)" in text
+
+    def test_nothing_clean_is_recommended_to_nobody(self):
+        data = table(
+            rows_of("fid", {"posterior": 5.0}, 5), rows_of("fid", {"vamp": 6.0}, 5, traits=RECONSTRUCTS)
+        )
+        assert recommended(data).samplers == (None,)
+        refused = r"^sampler: every candidate .*expected sampler= with one of posterior, vamp"
+        with pytest.raises(ValueError, match=refused):
+            pick_model(data, recommended(data))
+        assert pick_model(data, recommended(data), sampler="vamp")[1] == "vamp"
+
+    @pytest.mark.parametrize("how", ["no column", "empty", "one sampler"])
+    def test_missing_traits_are_refused(self, how):
+        data = table(rows_of("fid", CLEAR, 5))
+        if how == "no column":
+            data = data.drop(columns="traits")
+        else:
+            data.loc[(data["sampler"] == "gmm") | (how == "empty"), "traits"] = None
+        with pytest.raises(
+            ValueError, match=r"^traits: missing for .*gmm.*; expected what each sampler says"
+        ):
+            decide_study(data)
+
+    def test_a_fixed_sampler_of_any_name_has_a_calibrated_twin(self):
+        plain = rows_of("fid", CLEAR, 5, cell="plain", calibrate=False)
+        plain += rows_of("fid", {"mine": 90.0}, 5, cell="plain", calibrate=False, traits="fixed")
+        twin = rows_of("fid", {"gmm": 40.0}, 5, cell="twin", calibrate=True)
+        twin += rows_of("fid", {"mine": 50.0}, 5, cell="twin", calibrate=True, traits="fixed")
+        names = [summary.sampler for summary in decide(table(plain, twin)).candidates]
+        assert "mine (calibrated)" in names and "gmm (calibrated)" not in names
+
+    def test_the_winners_cost_is_said(self):
+        costs = {"gmm": "It takes a fit.", "prior": "Nothing."}
+        assert decide(table(rows_of("fid", CLEAR, 5)), costs=costs).text.endswith("It takes a fit.")
+
+    def test_decode_is_a_key_only_where_it_varies(self):
+        data = two_cells()
+        assert [cell.keys for cell in decide_study(data).cells] == [
+            {"loss.alpha": 1.0},
+            {"loss.alpha": 100.0},
+        ]
+        data["decode"] = data["loss.alpha"].map({1.0: "mean", 100.0: "draw"})
+        keys = [cell.keys for cell in decide_study(data).cells]
+        assert keys == [{"decode": "draw", "loss.alpha": 100.0}, {"decode": "mean", "loss.alpha": 1.0}]
+
+    def test_an_old_verdict_json_is_refused(self):
+        record = decide_study(table(rows_of("fid", CLEAR, 5))).to_json()
+        del record["cells"][0]["details"]["measure"]
+        with pytest.raises(ValueError, match=r"^verdict\.json: of an earlier version, or damaged"):
+            Recommendation.from_json(record)
+
+
+class TestCatalogue:
+    MINE = Measure("mine", "my own", "What I care for.", "quality", direction="higher", rankable=True)
+
+    def test_a_plugins_measure_ranks_by_its_own_direction(self):
+        rows = rows_of("mine", {"prior": 0.4, "gmm": 0.8}, 5, spread=0.01, seed_effect=0.0, log=False)
+        with pytest.raises(ValueError, match=r"^verdict\.measure=mine: expected one of"):
+            decide(table(rows), measure="mine")
+        for direction, winner in (("higher", "gmm"), ("lower", "prior")):
+            entry = replace(self.MINE, direction=direction)
+            verdict = decide_study(table(rows), measure="mine", catalogue=BUILTIN | {"mine": entry})
+            assert verdict.cells[0].winner == winner and "my own (classifier)" in verdict.text
+            again = Recommendation.from_json(json.loads(json.dumps(verdict.to_json())))
+            assert again.measure == entry and pick_model(table(rows), again)[1] == winner
+
+    def test_its_scale_decides_between_ratios_and_differences(self):
+        rows = rows_of("mine", {"prior": 4.0, "gmm": 8.0}, 5)
+        for scale in ("log", "identity"):
+            found = {"mine": replace(self.MINE, scale=scale)}
+            assert decide(table(rows), measure="mine", catalogue=found).scale == scale
+
+
 class TestDisagreement:
     def test_worse_coverage_than_the_runner_up(self):
         coverage = {"prior": 0.9, "gmm": 0.5, "gaussian_full": 0.8}
@@ -511,10 +632,15 @@ class TestLabelSource:
         assert "labels from the source, so not ranked: cvae" in verdict.text
 
 
+def recommended(data):
+    """What a reader of verdict.json gets."""
+    return Recommendation.from_json(json.loads(json.dumps(decide_study(data).to_json())))
+
+
 class TestPick:
     def test_the_best_model_of_the_clean_winner(self):
         data = two_cells()
-        model, sampler = pick_model(data, decide_study(data).to_json())
+        model, sampler = pick_model(data, recommended(data))
         fid = data[data["measure"] == "fid"]
         options = fid[
             ((fid["cell"] == "low") & (fid["sampler"] == "gmm"))
@@ -525,11 +651,11 @@ class TestPick:
 
     def test_never_the_posterior_where_a_clean_one_exists(self):
         data = table(rows_of("fid", {"prior": 100.0, "posterior": 20.0, "gmm": 40.0}, 5))
-        assert pick_model(data, decide_study(data).to_json())[1] == "gmm"
+        assert pick_model(data, recommended(data))[1] == "gmm"
 
     def test_a_named_sampler(self):
         data = two_cells()
-        model, sampler = pick_model(data, decide_study(data).to_json(), sampler="gaussian_full")
+        model, sampler = pick_model(data, recommended(data), sampler="gaussian_full")
         assert sampler == "gaussian_full" and model.split("-")[0] in {"low", "high"}
 
     def test_the_calibrated_prior_maps_to_the_calibrated_model(self):
@@ -538,12 +664,12 @@ class TestPick:
             [row("gmm", "fid", s, 90.0 + s, cell="a", calibrate=False) for s in range(5)],
             [row("prior", "fid", s, 60.0 + s, cell="b", calibrate=True) for s in range(5)],
         )
-        assert pick_model(data, decide_study(data).to_json()) == ("b-0", "prior")
+        assert pick_model(data, recommended(data)) == ("b-0", "prior")
 
     def test_nothing_to_pick(self):
         data = table(rows_of("kid", CLEAR, 5, log=False))
         with pytest.raises(ValueError, match="model_id=best"):
-            pick_model(data, decide_study(data).to_json())
+            pick_model(data, recommended(data))
 
 
 class TestPlanning:

@@ -139,14 +139,30 @@ def _put(partial: Path, path: Path) -> None:
     shutil.rmtree(discarded, ignore_errors=True)
 
 
+_MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """Return an artifact's manifest, or None where there is no readable one, or one that names other files.
 
-    Artifacts may come from other machines: a manifest that names a file outside its folder is none.
+    It is read anew only when it has changed. Artifacts may come from other machines: a manifest that names a file
+    outside its folder is none.
     """
+    file = path / MANIFEST
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = file.stat()
+        stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
+        if _MANIFESTS.get(file, (None,))[0] != stamp:
+            _MANIFESTS[file] = stamp, _manifest(file)
+    except OSError:
+        return None
+    return _MANIFESTS[file][1]
+
+
+def _manifest(file: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
         return None
     return manifest if _is_manifest(manifest) else None
 
@@ -275,19 +291,29 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
     from filelock import FileLock
 
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest(str(path.absolute()))[:24]}.lock"):
+    with FileLock(lock_file(path, locks)):
         yield
+
+
+def lock_file(path: Path, locks: Path) -> Path:
+    """Return the file that is an artifact's lock."""
+    return locks / f"{digest(str(path.absolute()))[:24]}.lock"
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return what killed (or living) writers of the artifact at `path` left beside it."""
+    return [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
 
 
 def sweep_partial(path: Path) -> list[Path]:
     """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
-    leftovers = [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
-    for leftover in leftovers:
+    found = leftovers(path)
+    for leftover in found:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-    return leftovers
+    return found
 
 
 def _endings(path: Path) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from priorgap import receivers
+from priorgap.arguments import check
 from priorgap.receivers import Receiver
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -90,6 +91,8 @@ def build(
     target, foreign = _resolve(node, receiver, where)
     arguments = _arguments(node, target, receiver, foreign, where)
     accepted = _accepted(target)
+    if not foreign:
+        check(target, arguments, where)
     arguments |= {key: value for key, value in (supplied or {}).items() if key in accepted}
     missing = [key for key, p in accepted.items() if p.default is p.empty and key not in arguments]
     missing = [key for key in missing if not (receiver.partial and key in receiver.supplied)]

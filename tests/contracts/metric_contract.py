@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from world import fresh, world
 
+from priorgap.core.catalogue import BUILTIN
 from priorgap.latents import LatentDraw, Latents
 from priorgap.measurement import Measurement
 from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable, Reference
@@ -138,10 +139,12 @@ def gives_finite_named_rows(metric: Metric) -> None:
     """At least one row; known names, finite values and errors, a size, one row per key; survives JSON."""
     rows = run(metric)
     assert rows
+    assert set(metric.measures) <= set(BUILTIN.values())
+    named = {measure.name for measure in metric.measures}
     keys = [(r.measure, r.unit, r.bound, r.label_source) for r in rows]
     assert len(set(keys)) == len(keys)
     for row in rows:
-        assert row.measure in PUBLIC
+        assert row.measure in PUBLIC & named
         assert type(row.value) is float and math.isfinite(row.value)
         assert row.std_error is None or (math.isfinite(row.std_error) and row.std_error >= 0)
         assert isinstance(row.n, int) and row.n > 0

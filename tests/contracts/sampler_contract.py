@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from priorgap.latents import LatentDraw, Latents
-from priorgap.samplers import FitInputs, Sampler, restore
+from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable, restore
 from priorgap.streams import stream
 
 N_MOMENTS = 20_000
@@ -158,6 +158,51 @@ def speaks_its_types(sampler: Sampler) -> None:
         assert set(value.label.tolist()) <= set(inputs.train.label.tolist())
 
 
+def islands(n: int = 60) -> FitInputs:
+    """Posteriors so narrow and so far apart that a draw is near one of them only if it was made from it.
+
+    Their means are none of a kind: no unit, class or pair of images sits at the average of the others.
+    """
+    g = stream(3, "islands")
+    label = torch.arange(n) % 3
+    mean = 3.0 * torch.randn(n, 3, generator=g) + label[:, None] * torch.tensor([1.0, -0.5, 0.0])
+    latents = Latents(mean, torch.full((n, 3), -14.0) + 0.1 * torch.randn(n, 3, generator=g), label)
+    return FitInputs(latents, replace(latents, mean=mean + 0.5))
+
+
+def nearest_posterior(z: Tensor, latents: Latents) -> Tensor:
+    """Squared distance of each row to its nearest posterior, in that posterior's standard deviations."""
+    gap = (z.double()[:, None] - latents.mean.double()) / latents.std.double()
+    return gap.square().sum(2).min(1).values
+
+
+def says_what_it_is(sampler: Sampler) -> None:
+    """Facts that hold: reconstructs, needs_training_data, fixed; a cost in one line; the state keeps them.
+
+    Reconstructs: the squared distance of draws to their nearest training posterior has the mean of chi-squared,
+    or less (means alone); a wider distribution exceeds it. Fixed: two encoders, the same draws.
+    """
+    inputs = islands()
+    try:
+        fitted = sampler.fit(inputs, generator=stream(5, "fit"))
+    except SamplerNotApplicable:
+        inputs = example_inputs()
+        fitted = sampler.fit(inputs, generator=stream(5, "fit"))
+    facts = fitted.facts
+    value = fitted.sample(N_ROWS, generator=stream(5, "sample"))
+    dim = inputs.train.dim
+    most = dim * (1 + 5 * (2 / (dim * N_ROWS)) ** 0.5)
+    near = float(nearest_posterior(value.z, inputs.train).mean()) <= most
+    assert facts.reconstructs == near, "reconstructs"
+    assert facts.needs_training_data or (value.source is None and not near), "needs_training_data"
+    train, validation = (replace(part, mean=2 * part.mean + 1) for part in (inputs.train, inputs.validation))
+    other = replace(inputs, train=train, validation=validation)
+    moved = sampler.fit(other, generator=stream(5, "fit")).sample(N_ROWS, generator=stream(5, "sample"))
+    assert facts.fixed == torch.equal(moved.z, value.z), "fixed"
+    assert facts.cost.endswith(".") and "\n" not in facts.cost, "cost"
+    assert restore(fitted.state()).facts == facts, "state"
+
+
 LAWS: dict[str, Callable[[Sampler], None]] = {
     law.__name__: law
     for law in (
@@ -169,5 +214,6 @@ LAWS: dict[str, Callable[[Sampler], None]] = {
         survives_its_state,
         minds_sizes,
         speaks_its_types,
+        says_what_it_is,
     )
 }

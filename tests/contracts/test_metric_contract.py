@@ -9,6 +9,9 @@ import torch
 from metric_contract import LAWS, PUBLIC, run
 from world import decode, fresh, world
 
+from priorgap.building import build, configuration_directory, load_option
+from priorgap.core.catalogue import BUILTIN, catalogued
+from priorgap.core.measures import Measure, united
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow, FlowShape
 from priorgap.measurement import Measurement
@@ -50,6 +53,7 @@ from priorgap.metrics import (
     TrainMixture,
     Vendi,
 )
+from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.unit_dependence import UnitDependence
 
 MIXTURE = GaussianMixture(n_components=(2,), n_fit=500, max_iter=20, reg_covar=1e-6)
@@ -106,6 +110,29 @@ def test_together_they_give_every_public_measure() -> None:
     assert {row.measure for metric in METRICS for row in run(metric)} == PUBLIC
 
 
+def test_each_gives_all_that_it_names() -> None:
+    for metric in METRICS:
+        assert {row.measure for row in run(metric)} == {measure.name for measure in metric.measures}, (
+            metric.name
+        )
+
+
+def test_the_catalogue_is_the_union_of_what_metrics_name() -> None:
+    conf = configuration_directory() / "metric"
+    names = [p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full")]
+    metrics = [build(load_option("metric", name), Metric, where=name) for name in names]
+    assert united(*(m.measures for m in metrics)) == united(*(m.measures for m in METRICS)) == BUILTIN
+    assert set(BUILTIN) == PUBLIC
+
+
+def test_a_measure_that_no_catalogue_has_is_refused_when_it_is_given() -> None:
+    with pytest.raises(
+        ValueError, match=r"^metrics.wrong: gave the measure average_rate, expected one .*: rate"
+    ):
+        measure_one(Renamed(), world().model.alone(), seed=0)
+    assert measure_one(Wrong(), world().model.alone(), seed=0)[1] is None
+
+
 def test_names_are_unique() -> None:
     assert len({m.name for m in METRICS}) == len(METRICS)
 
@@ -149,6 +176,7 @@ def test_draws_are_decoded_once_for_all_metrics() -> None:
 class Wrong:
     name: ClassVar[str] = "wrong"
     scope: ClassVar[str] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("rate")
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

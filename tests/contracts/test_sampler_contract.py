@@ -8,7 +8,9 @@ import pytest
 import torch
 from sampler_contract import LAWS, example_inputs
 
-from priorgap.latents import LatentDraw, Moments
+from priorgap.building import build, configuration_directory, load_option
+from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
@@ -138,6 +140,98 @@ class FittedBroken:
 
     def state(self) -> SamplerState:
         return self.inner.state()
+
+
+@dataclass(frozen=True)
+class Lying:
+    """A right sampler whose fitted object says something else of itself, in its state too."""
+
+    inner: Sampler
+    changes: dict[str, object]
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "FittedLying":
+        return FittedLying(self.inner.fit(inputs, generator=generator), self.changes)
+
+
+@dataclass(frozen=True)
+class FittedLying:
+    inner: object
+    changes: dict[str, object]
+
+    @property
+    def facts(self) -> SamplerFacts:
+        return replace(self.inner.facts, **self.changes)
+
+    def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
+        return self.inner.sample(n, generator=generator)
+
+    def state(self) -> SamplerState:
+        state = self.inner.state()
+        return replace(state, json=state.json | {"facts": self.facts.to_json()})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "changes"),
+    [
+        (Posterior(), {"reconstructs": False}),
+        (Kde([1.0], n_score=2), {"reconstructs": False}),
+        (Vamp(20, "random"), {"reconstructs": False}),
+        (PosteriorMean(), {"reconstructs": False}),
+        (SinglePosterior(), {"reconstructs": False}),
+        (Kde([1.5], n_score=2), {"reconstructs": True}),
+        (ExPostGaussian("full"), {"reconstructs": True}),
+        (Posterior(), {"needs_training_data": False}),
+        (Kde([1.5], n_score=2), {"needs_training_data": False}),
+        (UnitSwap(1, "moments"), {"needs_training_data": False}),
+        (TemperedPrior(0.8), {"fixed": False}),
+        (ExPostGaussian("diag"), {"fixed": True}),
+        (PosteriorHeldout(), {"fixed": True}),
+        (Pooled(), {"cost": ""}),
+    ],
+    ids=lambda v: v.name if hasattr(v, "name") else "-".join(f"{k}={x}" for k, x in v.items()),
+)
+def test_suite_rejects_samplers_that_lie_of_themselves(sampler: Sampler, changes: dict[str, object]) -> None:
+    LAWS["says_what_it_is"](sampler)
+    with pytest.raises(AssertionError, match=f"^{next(iter(changes))}"):
+        LAWS["says_what_it_is"](Lying(sampler, changes))
+
+
+# what a small world can do without; names and kinds stay those of conf/
+CHEAP = {"n_fit": 500, "epochs": 2, "steps": 20, "hidden": [8], "width": 16, "n_blocks": 1, "max_iter": 10}
+CHEAP |= {"n_proposals": 20, "n_components": 3, "n_score": 50, "transforms": 1, "bins": 4}
+CONF = sorted(p.stem for p in (configuration_directory() / "sampler").glob("[!_]*.yaml"))
+
+
+def cheap(node: object) -> object:
+    if not isinstance(node, dict):
+        return node
+    return {key: CHEAP[key] if key in CHEAP else cheap(value) for key, value in node.items()}
+
+
+@pytest.mark.parametrize("name", CONF)
+def test_every_sampler_of_conf_says_what_it_is(name: str) -> None:
+    sampler = build(cheap(load_option("sampler", name)), Sampler, where=name)
+    assert sampler.name == name
+    LAWS["says_what_it_is"](sampler)
+
+
+@pytest.mark.parametrize("bandwidths", [[1.0], [1.0, 1.5]])
+def test_a_kernel_density_that_widens_nothing_reconstructs(bandwidths: list[float]) -> None:
+    """Where posteriors overlap leave-one-out chooses h = 1, and the draws are those of `posterior`."""
+    g = stream(8)
+    latents = Latents(0.05 * torch.randn(400, 2, generator=g), torch.zeros(400, 2), torch.zeros(400).long())
+    inputs = FitInputs(latents, latents)
+    for sampler in (Kde(bandwidths, n_score=200), PerClass(Kde(bandwidths, n_score=200))):
+        fitted = sampler.fit(inputs, generator=stream(5, "fit"))
+        assert fitted.facts.reconstructs
+    kde = Kde(bandwidths, n_score=200).fit(inputs, generator=stream(5, "fit"))
+    posterior = Posterior().fit(inputs, generator=stream(5, "fit"))
+    same = [f.sample(100, generator=stream(5)).z for f in (kde, posterior)]
+    assert torch.equal(*same)
 
 
 def sorted_rows(draw: LatentDraw, inputs: FitInputs, generator: torch.Generator) -> LatentDraw:

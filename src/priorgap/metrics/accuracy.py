@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 from priorgap.features import fit_classifier
 from priorgap.measurement import Measurement
@@ -69,6 +71,7 @@ class RealToSynthetic:
 
     name: ClassVar[str] = "accuracy_real_to_synthetic"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("accuracy_real_to_synthetic")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw", "decode", "label_source"}
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -102,6 +105,7 @@ class SyntheticToReal:
     own_labels: bool
     name: ClassVar[str] = "accuracy_synthetic_to_real"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("accuracy_synthetic_to_real")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw", "decode"}
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -143,6 +147,7 @@ class RealToReal:
 
     name: ClassVar[str] = "accuracy_real_to_real"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("accuracy_real_to_real")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -173,6 +178,7 @@ class ClassBalance:
 
     name: ClassVar[str] = "class_balance"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("class_balance", "class_share")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw", "decode"}
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

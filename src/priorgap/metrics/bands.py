@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.density_bands import (
     band_difference,
@@ -28,6 +30,7 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 from priorgap.streams import child
 
+_QUALITIES = ("realism", "entropy", "inconsistency", "log_ratio")
 LogRatio = Callable[[Tensor], Tensor]
 
 
@@ -60,6 +63,9 @@ class QualityByDensity:
     step: float
     name: ClassVar[str] = "quality_by_density"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(
+        *(f"{quality}_{arm}" for arm in ("by_density", "step") for quality in _QUALITIES)
+    )
     needs: ClassVar[frozenset[str]] = frozenset(
         {"train", "validation", "log_var", "decode", "encode", "reference"}
     )

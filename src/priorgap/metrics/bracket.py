@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.densities import FittedGaussian, GaussianMixture
 from priorgap.densities.subspace import SubspaceMixture
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound
@@ -166,6 +168,7 @@ class KLBracket:
     n_draws: int
     name: ClassVar[str] = "kl"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl", "kl_point")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.copying import (
     auc,
     memorisation_auc,
@@ -48,6 +50,7 @@ class Memorisation:
     n_queries: int
     name: ClassVar[str] = "memorisation"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("memorisation_auc", "source_auc")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class Copying:
     quantile: float
     name: ClassVar[str] = "copying"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("near_copy_excess", "train_share")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw"}
 
     def __post_init__(self) -> None:

@@ -6,6 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.data_copying import (
     authenticity,
     data_copying_score,
@@ -37,6 +39,7 @@ class DataCopying:
     least_share: float
     name: ClassVar[str] = "data_copying"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("c_t", "authenticity")
     needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference"})
 
     def __post_init__(self) -> None:
@@ -112,6 +115,7 @@ class FLD:
     n_max: int
     name: ClassVar[str] = "fld"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("fld", "fld_gap")
     needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference", "features"})
 
     def __post_init__(self) -> None:

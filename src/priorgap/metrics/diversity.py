@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.diversity import sharpness, vendi_score
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 from priorgap.measurement import Measurement
@@ -38,6 +40,7 @@ class Vendi:
     n_blocks: int
     name: ClassVar[str] = "vendi"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("vendi", "vendi_ratio")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"features"}
 
     def __post_init__(self) -> None:
@@ -76,6 +79,7 @@ class Sharpness:
 
     name: ClassVar[str] = "sharpness"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("sharpness", "sharpness_ratio")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

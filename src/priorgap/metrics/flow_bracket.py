@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow
 from priorgap.measurement import Measurement
@@ -31,6 +33,7 @@ class KLFlowBracket:
     n_draws: int
     name: ClassVar[str] = "kl_flow"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_flow", "kl_flow_point")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.debiasing import frechet_infinity
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.measurement import Measurement
@@ -29,6 +31,7 @@ class FIDByClass:
     least: int
     name: ClassVar[str] = "fid_by_class"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("fid")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"labels", "label_source"}
 
     def __post_init__(self) -> None:
@@ -74,6 +77,7 @@ class FIDInfinity:
     n_splits: int
     name: ClassVar[str] = "fid_infinity"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("fid_infinity")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:

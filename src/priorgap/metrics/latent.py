@@ -1,12 +1,15 @@
 """Measures of a model in latent space: rate, active units, mismatch of marginals and of moments, ELBO."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.arguments import AtLeast
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
@@ -60,6 +63,7 @@ class Rate:
 
     name: ClassVar[str] = "rate"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("rate")
     needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -84,10 +88,11 @@ class ActiveUnits:
         rate_threshold: `active_units_rate` counts units with R_j above it, nats.
     """
 
-    variance_threshold: float
-    rate_threshold: float
+    variance_threshold: Annotated[float, AtLeast(0)]
+    rate_threshold: Annotated[float, AtLeast(0)]
     name: ClassVar[str] = "active_units"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("active_units_var", "active_units_rate")
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -118,6 +123,7 @@ class MarginalKL:
     part: Part
     name: ClassVar[str] = "marginal_kl"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("marginal_kl", "marginal_tv", "marginal_w1")
 
     def __post_init__(self) -> None:
         if self.part not in ("train", "validation", "test"):
@@ -150,9 +156,10 @@ class Decomposition:
         n_groups: groups of the jackknife that debiases them.
     """
 
-    n_groups: int
+    n_groups: Annotated[int, AtLeast(2)]
     name: ClassVar[str] = "decomposition"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_diag", "kl_corr", "kl_diag_train")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "test", "standard_normal"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -185,9 +192,10 @@ class TrainMixture:
         n_draws: so many training images, one draw each, are averaged.
     """
 
-    n_draws: int
+    n_draws: Annotated[int, AtLeast(1)]
     name: ClassVar[str] = "kl_train_mixture"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_train_mixture")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "log_var"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -207,6 +215,7 @@ class Elbo:
 
     name: ClassVar[str] = "elbo"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("distortion", "distortion_sse", "elbo")
     needs: ClassVar[frozenset[str]] = frozenset({"test", "log_var", "distortion"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

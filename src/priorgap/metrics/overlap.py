@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.bracket import Bracket
 from priorgap.estimators.dependence import dependence_brackets
@@ -81,6 +83,9 @@ class Holes:
     n_repeats: int
     name: ClassVar[str] = "holes"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(
+        "hole_mass", "hole_curve", "kl_prior_to_fit", "effective_share"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:
@@ -135,6 +140,9 @@ class DependenceSplit:
     n_draws: int
     name: ClassVar[str] = "total_correlation"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(
+        "dimension_wise_kl", "dimension_wise_kl_point", "total_correlation", "total_correlation_point"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var", "standard_normal"})
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.measurement import Bound, Measurement
 from priorgap.metrics.evidence import NAMES, Evidence
@@ -27,6 +28,11 @@ class Metric(Protocol):
     @property
     def scope(self) -> Scope:
         """Whether it describes a model or one of its samplers."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The entries of every measure that it may give: our own from `core.catalogue`, or entries of its own."""
         ...
 
     @property

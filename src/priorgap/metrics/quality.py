@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
@@ -40,6 +42,7 @@ class FID:
 
     name: ClassVar[str] = "fid"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("fid")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -64,6 +67,7 @@ class FIDFloor:
 
     name: ClassVar[str] = "fid_floor"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("fid_floor", "fid_null_bias", "fid_reconstruction")
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "features", "floor", "validation", "decode"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -99,6 +103,7 @@ class KID:
 
     name: ClassVar[str] = "kid"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("kid")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
@@ -133,6 +138,7 @@ class PRDCMeasures:
     n_max: int
     name: ClassVar[str] = "prdc"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("precision", "recall", "density", "coverage")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.distances import NullTest, minus_null, radius_test, sliced_wasserstein, squared_mmd
 from priorgap.estimators.two_sample import total_variation_bound
 from priorgap.estimators.uncertainty import Estimate
@@ -86,6 +88,7 @@ class TotalVariation:
     n_eval: int
     name: ClassVar[str] = "tv_lower"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("tv_lower")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test"})
 
     def __post_init__(self) -> None:
@@ -139,6 +142,7 @@ class LatentDistances:
     n_repeats: int
     name: ClassVar[str] = "latent_distances"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("mmd2", "mmd2_p", "sliced_w2", "sliced_w2_p")
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def __post_init__(self) -> None:
@@ -180,6 +184,7 @@ class Radius:
 
     name: ClassVar[str] = "radius"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("radius_ks", "radius_p")
     needs: ClassVar[frozenset[str]] = frozenset({"test", "standard_normal"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:

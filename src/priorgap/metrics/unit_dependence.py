@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.densities.mixture import GaussianMixture
 from priorgap.estimators.gaussian import aggregate_moments
 from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
@@ -33,6 +35,7 @@ class UnitDependence:
     reg_covar: float
     name: ClassVar[str] = "unit_dependence"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("unit_dependence_linear", "unit_dependence")
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test"})
 
     def __post_init__(self) -> None:

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 from priorgap.estimators.worth import real_equivalent
 from priorgap.features import fit_classifier
@@ -105,6 +107,7 @@ class AccuracyCurve:
     n_seeds: int
     name: ClassVar[str] = "accuracy_by_size"
     scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("accuracy_by_size")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:
@@ -144,6 +147,7 @@ class RealEquivalent:
     n_seeds: int
     name: ClassVar[str] = "real_equivalent"
     scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("accuracy_over_seeds", "real_equivalent")
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw", "decode"}
 
     def __post_init__(self) -> None:

@@ -8,12 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
 from priorgap.densities.gaussian import Covariance
 from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.samplers.posterior import pick_rows
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState, total_moments
 
+# what is true of a density fitted to draws of the training posteriors
+FITTED = SamplerFacts(
+    reconstructs=False,
+    needs_training_data=False,
+    fixed=False,
+    cost="It costs one pass of the encoder over the training set and a fit; the decoder stays as it is.",
+)
 _DENSITIES: dict[str, type[FittedGaussian] | type[FittedMixture]] = {
     density.kind: density for density in (FittedGaussian, FittedMixture)
 }
@@ -21,10 +29,17 @@ _DENSITIES: dict[str, type[FittedGaussian] | type[FittedMixture]] = {
 
 @dataclass(frozen=True, eq=False)
 class FittedExPost:
-    """A fitted density under a sampler's name."""
+    """A density of z under a sampler's name.
+
+    Attributes:
+        name: the sampler's name.
+        density: the density.
+        facts: what is true of it; a density fitted to the training posteriors where nothing else is said.
+    """
 
     name: str
     density: FittedDensity
+    facts: SamplerFacts = FITTED
     kind: ClassVar[str] = "density"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -37,14 +52,14 @@ class FittedExPost:
 
     def state(self) -> SamplerState:
         """Return the density's tensors and its kind."""
-        return SamplerState(
-            self.name, self.density.state(), {"kind": self.kind, "density": self.density.kind}
-        )
+        json = {"kind": self.kind, "density": self.density.kind, "facts": self.facts.to_json()}
+        return SamplerState(self.name, self.density.state(), json)
 
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
-        return cls(state.name, _DENSITIES[state.json["density"]].from_state(state.tensors))
+        density = _DENSITIES[state.json["density"]].from_state(state.tensors)
+        return cls(state.name, density, SamplerFacts.from_json(state.json["facts"]))
 
 
 @dataclass(frozen=True)

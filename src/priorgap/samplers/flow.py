@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.flow import Family, FittedFlow, Flow, FlowShape
 from priorgap.latents import LatentDraw
-from priorgap.samplers.ex_post import draw_rows
+from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState
 
 # an epoch is chosen on at most this share of the number of training draws
@@ -24,6 +25,7 @@ class FittedFlowSampler:
     name: str
     flow: FittedFlow
     kind: ClassVar[str] = "flow"
+    facts: ClassVar[SamplerFacts] = FITTED
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n rows: noise first, in one call, then the inverse flow."""

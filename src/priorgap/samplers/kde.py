@@ -9,9 +9,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.latents import Latents, Moments
-from priorgap.samplers.posterior import FittedMixtureOfRows, pick_rows
+from priorgap.samplers.posterior import (
+    FittedMixtureOfRows,
+    pick_rows,
+    training_posteriors,
+    widened_posteriors,
+)
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
@@ -57,6 +63,7 @@ class FittedKde(FittedMixtureOfRows):
             tensors["spread"],
             tensors.get("label"),
             json["training"],
+            SamplerFacts.from_json(json["facts"]),
             json["bandwidth"],
             tuple(json["bandwidths"]),
             tuple(json["scores"]),
@@ -105,8 +112,18 @@ class Kde:
             scores = [leave_one_out(z, row, train, h) for h in self.bandwidths]
             best = self.bandwidths[scores.index(max(scores))]
         spread = best * train.std
+        # the sampler of posteriors, draw for draw, where nothing is widened
+        facts = training_posteriors() if best == 1 else widened_posteriors()
         return FittedKde(
-            self.name, train.mean, spread, train.label, True, best, tuple(self.bandwidths), tuple(scores)
+            self.name,
+            train.mean,
+            spread,
+            train.label,
+            True,
+            facts,
+            best,
+            tuple(self.bandwidths),
+            tuple(scores),
         )
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:

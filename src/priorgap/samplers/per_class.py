@@ -1,12 +1,13 @@
 """Any sampler, fitted once a class: class-conditional generation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts, united
 from priorgap.densities.protocols import check_n
 from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
@@ -42,6 +43,12 @@ class FittedPerClass:
     members: tuple[FittedSampler, ...]
     rows: tuple[Int[Tensor, "m"], ...]
     kind: ClassVar[str] = "per_class"
+
+    @property
+    def facts(self) -> SamplerFacts:
+        """Those of the members: it reconstructs where the sampler of any class does."""
+        found = united(member.facts for member in self.members)
+        return replace(found, cost=f"For each class by itself: {found.cost[:1].lower()}{found.cost[1:]}")
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n rows; every class's sampler sees the same noise, and a row takes its own class's draw."""

@@ -1,12 +1,13 @@
 """Draws of the aggregate posterior: pick an image, draw from its posterior (or take its mean)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.latents import LatentDraw, Latents, Moments
@@ -17,6 +18,26 @@ from priorgap.samplers.protocols import (
     SamplerNotApplicable,
     SamplerState,
     total_moments,
+)
+
+_RECONSTRUCTS = SamplerFacts(
+    reconstructs=True,
+    needs_training_data=True,
+    fixed=False,
+    cost="It needs the training images' posteriors at generation time, and every sample is a noisy "
+    "reconstruction of one of them.",
+)
+_MEANS = replace(
+    _RECONSTRUCTS,
+    cost="It needs the training images' posteriors at generation time, and every sample is the reconstruction "
+    "of one of them.",
+)
+_HELDOUT = SamplerFacts(
+    reconstructs=False,
+    needs_training_data=False,
+    fixed=False,
+    cost="It needs the posteriors of held-out images at generation time, and every sample is a noisy "
+    "reconstruction of one of them.",
 )
 
 
@@ -41,6 +62,7 @@ class FittedRows:
         spread: factors of the noise, [n, d]; None for none. May be negative (the literal formula's are).
         label: classes of the rows, where known.
         training: whether the rows are training images, so that the row number is a draw's source.
+        facts: what is true of its draws.
     """
 
     name: str
@@ -48,6 +70,7 @@ class FittedRows:
     spread: Float[Tensor, "n d"] | None
     label: Int[Tensor, "n"] | None
     training: bool
+    facts: SamplerFacts
     kind: ClassVar[str] = "rows"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -68,14 +91,20 @@ class FittedRows:
             tensors["spread"] = self.spread
         if self.label is not None:
             tensors["label"] = self.label
-        return SamplerState(self.name, tensors, {"kind": self.kind, "training": self.training})
+        json = {"kind": self.kind, "training": self.training, "facts": self.facts.to_json()}
+        return SamplerState(self.name, tensors, json)
 
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
         tensors = state.tensors
         return cls(
-            state.name, tensors["centre"], tensors.get("spread"), tensors.get("label"), state.json["training"]
+            state.name,
+            tensors["centre"],
+            tensors.get("spread"),
+            tensors.get("label"),
+            state.json["training"],
+            SamplerFacts.from_json(state.json["facts"]),
         )
 
 
@@ -92,10 +121,43 @@ class FittedMixtureOfRows(FittedRows):
 
 
 def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
-    """Return the sampler of posteriors' draws, with a density unless the encoder is deterministic."""
+    """Return the sampler of posteriors' draws, with a density unless the encoder is deterministic.
+
+    Args:
+        name: the sampler's name.
+        latents: the posteriors.
+        training: whether they are those of training images, whose draws reconstruct these.
+    """
+    facts = _RECONSTRUCTS if training else _HELDOUT
     if latents.log_var is None:
-        return FittedRows(name, latents.mean, None, latents.label, training)
-    return FittedMixtureOfRows(name, latents.mean, latents.std, latents.label, training)
+        return FittedRows(name, latents.mean, None, latents.label, training, _MEANS if training else _HELDOUT)
+    return FittedMixtureOfRows(name, latents.mean, latents.std, latents.label, training, facts)
+
+
+def widened_posteriors() -> SamplerFacts:
+    """Return what is true of draws of training posteriors that are wider than these: no reconstructions."""
+    return SamplerFacts(
+        reconstructs=False,
+        needs_training_data=True,
+        fixed=False,
+        cost="It needs the training images' posteriors at generation time; every sample is a draw of one of "
+        "them, widened.",
+    )
+
+
+def training_posteriors(count: str = "") -> SamplerFacts:
+    """Return what is true of draws of training posteriors as they are: they reconstruct.
+
+    Args:
+        count: how many images, where it is not all of them: "some", "one a class".
+    """
+    if not count:
+        return _RECONSTRUCTS
+    return replace(
+        _RECONSTRUCTS,
+        cost=f"It needs the posteriors of training images ({count}) at generation time, and every sample is a "
+        "noisy reconstruction of one of them.",
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +212,7 @@ class PosteriorMean:
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of training means."""
-        return FittedRows(self.name, inputs.train.mean, None, inputs.train.label, True)
+        return FittedRows(self.name, inputs.train.mean, None, inputs.train.label, True, _MEANS)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the mean and covariance of the means."""

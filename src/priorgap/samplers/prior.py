@@ -1,13 +1,14 @@
 """Draws from the prior, and from a tempered one."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
 from priorgap.densities.protocols import check_n
 from priorgap.latents import LatentDraw, Moments
@@ -30,6 +31,9 @@ class FittedPrior:
 
     prior: Prior
     kind: ClassVar[str] = "prior"
+    facts: ClassVar[SamplerFacts] = SamplerFacts(
+        reconstructs=False, needs_training_data=False, fixed=True, cost="It needs nothing but the decoder."
+    )
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n rows of p(z)."""
@@ -107,7 +111,8 @@ class TemperedPrior:
         if inputs.prior is not None and not isinstance(inputs.prior, StandardNormal):
             raise SamplerNotApplicable(f"{self.name}: defined for the standard-normal prior only")
         moments = standard_moments(inputs.train.dim, self.temperature)
-        return FittedExPost(self.name, FittedGaussian.from_moments(moments))
+        facts = replace(FittedPrior.facts, cost="It needs nothing but the decoder and a temperature.")
+        return FittedExPost(self.name, FittedGaussian.from_moments(moments), facts)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return 0 and T² I."""

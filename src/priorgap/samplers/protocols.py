@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 
@@ -58,7 +59,12 @@ class SamplerState:
 
 @runtime_checkable
 class FittedSampler(Protocol):
-    """A law of z that can be drawn from."""
+    """A distribution of z that can be drawn from."""
+
+    @property
+    def facts(self) -> SamplerFacts:
+        """What is true of it: whether it reconstructs, needs training data, depends on the encoder; its cost."""
+        ...
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n exchangeable rows, float32; where the law allows it, torch.randn(n, d) comes first."""

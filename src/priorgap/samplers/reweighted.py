@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.arguments import Above, AtLeast
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
 from priorgap.fitting import fit_network
 from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
-from priorgap.samplers.ex_post import draw_rows
+from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.prior import FittedPrior, PriorSampler
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerNotApplicable, SamplerState
 from priorgap.streams import isolated
@@ -72,6 +74,7 @@ class FittedReweighted:
     n_proposals: int
     effective_share: float
     kind: ClassVar[str] = "reweighted"
+    facts: ClassVar[SamplerFacts] = FITTED
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n independent rows by sampling-importance-resampling, each with proposals of its own."""
@@ -95,7 +98,7 @@ class FittedReweighted:
         tensors = {f"network/{key}": value for key, value in self.network.state_dict().items()}
         json = {
             "kind": self.kind,
-            "prior": self.prior.state().json,
+            "proposals": self.prior.state().json,
             "hidden": list(self.hidden),
             "n_proposals": self.n_proposals,
             "effective_share": self.effective_share,
@@ -106,8 +109,8 @@ class FittedReweighted:
     def from_state(cls, state: SamplerState, prior: Prior | None = None) -> Self:
         """Rebuild from `state`'s result, and from the model's prior where that is a learned one."""
         json = state.json
-        proposals = FittedPrior.from_state(SamplerState("prior", {}, json["prior"]), prior)
-        network = RatioNetwork(json["prior"]["dim"], json["hidden"])
+        proposals = FittedPrior.from_state(SamplerState("prior", {}, json["proposals"]), prior)
+        network = RatioNetwork(json["proposals"]["dim"], json["hidden"])
         network.load_state_dict({k.removeprefix("network/"): v for k, v in state.tensors.items()})
         network.eval()
         return cls(
@@ -138,8 +141,8 @@ class ReweightedPrior:
     n_fit: int
     epochs: int
     batch_size: int
-    learning_rate: float
-    weight_decay: float
+    learning_rate: Annotated[float, Above(0)]
+    weight_decay: Annotated[float, AtLeast(0)]
     n_proposals: int
     name: str = "reweighted_prior"
     role: ClassVar[Role] = "candidate"

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from priorgap.latents import Latents, Moments
-from priorgap.samplers.posterior import FittedRows
+from priorgap.samplers.posterior import FittedRows, training_posteriors
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
 
 
@@ -33,7 +33,8 @@ class SinglePosterior:
         chosen = _one_a_class(inputs.train)
         require_log_var(chosen, self.name)
         # its rows are not the training set's, so that a row's number is no draw's source
-        return FittedRows(self.name, chosen.mean, chosen.std, chosen.label, False)
+        facts = training_posteriors("one a class")
+        return FittedRows(self.name, chosen.mean, chosen.std, chosen.label, False, facts)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the moments of the mixture of the chosen posteriors, as many draws from each."""

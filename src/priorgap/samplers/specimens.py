@@ -5,11 +5,19 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
 from priorgap.latents import Moments
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import FittedRows
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
+
+_FORMULA = SamplerFacts(
+    reconstructs=False,
+    needs_training_data=True,
+    fixed=False,
+    cost="It needs the training images' posteriors at generation time.",
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class LiteralLogVar:
             SamplerNotApplicable: the encoder gives no log_var.
         """
         log_var = require_log_var(inputs.train, self.name)
-        return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True)
+        return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True, _FORMULA)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return Cov(mu) + diag(mean (log s²)²) about the mean of mu."""
@@ -52,7 +60,7 @@ class MuPlusLogVar:
             SamplerNotApplicable: the encoder gives no log_var.
         """
         log_var = require_log_var(inputs.train, self.name)
-        return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True)
+        return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True, _FORMULA)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the moments of the rows mu_i + log s_i²."""

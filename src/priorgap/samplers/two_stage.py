@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.fitting import fit_network
 from priorgap.latents import LatentDraw
+from priorgap.samplers.ex_post import FITTED
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState
 from priorgap.streams import child, isolated
 
@@ -93,6 +95,7 @@ class FittedTwoStage:
     width: int
     n_blocks: int
     kind: ClassVar[str] = "two_stage"
+    facts: ClassVar[SamplerFacts] = FITTED
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n rows: u, then the decoder's noise."""

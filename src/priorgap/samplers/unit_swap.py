@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.latents import LatentDraw, Moments
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.posterior import FittedRows
@@ -20,6 +21,12 @@ from priorgap.samplers.protocols import (
 )
 
 Arm = Literal["prior", "moments", "shuffle"]
+_SWAPPED = SamplerFacts(
+    reconstructs=False,
+    needs_training_data=True,
+    fixed=False,
+    cost="It needs the training images' posteriors at generation time; one unit of each draw is replaced.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,11 @@ class FittedUnitSwap:
     mean: float
     std: float
     kind: ClassVar[str] = "unit_swap"
+
+    @property
+    def facts(self) -> SamplerFacts:
+        """Those of a draw with one unit replaced: it is no reconstruction any more."""
+        return self.rows.facts
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
         """Draw n rows of `posterior`, then the unit's replacement."""
@@ -70,6 +82,7 @@ class FittedUnitSwap:
         json = {
             "kind": self.kind,
             "training": table.json["training"],
+            "facts": table.json["facts"],
             "unit": self.unit,
             "arm": self.arm,
             "mean": self.mean,
@@ -129,7 +142,7 @@ class UnitSwap:
         self._check(inputs)
         train = inputs.train
         spread = None if train.log_var is None else train.std
-        rows = FittedRows(self.name, train.mean, spread, train.label, True)
+        rows = FittedRows(self.name, train.mean, spread, train.label, True, _SWAPPED)
         mean, variance = self._replacement(inputs)
         return FittedUnitSwap(self.name, rows, self.unit, self.arm, mean, variance**0.5)
 

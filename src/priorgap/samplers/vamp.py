@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.latents import LatentDraw, Latents, Moments
-from priorgap.samplers.posterior import FittedMixtureOfRows, pick_rows
+from priorgap.samplers.posterior import FittedMixtureOfRows, pick_rows, training_posteriors
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
@@ -58,8 +59,15 @@ class FittedVamp(FittedMixtureOfRows):
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
         tensors = state.tensors
+        facts = SamplerFacts.from_json(state.json["facts"])
         return cls(
-            state.name, tensors["centre"], tensors["spread"], tensors.get("label"), True, tensors["rows"]
+            state.name,
+            tensors["centre"],
+            tensors["spread"],
+            tensors.get("label"),
+            True,
+            facts,
+            tensors["rows"],
         )
 
 
@@ -94,7 +102,8 @@ class Vamp:
         require_log_var(inputs.train, self.name)
         rows = self._rows(inputs.train, generator)
         kept = inputs.train.take(rows)
-        return FittedVamp(self.name, kept.mean, kept.std, kept.label, True, rows)
+        facts = training_posteriors(f"{len(rows):,} of them")
+        return FittedVamp(self.name, kept.mean, kept.std, kept.label, True, facts, rows)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return the aggregate moments where all images are components; the choice is random otherwise."""

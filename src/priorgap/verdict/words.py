@@ -4,33 +4,18 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from priorgap.core.measures import Measure
 from priorgap.verdict.contrasts import Contrast
-from priorgap.verdict.labels import COPIES, DECODER_MEMORISES, RECONSTRUCTIVE, plain_name
-from priorgap.verdict.readings import describe, sign_of
+from priorgap.verdict.labels import COPIES, DECODER_MEMORISES, NOT_CLEAN, RECONSTRUCTIVE
+from priorgap.verdict.readings import describe
 
 if TYPE_CHECKING:
     from priorgap.verdict.decision import CandidateSummary, Verdict
 
-_NAMES = {
-    "fid": "FID",
-    "kid": "KID",
-    "accuracy_real_to_synthetic": "real→synthetic accuracy",
-    "accuracy_synthetic_to_real": "synthetic→real accuracy",
-}
 
-_COSTS = {
-    "prior": "It needs nothing but the decoder.",
-    "tempered_prior": "It needs nothing but the decoder and a temperature.",
-    "posterior": "It needs the training images' posteriors at generation time, and every sample is a noisy "
-    "reconstruction of one of them.",
-}
-_FIT_COST = "It costs one pass of the encoder over the training set and a fit; the decoder stays as it is."
-
-
-def measure_name(measure: str, space: str = "") -> str:
+def measure_name(measure: Measure, space: str = "") -> str:
     """Return a measure's name as prose has it, with its space: "FID (classifier)"."""
-    name = _NAMES.get(measure, measure)
-    return f"{name} ({space})" if space else name
+    return f"{measure.title} ({space})" if space else measure.title
 
 
 def number(value: float) -> str:
@@ -97,8 +82,13 @@ def cell_text(verdict: "Verdict") -> str:
         *verdict.caveats,
     ]
     if verdict.winner is not None:
-        sentences.append(_COSTS.get(plain_name(verdict.winner), _FIT_COST))
+        sentences += _cost(verdict, verdict.winner)
     return place + " ".join(sentences)
+
+
+def _cost(verdict: "Verdict", sampler: str) -> list[str]:
+    cost = verdict.facts[sampler].cost
+    return [cost] if cost else []
 
 
 def _basis(verdict: "Verdict") -> str:
@@ -110,7 +100,7 @@ def _basis(verdict: "Verdict") -> str:
 
 
 def _opening(verdict: "Verdict") -> str:
-    extreme = "lowest" if sign_of(verdict.measure) < 0 else "highest"
+    extreme = "lowest" if verdict.measure.sign < 0 else "highest"
     name = measure_name(verdict.measure, verdict.space)
     mean = mean_text(verdict.candidates[0])
     count = len(verdict.candidates)
@@ -125,6 +115,8 @@ def _opening(verdict: "Verdict") -> str:
             f"{_basis(verdict)}, measures disagree: {verdict.winner} has the {extreme} {name} of {count} "
             f"candidates, {mean}."
         )
+    if verdict.winner != verdict.leader_clean:  # it reconstructs or copies: a fact, no advice
+        return f"{_basis(verdict)}, {verdict.winner} has the {extreme} {name} of {count} candidates, {mean}."
     if verdict.provisional:
         return f"{_basis(verdict)}, use {verdict.winner}: the {extreme} {name} of {count} candidates, {mean}."
     return f"{_basis(verdict)}, {verdict.winner} is the best of {count} candidates by {name}: {mean}."
@@ -155,7 +147,7 @@ def _planning(verdict: "Verdict") -> list[str]:
 
 def _clean_choice(verdict: "Verdict") -> list[str]:
     leader_labels = set(verdict.labels.get(verdict.leader or "", []))
-    if not leader_labels & {RECONSTRUCTIVE, COPIES}:
+    if not leader_labels & NOT_CLEAN:
         return []
     if verdict.leader_clean is None:
         return ["No candidate is free of that: all are reconstructive or copy."]
@@ -177,7 +169,7 @@ def _disagreement(verdict: "Verdict") -> list[str]:
     if not verdict.disagree:
         return []
     parts = [
-        f"{measure_name(name)} (difference {number(c.effect)} {interval_text(c.interval)})"
+        f"{measure_name(verdict.catalogue[name])} (difference {number(c.effect)} {interval_text(c.interval)})"
         for name, c in verdict.second_opinions.items()
         if name in verdict.disagree
     ]
@@ -228,16 +220,14 @@ def _calibration(verdict: "Verdict") -> list[str]:
     name = measure_name(verdict.measure)
     text = f"Calibration takes the prior's {name} from {number(before)} to {number(after)}"
     target = next((c.sampler for c in verdict.candidates if _is_ex_post(verdict, c.sampler)), None)
-    if target is not None and sign_of(verdict.measure) * (means[target] - before) > 0:
+    if target is not None and verdict.measure.sign * (means[target] - before) > 0:
         share = (after - before) / (means[target] - before)
         text += f", {share:.0%} of its deficit to {target}"
     return [f"{text}."]
 
 
 def _is_ex_post(verdict: "Verdict", name: str) -> bool:
-    return plain_name(name) not in {"prior", "tempered_prior"} and not (
-        {RECONSTRUCTIVE, COPIES} & set(verdict.labels.get(name, []))
-    )
+    return not verdict.facts[name].fixed and not (NOT_CLEAN & set(verdict.labels.get(name, [])))
 
 
 def _convergence(verdict: "Verdict") -> list[str]:
@@ -267,6 +257,12 @@ def study_lines(cells: "Sequence[Verdict]") -> list[str]:
     return [" ".join(sentences), *(_cell_line(cell) for cell in cells)]
 
 
+def _marked(cells: "Sequence[Verdict]", name: str) -> str:
+    """Return a sampler's name, with what it is where it must not be taken for a clean one in some of the cells."""
+    found = {label for cell in cells for label in cell.labels.get(name, []) if label in NOT_CLEAN}
+    return f"{name} ({', '.join(sorted(found))})" if found else name
+
+
 def _headline(cells: "Sequence[Verdict]") -> str:
     counts: dict[str, int] = {}
     for cell in cells:
@@ -276,7 +272,8 @@ def _headline(cells: "Sequence[Verdict]") -> str:
     seeds = f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'} a cell"
     basis = f"Provisional ({seeds})" if any(cell.provisional for cell in cells) else f"Over {seeds}"
     named = [
-        f"{name} in {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        f"{_marked(cells, name)} in {count}"
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     open_cells = len(cells) - sum(counts.values())
     if open_cells:
@@ -297,6 +294,6 @@ def _cell_line(cell: "Verdict") -> str:
         clean = f"; leaving out reconstructions and copies: {cell.leader_clean}{shown}"
     calibration = "".join(f"; {sentence[0].lower()}{sentence[1:-1]}" for sentence in _calibration(cell))
     return (
-        f"{describe(cell.keys)}: {cell.leader}{status} ({mean_text(cell.candidates[0])}, "
+        f"{describe(cell.keys)}: {_marked([cell], cell.leader)}{status} ({mean_text(cell.candidates[0])}, "
         f"{effect_text(contrast)}){disagree}{clean}{calibration}."
     )

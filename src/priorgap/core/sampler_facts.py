@@ -1,0 +1,82 @@
+"""What a fitted sampler says of itself; these facts travel with its draws, so that nobody keeps lists of names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+# the word for a sampler without any trait: an empty entry means that the traits are not known
+NO_TRAITS = "none"
+_TRAITS = ("reconstructs", "needs_training_data", "fixed")
+
+
+@dataclass(frozen=True)
+class SamplerFacts:
+    """What is true of a fitted sampler, whatever its name.
+
+    Attributes:
+        reconstructs: its draws are those of training posteriors (or their means), so that decoding them gives
+            reconstructions of training images. Such a sampler is never called clean, nor taken unasked.
+        needs_training_data: it holds something of single training images when it draws.
+        fixed: its distribution does not depend on the encoder: calibrating the model changes what it gives.
+        cost: what drawing from it takes; one sentence.
+    """
+
+    reconstructs: bool
+    needs_training_data: bool
+    fixed: bool
+    cost: str
+
+    def __post_init__(self) -> None:
+        for name in _TRAITS:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected true or false")
+        if not isinstance(self.cost, str):
+            raise ValueError(f"cost={self.cost!r}: expected a sentence")
+
+    @property
+    def traits(self) -> str:
+        """The true traits, separated by blanks, as they stand in results.csv; "none" where there is none."""
+        return " ".join(name for name in _TRAITS if getattr(self, name)) or NO_TRAITS
+
+    @classmethod
+    def from_traits(cls, text: str, cost: str = "") -> Self:
+        """Return the facts whose `traits` are this text.
+
+        Raises:
+            ValueError: a word that is no trait.
+        """
+        words = set(text.split()) - {NO_TRAITS}
+        if not text.strip() or words - set(_TRAITS):
+            raise ValueError(f"traits={text!r}: expected {NO_TRAITS}, or words of {', '.join(_TRAITS)}")
+        return cls(**{name: name in words for name in _TRAITS}, cost=cost)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`'s result.
+
+        Raises:
+            ValueError: a field is missing or of the wrong type.
+        """
+        missing = [name for name in (*_TRAITS, "cost") if name not in record]
+        if missing:
+            raise ValueError(f"facts of a sampler: {', '.join(missing)} missing")
+        return cls(**{name: record[name] for name in _TRAITS}, cost=record["cost"])
+
+
+def united(facts: Iterable[SamplerFacts]) -> SamplerFacts:
+    """Return what holds of one sampler over several models: it reconstructs where it does so for any of them.
+
+    The cost is that of the first which reconstructs, of the first where none does.
+    """
+    found = list(facts)
+    told = next((f for f in found if f.reconstructs), found[0])
+    return SamplerFacts(
+        reconstructs=told.reconstructs,
+        needs_training_data=any(f.needs_training_data for f in found),
+        fixed=all(f.fixed for f in found),
+        cost=told.cost,
+    )
