@@ -27,7 +27,9 @@ def settings() -> dict[str, Any]:
     """Return the values of conf/config.yaml: each stands there and nowhere else."""
     import yaml
 
-    content: dict[str, Any] = yaml.safe_load((configuration_directory() / "config.yaml").read_text())
+    content: dict[str, Any] = yaml.safe_load(
+        (configuration_directory() / "config.yaml").read_text(encoding="utf-8")
+    )
     return content
 
 
@@ -50,7 +52,7 @@ def standard_metrics() -> list[str]:
     import yaml
 
     file = configuration_directory() / "metric" / "standard.yaml"
-    return list(yaml.safe_load(file.read_text())["defaults"])
+    return list(yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"])
 
 
 def sampler_of(given: Sampler | str) -> Sampler:

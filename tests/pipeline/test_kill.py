@@ -92,17 +92,19 @@ def test_killed_around_the_report(tiny, prepared):
     assert leftovers(prepared) == []
 
 
-def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared):
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared, sign):
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in ONE)
     child = Child(prepared, longer)
     wait(lambda: list(prepared.rglob("last.ckpt")), child.process.is_alive)
     assert child.process.pid is not None
-    os.kill(child.process.pid, signal.SIGINT)
-    assert child.finish() == 130
+    os.kill(child.process.pid, sign)
+    assert child.finish() == 128 + sign
     plans = ("priorgap: 1 models", "priorgap: 25 measures to take")
     lines = [line for line in child.said.splitlines() if not line.startswith(("[", *plans))]
     assert lines == ["priorgap: interrupted; the same command goes on where it stopped"]
     assert list(prepared.rglob("last.ckpt"))
+    assert not list(prepared.rglob(".partial-*"))
 
 
 @pytest.mark.slow
@@ -194,13 +196,14 @@ def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=str)
-def test_interrupted_from_a_terminal(prepared, launcher):
-    """Ctrl-C reaches every process of the group, workers too."""
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_interrupted_from_a_terminal(prepared, launcher, sign):
+    """Ctrl-C, or the end of a terminal, reaches every process of the group, workers too."""
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in BOTH)
     process = start(prepared, *longer, *launcher)
     assert wait(lambda: list(prepared.rglob("last.ckpt")), lambda: process.poll() is None)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, sign)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    assert process.returncode == 128 + sign, said
     assert "Traceback" not in said
     assert said.splitlines()[-1] == "priorgap: interrupted; the same command goes on where it stopped"

@@ -1,12 +1,15 @@
 """The console script: commands, exit codes, and nothing heavy before a command needs it."""
 
 import errno
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline import flags
+from priorgap.pipeline.signals import as_interrupts
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -41,7 +44,7 @@ options:
   -sc, --shell-completion   install=SHELL or uninstall=SHELL prints what the shell evaluates: bash, zsh or fish
   --version                 print the version
 
-exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted
+exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129: told to end)
 """
 
 _OVERRIDES = """\
@@ -98,17 +101,24 @@ STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "mea
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script and exit with its status."""
-    try:
-        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it stopped")
-        status = 130
-    except OSError as error:
-        if error.errno not in _STORAGE:
-            raise
-        _say(f"{error}; the same command goes on where it stopped")
-        status = 1
-    sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that lacks a character gets its number, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    with as_interrupts() as received:
+        try:
+            status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt:
+            # the terminal may be gone
+            with suppress(OSError):
+                _say("interrupted; the same command goes on where it stopped")
+            status = received.status
+        except OSError as error:
+            if error.errno not in _STORAGE:
+                raise
+            _say(f"{error}; the same command goes on where it stopped")
+            status = 1
+        sys.exit(status)
 
 
 def _dispatch(arguments: list[str]) -> int:
