@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from priorgap.arguments import show
 from priorgap.building import build, configuration_directory, load_option
 from priorgap.coding import Decode, Encode, needs_label, takes_label
 from priorgap.data.splits import Split, random_split
@@ -55,17 +56,63 @@ def standard_metrics() -> list[str]:
     return list(yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"])
 
 
+def check_arguments(
+    encode: object,
+    decode: object,
+    features: object,
+    progress: object,
+    seed: object,
+    chosen: Mapping[str, Sequence[object] | None],
+) -> None:
+    """Check what is neither data nor known to be right when it is called.
+
+    Args:
+        encode, decode, features, progress, seed: as given to `compare`.
+        chosen: samplers and metrics, by the argument's name.
+
+    Raises:
+        ValueError: one line that names the argument, what was given and what was expected.
+    """
+    for name, function in (("encode", encode), ("decode", decode), ("progress", progress)):
+        optional = name != "decode"
+        if not (callable(function) or (optional and function is None)):
+            raise ValueError(f"{name}={show(function)}: expected a callable{' or None' if optional else ''}")
+    if not (
+        features is None or isinstance(features, str) or (callable(features) and hasattr(features, "name"))
+    ):
+        raise ValueError(f"features={show(features)}: expected a name, a callable with a name, or None")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={show(seed)}: expected an integer >= 0")
+    for name, objects in chosen.items():
+        if isinstance(objects, str) or (objects is not None and len(objects) == 0):
+            raise ValueError(
+                f"{name}={show(objects)}: expected a list of at least one name or object, or None"
+            )
+
+
 def sampler_of(given: Sampler | str) -> Sampler:
-    """Return a sampler that was given as an object or by its name in conf/sampler."""
+    """Return a sampler that was given as an object or by its name in conf/sampler.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if not isinstance(given, str):
+        if not isinstance(given, Sampler):
+            raise ValueError(f"samplers: got {show(given)}; expected a name of conf/sampler, or a sampler")
         return given
     built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
     return built
 
 
 def metric_of(given: Metric | str) -> Metric:
-    """Return a metric that was given as an object or by its name in conf/metric."""
+    """Return a metric that was given as an object or by its name in conf/metric.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if not isinstance(given, str):
+        if not isinstance(given, Metric):
+            raise ValueError(f"metrics: got {show(given)}; expected a name of conf/metric, or a metric")
         return given
     built: Metric = build(load_option("metric", given), Metric, where=f"metrics.{given}")
     return built
@@ -126,6 +173,11 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
     if not isinstance(data, Tensor) or data.ndim not in (2, 4):
         got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
         raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
+    if data.layout != torch.strided or data.device.type == "meta":
+        kind = "sparse" if data.layout != torch.strided else "without values (device meta)"
+        raise ValueError(f"{name}: a tensor that is {kind}; expected a dense one with values")
+    if len(data) == 0:
+        raise ValueError(f"{name}: got no rows; expected at least 1")
     known = None if label is None else label.long()
     if data.ndim == 2:
         return Split(data.float(), known, "float_vector")

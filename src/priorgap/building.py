@@ -9,13 +9,14 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from difflib import get_close_matches
 from functools import cache, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
 from priorgap import receivers
-from priorgap.arguments import check
+from priorgap.arguments import check, unknown_key
 from priorgap.receivers import Receiver
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -39,11 +40,12 @@ def load_option(group: str, name: str) -> dict[str, Any]:
     import yaml
 
     folder = configuration_directory() / group
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
-        raise ValueError(f"{group}={name}: expected one of {', '.join(names)}")
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{group}={name}: {meant}expected one of {', '.join(names)}")
+    node = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
     return {key: value for key, value in node.items() if key != "defaults"}
 
 
@@ -149,7 +151,7 @@ def _arguments(
         if key in (*_REFUSED_KEYS, "_partial_"):
             raise ValueError(f"{place}={value}: not possible here")
         if key not in accepted:
-            raise ValueError(f"{place}: unknown key; expected one of {', '.join(accepted) or 'none'}")
+            raise ValueError(unknown_key(place, accepted))
         if foreign:
             receivers.check_foreign(key, value, receiver, place)
             within = [receiver] if key in receiver.nested else []

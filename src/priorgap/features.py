@@ -229,6 +229,10 @@ class InceptionFeatures:
                 "features=inception: install the extra: pip install 'priorgap[inception]'"
             ) from error
         path = _fetched(peer.URL_INCEPTION_V3, cache) if weights is None else Path(weights)
+        if not path.is_file():
+            raise ValueError(
+                f"features.weights={path}: no such file; expected the Inception network's weights"
+            )
         try:
             # the network's own loader would unpickle anything: this refuses all but tensors, first
             torch.load(path, map_location="cpu", weights_only=True)

@@ -199,6 +199,12 @@ class NpzFile:
                 train.label, len(train), [self.validation_fraction], generator=generator
             )
             train, validation = train.take(rest), train.take(chosen)
+        for part, split in (("x_validation", validation), ("x_test", test)):
+            if (split.shape, split.kind) != (train.shape, train.kind):
+                raise ValueError(
+                    f"data.path={self.path}: {part} has rows of shape {split.shape} ({split.kind}); expected "
+                    f"those of x_train, {train.shape} ({train.kind})"
+                )
         return Dataset(self.name, train, validation, test, n_classes, official=True, provenance=facts)
 
     def _arrays(self) -> "dict[str, np.ndarray]":

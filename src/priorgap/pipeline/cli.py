@@ -149,13 +149,12 @@ def _dispatch(arguments: list[str]) -> int:
             return status
         with refusing():
             typed = flags.parse(rest)
-        if typed.shows:
-            from priorgap.pipeline.config import shown
+            if typed.shows:
+                from priorgap.pipeline.config import shown
 
-            with refusing():
                 return shown.show(typed, COMMANDS)
-        from priorgap.pipeline.commands import run
-
+            # a Hydra that does not do is refused when it is imported
+            from priorgap.pipeline.commands import run
         return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
         _say(str(error))

@@ -102,7 +102,8 @@ def folders_of_study(store: Store, study: str) -> Iterator[Path]:
             yield from results_under(stage, store)
     shared = {
         folder_of(step, store)
-        for record in records.records_of(store, study)
+        # which records cannot be read is each command's to say
+        for record in records.records_of(store, study, unread=[])
         for step in record.steps
         if step.kind in ("prepare", "reference")
     }

@@ -22,7 +22,7 @@ REFUSED = [
     "data=mnist data.source.validation_size=0",
     "sampler=[two_stage,flow,kde] samplers.flow.bins=0",
     "metric=full metrics.kl_flow.n_draws=0",
-    "features=[pixels,inception] verdict.space=pixels feature_spaces.inception.weights=5",
+    "features=[pixels,efficientnet] verdict.space=pixels feature_spaces.efficientnet.side=1",
     "-m hydra/launcher=joblib hydra.launcher.n_jobs=0",
     "loss._target_=sklearn.datasets.clear_data_home",
     "experiment=nope",

@@ -13,7 +13,7 @@ import numpy as np
 
 from priorgap import artifacts
 from priorgap.coding import decode_all
-from priorgap.core.errors import refusing
+from priorgap.core.errors import BadInput, refusing
 from priorgap.features import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.store import records
@@ -56,7 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         order = _parse(arguments)
         blocks, name = _prepare(order)
-    _WRITERS[order.format](order.out, blocks, order.n)
+    try:
+        _WRITERS[order.format](order.out, blocks, order.n)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise BadInput(f"out={order.out}: cannot be written: {error.strerror}") from error
     _say(f"{order.n} samples of {name}, in {order.out}")
     return 0
 

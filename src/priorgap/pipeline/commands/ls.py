@@ -20,18 +20,21 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
     with refusing():
         order = parse(arguments)
+    unread: list[str] = []
     if order.study is not None:
-        _table(_HEAD, list(_models(order.store, order.study)))
-        return 0
-    _table(
-        ("study", "models", "trained", "failed", "report", "size", "last result"),
-        [_study(order.store, name) for name in order.studies],
-    )
-    return 0
+        _table(_HEAD, list(_models(order.store, order.study, unread)))
+    else:
+        _table(
+            ("study", "models", "trained", "failed", "report", "size", "last result"),
+            [_study(order.store, name, unread) for name in order.studies],
+        )
+    for line in unread:
+        sys.stderr.write(f"priorgap: {line}\n")
+    return 1 if unread else 0
 
 
-def _study(store: Store, name: str) -> tuple[str, ...]:
-    known = list(records.records_of(store, name))
+def _study(store: Store, name: str, unread: list[str]) -> tuple[str, ...]:
+    known = list(records.records_of(store, name, unread=unread))
     trained = [
         found
         for record in known
@@ -49,7 +52,7 @@ def _when(finished: object) -> str:
     return str(finished or "")[:16].replace("T", " ")
 
 
-def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
+def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, ...]]:
     for file in records.files_of(store, study):
         try:
             record = records.read(file)
@@ -57,7 +60,7 @@ def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
             log.warning("%s; the command that made it writes it again", error)
             yield (file.stem, *[""] * 4, "other version", "", "", "")
         except ValueError as error:
-            log.warning("%s; left out: the command that made it writes it again", error)
+            unread.append(f"{error}; left out: the command that made it writes it again")
         else:
             yield from (_model(store, record, model) for model in record.models)
 

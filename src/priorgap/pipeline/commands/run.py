@@ -266,10 +266,13 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
         return own
     # a bare `report study=NAME` composes a default configuration that may never have been run
     chosen = {r.train_id: r for r in own if records.record_file(store, study, r.train_id).is_file()}
-    for known in records.records_of(store, study):
+    unread: list[str] = []
+    for known in records.records_of(store, study, unread=unread):
         chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
     if not chosen:
-        raise ValueError(f"study={study}: nothing has been run in it")
+        raise ValueError(unread[0] if unread else f"study={study}: nothing has been run in it")
+    for line in unread:
+        _say(line)
     return list(chosen.values())
 
 

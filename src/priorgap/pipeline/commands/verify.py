@@ -17,6 +17,8 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         order = parse(arguments)
     wrong = sum([_verify(order.store, study) for study in order.studies])
+    if wrong:
+        sys.stderr.write(f"priorgap: {wrong} of the folders and records are not as they were written\n")
     return 1 if wrong else 0
 
 
@@ -35,7 +37,9 @@ def _verify(store: Store, study: str) -> int:
         )
     bad_records = _bad_records(store, study)
     missing = sum(
-        not store.is_complete(step) for record in records.records_of(store, study) for step in record.steps
+        not store.is_complete(step)
+        for record in records.records_of(store, study, unread=[])
+        for step in record.steps
     )
     sound = [folder for folder in folders if folder not in broken]
     n_files, n_bytes = map(sum, zip(*map(extent_of, sound), strict=True)) if sound else (0, 0)

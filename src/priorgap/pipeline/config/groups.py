@@ -4,6 +4,7 @@ One frozen dataclass a group. What classes of their own describe (model, loss, s
 classes check them when they are built. A new key is a field; a new group is a dataclass and a field.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -172,6 +173,9 @@ class Settings:
         Raises:
             ValueError: one line, for the first key that is unknown, missing, or has no such value.
         """
+        for key, value in _numbers(config):
+            if not math.isfinite(value):
+                raise ValueError(f"{key}={value}: expected a finite number")
         for name in ("samplers", "metrics", "feature_spaces"):
             if not config.get(name):
                 raise ValueError(f"{name}: nothing is selected; expected {_SELECTED_BY[name]}=[NAME,...]")
@@ -208,6 +212,18 @@ def verdict_of(node: Any) -> Verdict:
     """
     verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
     return verdict
+
+
+def _numbers(node: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the floating-point numbers of plain data, with their keys."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _numbers(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _numbers(value, where)
+    elif isinstance(node, float):
+        yield where, node
 
 
 # the group that fills each collection of nodes

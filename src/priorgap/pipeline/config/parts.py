@@ -4,10 +4,13 @@ Each node's object is built once a process: all of them are frozen settings.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from priorgap.artifacts import canonical_json
-from priorgap.building import build
+from priorgap.building import build, configuration_directory
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
@@ -164,3 +167,24 @@ def build_all(config: Mapping[str, Any]) -> None:
         metric(config, name)
     for name in config["feature_spaces"]:
         feature_space(config, name)
+    check_verdict(config)
+
+
+def check_verdict(config: Mapping[str, Any]) -> None:
+    """Check that the verdict ranks by a measure that ranks, and that its baseline is a sampler.
+
+    Either need not be selected: a report without a ranking says so.
+
+    Raises:
+        ValueError: one line.
+    """
+    known = united(BUILTIN.values(), *(metric(config, name).measures for name in config["metrics"]))
+    rankable = sorted(name for name, measure in known.items() if measure.rankable)
+    files = (configuration_directory() / "sampler").glob("[!_]*.yaml")
+    samplers = sorted({*config["samplers"], *(file.stem for file in files)})
+    for key, names in (("measure", rankable), ("baseline", samplers)):
+        value = config["verdict"][key]
+        if value not in names:
+            near = get_close_matches(str(value), names, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"verdict.{key}={value}: {meant}expected one of {', '.join(names)}")

@@ -160,7 +160,18 @@ class Session:
         """Print the composed configuration of the first cell as `--cfg job|hydra|all` of Hydra does."""
         first = expand(parsed(self._words, multirun=self.multirun))[0]
         with _in_one_line(self._say):
+            if package is not None:
+                self._check_package(what, package, first)
             self._hydra.show_cfg(CONFIG, first, cfg_type=what, package=package, resolve=resolve)
+
+    def _check_package(self, what: str, package: str, overrides: list[str]) -> None:
+        config = self._hydra.compose_config(
+            CONFIG, overrides, run_mode=RunMode.RUN, with_log_configuration=False
+        )
+        hidden = "hydra" if what == "job" else None
+        found = None if package.partition(".")[0] == hidden else OmegaConf.select(config, package)
+        if found is None and package != "_global_":
+            raise ValueError(f"--package {package}: there is no such key in --cfg {what}")
 
     def info(self, what: str) -> None:
         """Print what `--info` of Hydra does: how the configuration came about."""

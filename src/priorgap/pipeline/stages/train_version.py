@@ -50,4 +50,7 @@ COMPATIBLE: dict[str, str] = {
         "trainer=batched beside the default trainer, whose steps are as they were (settings and checks in modules of "
         "their own)"
     ),
+    "05fc0bb932ad08115f448ffab44701bd832a59952d4e651f690eb59a5599e4f5": (
+        "messages of unknown keys and options say what may have been meant; what is computed stays"
+    ),
 }

@@ -141,33 +141,34 @@ class Store:
 
     def is_sound(self, step: Placed, key: str) -> bool:
         """Whether a result of this key is there and its checksums hold; a process reads it once."""
+        sound, lines = self._read(step, key)
+        for line in lines:
+            log.warning("damaged, will be made again: %s", line)
+        return sound
+
+    def _read(self, step: Placed, key: str) -> tuple[bool, list[str]]:
+        """Return whether a result of this key is there and sound, and a line for each file that is not."""
         if step.kind in SHELVED:
             shelf, name = self.shelf(step)
             entry = shelf.entries.get(name)
             state: object = entry
             if entry is None or entry.key != key:
-                for line in shelf.damage([name]) if name in shelf.damaged else ():
-                    log.warning("damaged, will be made again: %s", line)
-                return False
+                return False, shelf.damage([name]) if name in shelf.damaged else []
         else:
             path = self.path(step)
             # a writer killed between its two last steps leaves a sound artifact beside the one it replaced
             if artifacts.leftovers(path):
-                return False
+                return False, []
             if not artifacts.is_complete(path, key):
-                for line in artifacts.damage(path) if artifacts.read_manifest(path) is not None else ():
-                    log.warning("damaged, will be made again: %s", line)
-                return False
+                return False, artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
             state = stamps(path)
         place = self.path(step)
         if self._verified.get(place) == (key, state):
-            return True
+            return True, []
         found = self.damage(step)
-        for line in found:
-            log.warning("damaged, will be made again: %s", line)
         if not found:
             self._verified[place] = (key, state)
-        return not found
+        return not found, found
 
     def damage(self, step: Placed) -> list[str]:
         """Return one line for each file of a result that is missing or whose checksum is wrong."""
@@ -184,7 +185,8 @@ class Store:
         """
         path = self.path(step)
         known = self.known(step)
-        if known is None or not self.is_sound(step, known.key):
+        # nobody makes it again here: what is wrong is said once, by the error
+        if known is None or not self._read(step, known.key)[0]:
             raise self._damaged(step)
         return path
 

@@ -245,13 +245,18 @@ def files_of(store: Store, study: str) -> list[Path]:
     return sorted(folder.glob("[!.]*.json")) if store.holds(folder) else []
 
 
-def records_of(store: Store, study: str) -> Iterator[Record]:
-    """Yield every record of a study that can be read; the others are named and left out."""
+def records_of(store: Store, study: str, *, unread: list[str] | None = None) -> Iterator[Record]:
+    """Yield every record of a study that can be read; of the others a line is logged, or added to `unread`."""
     for file in files_of(store, study):
         try:
             yield read(file)
         except ValueError as error:
-            log.warning("%s; left out: the command that made it writes it again", error)
+            line = f"{error}; left out: the command that made it writes it again"
+            # another version's is no damage
+            if unread is None or isinstance(error, OtherVersion):
+                log.warning("%s", line)
+            else:
+                unread.append(line)
 
 
 def studies(store: Store) -> list[str]:
