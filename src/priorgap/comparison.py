@@ -9,6 +9,7 @@ from torch import Tensor
 
 from priorgap.brought import (
     Data,
+    check_arguments,
     count_of,
     is_conditional,
     law_of,
@@ -122,6 +123,7 @@ def compare(
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
     """
+    check_arguments(encode, decode, seed, progress, features, samplers, metrics)
     say = progress or (lambda line: None)
     parts = splits_of(train, test, validation, labels, seed)
     config = settings()

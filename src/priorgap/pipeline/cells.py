@@ -165,6 +165,7 @@ def validate(cells: Sequence[Cell]) -> None:
     for cell in cells:
         _ = cell.settings
         parts.build_all(cell.config)
+        parts.check_verdict(cell.config)
     _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
     _check_once(
         cells,

@@ -65,6 +65,9 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     """Find model and sampler; nothing is drawn before the first block is asked for."""
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
+    lost = records.unreadable(store, order.study.name)
+    if lost and not known:
+        raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     step = found.samples.get(sampler)

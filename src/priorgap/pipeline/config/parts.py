@@ -3,11 +3,13 @@
 Each node's object is built once a process: all of them are frozen settings.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from priorgap.artifacts import canonical_json
-from priorgap.building import build
+from priorgap.building import build, configuration_directory
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
@@ -30,7 +32,8 @@ _BUILT: dict[tuple[str, str, type], Any] = {}
 
 
 def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
-    key = (canonical_json(node), where, expected)
+    # a value that is no number is refused when the object is built
+    key = (json.dumps(node, sort_keys=True, default=str), where, expected)
     if key not in _BUILT:
         _BUILT[key] = build(node, expected, where=where)
     return _BUILT[key]
@@ -145,6 +148,24 @@ def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
     """Build the description of a feature space (not its networks)."""
     built: FeatureSpace = _built(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
     return built
+
+
+def check_verdict(config: Mapping[str, Any]) -> None:
+    """Check that what samplers are ranked by is a measure, and what they are held against a sampler.
+
+    Raises:
+        ValueError: one line.
+    """
+    metrics = [metric(config, name) for name in config["metrics"]]
+    known = united(BUILTIN.values(), *(one.measures for one in metrics))
+    wanted, baseline = config["verdict"]["measure"], config["verdict"]["baseline"]
+    rankable = [name for name, measure in known.items() if measure.rankable]
+    if wanted not in rankable:
+        raise ValueError(f"verdict.measure={wanted}: expected one of {', '.join(rankable)}")
+    there = [p.stem for p in (configuration_directory() / "sampler").glob("[!_]*.yaml")]
+    if baseline not in {*config["samplers"], *there}:
+        selected = ", ".join(config["samplers"])
+        raise ValueError(f"verdict.baseline={baseline}: expected a sampler, one of {selected}")
 
 
 def build_all(config: Mapping[str, Any]) -> None:

@@ -159,15 +159,20 @@ class Store:
                     log.warning("damaged, will be made again: %s", line)
                 return False
             state = stamps(path)
-        place = self.path(step)
-        if self._verified.get(place) == (key, state):
-            return True
-        found = self.damage(step)
+        found = self._found_wrong(step, (key, state))
         for line in found:
             log.warning("damaged, will be made again: %s", line)
-        if not found:
-            self._verified[place] = (key, state)
         return not found
+
+    def _found_wrong(self, step: Placed, state: tuple[str, object]) -> list[str]:
+        """Return what is wrong with a result's contents, read once a process, and again when it was touched."""
+        place = self.path(step)
+        if self._verified.get(place) == state:
+            return []
+        found = self.damage(step)
+        if not found:
+            self._verified[place] = state
+        return found
 
     def damage(self, step: Placed) -> list[str]:
         """Return one line for each file of a result that is missing or whose checksum is wrong."""
@@ -184,7 +189,7 @@ class Store:
         """
         path = self.path(step)
         known = self.known(step)
-        if known is None or not self.is_sound(step, known.key):
+        if known is None or self._found_wrong(step, (known.key, stamps(path))):
             raise self._damaged(step)
         return path
 
