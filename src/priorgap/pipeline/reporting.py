@@ -62,6 +62,10 @@ class NothingMeasured(ValueError):  # noqa: N818
     """A study holds no measurement at all; the message is one line."""
 
 
+class FactsMissing(ValueError):  # noqa: N818
+    """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
+
+
 class Written(NamedTuple):
     """What a report came to.
 
@@ -147,7 +151,7 @@ def gather(cells: Sequence[Cell], store: Store) -> Gathered:
 
     Raises:
         NothingMeasured: there is none.
-        ValueError: a sampler was drawn from by a version that did not keep its facts.
+        FactsMissing: a sampler was drawn from by a version that did not keep its facts.
     """
     varying = _varying(cells)
     rows: list[dict[str, Any]] = []
@@ -183,7 +187,7 @@ def gather(cells: Sequence[Cell], store: Store) -> Gathered:
             f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
         )
     if untold:
-        raise ValueError(
+        raise FactsMissing(
             f"study={cells[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version drew "
             "from them. Run the study again by the command that made it: samplers are fitted anew, nothing is trained"
         )

@@ -93,6 +93,8 @@ def _run(command: str, request: Request, session: Session, cells: Sequence[Cell]
             reported = _reported_cells(request, cells, store)
         try:
             written = reporting.write(reported, store)
+        except reporting.FactsMissing as error:
+            raise BadInput(str(error)) from error
         except reporting.NothingMeasured as error:
             if not failed:
                 raise BadInput(str(error)) from error
