@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 
 import torch
+from priorgap.pipeline.stages.run import artifacts_of
 
 from priorgap import artifacts
 from priorgap.pipeline import finished, records
 from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.hydra_app import Request, Session
-from priorgap.pipeline.stages.run import artifacts_of
+from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import Store
 
 STUDIES = {

@@ -30,13 +30,6 @@ class JoblibLauncherConf:
 
 
 @dataclass
-class FleetLauncherConf(JoblibLauncherConf):
-    """`hydra/launcher=fleet`: as joblib, after models that differ only in alpha, beta, seed or learning rate were
-    trained as one program; bit for bit the models that each job would have trained.
-    """
-
-
-@dataclass
 class RayLauncherConf:
     """`hydra/launcher=ray`: the jobs of a sweep on a Ray cluster that shares the store.
 
@@ -76,7 +69,6 @@ class SlurmLauncherConf:
 
 _CONFIGURATIONS: dict[str, Any] = {
     "joblib": JoblibLauncherConf,
-    "fleet": FleetLauncherConf,
     "ray": RayLauncherConf,
     "slurm": SlurmLauncherConf,
 }

@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
+
+
+class Damaged(ValueError):  # noqa: N818
+    """A file that was kept is not what its manifest says; the message is one line, with the remedy."""
 
 
 def canonical_json(value: object) -> str:
@@ -54,7 +59,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, content: str) -> None:
     """Write a text file whole or not at all."""
-    write_bytes(path, content.encode())
+    write_bytes(path, content.encode("utf-8"))
 
 
 def save_json(path: Path, value: object) -> None:
@@ -64,7 +69,7 @@ def save_json(path: Path, value: object) -> None:
 
 def load_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def save_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
@@ -116,24 +121,80 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
         }
         manifest = {"schema": SCHEMA, "key": key, "files": files, "provenance": dict(provenance or {})}
         save_json(partial / MANIFEST, manifest)
-        _sync(partial)
-        discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
-        if path.exists():
-            path.rename(discarded)
-        partial.rename(path)
-        _sync(path.parent)
-        shutil.rmtree(discarded, ignore_errors=True)
+        _put(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _put(partial: Path, path: Path) -> None:
+    """Rename a finished folder into place, over what stood there."""
+    _sync(partial)
+    discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
+    if path.is_symlink():
+        path.unlink()  # what it points to is not ours
+    elif path.exists():
+        path.rename(discarded)
+    partial.rename(path)
+    _sync(path.parent)
+    shutil.rmtree(discarded, ignore_errors=True)
+
+
+_MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest, or None where there is no readable one."""
+    """Return an artifact's manifest, or None where there is no readable one, or one that names other files.
+
+    It is read anew only when it has changed. Artifacts may come from other machines: a manifest that names a file
+    outside its folder is none.
+    """
+    file = path / MANIFEST
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError):
+        found = file.stat()
+        stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
+        if _MANIFESTS.get(file, (None,))[0] != stamp:
+            _MANIFESTS[file] = stamp, _manifest(file)
+    except OSError:
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("schema") == SCHEMA else None
+    return _MANIFESTS[file][1]
+
+
+def _manifest(file: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return manifest if _is_manifest(manifest) else None
+
+
+def _is_manifest(found: object) -> bool:
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("key"), str):
+        return False
+    files, provenance = found.get("files"), found.get("provenance")
+    if not isinstance(files, dict) or not isinstance(provenance, dict):
+        return False
+    if not isinstance(provenance.get("seconds", 0.0), int | float):
+        return False
+    return all(
+        is_plain_path(name)
+        and isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("bytes"), int)
+        for name, entry in files.items()
+    )
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether a name is a relative path as it is written here: no `..`, no root, no other spelling of itself."""
+    path = PurePosixPath(name)
+    plain = not path.is_absolute() and ".." not in path.parts and str(path) == name != "."
+    return plain and "\0" not in name
+
+
+def has_link(path: Path, name: str) -> bool:
+    """Whether a file of an artifact, or a folder of it on the way there, is a link."""
+    parts = PurePosixPath(name).parts
+    return any(path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
 def content_digest(path: Path) -> str:
@@ -155,26 +216,68 @@ def is_complete(path: Path, key: str | None = None) -> bool:
         return False
     for name, entry in manifest["files"].items():
         try:
-            if (path / name).stat().st_size != entry["bytes"]:
+            found = os.lstat(path / name)
+            if found.st_size != entry["bytes"] or not stat.S_ISREG(found.st_mode):
                 return False
         except OSError:
             return False
     return True
 
 
-def damage(path: Path) -> list[str]:
-    """Return one line for each file of an artifact that is missing or whose checksum is wrong."""
+def check(path: Path, *names: str) -> None:
+    """Verify files of an artifact before they are used: the named ones, or all.
+
+    Raises:
+        Damaged: one of them is missing, or not what the manifest says.
+    """
+    found = damage(path, *names)
+    if found:
+        raise Damaged(
+            f"damaged: {found[0]}; the command that made it makes it again (`priorgap verify` lists all damage)"
+        )
+
+
+def damage(path: Path, *names: str) -> list[str]:
+    """Return one line for each file of an artifact (the named ones, or all) that is missing or not as it was."""
     manifest = read_manifest(path)
     if manifest is None:
         return [f"{path}: no valid manifest"]
     found = []
-    for name, entry in manifest["files"].items():
+    for name in names or manifest["files"]:
+        entry = manifest["files"].get(name, {"sha256": ""})
         file = path / name
-        if not file.is_file():
+        if has_link(path, name):
+            found.append(f"{file}: a link, not a file of the artifact")
+        elif not file.is_file():
             found.append(f"{file}: missing")
         elif file_digest(file) != entry["sha256"]:
             found.append(f"{file}: checksum differs from the manifest's")
     return found
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy what an artifact's manifest lists, and its manifest, to `path`: whole, synced, then renamed.
+
+    Raises:
+        ValueError: a file is a link, or not what the manifest says.
+    """
+    manifest = read_manifest(source)
+    if manifest is None:
+        raise ValueError(f"{source}: no complete artifact")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial.mkdir()
+    try:
+        for name, entry in manifest["files"].items():
+            if has_link(source, name):
+                raise ValueError(f"{source / name}: a link, not a file of the artifact")
+            write_bytes(partial / name, (source / name).read_bytes())
+            if file_digest(partial / name) != entry["sha256"]:
+                raise ValueError(f"{source / name}: changed while it was copied")
+        save_json(partial / MANIFEST, manifest)
+        _put(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -188,19 +291,29 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
     from filelock import FileLock
 
     locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{digest(str(path.absolute()))[:24]}.lock"):
+    with FileLock(lock_file(path, locks)):
         yield
+
+
+def lock_file(path: Path, locks: Path) -> Path:
+    """Return the file that is an artifact's lock."""
+    return locks / f"{digest(str(path.absolute()))[:24]}.lock"
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return what killed (or living) writers of the artifact at `path` left beside it."""
+    return [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
 
 
 def sweep_partial(path: Path) -> list[Path]:
     """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
-    leftovers = [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
-    for leftover in leftovers:
+    found = leftovers(path)
+    for leftover in found:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-    return leftovers
+    return found
 
 
 def _endings(path: Path) -> tuple[str, str]:

@@ -1,21 +1,22 @@
 """What a user brings to `compare`: data, two callables, names of samplers and metrics; checked, and made one kind."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from priorgap.building import build, configuration_directory, load_option
-from priorgap.coding import Decode, Encode, decode_all, encode_all, needs_label, takes_label
+from priorgap.coding import Decode, Encode, needs_label, takes_label
 from priorgap.data.splits import Split, random_split
-from priorgap.latents import Latents
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.metrics.protocols import Metric
 from priorgap.models.conditional import Classes
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
-from priorgap.samplers.validity import ModelTraits, invalid
 from priorgap.streams import stream
 
 Data = Split | Tensor
@@ -26,8 +27,16 @@ def settings() -> dict[str, Any]:
     """Return the values of conf/config.yaml: each stands there and nowhere else."""
     import yaml
 
-    content: dict[str, Any] = yaml.safe_load((configuration_directory() / "config.yaml").read_text())
+    content: dict[str, Any] = yaml.safe_load(
+        (configuration_directory() / "config.yaml").read_text(encoding="utf-8")
+    )
     return content
+
+
+def reference_settings(config: Mapping[str, Any]) -> ReferenceSettings:
+    """Return how the real data are looked at."""
+    node = config["reference"]
+    return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
 
 def standard_samplers() -> list[str]:
@@ -43,7 +52,7 @@ def standard_metrics() -> list[str]:
     import yaml
 
     file = configuration_directory() / "metric" / "standard.yaml"
-    return list(yaml.safe_load(file.read_text())["defaults"])
+    return list(yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"])
 
 
 def sampler_of(given: Sampler | str) -> Sampler:
@@ -165,32 +174,18 @@ def law_of(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -
     return StandardNormal(latent_dim)
 
 
-def traits_of(
-    latents: Mapping[str, Latents], law: Prior | None, conditional: bool, labels: bool
-) -> ModelTraits:
-    """Return what the model offers to samplers; without `prior=` it is taken to be trained with N(0, I)."""
-    with_variance = bool(latents) and latents["train"].log_var is not None
-    standard = law is None or isinstance(law, StandardNormal)
-    return ModelTraits(
-        bool(latents), with_variance, "standard_normal" if standard else "learned", conditional, labels
-    )
-
-
-def valid_samplers(samplers: Sequence[Sampler], traits: ModelTraits) -> tuple[list[Sampler], dict[str, str]]:
-    """Return the samplers that have a meaning for the model, and of the others name -> reason."""
-    reasons = {one.name: reason for one in samplers if (reason := invalid(one, traits)) is not None}
-    return [one for one in samplers if one.name not in reasons], reasons
-
-
-def probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior: Prior | None) -> None:
+def probe(model: ModelFunctions, train: Split) -> None:
     """Try both callables on one small batch first, so that a shape error costs nothing."""
     few = train.take(slice(0, _PROBE))
-    if encode is not None:
-        z = encode_split(encode, few, min(batch, _PROBE)).mean
+    small = replace(
+        model, encode_batch=min(model.decode_batch, _PROBE), decode_batch=min(model.decode_batch, _PROBE)
+    )
+    if model.encode is not None:
+        z = small.posteriors(few).mean
     else:
-        assert prior is not None
-        z = torch.zeros(len(few), prior.dim)
-    x = decode_all(decode, z, batch=min(batch, _PROBE), label=few.label if takes_label(decode) else None)
+        assert model.prior is not None
+        z = torch.zeros(len(few), model.prior.dim)
+    x = small.decoded(z, few.label if takes_label(model.decode) else None)
     if tuple(x.shape[1:]) != train.shape:
         raise ValueError(
             f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {train.shape}"
@@ -199,8 +194,3 @@ def probe(encode: Encode | None, decode: Decode, train: Split, batch: int, prior
         raise ValueError(
             f"decode: gave values from {float(x.min()):g} to {float(x.max()):g}, expected images in [0, 1]"
         )
-
-
-def encode_split(encode: Encode, split: Split, batch: int) -> Latents:
-    """Encode a split in batches of a fixed size."""
-    return encode_all(encode, split.batch, len(split), batch=batch, label=split.label)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxtyping import Int
 from torch import Tensor
@@ -10,46 +10,44 @@ from torch import Tensor
 from priorgap.brought import (
     Data,
     count_of,
-    encode_split,
     is_conditional,
     law_of,
     metric_of,
     probe,
+    reference_settings,
     sampler_of,
     settings,
     splits_of,
     standard_metrics,
     standard_samplers,
-    traits_of,
-    valid_samplers,
 )
 from priorgap.building import build, load_option
-from priorgap.coding import Decode, Encode, decode_all
+from priorgap.coding import Decode, Encode
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, united
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.data.splits import Split
+from priorgap.evaluation.measure import model_evidence
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.reference import (
+    ReferenceSettings,
+    feature_classifier,
+    real_classifiers,
+    real_features,
+)
+from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
 from priorgap.feature_spaces import FeatureSpace
-from priorgap.features import Classifier, FeatureMap, fit_classifier
-from priorgap.latents import LatentDraw, Latents
+from priorgap.features import Classifier, FeatureMap
+from priorgap.latents import Latents
 from priorgap.measurement import Measurement
-from priorgap.metrics.classifiers import fit_classifiers
 from priorgap.metrics.evidence import ModelEvidence
-from priorgap.metrics.floors import build_features
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric, wants
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
-from priorgap.samplers.drawing import (
-    class_frequencies,
-    draw_latents,
-    fit_inputs,
-    fit_sampler,
-    inputs_without_encoder,
-    label_source_of,
-)
-from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
-from priorgap.streams import stream
+from priorgap.samplers.drawing import class_frequencies
+from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
+from priorgap.samplers.validity import ModelTraits
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study
 
 if TYPE_CHECKING:
@@ -77,16 +75,6 @@ class Comparison:
         from priorgap.report import readme_table
 
         return f"{self.verdict.text}\n\n{readme_table(self.table, catalogue=self.catalogue)}"
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """What one sampler gave: its fitted law, its draws of z, where their labels came from."""
-
-    sampler: Sampler
-    fitted: FittedSampler
-    draw: LatentDraw
-    label_source: str
 
 
 def compare(
@@ -122,7 +110,8 @@ def compare(
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
-        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I).
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
+            without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time.
 
@@ -142,44 +131,34 @@ def compare(
     n_draws = count_of(n, len(parts["test"]))
     conditional = is_conditional(encode, decode, parts)
     law = law_of(encode, latent_dim, prior)
-    probe(encode, decode, parts["train"], int(batches["decode_batch"]), law)
+    frequencies = class_frequencies(parts["train"].label)
+    model = ModelFunctions(
+        encode, decode, law, True, frequencies if conditional else None,
+        int(batches["encode_batch"]), int(batches["decode_batch"]),
+    )  # fmt: skip
+    probe(model, parts["train"])
     latents: dict[str, Latents] = {}
     if encode is not None:
         say("encoding")
-        latents = {k: encode_split(encode, s, int(batches["encode_batch"])) for k, s in parts.items()}
+        latents = {part: model.posteriors(split) for part, split in parts.items()}
         if prior is not None and prior.dim != latents["train"].dim:
             raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
+        if prior is None and latents["train"].log_var is None:
+            model = replace(model, has_prior=False)  # a plain autoencoder
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
-    reference = _reference(parts, features, n_draws, config["reference"], needs)
-
-    def decoded(z: Tensor, label: Tensor | None) -> Tensor:
-        return decode_all(decode, z, batch=int(batches["decode_batch"]), label=label)
-
-    def encoded(x: Split) -> Tensor:
-        assert encode is not None
-        return encode_split(encode, x, int(batches["encode_batch"])).mean
-
-    model = ModelEvidence(
-        latents.get("train"), latents.get("validation"), latents.get("test"), prior, decoded, reference,
-        seed=seed, heldout_exchangeable=validation is not None, encode=None if encode is None else encoded,
-    )  # fmt: skip
-    say("fitting the samplers")
-    frequencies = class_frequencies(parts["train"].label)
-    if latents:
-        inputs = fit_inputs(latents["train"], latents["validation"], prior)
-    else:
-        assert law is not None
-        inputs = inputs_without_encoder(law, frequencies)
-    valid, refused = valid_samplers(
-        chosen, traits_of(latents, law, conditional, parts["train"].label is not None)
+    reference = _reference(parts, features, n_draws, reference_settings(config), needs)
+    evidence = model_evidence(
+        model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
     )
-    fitted, skipped = fit_samplers(valid, inputs, seed=seed)
-    draws = draw(fitted, n_draws, seed=seed, classes=frequencies if conditional else None)
-    rows, reasons = measure(wanted, model, draws, seed=seed, progress=say)
+    say("fitting the samplers")
+    inputs = sampling_inputs(model, latents, frequencies)
+    traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
+    draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
+    rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
     facts = {one.sampler.name: one.fitted.facts for one in draws}
     table = _table(rows, facts, seed)
-    absent = {**refused, **skipped, **reasons}
+    absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
     verdict = decide_study(
         table,
@@ -194,40 +173,22 @@ def compare(
     return Comparison(table, verdict, absent, catalogue)
 
 
-# -- the three inner steps; the pipeline's stages take the same ones apart -------------------------------------
-
-
-def fit_samplers(
-    samplers: Sequence[Sampler], inputs: FitInputs, *, seed: int
-) -> tuple[list[tuple[Sampler, FittedSampler]], dict[str, str]]:
-    """Fit each sampler with its own stream; those that do not apply come back as name -> reason."""
-    fitted, skipped = [], {}
+def _draws(
+    samplers: Sequence[Sampler],
+    inputs: FitInputs,
+    traits: ModelTraits,
+    model: ModelFunctions,
+    n: int,
+    seed: int,
+) -> tuple[list[Draws], dict[str, str]]:
+    """Return the draws of each sampler that applies, and of the others name -> reason."""
+    draws, skipped = [], {}
     for sampler in samplers:
         try:
-            fitted.append((sampler, fit_sampler(sampler, inputs, seed=seed)))
+            draws.append(fit_and_draw(sampler, inputs, traits, model, n, seed=seed))
         except SamplerNotApplicable as reason:
             skipped[sampler.name] = str(reason)
-    return fitted, skipped
-
-
-def draw(
-    fitted: Sequence[tuple[Sampler, FittedSampler]], n: int, *, seed: int, classes: Tensor | None = None
-) -> list[Draws]:
-    """Draw n latents of each fitted sampler, with common random numbers.
-
-    Args:
-        fitted: samplers with their laws.
-        n: draws of each.
-        seed: of the common stream.
-        classes: for a conditional model, the probability of each class: every draw gets a label.
-    """
-    return [
-        Draws(
-            sampler, law, draw_latents(law, n, seed=seed, classes=classes),
-            label_source_of(sampler, conditional=classes is not None),
-        )
-        for sampler, law in fitted
-    ]  # fmt: skip
+    return draws, skipped
 
 
 def measure(
@@ -267,34 +228,22 @@ def _reference(
     parts: Mapping[str, Split],
     features: FeatureMap | str | None,
     n: int,
-    settings: Mapping[str, Any],
+    settings: ReferenceSettings,
     needs: frozenset[str],
 ) -> Reference:
     """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
-    train, test, seed = parts["train"], parts["test"], int(settings["seed"])
-    labelled = train.label is not None and test.label is not None
+    train, test = parts["train"], parts["test"]
     n_classes = None
     if train.label is not None and test.label is not None:
         n_classes = int(max(train.label.max(), test.label.max())) + 1
-    sizes = settings["classifier"]
     classifier: Classifier | None = None
-    if labelled and n_classes is not None and features in (None, "classifier") and train.label is not None:
-        classifier = fit_classifier(
-            train.x, train.label, n_classes=n_classes, generator=stream(seed, "feature_classifier"),
-            epochs=sizes["epochs"], width=sizes["width"], n_features=sizes["n_features"],
-        )  # fmt: skip
-    reference = build_features(
-        train, parts["validation"], test, n_classes=n_classes,
-        feature_map=_feature_map(features, classifier), n=n, n_pool=2 * n, seed=seed,
-        n_repeats=int(settings["n_repeats"]),
-    )  # fmt: skip
+    if n_classes is not None and features in (None, "classifier"):
+        classifier = feature_classifier(train, n_classes, settings)
+    feature_map = _feature_map(features, classifier)
+    reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
     if n_classes is None or "classifiers" not in needs:
         return reference
-    found = fit_classifiers(
-        train, test, n_classes, n_train=n, epochs=sizes["epochs"], seed=seed,
-        width=sizes["width"], n_features=sizes["n_features"],
-    )  # fmt: skip
-    return replace(reference, classifiers=found)
+    return replace(reference, classifiers=real_classifiers(train, test, n_classes, n, settings))
 
 
 def _feature_map(features: FeatureMap | str | None, classifier: Classifier | None) -> FeatureMap:

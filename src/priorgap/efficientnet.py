@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from priorgap.arguments import AtLeast
 from priorgap.features import Classifier, FeatureMap, quantise
 
 _SIDE = 64
@@ -93,7 +94,7 @@ class EfficientNetSpace:
         side: height and width that the network sees, at least 64.
     """
 
-    side: int
+    side: Annotated[int, AtLeast(_LEAST)]
     name: ClassVar[str] = "efficientnet"
     needs_classifier: ClassVar[bool] = False
 

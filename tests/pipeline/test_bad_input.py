@@ -54,7 +54,7 @@ def test_refused_in_one_line(run, tmp_path, capsys, case):
 
 
 def test_a_launcher_whose_package_is_not_there(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("priorgap.pipeline.hydra_app.find_spec", lambda name: None)
+    monkeypatch.setattr("priorgap.pipeline.config.launchers.find_spec", lambda name: None)
     assert run("run", "-m", "seed=0,1", "hydra/launcher=slurm") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "hydra/launcher=slurm: the package submitit is not installed" in err
@@ -119,9 +119,8 @@ def test_help_is_there_and_light(command, run, capsys, monkeypatch):
 
 
 def test_a_finished_study_is_looked_for_without_torch():
-    code = (
-        "import sys, priorgap.pipeline.study; sys.exit(len({'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
-    )
+    heavy = "{'torch', 'sklearn', 'scipy'}"
+    code = f"import sys, priorgap.pipeline.store.finished; sys.exit(len({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from priorgap.building import configuration_directory
 from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.composing import Composer
-from priorgap.pipeline.hydra_app import CONFIG, Request, Session
+from priorgap.pipeline.config.composer import Composer
+from priorgap.pipeline.config.session import CONFIG, Request, Session
 
 
 def compose(*overrides: str, multirun: bool = False) -> list[Cell]:
@@ -205,10 +205,10 @@ def test_units_of_each_cell_of_a_sweep_are_its_own():
 
 
 def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
-    from priorgap.pipeline import components
+    from priorgap.pipeline.config import parts
     from priorgap.samplers.validity import MODELS
 
-    monkeypatch.setattr(components, "sampling_traits", lambda config, labels: MODELS["GAN"])
+    monkeypatch.setattr(parts, "sampling_traits", lambda config, labels: MODELS["GAN"])
     text = refusal("sampler=[prior,gmm]")
     assert text == "samplers.gmm: the model has no encoder; expected sampler=[prior]"
 

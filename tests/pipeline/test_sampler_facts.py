@@ -3,13 +3,16 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tiny_study import Run, run_tiny
 
-from priorgap import artifacts
-from priorgap.pipeline.stages import sample
+from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import RecordedStep
 
 RECONSTRUCT = ("posterior", "kde", "vamp", "per_class_posterior")
 SETTINGS = (
@@ -40,9 +43,13 @@ def test_they_are_kept_with_the_draws_and_stand_in_the_results(folder: Path) -> 
         RECONSTRUCT, both
     )
     assert {row["decode"] for row in rows} == {"mean"}
-    for place in (folder / "outputs/tiny/sample").glob("*/*"):
-        facts = sample.facts_of(place)
-        assert facts is not None and facts.traits == traits[place.name] and facts.cost
+    store = Store(folder / "outputs")
+    for record in records.records_of(store, "tiny"):
+        for model in record.models:
+            assert set(model.samples) == set(traits)
+            for name, step in model.samples.items():
+                facts = SamplerFacts.from_json(store.value(step)["facts"])
+                assert facts.traits == traits[name] and facts.cost
 
 
 def test_the_verdict_calls_none_of_them_clean_and_the_page_says_what_they_are(folder: Path) -> None:
@@ -90,20 +97,18 @@ def test_a_study_of_an_earlier_version_says_what_to_do(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (folder / "outputs/tiny/report/results.csv").read_bytes()
-    monkeypatch.setattr(sample, "facts_of", lambda path: None)
-    assert study(folder, "prior", "gaussian_full", "posterior_mean", *RECONSTRUCT, command="report") != 0
+    value = Store.value
+
+    def without_facts(store: Store, step: RecordedStep) -> dict[str, Any]:
+        return {key: kept for key, kept in value(store, step).items() if key != "facts"}
+
+    monkeypatch.setattr(Store, "value", without_facts)
+    assert study(folder, "prior", "gaussian_full", "posterior_mean", *RECONSTRUCT, command="report") == 2
     said = capsys.readouterr().err
-    assert "study=tiny: the facts of gaussian_full, kde, per_class_posterior" in said
+    assert said.startswith("priorgap: study=tiny: the facts of gaussian_full, kde, per_class_posterior")
     assert "are missing" in said and "Run the study again by the command that made it" in said
     assert "Traceback" not in said
     assert (folder / "outputs/tiny/report/results.csv").read_bytes() == before
-
-    def without_facts(path: Path) -> object:
-        content = load(path)
-        return {k: v for k, v in content.items() if k != "facts"} if path.name == "facts.json" else content
-
-    load = artifacts.load_json
-    monkeypatch.setattr(artifacts, "load_json", without_facts)
     order = ("generate", "study=tiny", f"output_root={folder}/outputs", "n=10", "out=old.npz")
     assert run(*order, "sampler=kde") == 2
     assert "sampler=kde: an earlier version drew from it; run the study again" in capsys.readouterr().err

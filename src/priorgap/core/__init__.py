@@ -1,1 +1,1 @@
-"""What every package shares: facts of samplers, the catalogue of measures."""
+"""What every room shares: values, names, random streams, objects from configuration, results on disk."""

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from priorgap.arguments import AtLeast
 from priorgap.artifacts import load_tensors
 from priorgap.data import downloads
 from priorgap.data.idx import check_md5, md5, read_idx
@@ -79,7 +80,7 @@ class TorchvisionImages:
 
     name: str = "mnist"
     validation_size: int = 5000
-    split_seed: int = 0
+    split_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int = 10
 
     def __post_init__(self) -> None:

@@ -132,6 +132,11 @@ class Dataset:
         """What one observation is."""
         return self.train.kind
 
+    @property
+    def labelled(self) -> bool:
+        """Whether training and test rows have labels."""
+        return None not in (self.n_classes, self.train.label, self.test.label)
+
 
 @runtime_checkable
 class DataSource(Protocol):
@@ -179,6 +184,22 @@ def stratified_split(
         for part, chosen in zip(parts, rows.split([*sizes, len(rows) - sum(sizes)]), strict=True):
             part.append(chosen)
     return [torch.cat(part).sort().values for part in parts]
+
+
+def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that are none, or that leave nothing to train on.
+
+    Raises:
+        ValueError: one line, with the key.
+    """
+    for key, value in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
+        if not 0 < value < 1:
+            raise ValueError(f"data.source.{key}={value}: expected a number between 0 and 1")
+    if validation_fraction + test_fraction >= 1:
+        raise ValueError(
+            f"data.source.test_fraction={test_fraction}: with validation_fraction={validation_fraction} nothing is "
+            "left to train on; expected a sum below 1"
+        )
 
 
 def fraction_split(

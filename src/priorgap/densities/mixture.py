@@ -114,6 +114,10 @@ class GaussianMixture:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
         if not self.reg_covar >= 0:
             raise ValueError(f"reg_covar={self.reg_covar}: expected a number of at least 0")
+        if min(self.candidates) > max(1, self.n_fit // 2):
+            raise ValueError(
+                f"n_components={self.n_components}: expected at most half of the n_fit={self.n_fit} points"
+            )
 
     @property
     def candidates(self) -> tuple[int, ...]:

@@ -4,8 +4,6 @@ import math
 
 import torch
 from jaxtyping import Float
-from scipy import stats
-from scipy.linalg import lapack
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
@@ -79,6 +77,8 @@ class _Transport:
 
 def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
     """Return A with cov = A A', and its (pseudo-)inverse if asked; A has as many columns as cov has rank."""
+    from scipy.linalg import lapack
+
     # scipy's LAPACK works in columns, as torch's does, but needs no copies around it for a symmetric matrix
     if len(cov):
         columns, failed = lapack.dpotrf(cov.T.numpy(), lower=1, clean=1)
@@ -98,6 +98,8 @@ def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
     For a Cholesky factor LAPACK's reduction of a generalised problem does it in n^3 operations, a quarter of
     those of the two products.
     """
+    from scipy.linalg import lapack
+
     if len(cov) == 0 or factor.shape[0] != factor.shape[1] or bool((factor[:1, 1:] != 0).any()):
         return factor.T @ cov @ factor
     middle, _ = lapack.dsygst(cov.T.numpy(), factor.numpy(), itype=2, lower=1)
@@ -167,6 +169,8 @@ def frechet_null_interval(
     Raises:
         ValueError: the pool has fewer than n + m rows, or n_repeats < 3.
     """
+    from scipy import stats
+
     check_matrix("pool", pool, min_rows=4)
     if min(n, m) < 2 or n + m > len(pool):
         raise ValueError(f"n={n}, m={m}: expected integers >= 2 with n + m <= {len(pool)} rows of pool")

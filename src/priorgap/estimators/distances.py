@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix, check_vector
@@ -140,6 +139,8 @@ def radius_test(z: Float[Tensor, "n d"]) -> NullTest:
         The excess (its standard error is binomial at the point of the largest gap, at least the null's), and
         the p-value of the one-sample Kolmogorov-Smirnov test.
     """
+    from scipy import stats
+
     check_matrix("z", z, min_rows=2)
     n, d = z.shape
     found = stats.kstest(z.double().square().sum(1).numpy(), stats.chi2(d).cdf)

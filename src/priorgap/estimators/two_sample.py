@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
 from priorgap.estimators.uncertainty import Estimate
 
 
@@ -33,6 +31,8 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
     Raises:
         ValueError: n < 1, hits outside 0..n, or a level outside (0, 1).
     """
+    from scipy import stats
+
     if n < 1 or not 0 <= hits <= n:
         raise ValueError(f"hits={hits}, n={n}: expected n >= 1 and hits from 0 to n")
     if not 0.0 < level < 1.0:

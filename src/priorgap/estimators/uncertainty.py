@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from scipy import stats
 from torch import Tensor
 
 from priorgap.estimators.checks import check_vector
@@ -33,6 +32,8 @@ def normal_quantile(level: float) -> float:
     Raises:
         ValueError: the level is not inside (0, 1).
     """
+    from scipy import stats
+
     if not 0.0 < level < 1.0:
         raise ValueError(f"level={level}: expected a number between 0 and 1")
     return float(stats.norm.ppf(level))
@@ -82,6 +83,8 @@ def t_interval(x: Sequence[float] | Float[Tensor, "n"], level: float = 0.95) -> 
     Raises:
         ValueError: fewer than 2 values, or a level outside (0, 1).
     """
+    from scipy import stats
+
     values = torch.as_tensor(x, dtype=torch.float64)
     check_vector("x", values, min_length=2)
     if not 0.0 < level < 1.0:

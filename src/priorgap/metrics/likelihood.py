@@ -21,33 +21,30 @@ from priorgap.estimators.uncertainty import mean_estimate
 from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.models.conditional import ConditionalVAE
-from priorgap.models.vae import VAE
+from priorgap.models.families import Model
 
 _NEEDS = frozenset({"test", "log_var", "log_likelihood"})
 
 
-def split_log_likelihood(vae: VAE, split: Split, *, sigma: float | None, batch: int) -> LogLikelihood:
+def split_log_likelihood(model: Model, split: Split, *, sigma: float | None, batch: int) -> LogLikelihood:
     """Return log p(x|z) of a split's rows with its normaliser, nats, differentiable in z.
 
     Args:
-        vae: the model, on its device.
+        model: the model, on its device; a VAE.
         split: the images.
         sigma: the decoder's standard deviation that the objective implies; None is the likelihood's own.
         batch: rows decoded at a time.
     """
-    device = next(vae.parameters()).device
+    device = next(model.parameters()).device
 
     def decode(z: Float[Tensor, "b d"], rows: Int[Tensor, "b"]) -> Tensor:
-        if isinstance(vae, ConditionalVAE):
-            return vae.decode_raw(z, None if split.label is None else split.label[rows].to(device))
-        return vae.decode_raw(z)
+        return model.raw(z, None if split.label is None else split.label[rows].to(device))
 
     def log_likelihood(z: Float[Tensor, "m d"], row: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
         parts = []
         for own, rows in zip(z.split(batch), row.split(batch), strict=True):
             raw = decode(own.float().to(device), rows)
-            nll = vae.likelihood.negative_log_likelihood(raw, split.batch(rows, device), sigma=sigma)
+            nll = model.likelihood.negative_log_likelihood(raw, split.batch(rows, device), sigma=sigma)
             parts.append(-nll.double().cpu())
         return torch.cat(parts)
 

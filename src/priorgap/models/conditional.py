@@ -1,7 +1,7 @@
 """A conditional VAE: the label goes into the encoder and into the decoder."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from priorgap.models.likelihoods import Likelihood
-from priorgap.models.losses import LossTerms
+from priorgap.models.losses import ElboLoss, LossTerms
+from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE
 from priorgap.priors.base import Prior
+from priorgap.priors.vamp import VampPrior
 from priorgap.streams import isolated
 
 
@@ -94,6 +96,8 @@ class ConditionalVAE(VAE):
         encoder_class, decoder_class: one-hot label -> bias of the first layer.
     """
 
+    traits: ClassVar[Traits] = Traits(conditional=True)
+
     def __init__(
         self,
         encoder: nn.Sequential,
@@ -142,6 +146,32 @@ class ConditionalVAE(VAE):
     ) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z, y]; raises as `encode` does."""
         return self.likelihood.mean(self.decode_raw(z, label))
+
+    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output for z with its labels; raises as `encode` does."""
+        return self.decode_raw(z, label)
+
+    @property
+    def class_frequencies(self) -> Float[Tensor, "n_classes"]:
+        """The share of each class among the training images, float64."""
+        return self.classes.frequencies
+
+    def facts(self) -> dict[str, object]:
+        """Return how often each class was seen."""
+        return {"class_counts": list(self.classes.counts)}
+
+    def check_objective(self, loss: ElboLoss) -> None:
+        """Check that loss and prior suit the model.
+
+        Raises:
+            ValueError: the prior's pseudo-inputs have no label; or as a plain VAE's.
+        """
+        if isinstance(self.prior, VampPrior):
+            raise ValueError(
+                "prior=vamp: its pseudo-inputs have no label, which a conditional encoder takes; "
+                "expected another prior"
+            )
+        super().check_objective(loss)
 
     def terms(
         self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None

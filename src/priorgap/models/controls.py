@@ -1,15 +1,18 @@
 """Two controls beside the VAE: an autoencoder (no noise, no prior) and a GAN with the same decoder (no encoder)."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from priorgap.models.likelihoods import Likelihood
-from priorgap.models.losses import LossTerms
+from priorgap.models.losses import ElboLoss, LossTerms
+from priorgap.models.traits import Traits
 from priorgap.priors.standard_normal import StandardNormal
 
 
@@ -24,6 +27,7 @@ class Autoencoder(nn.Module):
         shape: shape of one observation.
     """
 
+    traits: ClassVar[Traits] = Traits(log_var=False, prior=False)
     prior: ClassVar[None] = None
 
     def __init__(
@@ -52,6 +56,43 @@ class Autoencoder(nn.Module):
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z]."""
         return self.likelihood.mean(self.decode_raw(z))
+
+    @property
+    def encoding(self) -> Callable[..., tuple[Tensor, None]]:
+        """What gives codes: `encode`."""
+        return self.encode
+
+    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output; the labels are left aside."""
+        return self.decode_raw(z)
+
+    @property
+    def class_frequencies(self) -> None:
+        """None: the model is not conditional."""
+        return None
+
+    def facts(self) -> dict[str, object]:
+        """Return what the weights and the configuration do not say: nothing."""
+        return {}
+
+    def describe(self, loss: ElboLoss) -> str:
+        """Return one line that says what the model is trained on."""
+        line = loss.describe(self.likelihood, math.prod(self.shape))
+        return f"{line}; no prior: beta has no effect"
+
+    def check_objective(self, loss: ElboLoss) -> None:
+        """Check that a loss suits the model.
+
+        Raises:
+            ValueError: it asks for free bits of a KL that is not there.
+        """
+        if loss.free_bits is not None:
+            raise ValueError(
+                f"loss.free_bits={loss.free_bits}: the model is trained without a KL; expected null"
+            )
+
+    def check_decode(self, rule: str) -> None:
+        """Check that x can be had from z by a decode rule; both are allowed."""
 
     def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
         """Return the reconstruction loss and a rate of 0: there is no prior, and the noise is not used."""
@@ -96,6 +137,8 @@ class GAN(nn.Module):
         shape: shape of one observation.
     """
 
+    traits: ClassVar[Traits] = Traits(encoder=False, log_var=False)
+
     def __init__(
         self,
         decoder: nn.Sequential,
@@ -125,6 +168,49 @@ class GAN(nn.Module):
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the sample."""
         return self.likelihood.mean(self.decode_raw(z))
+
+    @property
+    def encoding(self) -> None:
+        """None: there is no encoder."""
+        return None
+
+    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output; the labels are left aside."""
+        return self.decode_raw(z)
+
+    @property
+    def class_frequencies(self) -> None:
+        """None: the model is not conditional."""
+        return None
+
+    def facts(self) -> dict[str, object]:
+        """Return what the weights and the configuration do not say: nothing."""
+        return {}
+
+    def describe(self, loss: ElboLoss) -> str:
+        """Return one line that says what the model is trained on."""
+        return f"a GAN, r1={self.adversary.r1:g}: alpha and beta have no effect"
+
+    def check_objective(self, loss: ElboLoss) -> None:
+        """Check that a loss suits the model.
+
+        Raises:
+            ValueError: it asks for free bits of a KL that is not there.
+        """
+        if loss.free_bits is not None:
+            raise ValueError(
+                f"loss.free_bits={loss.free_bits}: the model is trained without a KL; expected null"
+            )
+        loss.check_prior(self.prior)
+
+    def check_decode(self, rule: str) -> None:
+        """Check that x can be had from z by a decode rule.
+
+        Raises:
+            ValueError: a draw, which needs p(x|z).
+        """
+        if rule != "mean":
+            raise ValueError(f"decode={rule}: a GAN has no p(x|z) to draw from; expected mean")
 
     def discriminator_terms(
         self, x: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."]

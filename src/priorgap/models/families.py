@@ -9,29 +9,13 @@ from priorgap.models.conditional import Classes, ConditionalVAE, condition
 from priorgap.models.controls import GAN, Adversary, Autoencoder
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.networks import MLP, Architecture, Conv
+from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import isolated
 
 Model: TypeAlias = VAE | Autoencoder | GAN
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a model offers.
-
-    Attributes:
-        encoder: whether there is one.
-        log_var: whether it gives a variance.
-        prior: whether there is a law p(z).
-        conditional: whether encoder and decoder take a label.
-    """
-
-    encoder: bool = True
-    log_var: bool = True
-    prior: bool = True
-    conditional: bool = False
 
 
 @runtime_checkable

@@ -1,15 +1,17 @@
 """A variational autoencoder by composition: encoder, decoder, likelihood, prior."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from priorgap.models.likelihoods import Likelihood
-from priorgap.models.losses import LossTerms
+from priorgap.models.losses import ElboLoss, LossTerms
 from priorgap.models.networks import Architecture
+from priorgap.models.traits import Traits
 from priorgap.priors.base import Prior, PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.streams import isolated
@@ -25,6 +27,8 @@ class VAE(nn.Module):
         prior: p(z).
         shape: shape of one observation.
     """
+
+    traits: ClassVar[Traits] = Traits()
 
     def __init__(
         self,
@@ -58,6 +62,39 @@ class VAE(nn.Module):
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z]; deterministic."""
         return self.likelihood.mean(self.decode_raw(z))
+
+    @property
+    def encoding(self) -> Callable[..., tuple[Tensor, Tensor | None]] | None:
+        """What gives posteriors: `encode`; a model without an encoder has None here."""
+        return self.encode
+
+    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output for z with its labels, which an unconditional model leaves aside."""
+        return self.decode_raw(z)
+
+    @property
+    def class_frequencies(self) -> Float[Tensor, "n_classes"] | None:
+        """The share of each class among the training images of a conditional model; None for others."""
+        return None
+
+    def facts(self) -> dict[str, object]:
+        """Return what the weights and the configuration do not say, as plain JSON types."""
+        return {}
+
+    def describe(self, loss: ElboLoss) -> str:
+        """Return one line that says what the model is trained on."""
+        return loss.describe(self.likelihood, math.prod(self.shape))
+
+    def check_objective(self, loss: ElboLoss) -> None:
+        """Check that a loss suits the model.
+
+        Raises:
+            ValueError: it does not, in one line.
+        """
+        loss.check_prior(self.prior)
+
+    def check_decode(self, rule: str) -> None:
+        """Check that x can be had from z by a decode rule; a VAE allows both, the mean and a draw of p(x|z)."""
 
     def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
         """Return the loss terms at z = mean + s * noise.

@@ -1,12 +1,14 @@
 """A cell: one composed configuration, checked, with the identity of the model that it trains."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from priorgap.arguments import show
 from priorgap.artifacts import digest
-from priorgap.pipeline.fleet_rule import check as check_fleet
+from priorgap.pipeline.config.groups import Settings
 
 if TYPE_CHECKING:
     from priorgap.data.binarize import Binarize
@@ -19,8 +21,6 @@ LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "loss": ("beta_warmup_epochs", "free_bits"),
     "trainer": ("precision",),
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
-RESERVED_STUDIES = ("data", "reference")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Variant:
     samplers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One composed configuration as plain data.
 
@@ -43,6 +43,18 @@ class Cell:
 
     config: Mapping[str, Any]
     overrides: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration as typed groups.
+
+        Raises:
+            ValueError: one line, for a value that it cannot have.
+        """
+        # a data source's own keys were checked when the configuration was composed
+        data = self.config["data"]
+        own = frozenset(f"data.{key}" for key in data) if isinstance(data, Mapping) else frozenset()
+        return Settings.of(self.config, referred=own)
 
     @property
     def study(self) -> str:
@@ -128,73 +140,59 @@ def _without_nulls(group: str, node: Any) -> Any:
     return {key: value for key, value in node.items() if key not in later} if later else node
 
 
+# what a study has once: of two values one would be dropped without a word
+_ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
+# what a model has once within a study
+_ONCE_A_MODEL = (
+    "samplers",
+    "metrics",
+    "feature_spaces",
+    "n_samples",
+    "decode",
+    "calibrate",
+    "calibrated_samplers",
+)
+
+
 def validate(cells: Sequence[Cell]) -> None:
     """Check every cell by building all that its configuration names, before anything is created.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
     """
-    from priorgap.pipeline import components
+    from priorgap.pipeline.config import parts
 
-    seen: dict[tuple[str, str, str], Any] = {}
     for cell in cells:
-        _check_plain_keys(cell.config)
-        components.build_all(cell.config)
-        for variant in cell.variants:
-            for name in variant.samplers:
-                node = [cell.config["samplers"][name], cell.config["n_samples"], cell.decode]
-                if seen.setdefault((cell.study, variant.model_id, name), node) != node:
-                    raise ValueError(
-                        f"samplers.{name}: two cells of this sweep give one model different settings of it, of "
-                        "n_samples or of decode; give them studies of their own (study=...)"
-                    )
+        _ = cell.settings
+        parts.build_all(cell.config)
+    _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
+    _check_once(
+        cells,
+        _ONCE_A_MODEL,
+        lambda cell: f"{cell.study}/{cell.train_id}",
+        "model has one in each study (study=...)",
+    )
 
 
-def _check_plain_keys(config: Mapping[str, Any]) -> None:
-    # needs torch, which a command that finds its study finished does without
-    from priorgap.data.binarize import check as check_binarize
+def _check_once(cells: Sequence[Cell], keys: Sequence[str], owner: Callable[[Cell], str], whose: str) -> None:
+    """Refuse cells of one owner that differ in what it has once."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        known = first.setdefault(owner(cell), cell)
+        for key in keys:
+            line = _difference(known.config[key], cell.config[key], key)
+            if line is not None:
+                raise ValueError(f"{line}: expected one value; a {whose}")
 
-    _integer(config, "seed", 0)
-    _integer(config, "n_samples", 2)
-    for key in ("threads", "encode_batch", "decode_batch"):
-        _integer(config["numerics"], key, 1, "numerics.")
-    _integer(config["reference"], "n_repeats", 3, "reference.")
-    _integer(config["reference"], "seed", 0, "reference.")
-    if config["measure_processes"] is not None:
-        _integer(config, "measure_processes", 1)
-    check_fleet(config["fleet"])
-    check_binarize(config["data"].get("binarize"))
-    precision = config["numerics"]["matmul_precision"]
-    if precision not in ("highest", "high", "medium"):
-        raise ValueError(f"numerics.matmul_precision={precision}: expected highest, high or medium")
-    study = config["study"]
-    if not isinstance(study, str) or not _NAME.fullmatch(study) or study in RESERVED_STUDIES:
-        raise ValueError(
-            f"study={study}: expected letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})"
+
+def _difference(a: Any, b: Any, key: str) -> str | None:
+    """Return where two values differ first, and how."""
+    if a == b:
+        return None
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        if set(a) != set(b):
+            return f"{key}={','.join(map(str, a))} and {','.join(map(str, b))}"
+        return next(
+            found for name in a if (found := _difference(a[name], b[name], f"{key}.{name}")) is not None
         )
-    if config["decode"] not in ("mean", "draw"):
-        raise ValueError(f"decode={config['decode']}: expected mean or draw")
-    if config["calibrate"] not in (True, False, "both"):
-        raise ValueError(f"calibrate={config['calibrate']}: expected false, true or both")
-    for name in config["calibrated_samplers"] or ():
-        if name not in config["samplers"]:
-            raise ValueError(f"calibrated_samplers: {name} is not among the selected samplers")
-    for group in ("samplers", "metrics", "feature_spaces"):
-        if not config[group]:
-            raise ValueError(f"{group}: nothing is selected")
-        for name in config[group]:
-            if not _NAME.fullmatch(str(name)):
-                raise ValueError(f"{group}.{name}: expected a name of letters, digits and _.=,+-")
-    if config["verdict"]["space"] not in config["feature_spaces"]:
-        raise ValueError(
-            f"verdict.space={config['verdict']['space']}: expected a selected feature space, "
-            f"one of {', '.join(config['feature_spaces'])}"
-        )
-    if config["tracking"]["mode"] not in ("offline", "online", "off"):
-        raise ValueError(f"tracking.mode={config['tracking']['mode']}: expected offline, online or off")
-
-
-def _integer(node: Mapping[str, Any], key: str, least: int, prefix: str = "") -> None:
-    value = node[key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{prefix}{key}={value}: expected an integer >= {least}")
+    return f"{key}={show(a)} and {show(b)}"

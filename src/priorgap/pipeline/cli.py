@@ -1,15 +1,20 @@
 """The console script: commands, exit codes, and nothing heavy before a command needs it."""
 
 import errno
+import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+
+from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline import flags
+from priorgap.pipeline.signals import as_interrupts
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
 
-usage: priorgap COMMAND [-m] [--config-dir DIR] [OVERRIDE ...]
+usage: priorgap COMMAND [-m] [--config-dir DIR] [HYDRA FLAG ...] [OVERRIDE ...]
        priorgap COMMAND --help
 
 commands:
@@ -29,12 +34,17 @@ commands:
   merge       bring what other machines made of a study into this store
 
 options:
-  -m, --multirun     sweep: comma-separated values in overrides make a grid
-  --config-dir DIR   one more folder of configuration files
-  --cfg              print the composed configuration of the first cell and stop
-  --version          print the version
+  -m, --multirun            sweep: comma-separated values in overrides make a grid
+  -cd, --config-dir DIR     one more folder of configuration files, before ./conf and the package's
+  -c, --cfg [WHAT]          print the composed configuration of the first cell and stop; WHAT is job, hydra or all;
+                            without it job, resolved, as priorgap reads it
+  -r, --resolve             with --cfg: references resolved
+  -p, --package KEY         with --cfg: that part alone
+  -i, --info [WHAT]         how it came about: all, config, defaults, defaults-tree, plugins, searchpath
+  -sc, --shell-completion   install=SHELL or uninstall=SHELL prints what the shell evaluates: bash, zsh or fish
+  --version                 print the version
 
-exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted
+exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129: told to end)
 """
 
 _OVERRIDES = """\
@@ -45,7 +55,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
   metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
-  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   fleet.auto=true|false   (docs/sweeps.md)
+  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
 """
 
 _STAGE_HELP = {
@@ -82,44 +92,33 @@ Draw a synthetic data set from a finished study.
 # a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
-# commands that read no configuration -> the module that runs them
-_PLAIN = {
-    "generate": "generate",
-    "ls": "inventory",
-    "verify": "checking",
-    "gc": "cleaning",
-    "merge": "merging",
-}
+# commands that read no configuration
+_PLAIN = ("generate", "ls", "verify", "gc", "merge")
 
+COMMANDS = (*_STAGE_HELP, *_PLAIN)
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
-
-
-class BadInput(ValueError):  # noqa: N818
-    """What was typed, or a file it names, cannot be used; the message is one line."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise BadInput(" ".join(str(error).split())) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script and exit with its status."""
-    try:
-        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it stopped")
-        status = 130
-    except OSError as error:
-        if error.errno not in _STORAGE:
-            raise
-        _say(f"{error}; the same command goes on where it stopped")
-        status = 1
-    sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that lacks a character gets its number, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    with as_interrupts() as received:
+        try:
+            status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt:
+            # the terminal may be gone
+            with suppress(OSError):
+                _say("interrupted; the same command goes on where it stopped")
+            status = received.status
+        except OSError as error:
+            if error.errno not in _STORAGE:
+                raise
+            _say(f"{error}; the same command goes on where it stopped")
+            status = 1
+        sys.exit(status)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -131,22 +130,33 @@ def _dispatch(arguments: list[str]) -> int:
 
         sys.stdout.write(f"priorgap {__version__}\n")
         return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        arguments = ["run", *arguments]
     command, rest = arguments[0], arguments[1:]
-    if command not in (*_STAGE_HELP, *_PLAIN):
-        _say(f"{command}: unknown command; expected one of {', '.join((*_STAGE_HELP, *_PLAIN))}")
+    if command not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(command, COMMANDS, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        _say(f"{command}: unknown command; {meant}expected one of {', '.join(COMMANDS)}")
         return 2
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_help(command))
         return 0
     try:
         if command in _PLAIN:
-            status: int = import_module(f"priorgap.pipeline.{_PLAIN[command]}").main(rest)
+            status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status
-        from priorgap.pipeline import study
-
         with refusing():
-            request = _parse(rest)
-        return study.main(command, *request)
+            typed = flags.parse(rest)
+        if typed.shows:
+            from priorgap.pipeline.config import shown
+
+            with refusing():
+                return shown.show(typed, COMMANDS)
+        from priorgap.pipeline.commands import run
+
+        return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
         _say(str(error))
         return 2
@@ -159,31 +169,8 @@ def _help(command: str) -> str:
         from priorgap.pipeline.usage import STORE_HELP
 
         return STORE_HELP[command]
-    usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg] [OVERRIDE ...]\n\n"
+    usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"
     return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
-
-
-def _parse(rest: list[str]) -> tuple[tuple[str, ...], bool, str | None, bool]:
-    """Split what follows a command into overrides, the sweep flag, the extra folder and the --cfg flag."""
-    overrides: list[str] = []
-    multirun, config_dir, show = False, None, False
-    words = iter(rest)
-    for word in words:
-        if word in ("-m", "--multirun"):
-            multirun = True
-        elif word == "--cfg":
-            show = True
-        elif word == "--config-dir" or word.startswith("--config-dir="):
-            config_dir = word.partition("=")[2] or next(words, None)
-            if not config_dir:
-                raise ValueError("--config-dir: expected a folder")
-        elif word.startswith("-"):
-            raise ValueError(f"{word}: unknown option; expected -m, --config-dir DIR, --cfg or --help")
-        elif "=" not in word and not word.startswith("~"):
-            raise ValueError(f"{word}: expected an override of the form key=value")
-        else:
-            overrides.append(word)
-    return tuple(overrides), multirun, config_dir, show
 
 
 def _say(line: str) -> None:

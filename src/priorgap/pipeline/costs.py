@@ -1,37 +1,36 @@
 """How long the measures of a study will take, from what the same measures took before on this machine."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from priorgap import artifacts
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.stages import measure
-from priorgap.pipeline.store import Store
+from priorgap.core.shelves import Shelf
+from priorgap.pipeline.config.plan import Plan
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.layout import Store
 
 Seconds = dict[str, list[float]]
 
 
-def expected_time(cells: Sequence[Cell], store: Store) -> str:
+def expected_time(plan: Plan, store: Store) -> str:
     """Return a line on the time that the measures still to be taken will need, "" where none is left.
 
     Each measure costs the median of what it cost before under this output root: in studies of the same data
     and number of samples, or failing that in any. Measures that have never been taken here are counted, not
     guessed. What several measures share (decoding, features) is in the first one's time.
     """
-    missing = list(_missing(cells, store))
+    missing = [step for model in plan.models for step in model.measures if not store.is_complete(step)]
     if not missing:
         return ""
-    near, anywhere = _earlier(store, cells[0].config)
+    config = plan.cells[0].config
+    near, anywhere = _earlier(store, (config["data"]["name"], config["n_samples"]))
     total, unknown = 0.0, set[str]()
-    for name in missing:
-        found = near.get(name) or anywhere.get(name)
+    for step in missing:
+        found = near.get(step.path.name) or anywhere.get(step.path.name)
         if found:
             total += median(found)
         else:
-            unknown.add(name.partition("@")[0])
+            unknown.add(step.subject.metric)
     line = f"{len(missing)} measures to take"
     if total:
         line += f", about {_words(total)} by earlier runs"
@@ -40,35 +39,26 @@ def expected_time(cells: Sequence[Cell], store: Store) -> str:
     return line
 
 
-def _missing(cells: Sequence[Cell], store: Store) -> Iterator[str]:
-    for cell in cells:
-        for variant in cell.variants:
-            for path in measure.folders(cell, variant, store):
-                if not artifacts.is_complete(path):
-                    yield path.name
-
-
-def _earlier(store: Store, config: Any) -> tuple[Seconds, Seconds]:
-    """Return seconds by measure, of studies like this one and of all."""
+def _earlier(store: Store, wanted: tuple[str, int]) -> tuple[Seconds, Seconds]:
+    """Return seconds by measure, of studies of these data and this number of samples, and of all."""
     near: Seconds = defaultdict(list)
     anywhere: Seconds = defaultdict(list)
-    wanted = (config["data"]["name"], config["n_samples"])
-    for study in sorted(p for p in store.root.glob("*") if (p / "measure").is_dir()):
-        alike = _facts(study) == wanted
-        for file in study.glob(f"measure/*/*/*/{artifacts.MANIFEST}"):
-            manifest = artifacts.read_manifest(file.parent)
-            seconds = None if manifest is None else manifest["provenance"].get("seconds")
-            if seconds is not None:
-                anywhere[file.parent.name].append(float(seconds))
-                if alike:
-                    near[file.parent.name].append(float(seconds))
+    for study in records.studies(store):
+        alike = _facts(store, study) == wanted
+        for folder in sorted((store.study(study) / "measure").glob("[!.]*")):
+            for name, entry in Shelf(folder, store.locks).entries.items():
+                seconds = entry.provenance.get("seconds")
+                if seconds is not None:
+                    last = Path(name).name
+                    anywhere[last].append(float(seconds))
+                    if alike:
+                        near[last].append(float(seconds))
     return near, anywhere
 
 
-def _facts(study: Path) -> tuple[str, int] | None:
-    for file in sorted((study / "cells").glob("*.json")):
-        config = artifacts.load_json(file)["config"]
-        return str(config["data"]["name"]), int(config["n_samples"])
+def _facts(store: Store, study: str) -> tuple[str, int] | None:
+    for record in records.records_of(store, study):
+        return str(record.config["data"]["name"]), int(record.config["n_samples"])
     return None
 
 

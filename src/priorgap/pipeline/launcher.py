@@ -146,7 +146,7 @@ def drive(units: Sequence[Unit], engine: Engine, progress: Progress, retries: in
 
 def _failed(found: JobReturn) -> bool:
     # a cell that fails says why; only what is no cell's own fault is an exception
-    return found.status != JobStatus.COMPLETED or found._return_value is not None
+    return found.status != JobStatus.COMPLETED or isinstance(found._return_value, str)
 
 
 def _say_lost(unit: Unit, lost: Lost, then: str) -> None:

@@ -1,7 +1,7 @@
 """Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from torch import Tensor
 from priorgap import artifacts
 from priorgap.coding import Decode, Encode
 from priorgap.data.splits import Dataset, Split
-from priorgap.models.conditional import Classes, ConditionalVAE
-from priorgap.models.controls import GAN
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
-from priorgap.pipeline import components
+from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
 from priorgap.streams import stream
 
@@ -55,19 +55,18 @@ class TrainedModel:
     @property
     def encode(self) -> Encode | None:
         """Mean and log-variance of a batch, given its labels by conditional models; None without an encoder."""
-        return None if isinstance(self.vae, GAN) else self.vae.encode
+        return self.vae.encoding
 
     @property
-    def decode(self) -> Callable[..., Tensor]:
-        """The mean image of a batch, given its labels by conditional models."""
-        return self._decode_labelled if isinstance(self.vae, ConditionalVAE) else self._decode
+    def decode(self) -> Decode:
+        """The mean image of a batch, given its labels by conditional models, and by them alone."""
+        return self._decode_labelled if self.vae.traits.conditional else self._decode
 
     def _decode(self, z: Tensor, /) -> Tensor:
-        return self.vae.decode(z.to(self.device))
+        return self._decode_labelled(z)
 
     def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
-        assert isinstance(self.vae, ConditionalVAE)
-        return self.vae.decode(z.to(self.device), None if label is None else label.to(self.device))
+        return self.vae.likelihood.mean(self._raw(z, label))
 
     def decoder(self, how: str, seed: int) -> Decode:
         """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
@@ -81,9 +80,7 @@ class TrainedModel:
         return DrawnDecoder(self._raw, self.vae.likelihood, self.sigma_x(), seed)
 
     def _raw(self, z: Tensor, label: Tensor | None) -> Tensor:
-        if isinstance(self.vae, ConditionalVAE):
-            return self.vae.decode_raw(z.to(self.device), None if label is None else label.to(self.device))
-        return self.vae.decode_raw(z.to(self.device))
+        return self.vae.raw(z.to(self.device), None if label is None else label.to(self.device))
 
     @property
     def prior(self) -> Prior | None:
@@ -95,11 +92,24 @@ class TrainedModel:
     @property
     def class_frequencies(self) -> Tensor | None:
         """The share of each class among the training images of a conditional model; None for others."""
-        return self.vae.classes.frequencies if isinstance(self.vae, ConditionalVAE) else None
+        return self.vae.class_frequencies
+
+    def functions(self, how: str, seed: int) -> ModelFunctions:
+        """Return the model as functions, decoding by a rule (see `decoder`)."""
+        return ModelFunctions(
+            encode=self.encode,
+            decode=self.decoder(how, seed),
+            prior=self.prior,
+            has_prior=self.vae.traits.prior,
+            class_frequencies=self.class_frequencies,
+            encode_batch=self.encode_batch,
+            decode_batch=self.decode_batch,
+            device=self.device,
+        )
 
     def sigma_x(self) -> float | None:
         """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""
-        loss = components.loss(self.config)
+        loss = parts.loss(self.config)
         n_dims = int(torch.tensor(self.vae.shape).prod())
         return loss.in_sum_units(self.vae.likelihood, n_dims).sigma_x(self.vae.likelihood, n_dims)
 
@@ -119,9 +129,9 @@ def device_of(config: Mapping[str, Any]) -> str:
 def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: Classes | None) -> Model:
     """Build an untrained model; its initial weights come from the seed's own stream."""
     return build_model(
-        components.architecture(config),
-        components.likelihood(config),
-        components.prior(config),
+        parts.architecture(config),
+        parts.likelihood(config),
+        parts.prior(config),
         shape,
         classes=classes,
         generator=stream(int(config["seed"]), "weights"),
@@ -134,7 +144,7 @@ def classes_of(config: Mapping[str, Any], dataset: Dataset) -> Classes | None:
     Raises:
         ValueError: the data have no labels, or held-out images of a class without a training image; one line.
     """
-    if not components.traits(config).conditional:
+    if not parts.traits(config).conditional:
         return None
     found = Classes.of(dataset.train.label, dataset.n_classes)
     if found is None:
@@ -158,9 +168,12 @@ def save(
 ) -> None:
     """Write weights and configuration."""
     artifacts.save_tensors(directory / _WEIGHTS, vae.state_dict())
-    content = {"shape": list(vae.shape), "kind": dataset.kind, "config": _training_part(config)}
-    if isinstance(vae, ConditionalVAE):
-        content["class_counts"] = list(vae.classes.counts)
+    content = {
+        "shape": list(vae.shape),
+        "kind": dataset.kind,
+        "config": _training_part(config),
+        **vae.facts(),
+    }
     artifacts.write_text(directory / _CONFIG, yaml.safe_dump(content, sort_keys=False))
 
 
@@ -170,12 +183,14 @@ def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: Path) -> TrainedModel:
-    """Read a model that `save` wrote.
+    """Read a model that `save` wrote, once its checksums hold.
 
     Raises:
+        Damaged: a file is not what it was.
         ValueError: the weights belong to another model; one line that names the tensor and both shapes.
     """
-    content = yaml.safe_load((folder / _CONFIG).read_text())
+    artifacts.check(folder)
+    content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
     config = content["config"]
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))

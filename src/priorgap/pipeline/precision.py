@@ -17,6 +17,21 @@ FP32_ERROR = 2e-6
 _ROWS, _IN, _OUT = 128, 784, 512
 
 
+def set_numerics(config: Mapping[str, Any]) -> None:
+    """Set threads and GEMM precision for this process: they are part of every result's identity.
+
+    Raises:
+        ValueError: a precision that is not float32's on this machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threads = int(config["numerics"]["threads"])
+    torch.set_num_threads(threads)
+    threadpool_limits(limits=threads)
+    check(config)
+    torch.set_float32_matmul_precision(str(config["numerics"]["matmul_precision"]))
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a GEMM precision that is not float32's here, on the device that the model computes on.
 

@@ -3,67 +3,25 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from priorgap import artifacts
-from priorgap.core import measures
-from priorgap.core.catalogue import BUILTIN
-from priorgap.core.measures import Catalogue, Measure
-from priorgap.core.sampler_facts import SamplerFacts, united
+from priorgap.core.measures import Catalogue
 from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
-from priorgap.pipeline.cells import Cell, Variant
-from priorgap.pipeline.hydra_app import EXPERIMENTS, experiments_root
-from priorgap.pipeline.stages import encode, measure, sample, train
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
+from priorgap.pipeline.gathering import gather, measurements_of, models_of
+from priorgap.pipeline.store.curves import read_curves
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, readme_table, write_report
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, decide_study
+from priorgap.verdict import decide_study
 
 log = logging.getLogger(__name__)
-_COSMETIC = (
-    "output_root",
-    "tracking",
-    "study",
-    "seed",
-    "samplers",
-    "metrics",
-    "calibrated_samplers",
-    "fleet",
-    "measure_processes",
-)
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """All that a report shows of some cells.
-
-    Attributes:
-        table: the tidy table.
-        skipped: what is absent -> why.
-        missing: names of models whose results are not complete.
-        catalogue: the entries of the study's measures: our own, and those of its plugins.
-        costs: sampler -> what drawing from it takes.
-    """
-
-    table: pd.DataFrame
-    skipped: dict[str, str]
-    missing: list[str]
-    catalogue: Catalogue
-    costs: dict[str, str]
-
-
-class NothingMeasured(ValueError):  # noqa: N818
-    """A study holds no measurement at all; the message is one line."""
-
-
-class FactsMissing(ValueError):  # noqa: N818
-    """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
 
 
 class Written(NamedTuple):
@@ -80,25 +38,31 @@ class Written(NamedTuple):
     untracked: str | None
 
 
-def write(cells: Sequence[Cell], store: Store) -> Written:
+def write(reported: Sequence[Record], config: Mapping[str, Any], store: Store) -> Written:
     """Write outputs/<study>/report, and results and figures beside a committed experiment.
+
+    Args:
+        reported: the models that the report covers, as recorded; nothing that they name is built.
+        config: the command's own configuration: how to report, and where to track.
+        store: where results stand.
 
     Raises:
         NothingMeasured: nothing of the study is complete.
+        Damaged: a result is not what its manifest says.
     """
-    folder = store.study(cells[0].study) / "report"
+    folder = store.study(reported[0].study) / "report"
     # two processes that share a study must not replace one page at once, nor write one run twice
     with artifacts.locked(folder, store.locks):
         artifacts.sweep_partial(folder)
-        return _write(cells, store, folder)
+        return _write(reported, config, store, folder)
 
 
-def _write(cells: Sequence[Cell], store: Store, folder: Path) -> Written:
-    study = cells[0].study
-    gathered = gather(cells, store)
+def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, folder: Path) -> Written:
+    study = reported[0].study
+    gathered = gather(reported, store)
     for name in gathered.missing:
         log.warning("not complete, left out of the report: %s", name)
-    settings = cells[0].config["verdict"]
+    settings = config["verdict"]
     verdict = decide_study(
         gathered.table,
         measure=settings["measure"],
@@ -122,19 +86,19 @@ def _write(cells: Sequence[Cell], store: Store, folder: Path) -> Written:
             study=study,
             table=gathered.table,
             verdict=verdict,
-            previews=_previews(cells, store),
-            aggregates=_aggregates(cells, store),
-            provenance=_provenance(cells, store),
-            config_text=yaml.safe_dump(dict(cells[0].config), sort_keys=False),
+            previews=_previews(reported, store),
+            aggregates=_aggregates(reported, store),
+            provenance=_provenance(reported, store),
+            config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
         )
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     _beside_experiment(study, folder)
     try:
-        track_models(cells, store, gathered.catalogue)
+        track_models(reported, config["tracking"], store, gathered.catalogue)
         tracking.track_study(
-            cells[0].config["tracking"],
+            config["tracking"],
             store.study(study),
             study=study,
             table=gathered.table,
@@ -146,197 +110,99 @@ def _write(cells: Sequence[Cell], store: Store, folder: Path) -> Written:
     return Written(folder / "report.html", verdict.text, None)
 
 
-def gather(cells: Sequence[Cell], store: Store) -> Gathered:
-    """Collect every complete measurement of some cells into the tidy table.
-
-    Raises:
-        NothingMeasured: there is none.
-        FactsMissing: a sampler was drawn from by a version that did not keep its facts.
-    """
-    varying = _varying(cells)
-    rows: list[dict[str, Any]] = []
-    reasons: dict[str, set[str]] = {}
-    missing = []
-    facts: dict[str, list[SamplerFacts]] = {}
-    untold: set[str] = set()
-    brought: list[Measure] = []
-    for cell in cells:
-        for variant in cell.variants:
-            told = {
-                name: sample.facts_of(sample.folder(cell, variant, store, name)) for name in variant.samplers
-            }
-            expected = list(measure.plan(cell, variant))
-            found = list(measure.read(cell, variant, store))
-            if len(found) < len(expected):
-                missing.append(f"{cell.label}-{variant.model_id}")
-            for kept in found:
-                sampler = kept.sampler
-                if kept.reason is not None:
-                    what = kept.metric if not sampler else f"{kept.metric} of {sampler}"
-                    reasons.setdefault(what, set()).add(kept.reason)
-                brought += kept.measures
-                own = told.get(sampler)
-                if sampler and kept.rows and own is None:
-                    untold.add(sampler)
-                elif own is not None:
-                    facts.setdefault(sampler, []).append(own)
-                head = _head(cell, variant, sampler, varying) | {"traits": own.traits if own else ""}
-                rows += [{**head, **_body(m)} for m in kept.rows]
-    if not rows:
-        raise NothingMeasured(
-            f"study={cells[0].study}: nothing is measured; run `priorgap run` or the stages first"
-        )
-    if untold:
-        raise FactsMissing(
-            f"study={cells[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version drew "
-            "from them. Run the study again by the command that made it: samplers are fitted anew, nothing is trained"
-        )
-    last = [column for column in FACT_COLUMNS if column not in varying]
-    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])
-    skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
-    catalogue = measures.united(BUILTIN.values(), brought)
-    costs = {name: united(found).cost for name, found in facts.items()}
-    return Gathered(table, skipped, missing, catalogue, costs)
-
-
-def _head(cell: Cell, variant: Variant, sampler: str, varying: Mapping[str, None]) -> dict[str, Any]:
-    from priorgap.pipeline import components
-
-    flat = _flat(cell.config)
-    return {
-        "study": cell.study,
-        "cell": cell.group_id(variant),
-        "model": variant.model_id,
-        "seed": cell.seed,
-        "sampler": sampler,
-        "role": components.sampler(cell.config, sampler).role if sampler else "",
-        "decode": cell.decode,
-        **{key: variant.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
-    }
-
-
-def _entry(value: Any) -> Any:
-    """Return a value as it stands in a column by which the table is grouped: a list as its text."""
-    return str(list(value)) if isinstance(value, list | tuple) else value
-
-
-def _body(row: Measurement) -> dict[str, Any]:
-    return row.to_json()
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _varying(cells: Sequence[Cell]) -> dict[str, None]:
-    """Return the dotted keys that differ between cells (and `calibrate` where both variants are there)."""
-    flats = [_flat(_relevant(cell.config)) for cell in cells]
-    keys = sorted({key for flat in flats for key in flat})
-    varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
-    # what merely follows another key says nothing new
-    varying = {
-        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
-    }
-    if len({v.calibrated for cell in cells for v in cell.variants}) > 1:
-        varying["calibrate"] = None
-    return varying
-
-
-def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*_COSMETIC, "calibrate")}
-
-
-def _sampled(cells: Sequence[Cell]) -> list[tuple[Cell, Variant]]:
-    return [(cell, variant) for cell in cells for variant in cell.variants]
-
-
-def _previews(cells: Sequence[Cell], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:
+def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:
     found: dict[str, dict[str, np.ndarray | Path]] = {}
-    for cell, variant in _sampled(cells):
-        for name in variant.samplers:
-            file = sample.folder(cell, variant, store, name) / "preview.safetensors"
-            if file.is_file():
-                images = artifacts.load_tensors(file)["x"].permute(0, 2, 3, 1).numpy()
-                found.setdefault(variant.model_id, {})[name] = images
+    for _, model in models_of(reported):
+        for name, step in model.samples.items():
+            images = preview_of(step, store)
+            if images is not None:
+                found.setdefault(model.id, {})[name] = images
     return found
 
 
-def _aggregates(cells: Sequence[Cell], store: Store) -> dict[str, AggregateFigureData]:
+def preview_of(step: RecordedStep, store: Store) -> np.ndarray | None:
+    """Return a sampler's preview as images [n, h, w, c]; None where there is none."""
+    images = store.tensors(step).get("preview") if store.is_complete(step) else None
+    return None if images is None else images.permute(0, 2, 3, 1).numpy()
+
+
+def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
     found = {}
-    for cell, variant in _sampled(cells):
-        place = measure.folder(cell, variant, store) / measure.MODEL / measure.MARGINALS
-        if artifacts.is_complete(place) and (place / "marginals.safetensors").is_file():
-            tensors = artifacts.load_tensors(place / "marginals.safetensors")
-            label = tensors.get("label")
-            ranked = tensors["divergence"].argsort(descending=True).tolist()
-            units = (ranked[0], ranked[min(1, len(ranked) - 1)])
-            found[variant.model_id] = AggregateFigureData(
-                grid=tensors["grid"].numpy(),
-                density=tensors["marginals"].numpy(),
-                z=tensors["z"][:, list(units)].numpy(),
-                units=units,
-                label=None if label is None else label.numpy(),
-            )
+    for _, model in models_of(reported):
+        for step in model.of("measure"):
+            if step.metric == MARGINALS and store.is_complete(step) and (tensors := store.tensors(step)):
+                found[model.id] = _aggregate(tensors)
     return found
 
 
-def _provenance(cells: Sequence[Cell], store: Store) -> dict[str, Any]:
+def _aggregate(tensors: Mapping[str, Any]) -> AggregateFigureData:
+    label = tensors.get("label")
+    ranked = tensors["divergence"].argsort(descending=True).tolist()
+    units = (ranked[0], ranked[min(1, len(ranked) - 1)])
+    return AggregateFigureData(
+        grid=tensors["grid"].numpy(),
+        density=tensors["marginals"].numpy(),
+        z=tensors["z"][:, list(units)].numpy(),
+        units=units,
+        label=None if label is None else label.numpy(),
+    )
+
+
+def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for cell in cells:
-        manifest = artifacts.read_manifest(store.data(cell))
-        if manifest is not None:
-            facts = artifacts.load_json(store.data(cell) / "dataset.json")
+    steps = {step.path: step for record in reported for step in record.steps}
+    for step in steps.values():
+        known = store.known(step)
+        if known is None:
+            continue
+        if step.kind == "prepare":
+            facts = artifacts.load_json(store.folder(step) / "dataset.json")
             result[f"data {facts['name']}"] = {
-                "checksum": artifacts.content_digest(store.data(cell))[:16],
+                "checksum": known.content[:16],
                 "official split": facts["official"],
             }
-        trained = artifacts.read_manifest(store.model(cell.study, "train", cell.train_id, cell.label))
-        if trained is not None:
+        if step.kind == "train":
             keep = ("packages", "python", "hardware", "commit")
-            result["models"] = {k: v for k, v in trained["provenance"].items() if k in keep}
-    result["numerics"] = dict(cells[0].config["numerics"])
+            result["models"] = {k: v for k, v in known.provenance.items() if k in keep}
+    result["numerics"] = dict(reported[0].config["numerics"])
     return result
 
 
-def track_models(cells: Sequence[Cell], store: Store, catalogue: Catalogue) -> None:
+def track_models(
+    reported: Sequence[Record], settings: Mapping[str, Any], store: Store, catalogue: Catalogue
+) -> None:
     """Write the W&B run of every measured model; unchanged ones are left alone."""
-    for cell, variant in _sampled(cells):
-        settings = cell.config["tracking"]
-        if settings["mode"] == "off":
+    if settings["mode"] == "off":
+        return
+    for record, model in models_of(reported):
+        rows = [
+            (step.sampler, Measurement.from_json(row))
+            for step in measurements_of(model)
+            if store.is_complete(step)
+            for row in store.value(step)["rows"]
+        ]
+        (training,) = model.of("train")
+        if not rows or not store.is_complete(training):
             continue
-        rows = [(kept.sampler, row) for kept in measure.read(cell, variant, store) for row in kept.rows]
-        folder = store.model(cell.study, "train", cell.train_id, cell.label)
-        if not rows or not artifacts.is_complete(folder):
-            continue
-        previews = _previews([cell], store).get(variant.model_id, {})
+        previews = {name: preview_of(step, store) for name, step in model.samples.items()}
         tracking.track_model(
             settings,
-            store.study(cell.study),
-            study=cell.study,
-            name=f"{cell.label}{' calibrated' if variant.calibrated else ''}",
-            model_id=variant.model_id,
-            config={**cell.config, "calibrated": variant.calibrated, "model_id": variant.model_id},
-            curves=train.read_curves(folder),
+            store.study(record.study),
+            study=record.study,
+            name=f"{record.label}{' calibrated' if model.calibrated else ''}",
+            model_id=model.id,
+            config={**record.config, "calibrated": model.calibrated, "model_id": model.id},
+            curves=read_curves(store.folder(training)),
             rows=rows,
-            previews={k: v for k, v in previews.items() if isinstance(v, np.ndarray)},
-            stages=_stages(cell, variant, store),
+            previews={name: images for name, images in previews.items() if images is not None},
+            stages=_stages(model, store),
             catalogue=catalogue,
         )
 
 
-def _stages(cell: Cell, variant: Variant, store: Store) -> list[str]:
-    places = {
-        "train": store.model(cell.study, "train", cell.train_id, cell.label),
-        "calibrate": store.model(cell.study, "calibrate", variant.model_id, cell.label),
-        "encode": encode.folder(cell, variant, store),
-    }
-    found = [stage for stage, place in places.items() if artifacts.is_complete(place)]
+def _stages(model: RecordedModel, store: Store) -> list[str]:
+    once = ("train", "calibrate", "encode")
+    found = [kind for kind in once if any(store.is_complete(step) for step in model.of(kind))]
     return [*found, "sample", "measure"]
 
 

@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from priorgap import artifacts
-from priorgap.pipeline import records
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.folders import folder_of, results_under
+from priorgap.pipeline.store.layout import Store
+
+# the folders of a study that hold results
+STAGES = ("train", "calibrate", "encode", "sample", "measure")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,11 @@ def parse(
             raise ValueError(f"{word}: expected key=value with a key of {', '.join(given)}")
         else:
             given[key] = value
+    if not given["output_root"]:
+        raise ValueError("output_root=: expected a folder")
     root = Path(given["output_root"])
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"output_root={root}: expected a folder")
     if not merges and not root.is_dir():
         raise ValueError(f"output_root={root}: no such folder")
     study = given["study"] or None
@@ -89,45 +95,15 @@ def in_words(n_bytes: float) -> str:
     return f"{n_bytes:.3g} GB"
 
 
-def artifacts_under(folder: Path) -> Iterator[Path]:
-    """Yield every artifact under a folder, published ones only."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if artifacts.MANIFEST in names:
-            folders.clear()
-            yield Path(place)
-
-
-def artifacts_of_study(store: Store, study: str) -> Iterator[Path]:
-    """Yield every artifact of a study, then those of the real data that its cells stand on."""
-    for stage in sorted(p for p in store.study(study).glob("[!.]*") if p.is_dir()):
-        if stage.name not in ("logs", "wandb", "resume", "cells", "failed", "tracked"):
-            yield from artifacts_under(stage)
-    cells = {cell.data_id: cell for cell in records.cells_of(store, study)}
-    for cell in cells.values():
-        yield from artifacts_under(store.data(cell))
-        yield from artifacts_under(store.reference(cell, "."))
-
-
-def expected_of(cell: Cell, store: Store) -> list[Path]:
-    """Return every artifact that a cell of a study names, those of the real data included; raises as `planning`."""
-    from priorgap.pipeline.stages import run as stages
-
-    with planning(cell):
-        return list(stages.artifacts_of([cell], store))
-
-
-@contextmanager
-def planning(cell: Cell) -> Iterator[None]:
-    """Say of a recorded cell that cannot be planned why that is.
-
-    Raises:
-        ValueError: another version of priorgap recorded it, with settings that this one does not know.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(
-            f"study={cell.study}: {cell.label} was recorded by another version of priorgap ({error}); "
-            "the study's own command records it anew"
-        ) from error
+def folders_of_study(store: Store, study: str) -> Iterator[Path]:
+    """Yield every folder of results of a study, then those of the real data that its models stand on."""
+    for stage in sorted(p for p in store.study(study).glob("[!.]*") if p.is_dir() and not p.is_symlink()):
+        if stage.name in (*STAGES, "report"):
+            yield from results_under(stage, store)
+    shared = {
+        folder_of(step, store)
+        for record in records.records_of(store, study)
+        for step in record.steps
+        if step.kind in ("prepare", "reference")
+    }
+    yield from (folder for folder in sorted(shared) if (folder / artifacts.MANIFEST).is_file())

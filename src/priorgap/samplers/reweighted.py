@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.arguments import Above, AtLeast
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
@@ -140,8 +141,8 @@ class ReweightedPrior:
     n_fit: int
     epochs: int
     batch_size: int
-    learning_rate: float
-    weight_decay: float
+    learning_rate: Annotated[float, Above(0)]
+    weight_decay: Annotated[float, AtLeast(0)]
     n_proposals: int
     name: str = "reweighted_prior"
     role: ClassVar[Role] = "candidate"

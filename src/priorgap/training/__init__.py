@@ -1,6 +1,8 @@
-"""Training with Lightning: thin modules, in-memory batches, exact resume."""
+"""Training: Lightning for every model of `trainer=default`, the batched program for those of `trainer=batched`.
 
-# runs before any module of the package: pytorch_lightning imports torchmetrics, and that torchvision
-from priorgap import torchvision_compat
+Importing this package imports no Lightning: `fit` and `gan` do.
+"""
 
-torchvision_compat.ensure()
+from priorgap.training.config import BatchedTrainerConfig, TrainerConfig, TrainResult
+
+__all__ = ["BatchedTrainerConfig", "TrainResult", "TrainerConfig"]

@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
 from priorgap.artifacts import write_bytes
+from priorgap.training.config import Record
 from priorgap.training.datamodule import TrainBatches
+from priorgap.training.lightning import TorchCheckpointIO, pl
 from priorgap.training.module import Trainee
-
-Record = dict[str, float]
 
 
 class History(pl.Callback):

@@ -7,105 +7,28 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from priorgap.data.splits import Dataset
 from priorgap.models.conditional import ConditionalVAE
-from priorgap.models.controls import GAN, Autoencoder
+from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
-from priorgap.training.callbacks import (
-    AtomicCheckpointIO,
-    EpochCheckpoint,
-    History,
-    ProgressBar,
-    Record,
-)
+from priorgap.training.callbacks import AtomicCheckpointIO, EpochCheckpoint, History, ProgressBar
+from priorgap.training.checks import check_data
+from priorgap.training.config import VALIDATION_BATCH, Network, Record, TrainerConfig, TrainResult
 from priorgap.training.datamodule import TrainBatches, ValidationBatches
+from priorgap.training.lightning import pl
 from priorgap.training.module import Trainee, VaeModule
 
 CHECKPOINT = "last.ckpt"
-VALIDATION_BATCH = 500
 
 _logger = logging.getLogger(__name__)
-Network = TypeVar("Network", bound=nn.Module)
 Trained = TypeVar("Trained", bound=VAE | Autoencoder)
-
-
-@dataclass(frozen=True)
-class TrainerConfig:
-    """How to train.
-
-    Attributes:
-        max_epochs: passes over the training data at most.
-        batch_size: rows per step.
-        learning_rate: of the optimiser.
-        weight_decay: of the optimiser.
-        gradient_clip: largest norm of the gradient, None for no clipping.
-        patience: epochs without a better validation loss before training stops, None for never.
-        optimizer: "adam" or "adamw".
-        accelerator: "auto", "cpu" or "cuda".
-        precision: "bf16": the networks' products in bfloat16 while training (`mixed`), validation and all else in
-            float32; None: float32 throughout.
-    """
-
-    max_epochs: int = 12
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    gradient_clip: float | None = None
-    patience: int | None = None
-    optimizer: Literal["adam", "adamw"] = "adam"
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["bf16"] | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("max_epochs", "batch_size", "patience"):
-            value = getattr(self, key)
-            if key == "patience" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"trainer.{key}={value}: expected an integer of at least 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"trainer.learning_rate={self.learning_rate}: expected a number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"trainer.weight_decay={self.weight_decay}: expected a number of at least 0")
-        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
-            raise ValueError(f"trainer.gradient_clip={self.gradient_clip}: expected a number above 0 or null")
-        if self.optimizer not in ("adam", "adamw"):
-            raise ValueError(f"trainer.optimizer={self.optimizer}: expected adam or adamw")
-        if self.accelerator not in ("auto", "cpu", "cuda"):
-            raise ValueError(f"trainer.accelerator={self.accelerator}: expected auto, cpu or cuda")
-        if self.precision not in (None, "bf16"):
-            raise ValueError(f"trainer.precision={self.precision}: expected bf16 or null")
-        if self.accelerator == "cuda" and not torch.cuda.is_available():
-            raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
-
-
-@dataclass(frozen=True)
-class TrainResult(Generic[Network]):
-    """What training gives.
-
-    Attributes:
-        vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
-            kl_std_error where the prior has no closed form).
-        stopped_epoch: the number of epochs that were run.
-        best_epoch: the epoch (from 0) whose weights `vae` holds.
-        reason: "max_epochs" or "early_stopping".
-    """
-
-    vae: Network
-    curves: list[Record]
-    stopped_epoch: int
-    best_epoch: int
-    reason: Literal["max_epochs", "early_stopping"]
 
 
 def train_vae(
@@ -247,28 +170,6 @@ def _fit(
             if trainer.interrupted:
                 raise KeyboardInterrupt from stop
             raise
-
-
-def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
-    """Refuse data that do not fit a model.
-
-    Raises:
-        ValueError: their shape or range; one line.
-    """
-    if dataset.shape != vae.shape:
-        raise ValueError(
-            f"data={dataset.name}: observations have shape {list(dataset.shape)}, "
-            f"the model expects {list(vae.shape)}"
-        )
-    if dataset.kind == "uint8_image":
-        return
-    x = dataset.train.x
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
-        raise ValueError(
-            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
-        )
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:

@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import Dataset, as_float
 from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import GAN
-from priorgap.training.callbacks import Record
+from priorgap.training.checks import check_data
+from priorgap.training.config import NonFiniteLoss, Part, Record, TrainerConfig, TrainResult, check_for_gan
 from priorgap.training.datamodule import Batch
-from priorgap.training.fit import TrainerConfig, TrainResult, check_data, run
-from priorgap.training.module import NonFiniteLoss, Part
+from priorgap.training.fit import run
+from priorgap.training.lightning import pl
 
 # train_loss and validation_loss are the generator's; a discriminator loss of 2 log 2 = 1.386 says: cannot tell
 _TERMS = ("loss", "discriminator", "penalty")
@@ -133,19 +133,6 @@ class GanModule(pl.LightningModule):
         checkpoint.pop("hyper_parameters", None)
 
 
-def check_trainer(trainer: TrainerConfig) -> None:
-    """Refuse what has no meaning for a GAN.
-
-    Raises:
-        ValueError: early stopping: no loss of a GAN falls as its samples get better; mixed precision, which is
-            for the networks of `VaeModule`.
-    """
-    if trainer.patience is not None:
-        raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
-    if trainer.precision is not None:
-        raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected null")
-
-
 def train_gan(
     gan: GAN,
     dataset: Dataset,
@@ -163,7 +150,7 @@ def train_gan(
         ValueError: the data do not fit the model, early stopping was asked for, or the checkpoint is another's.
         NonFiniteLoss: a loss became NaN or infinite.
     """
-    check_trainer(trainer)
+    check_for_gan(trainer)
     check_data(gan, dataset)
     module = GanModule(
         gan,

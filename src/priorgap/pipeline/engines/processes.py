@@ -14,18 +14,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from priorgap.pipeline.engines.cores import available_cores
 from priorgap.pipeline.engines.protocol import Lost, Outcome, Unit
 
 # how long a process is kept for the next call of `spread`: it costs some seconds of imports
 _IDLE_SECONDS = 300
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may really use: affinity and control groups count."""
-    from joblib import cpu_count
-
-    return max(1, int(cpu_count()))
 
 
 def processes_for(threads: int) -> int:
@@ -39,12 +33,19 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 class Processes:
-    """A pool of processes; a worker is started when it is first needed, and again when it was killed."""
+    """A pool of processes; a worker is started when it is first needed, and again when it was killed.
+
+    Args:
+        workers: how many processes at most.
+        threads: of each.
+        environment: what the environment of each says beside that.
+    """
 
     cells_per_unit = 1
 
-    def __init__(self, workers: int, threads: int) -> None:
-        self._workers, self._threads = workers, threads
+    def __init__(self, workers: int, threads: int, environment: Mapping[str, str] | None = None) -> None:
+        self._workers = workers
+        self._environment = {**thread_variables(threads), **(environment or {})}
         self._idle: list[Any] = [None] * workers
         self._waiting: deque[Unit] = deque()
         self._running: dict[Future[Any], tuple[Any, Unit]] = {}
@@ -74,7 +75,7 @@ class Processes:
 
         return ProcessPoolExecutor(
             max_workers=1,
-            env=thread_variables(self._threads),
+            env=self._environment,
             initializer=_leave_with_parent,
             initargs=(os.getpid(),),
         )

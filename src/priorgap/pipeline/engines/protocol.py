@@ -1,10 +1,9 @@
 """What the launcher asks of an engine, and what it hands to one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 
@@ -32,10 +31,13 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """What one worker is handed at once: jobs, and the call that runs them and returns their results in order."""
+    """What one worker is handed at once: jobs, and the call that runs them; it returns their results in order.
+
+    Without jobs it is other work of the command, with an answer of its own type.
+    """
 
     jobs: tuple[Job, ...]
-    call: Callable[[], Sequence[JobReturn]]
+    call: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Lost:
     reason: str
 
 
-Outcome = Sequence[JobReturn] | Lost
+# what the call returned
+Outcome = Any | Lost
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from priorgap.pipeline.cli import BadInput
+from priorgap.core.errors import BadInput
 from priorgap.pipeline.engines.processes import thread_variables
 from priorgap.pipeline.engines.protocol import Lost, Outcome, Unit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 
-from priorgap.pipeline.cli import BadInput
+from priorgap.core.errors import BadInput
 from priorgap.pipeline.engines.protocol import Lost, Outcome, Unit
 
 CLUSTERS = ("slurm", "local", "debug")

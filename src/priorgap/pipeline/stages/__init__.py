@@ -1,1 +1,1 @@
-"""The stages: (resolved configuration, upstream directories) -> directory, each skipped where it is done."""
+"""The stages: each has `work(job, desk)`, which yields every result of a job as soon as it is there."""

@@ -1,112 +1,57 @@
 """train: one model per (data, model, likelihood, prior, loss, trainer, seed)."""
 
 import contextlib
-import csv
-import io
 import logging
-import math
 import shutil
 import sys
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
-from priorgap import artifacts
-from priorgap.data.splits import Dataset
 from priorgap.models.controls import GAN, Autoencoder
-from priorgap.models.families import Model
 from priorgap.models.vae import VAE
-from priorgap.pipeline import components, models
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.stages import prepare
-from priorgap.pipeline.stages.train_version import TRAIN_VERSION
-from priorgap.pipeline.store import Store, ensure, require, upstream
-from priorgap.training.fit import TrainResult, train_vae
+from priorgap.pipeline import batched_program, models
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.plan import Job, Step
+from priorgap.pipeline.desk import Desk, scratch
+from priorgap.pipeline.store import keys
+from priorgap.pipeline.store.layout import Files, Store
+from priorgap.pipeline.trainings import kept
+from priorgap.training.config import TrainResult
+from priorgap.training.fit import train_vae
 from priorgap.training.gan import train_gan
 
 log = logging.getLogger(__name__)
-CURVES = "curves.csv"
 
 
-def key_of(cell: Cell, store: Store) -> str:
-    """Return the key of a training: its slice, the data, and the hand-raised version of the training code."""
-    return artifacts.digest(["train", cell.training_slice, upstream([store.data(cell)]), TRAIN_VERSION])
-
-
-def train(cell: Cell, store: Store) -> Path:
-    """Train the model, resuming from the last finished epoch; skipped where that is done."""
-    require(store.data(cell), "prepare", cell)
-    path = store.model(cell.study, "train", cell.train_id, cell.label)
-    key = key_of(cell, store)
-
-    def work(directory: Path) -> None:
-        _train(cell, store, key, directory)
-
-    ensure(store, path, key, work, seed=cell.seed)
-    # only now: a kill between publishing and tidying up must cost no training, nor leave a checkpoint for good
-    shutil.rmtree(_resume(cell, store, key), ignore_errors=True)
-    with contextlib.suppress(OSError):
-        _resume(cell, store, key).parent.rmdir()
-    return path
-
-
-def _resume(cell: Cell, store: Store, key: str) -> Path:
-    # keyed, so that checkpoints of other data or code are never resumed
-    return store.study(cell.study) / "resume" / f"{cell.train_id}-{key[:8]}"
-
-
-def _train(cell: Cell, store: Store, key: str, directory: Path) -> None:
-    dataset = prepare.load(cell, store)
+def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
+    """Train the model, going on from the last finished epoch, and yield it."""
+    (step,) = job.steps
+    cell, dataset = job.model.cell, desk.dataset(job.model)
+    trainer = parts.trainer(cell.config)
+    if trainer.batched:
+        # its batch failed, or there was none: a batch of one gives the same bits
+        yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
+        return
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
-    log.info("%s: %s", cell.label, describe(model, cell.config))
-    _write(cell, _fit(model, dataset, cell, _resume(cell, store, key)), dataset, directory)
-
-
-def publish(cell: Cell, store: Store, result: TrainResult[Any], dataset: Dataset) -> None:
-    """Keep a model that was trained elsewhere (`pipeline.fleets`) as `train` would have."""
-    path = store.model(cell.study, "train", cell.train_id, cell.label)
-    work = partial(_write, cell, result, dataset)
-    ensure(store, path, key_of(cell, store), work, seed=cell.seed)
-
-
-def _write(cell: Cell, result: TrainResult[Any], dataset: Dataset, directory: Path) -> None:
-    models.save(directory, result.vae, cell.config, dataset.train)
-    artifacts.write_text(directory / CURVES, _curves(result.curves))
+    loss = parts.loss(cell.config)
+    log.info("%s: %s", cell.label, model.describe(loss))
+    seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
+    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    result: TrainResult[Any]
+    if model.traits.encoder:
+        trained = cast("VAE | Autoencoder", model)
+        result = train_vae(trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress)
+    else:
+        result = train_gan(
+            cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress
+        )
+    yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
 
 
-def _fit(
-    model: Model, dataset: Dataset, cell: Cell, directory: Path
-) -> TrainResult[GAN] | TrainResult[VAE | Autoencoder]:
-    trainer = components.trainer(cell.config)
-    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
-    if isinstance(model, GAN):
-        return train_gan(model, dataset, trainer, seed=cell.seed, directory=directory, progress=progress)
-    loss = components.loss(cell.config)
-    return train_vae(model, dataset, loss, trainer, seed=cell.seed, directory=directory, progress=progress)
-
-
-def describe(model: Model, config: Mapping[str, Any]) -> str:
-    """Return one line that says what the model is trained on."""
-    if isinstance(model, GAN):
-        return f"a GAN, r1={model.adversary.r1:g}: alpha and beta have no effect"
-    line = components.loss(config).describe(model.likelihood, math.prod(model.shape))
-    return f"{line}; no prior: beta has no effect" if isinstance(model, Autoencoder) else line
-
-
-def _curves(curves: list[dict[str, float]]) -> str:
-    out = io.StringIO()
-    if curves:
-        writer = csv.DictWriter(out, fieldnames=list(curves[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(curves)
-    return out.getvalue()
-
-
-def read_curves(path: Path) -> list[Mapping[str, Any]]:
-    """Read a model's training curves, one mapping an epoch."""
-    with (path / CURVES).open(newline="") as handle:
-        return [
-            {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)
-        ]
+def tidy(step: Step, store: Store) -> None:
+    """Remove the checkpoint of a finished training: a kill between publishing and this must leave none for good."""
+    folder = scratch(store, step, keys.key(step, store))
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()

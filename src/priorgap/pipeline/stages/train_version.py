@@ -17,11 +17,12 @@ MODULES = (
     "priorgap.priors.mixture",
     "priorgap.priors.standard_normal",
     "priorgap.priors.vamp",
+    "priorgap.training.batched.program",
     "priorgap.training.fit",
     "priorgap.training.gan",
 )
 TRAIN_VERSION = 1
-# digest of the closure (priorgap.pipeline.closure.code_digest(MODULES)) -> what changed, and why it is compatible
+# digest of the closure (code_digest(MODULES)) -> what changed, and why it is compatible
 COMPATIBLE: dict[str, str] = {
     "f46b6cabfb1db1e9c592fdfaa484a19ece1b5211e08ae4a0db34e6240eb892ea": "the first version",
     "69abccc5b2ee234f4ae69915494fa0050cdce16d5f632b799bfa8b3ac96256a1": (
@@ -34,5 +35,19 @@ COMPATIBLE: dict[str, str] = {
     "3b1b7d5dd145008183067fd646e3859c03628fcbf374ebe9665b7361cbbcf9b6": (
         "fused_steps: Adam's kernel is called without the optimiser's bookkeeping (equal weights and state, bit for "
         "bit: tests/test_fused_steps.py)"
+    ),
+    "145678ef4ad03c6b0ce0ba0c80ece742d375d771785390939444fe4f4c73f101": (
+        "models answer for themselves (traits, raw, describe, check_objective): the same operations in the same order"
+    ),
+    "830209594e59235ec9ed2d70ae380ca87628f85a87ec995196fc6709d6f13395": (
+        "typed configuration: TrainerConfig in training/config.py, Lightning imported in training/lightning.py, "
+        "scipy inside functions, more ranges checked; what is computed stays"
+    ),
+    "06381410be4a4ef695f78bb64888b180235b6aa3272c7ad0ad3e64b29f0d8e11": (
+        "the two changes above together, on receivers that judge classes before a call; what is computed stays"
+    ),
+    "3659c41cca276971ec757bc7a1cddeebe93d1059dd04b6cf249492f973ded917": (
+        "trainer=batched beside the default trainer, whose steps are as they were (settings and checks in modules of "
+        "their own)"
     ),
 }

@@ -1,0 +1,63 @@
+"""The evidence of a model, and the picture of its aggregate posterior."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from priorgap.estimators.marginal import marginal_divergences
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.latents import Latents
+from priorgap.metrics.evidence import ModelEvidence
+from priorgap.metrics.reference import Reference
+from priorgap.streams import stream
+
+N_SCATTER = 2000
+# stands for the log-variance of a deterministic encoder, whose marginals are sums of narrow bumps
+_NARROW = -20.0
+
+
+def model_evidence(
+    model: ModelFunctions,
+    latents: Mapping[str, Latents],
+    *,
+    seed: int,
+    reference: Reference | None = None,
+    heldout_exchangeable: bool = True,
+) -> ModelEvidence:
+    """Return what metrics may look at; what costs is computed when one first asks.
+
+    Args:
+        model: the model.
+        latents: posteriors by part of the data; {} without an encoder.
+        seed: of the draws that the evidence makes itself.
+        reference: the real data in one feature space.
+        heldout_exchangeable: whether validation rows are a random part of the pool that train came from.
+    """
+    return ModelEvidence(
+        train=latents.get("train"),
+        validation=latents.get("validation"),
+        test=latents.get("test"),
+        prior=model.prior,
+        decode=model.decoded,
+        reference=reference,
+        seed=seed,
+        heldout_exchangeable=heldout_exchangeable,
+        has_prior=model.has_prior,
+        encode=None if model.encode is None else model.posterior_means,
+    )
+
+
+def marginals(test: Latents, *, seed: int) -> dict[str, Tensor]:
+    """Return the marginals of q(z) on a grid, their KL per unit, a few draws of z and their classes."""
+    log_var = torch.full_like(test.mean, _NARROW) if test.log_var is None else test.log_var
+    found = marginal_divergences(test.mean, log_var)
+    rows = torch.randperm(len(test), generator=stream(seed, "scatter"))[:N_SCATTER]
+    chosen = test.take(rows)
+    tensors = {
+        "grid": found.grid,
+        "marginals": found.density,
+        "divergence": found.kl,
+        "z": chosen.draw(generator=stream(seed, "scatter", "z")),
+    }
+    return tensors if chosen.label is None else {**tensors, "label": chosen.label}

@@ -1,0 +1,76 @@
+"""A trained model as functions: what every step of an evaluation asks of it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.coding import Decode, Encode, decode_all, encode_all
+from priorgap.data.splits import Split
+from priorgap.features import quantise
+from priorgap.latents import Latents
+from priorgap.priors.base import Prior
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFunctions:
+    """What encodes, what decodes, and the distribution that z was trained with.
+
+    Attributes:
+        encode: x -> mean and log-variance, given labels where it takes them; None without an encoder.
+        decode: z -> x, given labels where it takes them: the mean of p(x|z), or a draw.
+        prior: p(z), on the CPU; None stands for N(0, I) where `has_prior`.
+        has_prior: whether there is a distribution p(z); a plain autoencoder has none.
+        class_frequencies: for a conditional model, the share of each class in training; else None.
+        encode_batch, decode_batch: the fixed batch sizes; results depend on them in the last bits.
+        device: where encode takes its images.
+    """
+
+    encode: Encode | None
+    decode: Decode
+    prior: Prior | None
+    has_prior: bool
+    class_frequencies: Float[Tensor, "n_classes"] | None
+    encode_batch: int
+    decode_batch: int
+    device: str = "cpu"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether every draw needs a label."""
+        return self.class_frequencies is not None
+
+    def posteriors(self, split: Split) -> Latents:
+        """Return the posteriors of a split, in fixed batches, on the CPU.
+
+        Raises:
+            ValueError: the model has no encoder, or it gave something else than expected.
+        """
+        if self.encode is None:
+            raise ValueError("the model has no encoder")
+        return encode_all(
+            self.encode,
+            lambda rows: split.batch(rows, torch.device(self.device)),
+            len(split),
+            batch=self.encode_batch,
+            label=split.label,
+        )
+
+    def posterior_means(self, split: Split) -> Float[Tensor, "n d"]:
+        """Return the posterior means of a split."""
+        return self.posteriors(split).mean.cpu()
+
+    def decoded(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Return x for each z, in fixed batches, on the CPU.
+
+        Raises:
+            ValueError: decode gave something else than expected.
+        """
+        return decode_all(self.decode, z, batch=self.decode_batch, label=label)
+
+    def preview(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Tensor:
+        """Return decoded draws as uint8 images."""
+        return quantise(self.decoded(z, label))

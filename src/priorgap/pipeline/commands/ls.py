@@ -1,0 +1,86 @@
+"""`priorgap ls`: the studies of a store; of one study, its models and what each lacks. It reads records alone."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+
+from priorgap import artifacts
+from priorgap.core.errors import refusing
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.folders import folder_of
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
+from priorgap.pipeline.store_commands import in_words, parse, size
+
+log = logging.getLogger(__name__)
+_HEAD = ("model", "train", "encode", "sample", "measure", "state", "size", "seconds", "finished")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; bad input raises ValueError with one line."""
+    with refusing():
+        order = parse(arguments)
+    if order.study is not None:
+        _table(_HEAD, list(_models(order.store, order.study)))
+        return 0
+    _table(
+        ("study", "models", "trained", "failed", "report", "size", "last result"),
+        [_study(order.store, name) for name in order.studies],
+    )
+    return 0
+
+
+def _study(store: Store, name: str) -> tuple[str, ...]:
+    known = list(records.records_of(store, name))
+    trained = [
+        found
+        for record in known
+        for step in {s.path: s for s in record.steps if s.kind == "train"}.values()
+        if (found := store.known(step)) is not None
+    ]
+    failed = sum(records.failure(store, name, record.train_id) is not None for record in known)
+    report = "yes" if artifacts.is_complete(store.study(name) / "report") else "no"
+    last = max((_when(found.provenance.get("finished")) for found in trained), default="")
+    counts = (str(len(known)), str(len(trained)), str(failed))
+    return (name, *counts, report, in_words(size(store.study(name))), last)
+
+
+def _when(finished: object) -> str:
+    return str(finished or "")[:16].replace("T", " ")
+
+
+def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
+    for file in records.files_of(store, study):
+        try:
+            record = records.read(file)
+        except records.OtherVersion as error:
+            log.warning("%s; the command that made it writes it again", error)
+            yield (file.stem, *[""] * 4, "other version", "", "", "")
+        except ValueError as error:
+            log.warning("%s; left out: the command that made it writes it again", error)
+        else:
+            yield from (_model(store, record, model) for model in record.models)
+
+
+def _model(store: Store, record: Record, model: RecordedModel) -> tuple[str, ...]:
+    ends: dict[str, list[RecordedStep]] = {
+        "train": [*model.of("train"), *model.of("calibrate")],
+        **{kind: model.of(kind) for kind in ("encode", "sample", "measure")},
+    }
+    there = {stage: sum(store.is_complete(step) for step in steps) for stage, steps in ends.items()}
+    failed = records.failure(store, record.study, record.train_id) is not None
+    complete = all(there[stage] == len(steps) for stage, steps in ends.items())
+    state = "failed" if failed else "complete" if complete else "incomplete"
+    known = store.known(model.of("train")[0])
+    seconds = "" if known is None else f"{known.provenance.get('seconds', 0):.0f}"
+    finished = "" if known is None else _when(known.provenance.get("finished"))
+    folders = dict.fromkeys(folder_of(step, store) for steps in ends.values() for step in steps)
+    counts = [f"{there[stage]}/{len(steps)}" for stage, steps in ends.items()]
+    return (model.name, *counts, state, in_words(sum(map(size, folders))), seconds, finished)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for row in (head, *rows):
+        line = "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True))
+        sys.stdout.write(f"{line.rstrip()}\n")

@@ -1,0 +1,293 @@
+"""run, a stage, report: compose and check every configuration, make what is not there, report, say what failed."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from priorgap import artifacts
+from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline.batching_rule import refuse_old_words
+from priorgap.pipeline.cells import Cell, validate
+from priorgap.pipeline.config.session import Request, Session
+from priorgap.pipeline.store import finished, records
+from priorgap.pipeline.store.layout import Store
+
+if TYPE_CHECKING:
+    from priorgap.pipeline.config.plan import Plan
+    from priorgap.pipeline.desk import Desk
+
+log = logging.getLogger(__name__)
+# processes that measure one model unless more are asked for: each holds the data
+_MOST = 4
+
+
+def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
+    """Run `priorgap run`, a stage, or `report`; bad input raises BadInput with one line.
+
+    A sweep over `study` is one command a study, after all of them were checked.
+    """
+    request = Request(overrides, multirun, config_dir)
+    if command == "run":
+        done = finished.finished(request)
+        if done is not None:
+            _say(done)
+            return 0
+    with refusing():
+        refuse_old_words(overrides)
+        checked = [(session, _checked(session)) for session in _sessions(request)]
+    status = 0
+    for session, cells in checked:
+        with session:
+            status = max(status, _run(command, session, cells))
+    return status
+
+
+def _sessions(request: Request) -> list[Session]:
+    session = Session(request)
+    if len(session.studies) < 2:
+        return [session]
+    return [Session(request.with_study(name)) for name in session.studies]
+
+
+def _checked(session: Session) -> list[Cell]:
+    """Compose and check the configurations of a command, before anything heavy is imported, or created."""
+    with session:
+        cells = [Cell(config, names) for config, names in session.cells()]
+    validate(cells)
+    return cells
+
+
+def _run(command: str, session: Session, cells: Sequence[Cell]) -> int:
+    from priorgap.pipeline import tracking
+    from priorgap.pipeline.config.plan import KINDS, plan_of
+
+    # until Hydra sets up logging for the cells, what happens before them is said on standard error
+    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("priorgap").setLevel(logging.INFO)
+    store = Store(Path(str(cells[0].config["output_root"])))
+    wanted = KINDS if command in ("run", "report") else (command,)
+    with refusing():
+        plan = plan_of(cells)
+        if command in ("run", "report"):
+            tracking.check_access(cells[0].config["tracking"])
+        for name in {cell.study for cell in cells}:
+            if not store.holds(store.study(name)):
+                raise ValueError(
+                    f"study={name}: {store.study(name)} is a link; expected a folder of the store"
+                )
+        if "prepare" not in wanted:
+            _check_prepared(plan, store)
+    failed: list[str] = []
+    if command != "report":
+        failed = _make(plan, store, session, wanted)
+        for line in failed:
+            _say(line)
+    if command in ("run", "report"):
+        return _report(command, session, plan, store, failed)
+    return 1 if failed else 0
+
+
+def _check_prepared(plan: "Plan", store: Store) -> None:
+    for step in dict.fromkeys(model.data for model in plan.models):
+        if not store.is_complete(step):
+            raise ValueError(f"{store.path(step)}: the data are not there; run `priorgap prepare` first")
+
+
+def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -> list[str]:
+    """Make what is wanted and not there; return a line for each configuration that failed."""
+    from priorgap.pipeline.config.plan import MODEL_KINDS, SHARED_KINDS
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+
+    desk = Desk(store)
+    with refusing():
+        _set_numerics(plan.cells)
+        # data are loaded and checked first: nothing of the study is written for a corrupt file
+        _check_data(plan, desk, load="prepare" in wanted)
+        execute(plan, ["prepare"] if "prepare" in wanted else [], desk)
+    if "reference" in wanted:
+        _say(_size_line(plan, store, desk))
+        if "measure" in wanted:
+            from priorgap.pipeline import costs
+
+            line = costs.expected_time(plan, store)
+            if line:
+                _say(line)
+        with refusing():
+            execute(plan, ["reference"], desk)
+    stages = [kind for kind in wanted if kind not in SHARED_KINDS]
+    if not stages:
+        return []
+    known, here = session.grid_is_known, False
+    if known:
+        for cell in plan.cells:
+            records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
+    task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session), grid_is_known=known)
+    if known and "train" in stages:
+        # workers would cost more than to see that nothing is left for them
+        here = _train_batched(plan, desk, session) and stages == ["train"]
+    lost = session.launch(task, here=here)
+    for kind in stages:
+        # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
+        if kind in MODEL_KINDS:
+            (store.study(plan.cells[0].study) / kind).mkdir(parents=True, exist_ok=True)
+    if known:
+        trainings = [(cell.study, cell.train_id) for cell in plan.cells]
+    else:
+        study = plan.cells[0].study
+        trainings = [(study, record.train_id) for record in records.records_of(store, study)]
+    return [*lost, *_failures(trainings, store)]
+
+
+def _report(command: str, session: Session, plan: "Plan", store: Store, failed: list[str]) -> int:
+    from priorgap.pipeline import gathering, reporting
+
+    with refusing():
+        reported = _reported(session.request, plan, store)
+    if command == "report":
+        failed = list(_failures(((r.study, r.train_id) for r in reported), store))
+        for line in failed:
+            _say(line)
+    try:
+        written = reporting.write(reported, _how(session.request, plan, reported), store)
+    except (artifacts.Damaged, gathering.FactsMissing) as error:
+        raise BadInput(str(error)) from error
+    except gathering.NothingMeasured as error:
+        if not failed:
+            raise BadInput(str(error)) from error
+        return 1  # every model failed, and has been said to
+    if written.untracked is not None:
+        failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
+        _say(failed[-1])
+    if command == "run" and not failed and session.grid_is_known:
+        finished.remember(session.request, plan, store, written.path, _size(plan))
+    _say(f"report: {written.path}")
+    sys.stdout.write(f"{written.text}\n")
+    return 1 if failed else 0
+
+
+def _set_numerics(cells: Sequence[Cell]) -> None:
+    """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
+    from priorgap.artifacts import canonical_json
+    from priorgap.pipeline import precision
+
+    seen = {canonical_json([cell.config["numerics"], cell.config["trainer"]]): cell for cell in cells}
+    for cell in seen.values():
+        precision.check(cell.config)
+    precision.set_numerics(cells[0].config)
+    for cell in {str(cell.config["trainer"].get("precision")): cell for cell in cells}.values():
+        precision.advise(cell.config)
+
+
+def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
+    """Load each data set that is wanted or there, and check that every model fits its data; nothing is stored.
+
+    Raises:
+        ValueError: one line, for data that cannot be had or a model that does not fit.
+    """
+    from priorgap.pipeline.facts import check
+
+    ready = [m for m in plan.models if load or desk.store.path(m.data).is_dir()]
+    for model in ready:
+        desk.dataset(model)
+    check(ready, desk)
+
+
+def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
+    """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
+    from priorgap.pipeline import batched
+    from priorgap.pipeline.batching_rule import BatchingRule
+    from priorgap.pipeline.engines.processes import processes_for
+
+    config = plan.cells[0].config
+    rule = BatchingRule(**config["batching"])
+    line = batched.advice(plan, desk, rule)
+    if line:
+        _say(line)
+    # one process without a launcher, which does one thing after the other
+    threads = int(config["numerics"]["threads"])
+    at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
+    batched.train(plan, desk, rule, processes=at_once)
+    return all(desk.store.is_complete(model.train) for model in plan.models)
+
+
+def _processes(cells: Sequence[Cell], session: Session) -> int:
+    """Return how many processes one model's measures may take: where a launcher shares out models, one."""
+    if session.launcher != "basic":
+        return 1
+    from priorgap.pipeline.engines.processes import processes_for
+
+    config = cells[0].config
+    return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
+
+
+def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
+    from priorgap.pipeline.jobs import run_cell, run_proposed
+
+    run = run_cell if grid_is_known else run_proposed
+    return run(config, stages=stages, workers=workers)
+
+
+def _size(plan: "Plan") -> str:
+    trained = {model.train.path for model in plan.models}
+    models = {model.id for model in plan.models}
+    draws = {step.path for model in plan.models for step in model.samples.values()}
+    calibrated = f", {len(models)} with calibrated ones" if len(models) > len(trained) else ""
+    return f"{len(trained)} models{calibrated}, {len(draws)} model x sampler cells"
+
+
+def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
+    """Say how large the study is, what is left to be trained, how much disk it takes at most, how long before."""
+    trainings = {model.train.path: model.train for model in plan.models}.values()
+    left = sum(not store.is_complete(step) for step in trainings)
+    n_bytes = 0
+    for model in plan.models:
+        if store.is_complete(model.data):
+            dataset, config = desk.dataset(model), model.cell.config
+            d, n_test = int(config["model"]["latent_dim"]), len(dataset.test)
+            rows = len(dataset.train) + len(dataset.validation) + n_test
+            # posteriors are two float32 a unit; draws one, and an index and a label; weights and pictures: 8 MB
+            draws = len(model.samples) * min(int(config["n_samples"]), n_test) * (4 * d + 16)
+            n_bytes += rows * (8 * d + 8) + draws + 8_000_000
+    known = [store.known(step) for step in trainings]
+    seconds = [float(k.provenance["seconds"]) for k in known if k is not None and "seconds" in k.provenance]
+    time = f"; a training took {sum(seconds) / len(seconds):.0f} s before" if seconds else ""
+    return f"{_size(plan)}; {left} to train, finished work is skipped; up to {n_bytes / 1e9:.2g} GB{time}"
+
+
+def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Record]:
+    """Return what a report covers: an experiment's grid exactly; else all that the study has seen."""
+    study = plan.cells[0].study
+    own = [records.record_of(cell, iter(plan.of([cell]).models)) for cell in plan.cells]
+    if request.experiment is not None:
+        return own
+    # a bare `report study=NAME` composes a default configuration that may never have been run
+    chosen = {r.train_id: r for r in own if records.record_file(store, study, r.train_id).is_file()}
+    for known in records.records_of(store, study):
+        chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
+    if not chosen:
+        raise ValueError(f"study={study}: nothing has been run in it")
+    return list(chosen.values())
+
+
+def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> dict[str, Any]:
+    """Return how to report: what leaves the machine is the command's to say, the verdict's rule the study's too."""
+    command = plan.cells[0].config
+    typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
+    said = "verdict" in typed or request.experiment is not None
+    verdict = command["verdict"] if said else reported[0].config["verdict"]
+    return {"tracking": command["tracking"], "verdict": verdict}
+
+
+def _failures(trainings: Iterable[tuple[str, str]], store: Store) -> Iterator[str]:
+    for study, train_id in dict.fromkeys(trainings):
+        found = records.failure(store, study, train_id)
+        if found is not None:
+            yield f"failed: {found['label']}: {found['error']} (the same command tries it again)"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"priorgap: {line}\n")

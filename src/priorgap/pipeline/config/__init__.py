@@ -1,0 +1,1 @@
+"""From what was typed to a plan: composed configurations, typed groups, their objects, every result they name."""

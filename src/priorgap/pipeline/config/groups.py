@@ -1,0 +1,303 @@
+"""The configuration as typed groups: what each key takes, checked without torch; values stand in conf/ alone.
+
+One frozen dataclass a group. What classes of their own describe (model, loss, samplers, ...) are nodes here; their
+classes check them when they are built. A new key is a field; a new group is a dataclass and a field.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from priorgap.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
+
+Group = TypeVar("Group")
+RESERVED_STUDIES = ("data", "reference")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
+# what W&B accepts
+_PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
+
+
+def is_study_name(name: str) -> bool:
+    """Whether a text can name a study: a folder of its own beside those of the data."""
+    return _NAME.fullmatch(name) is not None and name not in RESERVED_STUDIES
+
+
+def _is_folder(path: str) -> bool:
+    return not (Path(path).exists() and not Path(path).is_dir())
+
+
+Name = Annotated[str, Matches(lambda s: _NAME.fullmatch(s) is not None, "letters, digits and _.=,+-")]
+StudyName = Annotated[
+    str, Matches(is_study_name, f"letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})")
+]
+ProjectName = Annotated[
+    str, Matches(lambda s: _PROJECT.fullmatch(s) is not None, "up to 128 characters, none of /\\#?%:")
+]
+Folder = Annotated[Path, Matches(_is_folder, "a folder, or a place for one")]
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """`numerics`: part of a result's identity."""
+
+    threads: Annotated[int, AtLeast(1)]
+    matmul_precision: Literal["highest", "high", "medium"]
+    encode_batch: Annotated[int, AtLeast(1)]
+    decode_batch: Annotated[int, AtLeast(1)]
+
+
+@dataclass(frozen=True)
+class Batching:
+    """`batching`: how models of `trainer=batched` share out, and when a sweep is told what that would save."""
+
+    max_seconds: Annotated[int, AtLeast(1)]
+    advise: bool
+    min_models: Annotated[int, AtLeast(2)]
+    max_weights: Annotated[int, AtLeast(1)]
+
+
+@dataclass(frozen=True)
+class Features:
+    """`features`: what feature spaces need beside their own settings."""
+
+    weights: Path | None
+
+
+@dataclass(frozen=True)
+class ReferenceClassifier:
+    """`reference.classifier`: the classifiers of real images."""
+
+    width: Annotated[int, AtLeast(1)]
+    n_features: Annotated[int, AtLeast(1)]
+    epochs: Annotated[int, AtLeast(1)] | None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`reference`: what is known of the real data alone."""
+
+    seed: Annotated[int, AtLeast(0)]
+    classifier: ReferenceClassifier
+    n_repeats: Annotated[int, AtLeast(3)]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`verdict`: which measure is compared, in which feature space, with which sampler, at which level."""
+
+    measure: Name
+    space: Name
+    baseline: Name
+    level: Annotated[float, Between(0, 1)]
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """`tracking`: W&B."""
+
+    mode: Literal["offline", "online", "off"]
+    project: ProjectName
+    entity: str | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """`data`: where data sets are kept; a source's own keys stand beside these where it refers to them."""
+
+    name: Name
+    root: Path
+    download: bool
+    binarize: Literal["static", "dynamic"] | None
+    source: Node
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one model.
+
+    Attributes:
+        study: the study's name, and its folder's.
+        seed: of the model and of all that is drawn from it.
+        n_samples: draws of each sampler, at most as many as test images.
+        calibrate: sample the model as trained, calibrated, or both.
+        calibrated_samplers: the samplers of calibrated models; None for all.
+        unit_swaps: null, "all" or a list of units (`unit_swaps.py`).
+        unit_swap_arms: what replaces a unit.
+        decode: what previews and measures see of a z.
+        output_root: the store.
+        measure_processes: processes that measure one model; None for as many as fit.
+        data, numerics, fleet, features, reference, verdict, tracking: the groups.
+        model, likelihood, prior, loss, trainer: nodes of one object each.
+        samplers, metrics, feature_spaces: nodes by name.
+    """
+
+    study: StudyName
+    seed: Annotated[int, AtLeast(0)]
+    n_samples: Annotated[int, AtLeast(2)]
+    calibrate: bool | Literal["both"]
+    calibrated_samplers: tuple[str, ...] | None
+    unit_swaps: Any
+    unit_swap_arms: Any
+    decode: Literal["mean", "draw"]
+    output_root: Folder
+    measure_processes: Annotated[int, AtLeast(1)] | None
+    data: Data
+    numerics: Numerics
+    batching: Batching
+    features: Features
+    reference: Reference
+    verdict: Verdict
+    tracking: Tracking
+    model: Node
+    likelihood: Node
+    prior: Node
+    loss: Node
+    trainer: Node
+    samplers: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    feature_spaces: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], *, referred: frozenset[str] = frozenset()) -> "Settings":
+        """Return a composed configuration as typed groups.
+
+        Args:
+            config: resolved, as plain data.
+            referred: dotted keys that other values refer to (`${...}`): a user's own variables, and a data source's
+                keys, need no field.
+
+        Raises:
+            ValueError: one line, for the first key that is unknown, missing, or has no such value.
+        """
+        for name in ("samplers", "metrics", "feature_spaces"):
+            if not config.get(name):
+                raise ValueError(f"{name}: nothing is selected; expected {_SELECTED_BY[name]}=[NAME,...]")
+        read: Settings = _read(cls, config, "", referred)
+        for name in ("model", "likelihood", "prior", "loss", "trainer"):
+            _check_node(config[name], name)
+        _check_node(config["data"]["source"], "data.source")
+        for name in ("samplers", "metrics", "feature_spaces"):
+            for key, node in config[name].items():
+                fit(key, Name, f"{name}.{key}")
+                _check_node(node, f"{name}.{key}")
+        if "progress" in read.trainer:
+            fit(read.trainer["progress"], bool, "trainer.progress")
+        read._check_together()
+        return read
+
+    def _check_together(self) -> None:
+        """Check values against each other."""
+        for name in self.calibrated_samplers or ():
+            if name not in self.samplers:
+                raise ValueError(f"calibrated_samplers: {name} is not among the selected samplers")
+        if self.verdict.space not in self.feature_spaces:
+            raise ValueError(
+                f"verdict.space={self.verdict.space}: expected a selected feature space, "
+                f"one of {', '.join(self.feature_spaces)}"
+            )
+
+
+def verdict_of(node: Any) -> Verdict:
+    """Return the group `verdict` of a configuration.
+
+    Raises:
+        ValueError: one line, for the first key that is unknown, missing, or has no such value.
+    """
+    verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
+    return verdict
+
+
+# the group that fills each collection of nodes
+_SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
+# groups of which one option is chosen
+_GROUPS = ("data", "tracking", "model", "likelihood", "prior", "loss", "trainer")
+# what a key at the top means that no configuration has
+_HINTS = {
+    "experiments": "an experiment's config.yaml begins with the line `# @package _global_`",
+    "sampler": "a file of conf/sampler begins with the line `# @package samplers.NAME`",
+    "metric": "a file of conf/metric begins with the line `# @package metrics.NAME`",
+}
+
+
+def _read(cls: type[Group], node: Any, where: str, referred: frozenset[str]) -> Any:
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{where}={show(node)}: expected keys with values")
+    prefix = f"{where}." if where else ""
+    hints = get_type_hints(cls, include_extras=True)
+    for key, value in node.items():
+        # a file of defaults alone leaves an empty node behind
+        if key not in hints and f"{prefix}{key}" not in referred and value != {}:
+            if not where and key in _HINTS:
+                raise ValueError(f"{key}: unknown key; {_HINTS[key]}")
+            raise ValueError(unknown_key(f"{prefix}{key}", hints))
+    values = {}
+    for field in fields(cls):  # type: ignore[arg-type]
+        key, annotation = f"{prefix}{field.name}", hints[field.name]
+        if field.name not in node:
+            how = f": {key}=NAME" if field.name in _GROUPS else ""
+            raise ValueError(f"{key}: missing; a configuration needs it{how}")
+        value = node[field.name]
+        if is_dataclass(annotation):
+            value = _read(annotation, value, key, referred)  # type: ignore[arg-type]
+        else:
+            fit(value, annotation, key)
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)
+
+
+def _check_node(node: Any, where: str) -> None:
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if target and isinstance(target, str):
+        return
+    named = isinstance(node, Mapping) and "_target_" in node
+    given = f"{where}._target_={show(target)}" if named else f"{where}={show(node)}"
+    raise ValueError(f"{given}: expected a node with _target_, the name of a class")
+
+
+_REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
+
+
+def referred_keys(raw: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the dotted keys that the texts of an unresolved configuration refer to."""
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            yield from referred_keys(value, (*where, str(key)))
+    elif isinstance(raw, list):
+        for i, value in enumerate(raw):
+            yield from referred_keys(value, (*where, str(i)))
+    elif isinstance(raw, str):
+        for dots, key in _REFERENCE.findall(raw):
+            base = where[: -len(dots)] if dots else ()
+            parts = [*base, *key.split(".")]
+            yield from (".".join(parts[: n + 1]) for n in range(len(parts)))
+
+
+@dataclass(frozen=True)
+class LauncherCounts:
+    """What priorgap's launchers count, and the least of each; each has some of them."""
+
+    n_jobs: Annotated[int, AtLeast(1)] | None
+    retries: Annotated[int, AtLeast(0)]
+    cells_per_job: Annotated[int, AtLeast(1)]
+    timeout_min: Annotated[int, AtLeast(1)]
+    cpus_per_task: Annotated[int, AtLeast(1)] | None
+    gpus_per_node: Annotated[int, AtLeast(0)] | None
+    mem_gb: Annotated[float, Above(0)] | None
+    array_parallelism: Annotated[int, AtLeast(1)]
+    num_cpus: Annotated[float, Above(0)] | None
+    num_gpus: Annotated[float, AtLeast(0)] | None
+    cluster: Literal["slurm", "local", "debug"]
+
+    @classmethod
+    def check(cls, node: Mapping[str, Any]) -> None:
+        """Check those that a launcher's node has.
+
+        Raises:
+            ValueError: one line.
+        """
+        hints = get_type_hints(cls, include_extras=True)
+        for key in set(node) & set(hints):
+            fit(node[key], hints[key], f"hydra.launcher.{key}")

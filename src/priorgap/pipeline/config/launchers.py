@@ -1,0 +1,52 @@
+"""What a launcher needs, checked before any work: its package, whole numbers where it counts, somebody to talk to."""
+
+import shutil
+import socket
+from importlib.util import find_spec
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from priorgap.pipeline.config.groups import LauncherCounts
+
+_OURS = "hydra_plugins.priorgap_launcher."
+_SECONDS = 3.0
+
+
+def check(hydra: DictConfig) -> None:
+    """Check the launcher of a composed command; another package's own settings are left to it.
+
+    Raises:
+        ValueError: one line.
+    """
+    name = hydra.runtime.choices["hydra/launcher"]
+    node: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
+    if not str(node.get("_target_")).startswith(_OURS):
+        return
+    package = node.get("requires")
+    if package is not None and find_spec(package) is None:
+        raise ValueError(
+            f"hydra/launcher={name}: the package {package} is not installed; pip install 'priorgap[{name}]'"
+        )
+    LauncherCounts.check(node)
+    if node.get("cluster") == "slurm" and shutil.which("srun") is None:
+        raise ValueError(
+            "hydra.launcher.cluster=slurm: there is no srun here; expected a machine that submits to Slurm, or "
+            "cluster=local to try a command"
+        )
+    if node.get("address") is not None:
+        _check_address(str(node["address"]))
+
+
+def _check_address(address: str) -> None:
+    """Find out whether anything answers where a Ray cluster is said to be."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    if address == "auto" or not port:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"hydra.launcher.address={address}: no Ray cluster answers there; expected auto, or host:port of "
+            "the head of one that runs"
+        ) from error

@@ -1,0 +1,166 @@
+"""From configuration nodes to objects: the one place where the pipeline builds what `_target_` names.
+
+Each node's object is built once a process: all of them are frozen settings.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from priorgap.artifacts import canonical_json
+from priorgap.building import build
+from priorgap.data.splits import DataSource
+from priorgap.feature_spaces import FeatureSpace
+from priorgap.metrics.protocols import Metric
+from priorgap.models.families import traits_of
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.losses import ElboLoss
+from priorgap.models.networks import Architecture
+from priorgap.models.traits import Traits
+from priorgap.priors.base import PriorSpec
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.protocols import Sampler
+from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
+from priorgap.training.batched.program import refusal_of_parts
+from priorgap.training.config import TrainerConfig, check_for_gan
+
+# the name that stands in models' ids; its module imports Lightning, which reading a configuration does without
+_TRAINER = "priorgap.training.fit.TrainerConfig"
+
+_BUILT: dict[tuple[str, str, type], Any] = {}
+
+
+def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
+    key = (canonical_json(node), where, expected)
+    if key not in _BUILT:
+        _BUILT[key] = build(node, expected, where=where)
+    return _BUILT[key]
+
+
+def data_source(config: Mapping[str, Any]) -> DataSource:
+    """Build the data source."""
+    source: DataSource = _built(config["data"]["source"], DataSource, where="data.source")
+    return source
+
+
+def architecture(config: Mapping[str, Any]) -> Architecture:
+    """Build the sizes of the networks."""
+    built: Architecture = _built(config["model"], Architecture, where="model")
+    return built
+
+
+def traits(config: Mapping[str, Any]) -> Traits:
+    """Return what the configured model offers."""
+    return traits_of(architecture(config))
+
+
+def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
+    """Return what the configured model offers to samplers, on data with or without labels."""
+    found = traits(config)
+    learned: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
+    return ModelTraits(
+        encoder=found.encoder,
+        log_var=found.log_var,
+        prior=learned if found.prior else "none",
+        conditional=found.conditional,
+        labels=labels,
+    )
+
+
+def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
+    """Check that each selected sampler has a meaning for the model.
+
+    Raises:
+        ValueError: one line, for the first that has none, with those that have one.
+    """
+    offered = sampling_traits(config, labels=labels)
+    reasons = {name: invalid(sampler(config, name), offered) for name in config["samplers"]}
+    first = next((reason for reason in reasons.values() if reason is not None), None)
+    if first is not None:
+        rest = ",".join(name for name, reason in reasons.items() if reason is None)
+        expected = f"; expected sampler=[{rest}]" if rest else ""
+        raise ValueError(f"samplers.{first}{expected}")
+
+
+def likelihood(config: Mapping[str, Any]) -> Likelihood:
+    """Build p(x|z)."""
+    built: Likelihood = _built(config["likelihood"], Likelihood, where="likelihood")
+    return built
+
+
+def prior(config: Mapping[str, Any]) -> PriorSpec:
+    """Build p(z), or the sizes of a learned one."""
+    built: PriorSpec = _built(config["prior"], PriorSpec, where="prior")
+    return built
+
+
+def loss(config: Mapping[str, Any]) -> ElboLoss:
+    """Build the objective's weights."""
+    built: ElboLoss = _built(config["loss"], ElboLoss, where="loss")
+    return built
+
+
+def trainer(config: Mapping[str, Any]) -> TrainerConfig:
+    """Build the trainer's settings; `progress` alone is no part of them."""
+    node = {key: value for key, value in config["trainer"].items() if key != "progress"}
+    if node.get("_target_") == _TRAINER:
+        node["_target_"] = f"{TrainerConfig.__module__}.{TrainerConfig.__qualname__}"
+    built: TrainerConfig = _built(node, TrainerConfig, where="trainer")
+    return built
+
+
+def check_batched(config: Mapping[str, Any]) -> None:
+    """Refuse what the configuration alone says that `trainer=batched` cannot train.
+
+    Raises:
+        ValueError: one line with the reason and the remedy.
+    """
+    if not trainer(config).batched:
+        return
+    reason = refusal_of_parts(architecture(config), likelihood(config), prior(config))
+    if config["data"].get("binarize") == "dynamic":
+        reason = "data.binarize=dynamic redraws the training images in every epoch"
+    if reason is not None:
+        raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
+
+
+def sampler(config: Mapping[str, Any], name: str) -> Sampler:
+    """Build one sampler; its own name must be the one that it is selected by.
+
+    Raises:
+        ValueError: the names differ: tables would call it something else than the configuration.
+    """
+    built: Sampler = _built(config["samplers"][name], Sampler, where=f"samplers.{name}")
+    if built.name != name:
+        raise ValueError(f"samplers.{name}: its name is {built.name}; expected the same name")
+    return built
+
+
+def metric(config: Mapping[str, Any], name: str) -> Metric:
+    """Build one metric."""
+    built: Metric = _built(config["metrics"][name], Metric, where=f"metrics.{name}")
+    return built
+
+
+def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
+    """Build the description of a feature space (not its networks)."""
+    built: FeatureSpace = _built(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
+    return built
+
+
+def build_all(config: Mapping[str, Any]) -> None:
+    """Build every leaf object of a configuration, so that bad values are found before any work.
+
+    Raises:
+        ValueError: one line that names the key, the value and what was expected.
+    """
+    for make in (data_source, architecture, likelihood, prior, loss, trainer):
+        make(config)
+    check_batched(config)
+    if not traits(config).encoder:
+        check_for_gan(trainer(config))
+    # what data lack is known only after prepare, and is said of each sampler in the results
+    check_samplers(config, labels=True)
+    for name in config["metrics"]:
+        metric(config, name)
+    for name in config["feature_spaces"]:
+        feature_space(config, name)

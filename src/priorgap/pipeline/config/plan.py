@@ -1,0 +1,390 @@
+"""What a command computes, as data: every result with its place, its settings and what it is made from.
+
+A plan is a pure function of composed configurations, made before anything is created, and the one place that knows
+where results stand. It depends on the configuration alone: no place and no id depends on the data. Keys do not stand
+in it: they need the content of what a result is made from (`store.keys`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from priorgap import artifacts
+from priorgap.building import target_modules
+from priorgap.metrics.protocols import Metric, wants
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.store.records import MARGINALS
+
+Kind = Literal["prepare", "reference", "train", "calibrate", "encode", "sample", "measure"]
+KINDS: tuple[Kind, ...] = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
+# what all studies of a data set share, and what is a study's own
+SHARED_KINDS: tuple[Kind, ...] = ("prepare", "reference")
+MODEL_KINDS: tuple[Kind, ...] = KINDS[len(SHARED_KINDS) :]
+OF_MODEL = "_model"
+CLASSIFIERS = "classifiers"
+FEATURE_CLASSIFIER = "feature_classifier"
+Json = Any
+
+
+@dataclass(frozen=True)
+class Closure:
+    """A result depends on the code of these modules and of all that they import."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A result depends on a number that is raised by hand: what is expensive is not redone for each edit."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a result is about; "" where that does not apply.
+
+    Attributes:
+        model: the model's id.
+        sampler: the sampler's name.
+        metric: the metric's name.
+        space: the feature space that it is measured in.
+    """
+
+    model: str = ""
+    sampler: str = ""
+    metric: str = ""
+    space: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One result that is kept; its identity is its path.
+
+    Attributes:
+        kind: the stage that makes it.
+        path: its place under the store.
+        name: what messages call it.
+        settings: what it depends on beside its inputs, as plain data.
+        inputs: the results that it is made from.
+        code: whose code it depends on.
+        seed: of all that is random in it; for its provenance.
+        subject: what it is about.
+    """
+
+    kind: Kind
+    path: PurePosixPath
+    name: str
+    settings: Json
+    inputs: tuple["Step", ...]
+    code: Closure | Version
+    seed: int
+    subject: Subject = field(default_factory=Subject)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return what a study's record keeps of it."""
+        return {
+            "kind": self.kind,
+            "path": str(self.path),
+            "name": self.name,
+            "inputs": [str(step.path) for step in self.inputs],
+            "subject": vars(self.subject),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedModel:
+    """A model as sampled and measured, with the places of all its results.
+
+    Attributes:
+        cell: the configuration that names it.
+        id: its id; a calibrated model has one of its own.
+        group: the id of all models that differ in their seed alone: the `cell` column of results.csv.
+        calibrated: whether it is the calibrated one.
+        data, weights, posteriors: what its samples and measures are made from.
+        train: the training that its weights come from.
+        references: the real data's features and networks, by feature space; "" holds labeller and judge.
+        samples: by sampler.
+        measures: the measurements of the model and of its samplers.
+    """
+
+    cell: Cell
+    id: str
+    group: str
+    calibrated: bool
+    data: Step
+    train: Step
+    weights: Step
+    posteriors: Step
+    references: Mapping[str, tuple[Step, ...]]
+    samples: Mapping[str, Step]
+    measures: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        """What messages and tables call it."""
+        mark = " (calibrated)" if self.calibrated else ""
+        return f"{self.cell.label}-{self.id}{mark}"
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """Every result that it stands on, in an order that works."""
+        yield self.data
+        yield from dict.fromkeys(step for steps in self.references.values() for step in steps)
+        yield self.train
+        if self.calibrated:
+            yield self.weights
+        yield self.posteriors
+        yield from self.samples.values()
+        yield from self.measures
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What one process does in one go, because its results share what is expensive.
+
+    Attributes:
+        kind: the stage.
+        path: names the job's lock.
+        steps: its results.
+        model: the model that it works on; of prepare and reference one that needs them.
+        sampler: of a measure job: the sampler, "" for the model itself.
+    """
+
+    kind: Kind
+    path: PurePosixPath
+    steps: tuple[Step, ...]
+    model: PlannedModel
+    sampler: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All results of some configurations.
+
+    Attributes:
+        models: every model, calibrated ones too, in the order of their configurations.
+        steps: every result by its path.
+    """
+
+    models: tuple[PlannedModel, ...]
+    steps: Mapping[PurePosixPath, Step]
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The configurations, each once."""
+        return tuple(dict.fromkeys(model.cell for model in self.models))
+
+    def of(self, cells: Collection[Cell]) -> "Plan":
+        """Return the part of some configurations."""
+        models = tuple(model for model in self.models if model.cell in cells)
+        return Plan(models, {step.path: step for model in models for step in model.steps})
+
+    def jobs(self, kinds: Collection[str]) -> list[Job]:
+        """Return the jobs of these kinds, in an order that works: model by model."""
+        shared = {
+            job.path: job
+            for kind in SHARED_KINDS
+            for model in self.models
+            for job in _shared_jobs(kind, model)
+        }
+        own = [job for model in self.models for job in _model_jobs(model)]
+        return [job for job in (*shared.values(), *own) if job.kind in kinds]
+
+
+def _shared_jobs(kind: Kind, model: PlannedModel) -> Iterator[Job]:
+    if kind == "prepare":
+        yield Job(kind, model.data.path, (model.data,), model)
+        return
+    for step in dict.fromkeys(step for steps in model.references.values() for step in steps):
+        yield Job(kind, step.path, (step,), model)
+
+
+def _model_jobs(model: PlannedModel) -> Iterator[Job]:
+    yield Job("train", model.train.path, (model.train,), model)
+    if model.calibrated:
+        yield Job("calibrate", model.weights.path, (model.weights,), model)
+    yield Job("encode", model.posteriors.path, (model.posteriors,), model)
+    if model.samples:
+        first = next(iter(model.samples.values()))
+        yield Job("sample", first.path.parent, tuple(model.samples.values()), model)
+    for sampler in dict.fromkeys(step.subject.sampler for step in model.measures):
+        own = tuple(step for step in model.measures if step.subject.sampler == sampler)
+        yield Job("measure", own[0].path.parent, own, model, sampler)
+
+
+def plan_of(cells: Sequence[Cell]) -> Plan:
+    """Return the plan of some configurations.
+
+    Raises:
+        ValueError: two of them give one result different settings, in one line.
+    """
+    builder = _Builder()
+    models = tuple(model for cell in cells for model in builder.models(cell))
+    return Plan(models, builder.steps)
+
+
+class _Builder:
+    """Makes steps, each place once."""
+
+    def __init__(self) -> None:
+        self.steps: dict[PurePosixPath, Step] = {}
+
+    def _step(
+        self,
+        cell: Cell,
+        kind: Kind,
+        path: PurePosixPath,
+        what: str,
+        settings: Json,
+        inputs: Sequence[Step],
+        code: Closure | Version,
+        seed: int,
+        subject: Subject,
+    ) -> Step:
+        known = self.steps.get(path)
+        if known is None:
+            name = f"{what}, {cell.label}" if what else cell.label
+            known = Step(kind, path, name, settings, tuple(inputs), code, seed, subject)
+            self.steps[path] = known
+        elif known.settings != settings:
+            group = "metrics" if subject.metric else "samplers"
+            raise ValueError(
+                f"{group}.{subject.metric or subject.sampler}: two cells of this sweep give one model different "
+                "settings of it, of n_samples or of decode; give them studies of their own (study=...)"
+            )
+        return known
+
+    def models(self, cell: Cell) -> Iterator[PlannedModel]:
+        """Yield the models that a configuration names: as trained, calibrated, or both."""
+        data = self._data(cell)
+        references = self._references(cell, data)
+        train = self._train(cell, data)
+        for variant in cell.variants:
+            subject = Subject(variant.model_id)
+            folder = PurePosixPath(cell.study)
+            weights = train
+            if variant.calibrated:
+                code = Closure(("priorgap.models.calibrate", "priorgap.evaluation.model"))
+                weights = self._step(
+                    cell, "calibrate", folder / "calibrate" / variant.model_id, "", {}, (train, data), code,
+                    cell.seed, subject,
+                )  # fmt: skip
+            encoding = Closure(("priorgap.evaluation.model", "priorgap.models.families"))
+            posteriors = self._step(
+                cell, "encode", folder / "encode" / variant.model_id, "posteriors",
+                dict(cell.config["numerics"]), (weights, data), encoding, cell.seed, subject,
+            )  # fmt: skip
+            samples = {
+                name: self._sample(cell, variant.model_id, name, (weights, posteriors))
+                for name in variant.samplers
+            }
+            found = PlannedModel(
+                cell, variant.model_id, cell.group_id(variant), variant.calibrated, data, train, weights,
+                posteriors, references, samples, (),
+            )  # fmt: skip
+            yield PlannedModel(**{**vars(found), "measures": tuple(self._measures(found))})
+
+    def _data(self, cell: Cell) -> Step:
+        node = cell.config["data"]["source"]
+        modules = [*target_modules(node), "priorgap.data.splits"]
+        settings: Json = node
+        if cell.binarize is not None:
+            settings, modules = [node, cell.binarize], [*modules, "priorgap.data.binarize"]
+        return self._step(
+            cell, "prepare", PurePosixPath("data") / cell.data_id, "data", settings, (),
+            Closure(tuple(modules)), 0, Subject(),
+        )  # fmt: skip
+
+    def _references(self, cell: Cell, data: Step) -> dict[str, tuple[Step, ...]]:
+        shared: Json = [
+            {"reference": cell.config["reference"], "n_samples": cell.config["n_samples"]},
+            cell.config["numerics"],
+        ]
+        root = PurePosixPath("reference") / cell.data_id
+
+        def step(what: str, settings: Json, inputs: Sequence[Step], modules: Sequence[str]) -> Step:
+            path = root / f"{what}-{artifacts.digest(settings)[:8]}"
+            code = Closure(("priorgap.evaluation.reference", *modules))
+            seed = int(cell.config["reference"]["seed"])
+            return self._step(
+                cell, "reference", path, what, settings, inputs, code, seed, Subject(space=what)
+            )
+
+        found: dict[str, tuple[Step, ...]] = {}
+        for space, node in cell.config["feature_spaces"].items():
+            inputs = [data]
+            if parts.feature_space(cell.config, space).needs_classifier:
+                inputs.append(step(FEATURE_CLASSIFIER, [FEATURE_CLASSIFIER, *shared], (data,), ()))
+            own = step(space, [*shared, node], inputs, ("priorgap.metrics.floors", *target_modules(node)))
+            found[space] = (*inputs[1:], own)
+        metrics = [parts.metric(cell.config, name) for name in cell.config["metrics"]]
+        if any("classifiers" in wants(metric) for metric in metrics):
+            # labeller, judge and ceilings cost most of a reference: only where a metric asks for them
+            found[""] = (
+                step(CLASSIFIERS, [CLASSIFIERS, *shared], (data,), ("priorgap.metrics.classifiers",)),
+            )
+        return found
+
+    def _train(self, cell: Cell, data: Step) -> Step:
+        from priorgap.pipeline.stages.train_version import TRAIN_VERSION
+
+        path = PurePosixPath(cell.study) / "train" / cell.train_id
+        return self._step(
+            cell, "train", path, "", cell.training_slice, (data,), Version(TRAIN_VERSION), cell.seed,
+            Subject(cell.train_id),
+        )  # fmt: skip
+
+    def _sample(self, cell: Cell, model_id: str, name: str, inputs: Sequence[Step]) -> Step:
+        node = cell.config["samplers"][name]
+        settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
+        code = Closure((*target_modules(node), "priorgap.evaluation.sample"))
+        path = PurePosixPath(cell.study) / "sample" / model_id / name
+        return self._step(
+            cell, "sample", path, name, settings, inputs, code, cell.seed, Subject(model_id, name)
+        )
+
+    def _measures(self, model: PlannedModel) -> Iterator[Step]:
+        cell = model.cell
+        root = PurePosixPath(cell.study) / "measure" / model.id
+        yield self._step(
+            cell, "measure", root / OF_MODEL / MARGINALS, "marginals", MARGINALS, (model.posteriors,),
+            Closure(("priorgap.evaluation.measure",)), cell.seed, Subject(model.id, metric=MARGINALS),
+        )  # fmt: skip
+        for name in cell.config["metrics"]:
+            metric = parts.metric(cell.config, name)
+            samplers = tuple(model.samples) if metric.scope == "sampler" else ("",)
+            spaces = tuple(cell.config["feature_spaces"]) if "features" in metric.needs else ("",)
+            for sampler in samplers:
+                for space in spaces:
+                    yield self._measure(model, root, metric, Subject(model.id, sampler, name, space))
+
+    def _measure(self, model: PlannedModel, root: PurePosixPath, metric: Metric, subject: Subject) -> Step:
+        cell = model.cell
+        # what needs no images does not depend on the reference or on a sampler
+        inputs = [model.weights, model.posteriors, model.data]
+        space = subject.space or str(cell.config["verdict"]["space"])
+        if needs_reference(metric):
+            inputs += [*(model.references[""] if "classifiers" in wants(metric) else ())]
+            inputs += model.references[space]
+        if subject.sampler:
+            inputs.append(model.samples[subject.sampler])
+        node = cell.config["metrics"][subject.metric]
+        settings = [node, cell.seed, space if needs_reference(metric) else None]
+        if "decode" in metric.needs:
+            settings += cell.decoding
+        code = Closure((*target_modules(node), "priorgap.evaluation.measure", "priorgap.metrics.measuring"))
+        last = f"{subject.metric}@{subject.space}" if subject.space else subject.metric
+        what = f"{last} of {subject.sampler}" if subject.sampler else last
+        return self._step(
+            cell, "measure", root / (subject.sampler or OF_MODEL) / last, what, settings, inputs, code,
+            cell.seed, subject,
+        )  # fmt: skip
+
+
+def needs_reference(metric: Metric) -> bool:
+    """Whether a metric looks at the real data."""
+    return bool({"reference", "features", "classifiers", "floor", "labels"} & wants(metric))

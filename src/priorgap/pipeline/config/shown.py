@@ -1,0 +1,49 @@
+"""What prints and runs nothing: `--cfg`, `--info` and the shell's completion, as Hydra's users know them."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import yaml
+
+from priorgap.pipeline.config.session import Request, Session
+from priorgap.pipeline.flags import Typed
+
+
+def show(typed: Typed, commands: Sequence[str]) -> int:
+    """Print what a flag asks for.
+
+    Args:
+        typed: the flag and the overrides beside it.
+        commands: the names that may stand first, for completion.
+
+    Raises:
+        ValueError: one line, for a configuration that cannot be composed.
+    """
+    if typed.completion:
+        return _complete(typed, commands)
+    with Session(Request(typed.overrides, typed.multirun, typed.config_dir)) as session:
+        if typed.info is not None:
+            session.info(typed.info)
+        elif typed.cfg or typed.package is not None:
+            session.show(typed.cfg or "job", package=typed.package, resolve=typed.resolve or not typed.cfg)
+        else:
+            content, _ = session.cells()[0]
+            sys.stdout.write(yaml.safe_dump(content, sort_keys=False))
+    return 0
+
+
+def _complete(typed: Typed, commands: Sequence[str]) -> int:
+    """Print the shell's function, or, asked by it, what may stand next."""
+    line = os.environ.get("COMP_LINE")
+    if line is not None:
+        # the shell's function knows programs without commands: `priorgap run loss.` is `priorgap loss.` to it
+        program, _, after = line.partition(" ")
+        command, space, words = after.lstrip().partition(" ")
+        if not space:
+            sys.stdout.write(" ".join(name for name in commands if name.startswith(command)) + "\n")
+            return 0
+        os.environ["COMP_LINE"] = f"{program} {words}"
+    with Session(Request((), False, typed.config_dir)) as session:
+        session.complete(typed.overrides)
+    return 0

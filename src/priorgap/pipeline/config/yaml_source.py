@@ -1,0 +1,87 @@
+"""Where Hydra reads configuration files: folders of YAML, with mistakes said as file, line and reason in one line."""
+
+import os
+from io import StringIO
+from pathlib import Path
+
+import yaml
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+class YamlFolder(ConfigSource):
+    """A folder of YAML files, as Hydra's own `file://`; a byte-order mark at the start of a file does not matter."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return what stands before `://` in a search path."""
+        return "yaml"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read one file.
+
+        Raises:
+            ConfigLoadError: it is no YAML of keys and values; one line.
+        """
+        file = self._file(config_path)
+        try:
+            text = file.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigLoadError(f"{_named(file)}: expected a text in UTF-8 ({error})") from error
+        try:
+            header = ConfigSource._get_header_dict(text[:512])
+            content = OmegaConf.load(StringIO(text))
+        except yaml.YAMLError as error:
+            raise ConfigLoadError(f"{_named(file)}{_what(error)}") from error
+        except (OSError, ValueError, OmegaConfBaseException) as error:
+            raise ConfigLoadError(f"{_named(file)}: {' '.join(str(error).split())}") from error
+        # a text without keys is read as one key without a value
+        if not isinstance(content, DictConfig) or (content and ":" not in text):
+            raise ConfigLoadError(f"{_named(file)}: expected keys with values, got {text.strip()[:40]!r}")
+        return ConfigResult(self.provider, self.full_path(), content, header)
+
+    def available(self) -> bool:
+        """Return whether the folder is there."""
+        return self.is_group("")
+
+    def is_group(self, config_path: str) -> bool:
+        """Return whether this is a folder here."""
+        return os.path.isdir(os.path.join(self.path, config_path))
+
+    def is_config(self, config_path: str) -> bool:
+        """Return whether this is a file here."""
+        return os.path.isfile(self._file(config_path))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the files and folders of a folder."""
+        found: list[str] = []
+        for name in os.listdir(os.path.join(self.path, config_path)):
+            self._list_add_result(found, os.path.join(config_path, name), name, results_filter)
+        return sorted(set(found))
+
+    def _file(self, config_path: str) -> Path:
+        return Path(self.path, self._normalize_file_name(config_path))
+
+
+def _named(file: Path) -> str:
+    """Return the file's name as the user would type it."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def _what(error: yaml.YAMLError) -> str:
+    """Return the line and the reason."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    line = f", line {mark.line + 1}" if mark is not None else ""
+    return f"{line}: {' '.join(str(reason).split())}"
+
+
+def register() -> None:
+    """Let Hydra know the scheme."""
+    Plugins.instance().register(YamlFolder)

@@ -1,0 +1,191 @@
+"""What a process has loaded or built while it works: data, one model, one sampler's images, each once."""
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from priorgap import artifacts
+from priorgap.data.splits import Dataset
+from priorgap.evaluation.measure import model_evidence
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.reference import ReferenceSettings
+from priorgap.features import Classifier, restore_classifier
+from priorgap.latents import Latents
+from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.likelihood import split_log_likelihood
+from priorgap.metrics.measuring import image_distortions
+from priorgap.metrics.reference import Reference, load_reference
+from priorgap.pipeline import models
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, PlannedModel, Step
+from priorgap.pipeline.reading import load_draws, load_posteriors, obtain_dataset
+from priorgap.pipeline.store.layout import Store
+from priorgap.samplers.drawing import label_source_of
+
+
+class Desk:
+    """What the stages of a process share.
+
+    Args:
+        store: where results stand.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._datasets: dict[Step, Dataset] = {}
+        self._at_hand: ModelAtHand | None = None
+
+    def dataset(self, model: PlannedModel) -> Dataset:
+        """Return the data of a model: as stored, or, before they are, from their source."""
+        step = model.data
+        if step not in self._datasets:
+            known = next((s for s in self._datasets if s.path == step.path), None)
+            found = obtain_dataset(model, self.store) if known is None else self._datasets.pop(known)
+            self._datasets[step] = found
+        return self._datasets[step]
+
+    def stored(self, model: PlannedModel) -> None:
+        """Read a data set anew when next asked for: it is in the store now, paged in as it is used."""
+        self._datasets.pop(model.data, None)
+
+    def model(self, model: PlannedModel) -> "ModelAtHand":
+        """Return a trained model with all that its stages share; one is kept."""
+        if self._at_hand is None or self._at_hand.planned is not model:
+            self._at_hand = ModelAtHand(self, model)
+        return self._at_hand
+
+
+def n_samples(cell: Cell, n_test: int) -> int:
+    """Return the n of every sampler: no more than there are test images to compare with."""
+    return min(int(cell.config["n_samples"]), n_test)
+
+
+def reference_settings(cell: Cell) -> ReferenceSettings:
+    """Return how the real data are looked at."""
+    node = cell.config["reference"]
+    return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
+
+
+def feature_network(store: Store, model: PlannedModel, space: str) -> Classifier | None:
+    """Return the classifier that gives the features of a space; None where none is needed, or there are no labels."""
+    for step in model.references[space]:
+        if step.subject.space == FEATURE_CLASSIFIER:
+            folder = store.folder(step)
+            facts = artifacts.load_json(folder / "facts.json")
+            if facts["labelled"]:
+                tensors = artifacts.load_tensors(folder / f"{FEATURE_CLASSIFIER}.safetensors")
+                return restore_classifier(facts[FEATURE_CLASSIFIER], tensors)
+    return None
+
+
+class ModelAtHand:
+    """A trained model and what is known of it; each read or computed when first asked for.
+
+    Args:
+        desk: what the process shares.
+        planned: the model.
+    """
+
+    def __init__(self, desk: Desk, planned: PlannedModel) -> None:
+        self.planned, self._desk, self._store = planned, desk, desk.store
+        self.cell = planned.cell
+        self._evidence: dict[str, ModelEvidence] = {}
+        self._sampler: tuple[tuple[str, str], Evidence | str] | None = None
+
+    @property
+    def dataset(self) -> Dataset:
+        """The model's data."""
+        return self._desk.dataset(self.planned)
+
+    @cached_property
+    def trained(self) -> models.TrainedModel:
+        """The model, rebuilt."""
+        return models.load(self._store.folder(self.planned.weights))
+
+    @cached_property
+    def functions(self) -> ModelFunctions:
+        """The model as functions, decoding by the rule of the configuration."""
+        return self.trained.functions(self.cell.decode, self.cell.seed)
+
+    @cached_property
+    def latents(self) -> dict[str, Latents]:
+        """Its posteriors, by part of the data."""
+        return load_posteriors(self._store.folder(self.planned.posteriors))
+
+    @cached_property
+    def distortions(self) -> tuple[Tensor, Tensor] | None:
+        """-log p(x|z) and squared error of each test image; None without an encoder."""
+        model = self.trained
+        if model.encode is None:
+            return None
+        return image_distortions(
+            model.vae, self.latents["test"], self.dataset.test, sigma=model.sigma_x(),
+            batch=model.decode_batch, seed=self.cell.seed,
+        )  # fmt: skip
+
+    @cached_property
+    def bare(self) -> ModelEvidence:
+        """The evidence without what costs: metrics of a model that need no images pay for none."""
+        return model_evidence(self.functions, self.latents, seed=self.cell.seed)
+
+    def evidence(self, space: str) -> ModelEvidence:
+        """Return the evidence with the real data in one feature space."""
+        if space not in self._evidence:
+            self._evidence[space] = replace(self.bare, reference=self._reference(space))
+        return self._evidence[space]
+
+    def _reference(self, space: str) -> Reference:
+        dataset, store, references = self.dataset, self._store, self.planned.references
+        features = store.folder(references[space][-1])
+        classifiers = features
+        for step in references.get("", ()):
+            if step.subject.space == CLASSIFIERS:
+                classifiers = store.folder(step)
+        network = feature_network(store, self.planned, space)
+        return load_reference(
+            features, dataset.train, dataset.validation, dataset.test,
+            parts.feature_space(self.cell.config, space).open(network), classifiers=classifiers,
+        )  # fmt: skip
+
+    @cached_property
+    def with_distortion(self) -> ModelEvidence:
+        """The bare evidence with distortions."""
+        if self.distortions is None:
+            return self.bare
+        distortion, sse = self.distortions
+        return replace(self.bare, distortion=distortion, distortion_sse=sse)
+
+    @cached_property
+    def with_likelihood(self) -> ModelEvidence:
+        """The bare evidence with log p(x|z), where that bounds log p(x)."""
+        model = self.trained
+        if not model.vae.traits.log_var:
+            return self.bare
+        likelihood = split_log_likelihood(
+            model.vae, self.dataset.test, sigma=model.sigma_x(), batch=model.decode_batch
+        )
+        return replace(self.bare, log_likelihood=likelihood)
+
+    def of_sampler(self, name: str, space: str) -> Evidence | str:
+        """Return one sampler's evidence, or why there is none; one is kept, with its images, for all metrics."""
+        if self._sampler is None or self._sampler[0] != (name, space):
+            self._sampler = (name, space), self._of_sampler(name, space)
+        return self._sampler[1]
+
+    def _of_sampler(self, name: str, space: str) -> Evidence | str:
+        step = self.planned.samples[name]
+        facts = self._store.value(step)
+        if facts["skipped"] is not None:
+            return str(facts["skipped"])
+        sampler = parts.sampler(self.cell.config, name)
+        source = label_source_of(sampler, conditional=self.functions.conditional)
+        return self.evidence(space).of(name, sampler.role, load_draws(self._store, step), label_source=source)
+
+
+def scratch(store: Store, step: Step, key: str) -> Path:
+    """Return the folder where a training keeps its checkpoint: of this key, so that no other's is resumed."""
+    study, _, name = step.path.parts
+    return store.study(study) / "resume" / f"{name}-{key[:8]}"

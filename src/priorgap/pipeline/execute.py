@@ -1,0 +1,182 @@
+"""Doing a plan's jobs: the one place that knows locks, skipping, progress and failures."""
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from itertools import groupby
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from priorgap.pipeline import models
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
+from priorgap.pipeline.desk import Desk, n_samples
+from priorgap.pipeline.engines.processes import spread
+from priorgap.pipeline.precision import set_numerics
+from priorgap.pipeline.progress import Pieces
+from priorgap.pipeline.stages.results import Failure, Work
+from priorgap.pipeline.store import keys
+from priorgap.pipeline.store.layout import Store
+
+log = logging.getLogger(__name__)
+# values of one sampler's images from which on a process for them pays: 1,300 of MNIST's
+_LARGE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A result that could not be made.
+
+    Attributes:
+        name: what messages call it.
+        error: why.
+    """
+
+    name: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job's results.
+
+    Attributes:
+        made: names of those that were made now.
+        failed: those that could not be made.
+    """
+
+    made: tuple[Step, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+
+def execute(plan: Plan, kinds: Collection[str], desk: Desk, *, workers: int = 1) -> list[Failed]:
+    """Make every result of these kinds that is not there; return what could not be made.
+
+    Args:
+        plan: all results, of which these kinds are made.
+        kinds: stages.
+        desk: what this process shares.
+        workers: up to so many processes share out the measures of one model, where that pays.
+
+    Raises:
+        ValueError: a result of an earlier stage is missing, in one line that names the command.
+    """
+    failed: list[Failed] = []
+    for (kind, _), jobs in groupby(plan.jobs(kinds), key=lambda job: (job.kind, job.model)):
+        if kind == "measure":
+            failed += _measure(list(jobs), desk, workers)
+        else:
+            for job in jobs:
+                failed += do(job, desk).failed
+    return failed
+
+
+def do(job: Job, desk: Desk) -> Done:
+    """Make what a job lacks, holding its lock: two processes that share a store do each piece of work once."""
+    store = desk.store
+    if _missing(job, store):
+        with store.locked(job.path):
+            todo = _missing(job, store)
+            done = _work(replace(job, steps=tuple(todo)), todo, desk) if todo else Done()
+    else:
+        done = Done()
+    if job.kind == "train":
+        # only now: a kill between publishing and this must cost no training, nor leave a checkpoint for good
+        for step in job.steps:
+            _stage(job.kind).tidy(step, store)
+    return done
+
+
+def _stage(kind: str) -> Any:
+    return import_module(f"priorgap.pipeline.stages.{kind}")
+
+
+def _missing(job: Job, store: Store) -> dict[Step, str]:
+    """Return the steps that are not there, or damaged, with their keys."""
+    wanted = {step: keys.key(step, store) for step in job.steps}
+    return {step: key for step, key in wanted.items() if not store.is_sound(step, key)}
+
+
+def _work(job: Job, todo: Mapping[Step, str], desk: Desk) -> Done:
+    made: list[Step] = []
+    failed: list[Failed] = []
+    work: Work = _stage(job.kind).work(job, desk)
+    started = time.perf_counter()
+    for step, outcome in work:
+        seconds = time.perf_counter() - started
+        if isinstance(outcome, Failure):
+            log.debug("%s failed", step.name, exc_info=outcome.error)
+            failed.append(Failed(step.name, outcome.error))
+        else:
+            desk.store.publish(step, todo[step], outcome, seed=step.seed, seconds=seconds)
+            made.append(step)
+        started = time.perf_counter()
+    return Done(tuple(made), tuple(failed))
+
+
+def _measure(jobs: Sequence[Job], desk: Desk, workers: int) -> list[Failed]:
+    """Take all measurements of one model: its samplers one after the other, or shared out over processes."""
+    model = jobs[0].model
+    workers = _worth_while(jobs, desk, workers)
+    kinds = [step.subject.metric for job in jobs for step in job.steps]
+    live = bool(model.cell.config["trainer"]["progress"])
+    failed: list[Failed] = []
+    with closing(Pieces(kinds, "measured", live=live)) as progress:
+        for job, done in _each(jobs, desk, workers):
+            there = [step for step in job.steps if step not in done.made]
+            progress.ended(*(step.subject.metric for step in there), worked=False)
+            progress.ended(*(step.subject.metric for step in done.made))
+            failed += done.failed
+            if done.made:
+                what = job.sampler or "the model"
+                log.info("%s: %d measures of %s", model.name, len(done.made), what)
+    return failed
+
+
+def _worth_while(jobs: Sequence[Job], desk: Desk, workers: int) -> int:
+    """Return how many processes pay: one sampler's images must take longer than starting a process."""
+    cell = jobs[0].model.cell
+    if workers < 2 or models.device_of(cell.config) != "cpu":
+        return 1
+    left = sum(bool(_missing(job, desk.store)) for job in jobs)
+    if left < 2:
+        return 1
+    test = desk.dataset(jobs[0].model).test
+    large = n_samples(cell, len(test)) * prod(test.shape) >= _LARGE
+    return min(workers, left) if large else 1
+
+
+def _each(jobs: Sequence[Job], desk: Desk, workers: int) -> Iterator[tuple[Job, Done]]:
+    if workers < 2:
+        yield from ((job, do(job, desk)) for job in jobs)
+        return
+    model = jobs[0].model
+    todo = {job.sampler: job for job in jobs if _missing(job, desk.store)}
+    yield from ((job, Done()) for job in jobs if job.sampler not in todo)
+    log.info("%s: the measures of %d samplers in %d processes", model.name, len(todo), workers)
+    threads = int(model.cell.config["numerics"]["threads"])
+    root = desk.store.root
+    calls = {name: partial(_elsewhere, model.cell, root, model.id, name) for name in todo}
+    for name, (made, failed) in spread(calls, workers, threads):
+        by_path = {str(step.path): step for step in todo[name].steps}
+        yield todo[name], Done(tuple(by_path[path] for path in made), failed)
+
+
+def _elsewhere(
+    cell: Cell, root: Path, model_id: str, sampler: str
+) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
+    """Take the measurements of one sampler in a process of its own, which makes the plan again."""
+    set_numerics(cell.config)
+    desk = Desk(Store(root))
+    (job,) = [
+        job
+        for job in plan_of([cell]).jobs(["measure"])
+        if job.sampler == sampler and job.model.id == model_id
+    ]
+    done = do(job, desk)
+    return tuple(str(step.path) for step in done.made), done.failed

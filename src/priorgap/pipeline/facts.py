@@ -1,0 +1,49 @@
+"""What can be checked only when the data are known, before anything is stored: models, feature spaces, labels."""
+
+from collections.abc import Sequence
+
+from priorgap.data.splits import Dataset
+from priorgap.models.calibrate import calibration_refusal
+from priorgap.models.families import Model
+from priorgap.pipeline import models
+from priorgap.pipeline.batched_program import check_model
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.plan import PlannedModel
+from priorgap.pipeline.desk import Desk
+
+
+def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
+    """Check that each model and feature space fits its data: nothing is trained, nothing written.
+
+    Raises:
+        ValueError: one line, for the first that does not fit.
+    """
+    for model in {model.train.path: model for model in planned}.values():
+        dataset, cell = desk.dataset(model), model.cell
+        network = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+        calibrated = any(m.calibrated for m in planned if m.train is model.train)
+        _check_objective(cell, network, calibrated=calibrated)
+        check_model(cell.config, network, dataset)
+    spaces = {
+        (model.data.path, steps[-1].path): (model, space)
+        for model in planned
+        for space, steps in model.references.items()
+        if space and not desk.store.is_complete(steps[-1])
+    }
+    for model, space in spaces.values():
+        _check_space(model.cell, space, desk.dataset(model))
+
+
+def _check_objective(cell: Cell, network: Model, *, calibrated: bool) -> None:
+    loss = parts.loss(cell.config)
+    network.check_objective(loss)
+    network.check_decode(cell.decode)
+    refusal = calibration_refusal(network, loss) if calibrated else None
+    if refusal is not None:
+        raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected false")
+
+
+def _check_space(cell: Cell, name: str, dataset: Dataset) -> None:
+    labelled = dataset.train.label is not None and dataset.test.label is not None
+    parts.feature_space(cell.config, name).check(labelled=labelled)

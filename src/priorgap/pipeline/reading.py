@@ -1,0 +1,62 @@
+"""Reading what stages keep: a data set, posteriors, draws."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from priorgap import artifacts
+from priorgap.data.binarize import binarized, with_grey
+from priorgap.data.splits import Dataset, load_dataset
+from priorgap.latents import LatentDraw, Latents
+from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.plan import PlannedModel, Step
+from priorgap.pipeline.store import keys
+from priorgap.pipeline.store.layout import Store
+
+GREY = "grey.safetensors"
+PARTS = ("train", "validation", "test")
+POSTERIORS = "posteriors.safetensors"
+ABSENT = "absent.json"
+
+
+def obtain_dataset(model: PlannedModel, store: Store) -> Dataset:
+    """Return the data set: as prepared, or from its source, verified; nothing is written.
+
+    Raises:
+        ValueError: it cannot be had, or a file is corrupt, or it cannot be binarised.
+    """
+    step, cell = model.data, model.cell
+    if store.is_complete(step, keys.key(step, store)) and not store.damage(step):
+        return load_prepared(store.path(step))
+    place = cell.config["data"]
+    source = parts.data_source(cell.config)
+    dataset = source.load(root=Path(place["root"]), download=bool(place["download"]))
+    if cell.binarize is None:
+        return dataset
+    seed = int(place["source"].get("split_seed", 0))
+    return binarized(dataset, cell.binarize, seed=seed)
+
+
+def load_prepared(path: Path) -> Dataset:
+    """Read a prepared data set; where training redraws its images, with the grey ones that it needs."""
+    dataset = load_dataset(path)
+    if not (path / GREY).is_file():
+        return dataset
+    grey = artifacts.load_tensors(path / GREY)["x"]
+    return replace(dataset, train=with_grey(dataset.train, grey))
+
+
+def load_posteriors(path: Path) -> dict[str, Latents]:
+    """Read the posteriors of the three splits; none for a model without an encoder."""
+    if (path / ABSENT).is_file():
+        return {}
+    tensors = artifacts.load_tensors(path / POSTERIORS)
+    return {
+        part: Latents(tensors[f"{part}.mean"], tensors.get(f"{part}.log_var"), tensors.get(f"{part}.label"))
+        for part in PARTS
+    }
+
+
+def load_draws(store: Store, step: Step) -> LatentDraw:
+    """Read the draws of a sampler."""
+    tensors = store.tensors(step)
+    return LatentDraw(tensors["z"], tensors.get("source"), tensors.get("label"))

@@ -1,0 +1,1 @@
+"""Results on disk: where they stand, their keys, the records of studies."""

@@ -1,0 +1,53 @@
+"""Folders of results as the commands on a store see them: artifacts and shelves alike."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from priorgap import artifacts
+from priorgap.core.shelves import Shelf, is_shelf
+from priorgap.pipeline.store.layout import SHELVED, Placed, Store
+
+
+def folder_of(step: Placed, store: Store) -> Path:
+    """Return the folder that holds a result: its own, or its shelf's."""
+    return store.shelf(step)[0].folder if step.kind in SHELVED else store.path(step)
+
+
+def content_of(folder: Path) -> str:
+    """Return the digest of all that a folder of results holds.
+
+    Raises:
+        FileNotFoundError: there is no valid manifest.
+    """
+    if is_shelf(folder):
+        entries = Shelf(folder, folder).entries
+        return artifacts.digest({name: entry.content for name, entry in entries.items()})
+    return artifacts.content_digest(folder)
+
+
+def damage_of(folder: Path) -> list[str]:
+    """Return one line for each result of a folder that is damaged."""
+    return Shelf(folder, folder).damage() if is_shelf(folder) else artifacts.damage(folder)
+
+
+def results_under(folder: Path, store: Store) -> Iterator[Path]:
+    """Yield every folder of results of a store under a folder, published ones only; links lead to none."""
+    if not store.holds(folder):
+        return
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if artifacts.MANIFEST in names:
+            folders.clear()
+            yield Path(place)
+
+
+def count_of(folder: Path) -> int:
+    """Return how many results a folder holds."""
+    return len(Shelf(folder, folder).entries) if is_shelf(folder) else 1
+
+
+def extent_of(folder: Path) -> tuple[int, int]:
+    """Return how many files a folder of results has beside its manifest, and their bytes."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != artifacts.MANIFEST]
+    return len(files), sum(p.stat().st_size for p in files)

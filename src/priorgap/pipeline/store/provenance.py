@@ -1,0 +1,46 @@
+"""What a result was made with: versions, machine, commit."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lightning", "torchvision")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Return versions of packages and Python, the kind of machine, the commit where there is one."""
+    return {
+        "packages": {name: _installed(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "hardware": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(),
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        run = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None
