@@ -153,7 +153,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
             _say(line)
     try:
         written = reporting.write(reported, _how(session.request, plan, reported), store)
-    except artifacts.Damaged as error:
+    except (artifacts.Damaged, gathering.FactsMissing) as error:
         raise BadInput(str(error)) from error
     except gathering.NothingMeasured as error:
         if not failed:
