@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +242,80 @@ def test_names_in_a_record_are_names(copy, theirs, run, capsys, caplog, case):
     assert err.count("\n") == 1 and (words in err or words == "left out")
     assert not list((copy / "tiny" / FOLDER).glob("*.json"))
     assert content(copy.parent) == before
+
+
+SEEN = """
+import json, sys
+from priorgap.pipeline import cli
+statuses = []
+for command in json.loads(sys.argv[1]):
+    try:
+        cli.main(command)
+    except SystemExit as error:
+        statuses.append(error.code)
+    print("-----")
+json.dump({"statuses": statuses, "modules": sorted(sys.modules)}, open(sys.argv[2], "w"))
+"""
+HEAVY = (
+    "torch",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pytorch_lightning",
+    "torchmetrics",
+    "wandb",
+    "hydra",
+    "matplotlib",
+)
+
+
+def test_commands_on_a_store_import_neither_torch_nor_what_records_name(copy, theirs, tmp_path):
+    """With results to take, damage to find and garbage to remove."""
+    one = model(tmp_path)
+    shelf(tmp_path, "measure", one.id).remove(["prior/fid@classifier"])
+    shelf(tmp_path, "sample", one.id).put("dropped", "key", {}, {"z": torch.zeros(3)}, {})
+    for name in ("01234567", "12345678"):
+        shutil.copytree(copy / "tiny/train" / one.id, copy / "tiny/train" / name)
+    shutil.rmtree(copy / "tiny/encode" / one.id)
+    commands = [*STORE_COMMANDS, ("verify", "study=tiny"), ("ls", "study=tiny"), ("ls", "study=nope")]
+    order = [sys.executable, "-c", SEEN, json.dumps(commands), "seen.json"]
+    done = subprocess.run(order, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads((tmp_path / "seen.json").read_text())
+    assert found["statuses"] == [0, 0, 0, 0, 0, 0, 0, 0, 2]
+    said = done.stdout.split("-----")
+    assert " incomplete " in said[1] and "would be removed: " in said[3] and "\nremoved: " in said[4]
+    assert ": 2 results and 0 records taken" in said[5]
+    assert " incomplete " not in said[7]
+    record = read_record(copy / "tiny" / FOLDER / f"{one.train_id}.json")
+    assert record is not None
+    named = {target.rpartition(".")[0] for target in targets(record["config"])}
+    assert len(named) >= 8
+    modules = set(found["modules"])
+    assert not {*HEAVY, *named} & modules
+    rooms = (
+        "models",
+        "metrics",
+        "samplers",
+        "training",
+        "data",
+        "priors",
+        "estimators",
+        "features",
+        "plugins",
+    )
+    assert not [name for name in modules if name.split(".")[:2] in [["priorgap", room] for room in rooms]]
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Every class that a configuration names."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
 
 
 def test_a_changed_record_is_seen_by_its_checksum(copy, run, caplog):

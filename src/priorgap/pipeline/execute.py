@@ -81,6 +81,8 @@ def do(job: Job, desk: Desk) -> Done:
     store = desk.store
     if _missing(job, store):
         with store.locked(job.path):
+            for step in job.steps:
+                store.sweep(step)
             todo = _missing(job, store)
             done = _work(replace(job, steps=tuple(todo)), todo, desk) if todo else Done()
     else:

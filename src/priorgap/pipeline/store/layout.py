@@ -152,7 +152,7 @@ class Store:
         else:
             path = self.path(step)
             # a writer killed between its two last steps leaves a sound artifact beside the one it replaced
-            if artifacts.leftovers(path):
+            if os.path.lexists(artifacts.replaced(path)):
                 return False
             if not artifacts.is_complete(path, key):
                 for line in artifacts.damage(path) if artifacts.read_manifest(path) is not None else ():
@@ -242,6 +242,11 @@ class Store:
         with artifacts.publish(path, key, provenance=provenance) as directory:
             result.write(directory)
         self._verified[path] = (key, stamps(path))
+
+    def sweep(self, step: Placed) -> None:
+        """Remove what killed writers of a result left beside it; call it holding the lock of its job."""
+        if step.kind not in SHELVED:
+            artifacts.sweep_partial(self.path(step))
 
     @contextmanager
     def locked(self, path: PurePosixPath) -> Iterator[None]:
