@@ -11,6 +11,7 @@ from priorgap.building import build
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
+from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
@@ -120,8 +121,12 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 
 
 def metric(config: Mapping[str, Any], name: str) -> Metric:
-    """Build one metric."""
-    built: Metric = _built(config["metrics"][name], Metric, where=f"metrics.{name}")
+    """Build one metric: priorgap's, a plugin's, or of torchmetrics."""
+    node = config["metrics"][name]
+    key = (canonical_json(node), name, Metric)
+    if key not in _BUILT:
+        _BUILT[key] = build_metric(node, name)
+    built: Metric = _BUILT[key]
     return built
 
 
@@ -143,7 +148,8 @@ def build_all(config: Mapping[str, Any]) -> None:
         check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results
     check_samplers(config, labels=True)
-    for name in config["metrics"]:
-        metric(config, name)
     for name in config["feature_spaces"]:
         feature_space(config, name)
+    # last: a metric of torchmetrics takes seconds to import
+    for name in config["metrics"]:
+        metric(config, name)
