@@ -6,10 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from priorgap.building import build, configuration_directory, load_option
+from priorgap.building import configuration_directory, load_option
 from priorgap.core.catalogue import BUILTIN
-from priorgap.metrics import Metric
+from priorgap.metrics import ImageMetric
 from priorgap.metrics.protocols import wants
+from priorgap.metrics.torchmetrics_image import build_metric
 
 METHODS = Path(__file__).with_name("methods.md")
 TABLES = ("measures", "catalogue")
@@ -26,8 +27,9 @@ def table() -> str:
     standard = set(load_lists("standard"))
     lines = ["| option | in | of a | needs | gives |", "|---|---|---|---|---|"]
     for name in options():
-        metric: Metric = build(load_option("metric", name), Metric, where=name)
-        said = " ".join((type(metric).__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+        metric = build_metric(load_option("metric", name), name)
+        text = metric.measures[0].sentence if isinstance(metric, ImageMetric) else type(metric).__doc__ or ""
+        said = " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
         needs = [*sorted(metric.needs), *(f"({other})" for other in sorted(wants(metric) - metric.needs))]
         where = "standard" if name in standard else "full" if name in load_lists("full") else "by hand"
         lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(needs)} | {said} |")

@@ -14,6 +14,7 @@ from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.features import FeatureMap
 from priorgap.metrics.protocols import Metric
+from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_torchmetrics
 from priorgap.models.conditional import Classes
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
@@ -65,12 +66,14 @@ def sampler_of(given: Sampler | str) -> Sampler:
     return built
 
 
-def metric_of(given: Metric | str) -> Metric:
-    """Return a metric that was given as an object or by its name in conf/metric."""
-    if not isinstance(given, str):
-        return given
-    built: Metric = build(load_option("metric", given), Metric, where=f"metrics.{given}")
-    return built
+def metric_of(given: Any) -> Metric:
+    """Return a metric that was given as an object, by its name in conf/metric, or as a class of torchmetrics."""
+    if isinstance(given, str):
+        return build_metric(load_option("metric", given), given)
+    if is_torchmetrics(given):
+        return image_metric(given)
+    found: Metric = given
+    return found
 
 
 def check_arguments(

@@ -66,6 +66,11 @@ def target_modules(node: Any) -> list[str]:
     return sorted(found)
 
 
+def own_modules(node: Any) -> list[str]:
+    """Return those of `target_modules` whose code is priorgap's or a plugin's."""
+    return [module for module in target_modules(node) if receivers.under(module, receivers.own_packages())]
+
+
 def build(
     node: Mapping[str, Any],
     expected: type | Receiver,

@@ -13,6 +13,7 @@ from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
+from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
@@ -31,9 +32,13 @@ _TRAINER = "priorgap.training.fit.TrainerConfig"
 _BUILT: dict[tuple[str, str, type], Any] = {}
 
 
-def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
+def _key(node: Mapping[str, Any], where: str, expected: type) -> tuple[str, str, type]:
     # a value that is no number is refused when the object is built
-    key = (json.dumps(node, sort_keys=True, default=str), where, expected)
+    return json.dumps(node, sort_keys=True, default=str), where, expected
+
+
+def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
+    key = _key(node, where, expected)
     if key not in _BUILT:
         _BUILT[key] = build(node, expected, where=where)
     return _BUILT[key]
@@ -139,8 +144,12 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 
 
 def metric(config: Mapping[str, Any], name: str) -> Metric:
-    """Build one metric."""
-    built: Metric = _built(config["metrics"][name], Metric, where=f"metrics.{name}")
+    """Build one metric: priorgap's, a plugin's, or of torchmetrics."""
+    node = config["metrics"][name]
+    key = _key(node, name, Metric)
+    if key not in _BUILT:
+        _BUILT[key] = build_metric(node, name)
+    built: Metric = _BUILT[key]
     return built
 
 
@@ -181,7 +190,8 @@ def build_all(config: Mapping[str, Any]) -> None:
         check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results
     check_samplers(config, labels=True)
-    for name in config["metrics"]:
-        metric(config, name)
     for name in config["feature_spaces"]:
         feature_space(config, name)
+    # last: a metric of torchmetrics takes seconds to import
+    for name in config["metrics"]:
+        metric(config, name)
