@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,7 +108,9 @@ def check_arguments(
         if not given:
             raise ValueError(f"{name}: nothing is selected")
         for one in given:
-            if not isinstance(one, str) and lacking(type(one), kind):
+            # a class of torchmetrics, bound arguments or not, is made when it measures
+            later = kind is Metric and isinstance(one, type | partial)
+            if not isinstance(one, str) and not later and lacking(type(one), kind):
                 expected = f"a name, or a {kind.__name__}"
                 raise ValueError(
                     f"{name}: {one!r}: expected {expected}; it has no {lacking(type(one), kind)[0]}"

@@ -40,8 +40,8 @@ def load_option(group: str, name: str) -> dict[str, Any]:
 
     folder = configuration_directory() / group
     file = folder / f"{name}.yaml"
-    if not file.is_file():
-        names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
+    names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
+    if name not in names:
         raise ValueError(f"{group}={name}: expected one of {', '.join(names)}")
     node = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {key: value for key, value in node.items() if key != "defaults"}

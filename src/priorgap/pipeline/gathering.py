@@ -96,7 +96,8 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     if untold:
         raise FactsMissing(
             f"study={reported[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version "
-            "drew from them. Run the study again by the command that made it: samplers are fitted anew, nothing is trained"
+            "drew from them. Run the study again by the command that made it: samplers are fitted anew, and "
+            "nothing is trained"
         )
     last = [column for column in FACT_COLUMNS if column not in varying]
     table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])
