@@ -53,10 +53,10 @@ def target_module(node: Mapping[str, Any]) -> str:
 
 
 def target_modules(node: Any) -> list[str]:
-    """Return the modules of all `_target_`s in a node, nested ones too, sorted."""
+    """Return the modules of all `_target_`s in a node, nested ones too, sorted; of priorgap and plugins alone."""
     found: set[str] = set()
     if isinstance(node, Mapping):
-        if "_target_" in node:
+        if "_target_" in node and receivers.under(target_module(node), receivers.own_packages()):
             found.add(target_module(node))
         for value in node.values():
             found.update(target_modules(value))
@@ -64,11 +64,6 @@ def target_modules(node: Any) -> list[str]:
         for value in node:
             found.update(target_modules(value))
     return sorted(found)
-
-
-def own_modules(node: Any) -> list[str]:
-    """Return those of `target_modules` whose code is priorgap's or a plugin's."""
-    return [module for module in target_modules(node) if receivers.under(module, receivers.own_packages())]
 
 
 def build(

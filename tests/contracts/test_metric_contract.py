@@ -10,7 +10,7 @@ import torch
 from metric_contract import LAWS, PUBLIC, run
 from world import decode, fresh, world
 
-from priorgap.building import build, configuration_directory, load_option, own_modules
+from priorgap.building import build, configuration_directory, load_option, target_modules
 from priorgap.core.catalogue import BUILTIN, catalogued
 from priorgap.core.measures import Measure, united
 from priorgap.densities import GaussianMixture
@@ -128,7 +128,7 @@ def test_the_catalogue_is_the_union_of_what_metrics_name() -> None:
     conf = configuration_directory() / "metric"
     names = [p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full")]
     nodes = {name: load_option("metric", name) for name in names}
-    own = {name: node for name, node in nodes.items() if own_modules(node)}
+    own = {name: node for name, node in nodes.items() if target_modules(node)}
     # of torchmetrics' each brings an entry of its own (tests/metrics/test_torchmetrics_image.py)
     assert [name for name in nodes if name not in own] == [name for name in names if name.startswith("tm_")]
     metrics = [build(node, Metric, where=name) for name, node in own.items()]

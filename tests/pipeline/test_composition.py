@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from priorgap.building import configuration_directory, load_option, own_modules
+from priorgap.building import configuration_directory, load_option, target_modules
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.config.composer import Composer
 from priorgap.pipeline.config.session import CONFIG, Request, Session
@@ -122,8 +122,8 @@ def test_full_names_all_metrics_that_there_are_and_standard_a_part_of_them():
     # those of torchmetrics are chosen by name
     others = {name for name in options("metric") if name.startswith("tm_")}
     assert set(full) == set(options("metric")) - {"standard", "full"} - others
-    assert all(own_modules(load_option("metric", name)) == [] for name in others)
-    assert all(own_modules(load_option("metric", name)) for name in full)
+    assert all(target_modules(load_option("metric", name)) == [] for name in others)
+    assert all(target_modules(load_option("metric", name)) for name in full)
     assert full[: len(standard)] == standard
 
 

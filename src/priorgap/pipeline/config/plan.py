@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from priorgap import artifacts
-from priorgap.building import own_modules, target_modules
+from priorgap.building import target_modules
 from priorgap.metrics.protocols import Metric, wants
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config import parts
@@ -377,7 +377,7 @@ class _Builder:
         if "decode" in metric.needs:
             settings += cell.decoding
         # of a class of torchmetrics: the module that makes a measure of it
-        modules = (*own_modules(node), type(metric).__module__)
+        modules = (*target_modules(node), type(metric).__module__)
         code = Closure((*modules, "priorgap.evaluation.measure", "priorgap.metrics.measuring"))
         last = f"{subject.metric}@{subject.space}" if subject.space else subject.metric
         what = f"{last} of {subject.sampler}" if subject.sampler else last
