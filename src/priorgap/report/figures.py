@@ -223,7 +223,9 @@ def _in_order(cells: Sequence[Cell]) -> list[str]:
     return found
 
 
-def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_source: str) -> pd.DataFrame:
+def _points(
+    cells: Sequence[Cell], measure: str, space: str, key: str, label_source: str
+) -> pd.DataFrame:
     records = []
     for cell in cells:
         rows = rd.select(cell.rows, measure, space or None, label_source=label_source)

@@ -38,7 +38,9 @@ class Part:
         return self.whole is not None or bool(self.samplers) or bool(self.details)
 
 
-def tables(make: Callable[[tab.Cell], tab.TextTable | None], cells: Sequence[tab.Cell]) -> CellTables:
+def tables(
+    make: Callable[[tab.Cell], tab.TextTable | None], cells: Sequence[tab.Cell]
+) -> CellTables:
     """Return the tables of the cells that have one."""
     made = [(cell, make(cell)) for cell in cells]
     return [(cell, table) for cell, table in made if table is not None]

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from priorgap import artifacts
-from priorgap.coding import decode_all
+from priorgap.core import artifacts
+from priorgap.core.batched_calls import decode_all
 from priorgap.core.errors import refusing
-from priorgap.features import quantise
+from priorgap.core.random import stream
+from priorgap.features.maps import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
@@ -22,7 +23,6 @@ from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
-from priorgap.streams import stream
 
 _BLOCK = 4096
 _DEFAULTS = {
