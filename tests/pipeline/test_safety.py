@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 import yaml
 from tiny_study import EXTRA, TINY, content, model, models, results, shelf
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline.store.layout import Store, read_record, sealed
 from priorgap.pipeline.store.records import FOLDER
@@ -76,12 +78,12 @@ NODES = {
         "memory": {"_target_": "joblib.Memory", "location": "precious"},
     },
     "shell": {
-        "_target_": "priorgap.pipeline.engines.processes.subprocess.call",
+        "_target_": "priorgap.pipeline.sweep.engines.processes.subprocess.call",
         "args": ["mkdir", "unpickled"],
     },
-    "process": {"_target_": "priorgap.artifacts.shutil.rmtree", "path": "precious"},
+    "process": {"_target_": "priorgap.core.artifacts.shutil.rmtree", "path": "precious"},
     "nested": {
-        "_target_": "priorgap.samplers.per_class.PerClass",
+        "_target_": "priorgap.samplers.PerClass",
         "base": {"_target_": "sklearn.datasets.clear_data_home", "data_home": "precious"},
     },
 }
@@ -143,7 +145,7 @@ def test_the_attack_works_where_it_is_not_stopped(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("study", ["../../docs", "../docs", "/etc", "data", "other", "", None, 3, ["tiny"]])
-def test_a_record_of_another_study_is_damage(copy, run, capsys, study):
+def test_a_record_of_another_study_is_damage(copy, run, capsys, caplog, study):
     (copy.parent.parent / "docs").mkdir(exist_ok=True)
     docs = copy.parent / "docs"
     docs.mkdir()
@@ -159,10 +161,9 @@ def test_a_record_of_another_study_is_damage(copy, run, capsys, study):
 
     for made, words in ((change, "its configuration is of study="), (change_all, "")):
         rewrite(copy, made)
-        capsys.readouterr()
-        assert run("ls", "study=tiny") == 1
-        err = capsys.readouterr().err
-        assert "left out: the command that made it writes it again" in err and words in err
+        caplog.clear()
+        assert run("ls", "study=tiny") == 0
+        assert "left out: the command that made it writes it again" in caplog.text and words in caplog.text
         assert run("verify") == 1
         capsys.readouterr()
         # what the study needs cannot be told, so nothing of it is offered
@@ -222,14 +223,14 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.mark.parametrize("case", CHANGES, ids=str)
-def test_names_in_a_record_are_names(copy, theirs, run, capsys, case):
+def test_names_in_a_record_are_names(copy, theirs, run, capsys, caplog, case):
     change, words = CHANGES[case]
     for outputs in (copy, theirs):
         rewrite(outputs, change)
     before = content(copy.parent)
-    assert run("ls", "study=tiny") == 1
-    err = capsys.readouterr().err
-    assert words in err and err.count("left out") == 2
+    assert run("ls", "study=tiny") == 0
+    assert words in caplog.text and caplog.text.count("left out") == 2
+    capsys.readouterr()
     assert run("verify") == 1
     assert capsys.readouterr().out.count("writes its record again") == 2
     assert run("gc", "--yes") == 2
@@ -243,13 +244,87 @@ def test_names_in_a_record_are_names(copy, theirs, run, capsys, case):
     assert content(copy.parent) == before
 
 
-def test_a_changed_record_is_seen_by_its_checksum(copy, run, capsys):
+SEEN = """
+import json, sys
+from priorgap.pipeline import cli
+statuses = []
+for command in json.loads(sys.argv[1]):
+    try:
+        cli.main(command)
+    except SystemExit as error:
+        statuses.append(error.code)
+    print("-----")
+json.dump({"statuses": statuses, "modules": sorted(sys.modules)}, open(sys.argv[2], "w"))
+"""
+HEAVY = (
+    "torch",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pytorch_lightning",
+    "torchmetrics",
+    "wandb",
+    "hydra",
+    "matplotlib",
+)
+
+
+def test_commands_on_a_store_import_neither_torch_nor_what_records_name(copy, theirs, tmp_path):
+    """With results to take, damage to find and garbage to remove."""
+    one = model(tmp_path)
+    shelf(tmp_path, "measure", one.id).remove(["prior/fid@classifier"])
+    shelf(tmp_path, "sample", one.id).put("dropped", "key", {}, {"z": torch.zeros(3)}, {})
+    for name in ("01234567", "12345678"):
+        shutil.copytree(copy / "tiny/train" / one.id, copy / "tiny/train" / name)
+    shutil.rmtree(copy / "tiny/encode" / one.id)
+    commands = [*STORE_COMMANDS, ("verify", "study=tiny"), ("ls", "study=tiny"), ("ls", "study=nope")]
+    order = [sys.executable, "-c", SEEN, json.dumps(commands), "seen.json"]
+    done = subprocess.run(order, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads((tmp_path / "seen.json").read_text())
+    assert found["statuses"] == [0, 0, 0, 0, 0, 0, 0, 0, 2]
+    said = done.stdout.split("-----")
+    assert " incomplete " in said[1] and "would be removed: " in said[3] and "\nremoved: " in said[4]
+    assert ": 2 results and 0 records taken" in said[5]
+    assert " incomplete " not in said[7]
+    record = read_record(copy / "tiny" / FOLDER / f"{one.train_id}.json")
+    assert record is not None
+    named = {target.rpartition(".")[0] for target in targets(record["config"])}
+    assert len(named) >= 8
+    modules = set(found["modules"])
+    assert not {*HEAVY, *named} & modules
+    rooms = (
+        "models",
+        "metrics",
+        "samplers",
+        "training",
+        "data",
+        "priors",
+        "estimators",
+        "features",
+        "plugins",
+    )
+    assert not [name for name in modules if name.split(".")[:2] in [["priorgap", room] for room in rooms]]
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Every class that a configuration names."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def test_a_changed_record_is_seen_by_its_checksum(copy, run, caplog):
     file = sorted((copy / "tiny" / FOLDER).glob("*.json"))[0]
     text = file.read_text(encoding="utf-8")
     assert '"n_samples": 80' in text
     file.write_text(text.replace('"n_samples": 80', '"n_samples": 81'), encoding="utf-8")
-    assert run("ls", "study=tiny") == 1
-    assert "cannot be read, or was changed; left out" in capsys.readouterr().err
+    assert run("ls", "study=tiny") == 0
+    assert "cannot be read, or was changed; left out" in caplog.text
     # not JSON, not an object
     for text in ("{", "[]", "null", '{"config": NaN}'):
         file.write_text(text, encoding="utf-8")

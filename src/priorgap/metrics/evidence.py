@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.splits import Split
 from priorgap.estimators.gaussian import standard_normal_log_prob
-from priorgap.features import extract, quantise
-from priorgap.latents import LatentDraw, Latents
+from priorgap.features.maps import extract, quantise
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
@@ -137,6 +137,13 @@ class ModelEvidence:
             return standard_normal_log_prob(z)
         with torch.no_grad():
             return self.prior.log_prob(z.double()).double()
+
+    @cached_property
+    def test_reconstructions(self) -> Split:
+        """The test images decoded from their posterior means, as data are stored."""
+        if self.test is None:
+            raise ValueError(_REASONS["test"])
+        return self.decoded(self.test.mean.float(), self.test.label)
 
     @cached_property
     def reconstruction_features(self) -> Float[Tensor, "n D"]:

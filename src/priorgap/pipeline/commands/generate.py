@@ -11,10 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from priorgap import artifacts
-from priorgap.coding import decode_all
+from priorgap.core import artifacts
+from priorgap.core.batched_calls import decode_all
 from priorgap.core.errors import BadInput, refusing
-from priorgap.features import quantise
+from priorgap.core.random import stream
+from priorgap.features.maps import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
@@ -22,7 +23,6 @@ from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
-from priorgap.streams import stream
 
 _BLOCK = 4096
 _DEFAULTS = {
@@ -68,6 +68,9 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     """Find model and sampler; nothing is drawn before the first block is asked for."""
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
+    lost = records.unreadable(store, order.study.name)
+    if lost and not known:
+        raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     step = found.samples.get(sampler)

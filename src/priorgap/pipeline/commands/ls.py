@@ -4,13 +4,13 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import in_words, parse, size
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
-from priorgap.pipeline.store_commands import in_words, parse, size
 
 log = logging.getLogger(__name__)
 _HEAD = ("model", "train", "encode", "sample", "measure", "state", "size", "seconds", "finished")
@@ -20,21 +20,21 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
     with refusing():
         order = parse(arguments)
-    unread: list[str] = []
     if order.study is not None:
-        _table(_HEAD, list(_models(order.store, order.study, unread)))
+        _table(_HEAD, list(_models(order.store, order.study)))
     else:
         _table(
             ("study", "models", "trained", "failed", "report", "size", "last result"),
-            [_study(order.store, name, unread) for name in order.studies],
+            [_study(order.store, name) for name in order.studies],
         )
-    for line in unread:
+    lines = [line for study in order.studies for line in records.unreadable(order.store, study)]
+    for line in lines:
         sys.stderr.write(f"priorgap: {line}\n")
-    return 1 if unread else 0
+    return 1 if lines else 0
 
 
-def _study(store: Store, name: str, unread: list[str]) -> tuple[str, ...]:
-    known = list(records.records_of(store, name, unread=unread))
+def _study(store: Store, name: str) -> tuple[str, ...]:
+    known = list(records.records_of(store, name))
     trained = [
         found
         for record in known
@@ -52,7 +52,7 @@ def _when(finished: object) -> str:
     return str(finished or "")[:16].replace("T", " ")
 
 
-def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, ...]]:
+def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
     for file in records.files_of(store, study):
         try:
             record = records.read(file)
@@ -60,7 +60,7 @@ def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, 
             log.warning("%s; the command that made it writes it again", error)
             yield (file.stem, *[""] * 4, "other version", "", "", "")
         except ValueError as error:
-            unread.append(f"{error}; left out: the command that made it writes it again")
+            log.warning("%s; left out: the command that made it writes it again", error)
         else:
             yield from (_model(store, record, model) for model in record.models)
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from priorgap.core.errors import refusing
-from priorgap.pipeline.engines.cores import available_cores
+from priorgap.pipeline.commands.store_arguments import folders_of_study, in_words, parse
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import count_of, damage_of, extent_of
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.store_commands import folders_of_study, in_words, parse
+from priorgap.pipeline.sweep.engines.cores import available_cores
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         order = parse(arguments)
     wrong = sum([_verify(order.store, study) for study in order.studies])
     if wrong:
-        sys.stderr.write(f"priorgap: {wrong} of the folders and records are not as they were written\n")
+        sys.stderr.write(f"priorgap: {wrong} folders or records are wrong; they are named above\n")
     return 1 if wrong else 0
 
 
@@ -37,9 +37,7 @@ def _verify(store: Store, study: str) -> int:
         )
     bad_records = _bad_records(store, study)
     missing = sum(
-        not store.is_complete(step)
-        for record in records.records_of(store, study, unread=[])
-        for step in record.steps
+        not store.is_complete(step) for record in records.records_of(store, study) for step in record.steps
     )
     sound = [folder for folder in folders if folder not in broken]
     n_files, n_bytes = map(sum, zip(*map(extent_of, sound), strict=True)) if sound else (0, 0)

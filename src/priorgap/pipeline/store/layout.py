@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline.store.provenance import environment
 
@@ -141,34 +141,38 @@ class Store:
 
     def is_sound(self, step: Placed, key: str) -> bool:
         """Whether a result of this key is there and its checksums hold; a process reads it once."""
-        sound, lines = self._read(step, key)
-        for line in lines:
-            log.warning("damaged, will be made again: %s", line)
-        return sound
-
-    def _read(self, step: Placed, key: str) -> tuple[bool, list[str]]:
-        """Return whether a result of this key is there and sound, and a line for each file that is not."""
         if step.kind in SHELVED:
             shelf, name = self.shelf(step)
             entry = shelf.entries.get(name)
             state: object = entry
             if entry is None or entry.key != key:
-                return False, shelf.damage([name]) if name in shelf.damaged else []
+                for line in shelf.damage([name]) if name in shelf.damaged else ():
+                    log.warning("damaged, will be made again: %s", line)
+                return False
         else:
             path = self.path(step)
             # a writer killed between its two last steps leaves a sound artifact beside the one it replaced
-            if artifacts.leftovers(path):
-                return False, []
+            if os.path.lexists(artifacts.replaced(path)):
+                return False
             if not artifacts.is_complete(path, key):
-                return False, artifacts.damage(path) if artifacts.read_manifest(path) is not None else []
+                for line in artifacts.damage(path) if artifacts.read_manifest(path) is not None else ():
+                    log.warning("damaged, will be made again: %s", line)
+                return False
             state = stamps(path)
+        found = self._found_wrong(step, (key, state))
+        for line in found:
+            log.warning("damaged, will be made again: %s", line)
+        return not found
+
+    def _found_wrong(self, step: Placed, state: tuple[str, object]) -> list[str]:
+        """Return what is wrong with a result's contents, read once a process, and again when it was touched."""
         place = self.path(step)
-        if self._verified.get(place) == (key, state):
-            return True, []
+        if self._verified.get(place) == state:
+            return []
         found = self.damage(step)
         if not found:
-            self._verified[place] = (key, state)
-        return not found, found
+            self._verified[place] = state
+        return found
 
     def damage(self, step: Placed) -> list[str]:
         """Return one line for each file of a result that is missing or whose checksum is wrong."""
@@ -185,8 +189,7 @@ class Store:
         """
         path = self.path(step)
         known = self.known(step)
-        # nobody makes it again here: what is wrong is said once, by the error
-        if known is None or not self._read(step, known.key)[0]:
+        if known is None or self._found_wrong(step, (known.key, stamps(path))):
             raise self._damaged(step)
         return path
 
@@ -239,6 +242,11 @@ class Store:
         with artifacts.publish(path, key, provenance=provenance) as directory:
             result.write(directory)
         self._verified[path] = (key, stamps(path))
+
+    def sweep(self, step: Placed) -> None:
+        """Remove what killed writers of a result left beside it; call it holding the lock of its job."""
+        if step.kind not in SHELVED:
+            artifacts.sweep_partial(self.path(step))
 
     @contextmanager
     def locked(self, path: PurePosixPath) -> Iterator[None]:

@@ -4,7 +4,7 @@ A record is data, also one that another machine wrote: the places that it names 
 in, and nothing that it names is built or imported to read it. Its checksum finds accidents; it is no signature.
 """
 
-import logging
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,10 +15,9 @@ from priorgap.pipeline.config.groups import verdict_of
 from priorgap.pipeline.store.layout import Store, forget, keep, read_record
 
 if TYPE_CHECKING:
-    from priorgap.pipeline.cells import Cell
+    from priorgap.pipeline.config.model_config import ModelConfig
     from priorgap.pipeline.config.plan import PlannedModel
 
-log = logging.getLogger(__name__)
 SCHEMA = 2
 FOLDER = "cells"
 FAILED = "failed"
@@ -138,7 +137,7 @@ def record_file(store: Store, study: str, train_id: str) -> Path:
     return store.study(study) / FOLDER / f"{train_id}.json"
 
 
-def record_of(cell: "Cell", models: "Iterator[PlannedModel]") -> Record:
+def record_of(cell: "ModelConfig", models: "Iterator[PlannedModel]") -> Record:
     """Return the record of a configuration."""
     return Record(
         cell.study,
@@ -245,18 +244,22 @@ def files_of(store: Store, study: str) -> list[Path]:
     return sorted(folder.glob("[!.]*.json")) if store.holds(folder) else []
 
 
-def records_of(store: Store, study: str, *, unread: list[str] | None = None) -> Iterator[Record]:
-    """Yield every record of a study that can be read; of the others a line is logged, or added to `unread`."""
+def records_of(store: Store, study: str) -> Iterator[Record]:
+    """Yield every record of a study that can be read; `unreadable` names the others."""
+    for file in files_of(store, study):
+        with contextlib.suppress(ValueError):
+            yield read(file)
+
+
+def unreadable(store: Store, study: str) -> list[str]:
+    """Return a line for each record of a study that cannot be read."""
+    lines = []
     for file in files_of(store, study):
         try:
-            yield read(file)
+            read(file)
         except ValueError as error:
-            line = f"{error}; left out: the command that made it writes it again"
-            # another version's is no damage
-            if unread is None or isinstance(error, OtherVersion):
-                log.warning("%s", line)
-            else:
-                unread.append(line)
+            lines.append(f"{error}; left out: the command that made it writes it again")
+    return lines
 
 
 def studies(store: Store) -> list[str]:
@@ -270,13 +273,13 @@ def failure_file(store: Store, study: str, train_id: str) -> Path:
     return store.study(study) / FAILED / f"{train_id}.json"
 
 
-def record_failure(store: Store, cell: "Cell", error: str, trace: str = "") -> None:
+def record_failure(store: Store, cell: "ModelConfig", error: str, trace: str = "") -> None:
     """Record that a model failed, and why."""
     content = {"label": cell.label, "overrides": list(cell.overrides), "error": error, "traceback": trace}
     keep(store, failure_file(store, cell.study, cell.train_id), content)
 
 
-def forget_failure(store: Store, cell: "Cell") -> None:
+def forget_failure(store: Store, cell: "ModelConfig") -> None:
     """Record that a model is done."""
     forget(store, failure_file(store, cell.study, cell.train_id))
 
