@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 
-from priorgap.pipeline import flags
+from priorgap.pipeline import extras, flags
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -147,6 +147,8 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(_help(command))
         return 0
     try:
+        with refusing():
+            extras.require(f"priorgap {command}", "pipeline", extras.PIPELINE)
         if command in _PLAIN:
             status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status

@@ -16,6 +16,7 @@ import numpy as np
 
 from priorgap import artifacts
 from priorgap.measurement import Measurement
+from priorgap.pipeline import extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +31,13 @@ class TrackingFailed(RuntimeError):  # noqa: N818
 
 
 def check_access(tracking: Mapping[str, Any]) -> None:
-    """Make sure, before any work, that W&B knows who writes online runs; on a terminal it asks.
+    """Make sure, before any work, that W&B is there and knows who writes online runs; on a terminal it asks.
 
     Raises:
         ValueError: it does not; one line.
     """
+    if tracking["mode"] != "off":
+        extras.require(f"tracking={tracking['mode']}", "tracking", extras.TRACKING, "take tracking=off")
     if tracking["mode"] != "online":
         return
     mode = os.environ.get("WANDB_MODE", "online")
