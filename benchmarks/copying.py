@@ -21,15 +21,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from priorgap.brought import metric_of, sampler_of
-from priorgap.coding import decode_all, encode_all
+from priorgap.comparison.user_inputs import metric_of, sampler_of
+from priorgap.core.batched_calls import decode_all, encode_all
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.data.images import TorchvisionImages
 from priorgap.data.splits import Dataset
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.copying import nearest_distance
-from priorgap.features import PixelFeatures
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import Copying, DataCopying, Memorisation
 from priorgap.metrics.copies import copies_of
 from priorgap.metrics.evidence import Evidence, ModelEvidence
@@ -43,7 +44,6 @@ from priorgap.models.vae import VAE
 from priorgap.pipeline import models
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
 from priorgap.samplers.prior import TemperedPrior
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 from priorgap.verdict import RESULT_COLUMNS, decide_study
 
@@ -166,11 +166,12 @@ def samplers(claims: Claims, model: ModelEvidence, n: int) -> None:
 def tempered(claims: Claims, rows: dict[str, dict[str, Measurement]]) -> None:
     """Whether the verdict calls the draws of a narrowed prior copies; a narrow law alone raises near_copy_excess."""
     head = {"study": "copying", "cell": "model", "model": "model", "seed": 0, "role": "candidate"}
+    head |= {"traits": "fixed"}  # both ignore the encoder
     names = ("prior", "tempered_prior")
     records = [{**head, "sampler": n, **row.to_json()} for n in names for row in rows[n].values()]
     # the verdict ranks by FID; labels do not depend on it
     records += [{**head, "sampler": n, **Measurement("fid", 1.0, space="pixels").to_json()} for n in names]
-    verdict = decide_study(pd.DataFrame(records, columns=list(RESULT_COLUMNS)), space="pixels")
+    verdict = decide_study(pd.DataFrame(records, columns=[*RESULT_COLUMNS, "traits"]), space="pixels")
     labels = verdict.cells[0].labels.get("tempered_prior", [])
     row = rows["tempered_prior"]
     text = f"labels {labels}; {said(row['near_copy_excess'])}; {said(row['train_share'])}"

@@ -1,14 +1,14 @@
-"""Many small models on a GPU: as a fleet, beside one model and beside one after the other with CUDA graphs.
+"""Many small models on a GPU: as one program, beside one model and beside one after the other with CUDA graphs.
 
     python benchmarks/gpu.py [--device cuda] [--models 64] [--steps 200]
     OMP_NUM_THREADS=1 python benchmarks/gpu.py --device cpu --models 4 --steps 20      (to try it)
 
 One training step (forward, backward, Adam) of the default network on random images of MNIST's size that lie on the
-device: `training.stacking.Stack` as `training.fleet` uses it, and the plain model. Milliseconds a step of all models,
-medians of rounds in turns; on a GPU wall time between synchronisations, on a CPU CPU time. A CUDA graph replays a
-step without its launches. The convolutional table is of one model: convolutions are not stacked. Checks that the
-first model of the fleet learned what it learns alone. Exits 1 where it did not, or the goal (at most 3 times one
-model's time, on a GPU) is missed.
+device: `training.batched.stacking.Stack` as the batched program uses it, and the plain model. Milliseconds a step
+of all models, medians of rounds in turns; on a GPU wall time between synchronisations, on a CPU CPU time. A CUDA
+graph replays a step without its launches. The convolutional table is of one model: convolutions are not stacked.
+Checks that the first model of the batch learned what it learns alone. Exits 1 where it did not, or the goal (at
+most 3 times one model's time, on a GPU) is missed.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from statistics import median
 
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import as_float
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import LossTerms, objective
 from priorgap.models.networks import MLP, Architecture, Conv
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
+from priorgap.training.batched.stacking import Stack
 from priorgap.training.mixed import bf16
-from priorgap.training.stacking import Stack
 
 SHAPE, ROWS, GOAL = (1, 28, 28), 20_000, 3.0
 Step = Callable[[torch.Tensor, torch.Tensor], None]
@@ -60,7 +60,7 @@ def plain_step(vae: VAE, device: str, precision: str | None = None) -> Step:
     return step
 
 
-def fleet_step(vaes: list[VAE], device: str) -> tuple[Step, Stack]:
+def batched_step(vaes: list[VAE], device: str) -> tuple[Step, Stack]:
     """Return the step of all models as one program; x [k, b, ...], noise [k, b, d]."""
     stack = Stack([(vae.encoder, vae.decoder) for vae in vaes])
     optimizer = adam([{"params": views} for views in stack.views], device)
@@ -149,23 +149,23 @@ def table(title: str, runs: dict[str, Callable[[], None]], given: argparse.Names
 
 
 def fully_connected(given: argparse.Namespace) -> dict[str, float]:
-    """Time the MLPs: one, a fleet, one after the other."""
+    """Time the MLPs: one, a batch, one after the other."""
     n, device, sizes = given.models, given.device, MLP()
     batches = Batches(device, given.batch, sizes.latent_dim)
     one = plain_step(model(0, device, sizes), device)
-    fleet, _ = fleet_step([model(k, device, sizes) for k in range(n)], device)
+    batch, _ = batched_step([model(k, device, sizes) for k in range(n)], device)
     singles = [plain_step(model(k, device, sizes), device) for k in range(n)]
     runs = {
         "one model": lambda: one(*batches.of()),
-        f"fleet of {n}": lambda: fleet(*batches.of(n)),
+        f"batch of {n}": lambda: batch(*batches.of(n)),
         f"{n} in sequence": lambda: [step(*batches.of()) for step in singles],
     }
     if device == "cuda":
         own = graphed(plain_step(model(0, device, sizes), device), *batches.of())
-        whole = graphed(fleet_step([model(k, device, sizes) for k in range(n)], device)[0], *batches.of(n))
+        whole = graphed(batched_step([model(k, device, sizes) for k in range(n)], device)[0], *batches.of(n))
         each = [graphed(plain_step(model(k, device, sizes), device), *batches.of()) for k in range(n)]
         runs["one model, CUDA graph"] = lambda: own(*batches.of())
-        runs[f"fleet of {n}, CUDA graph"] = lambda: whole(*batches.of(n))
+        runs[f"batch of {n}, CUDA graph"] = lambda: whole(*batches.of(n))
         runs[f"{n} in sequence, CUDA graphs"] = lambda: [step(*batches.of()) for step in each]
     return table(f"784-512-256-16, batch {given.batch}", runs, given)
 
@@ -184,14 +184,14 @@ def convolutional(given: argparse.Namespace) -> None:
 
 
 def difference(given: argparse.Namespace) -> float:
-    """Return how far the first of a fleet is from the same model trained alone, relative, after a few steps."""
+    """Return how far the first of a batch is from the same model trained alone, relative, after a few steps."""
     sizes = MLP()
     batches, alone = Batches(given.device, given.batch, sizes.latent_dim), model(0, given.device, sizes)
-    fleet, stack = fleet_step([model(k, given.device, sizes) for k in range(given.models)], given.device)
+    batch, stack = batched_step([model(k, given.device, sizes) for k in range(given.models)], given.device)
     step = plain_step(alone, given.device)
     for _ in range(5):
         x, noise = batches.of(given.models)
-        fleet(x, noise)
+        batch(x, noise)
         step(x[0], noise[0])
     first = model(0, given.device, sizes)
     stack.store(0, first)
@@ -219,13 +219,13 @@ def main() -> int:
     far = difference(given)
     same = far < 1e-4
     print(
-        f"the fleet's first model and the same alone, 5 steps on: {far:.1e} apart: {'PASS' if same else 'FAIL'}"
+        f"the batch's first model and the same alone, 5 steps on: {far:.1e} apart: {'PASS' if same else 'FAIL'}"
     )
     graph = ", CUDA graph" if given.device == "cuda" else ""
-    fleet = found[f"fleet of {given.models}{graph}"]
-    ratio = fleet / found[f"one model{graph}"]
-    others = found[f"{given.models} in sequence{graph + 's' if graph else ''}"] / fleet
-    print(f"fleet over one model: {ratio:.2f}; in sequence over fleet: {others:.2f}")
+    together = found[f"batch of {given.models}{graph}"]
+    ratio = together / found[f"one model{graph}"]
+    others = found[f"{given.models} in sequence{graph + 's' if graph else ''}"] / together
+    print(f"batch over one model: {ratio:.2f}; in sequence over batch: {others:.2f}")
     if given.device == "cpu":
         return 0 if same else 1
     print(f"at most {GOAL:g} times one model's time: {'PASS' if ratio <= GOAL else 'FAIL'}")

@@ -1,13 +1,13 @@
-"""The sweep engine beside others: training, encoding, fleets, a whole study.
+"""The sweep engine beside others: training, encoding, batched training, a whole study.
 
     OMP_NUM_THREADS=1 PRIORGAP_DATA=DIR python benchmarks/sweep.py --peer-python PATH [--parts abcd]
 
 (a) training images per CPU-second, MNIST, 784-512-256-16, batch 128, beside pythae's trainer; (b) encoding 60,000
-images beside what pythae's mixture sampler does before it fits; (c) digits models as a fleet, beside single trainings
-in a pool of two processes and separate command lines; (d) a study of models x 8 samplers beside the same assembled
-from pythae, torchmetrics and prdc. CPU seconds, children included; medians of rounds in turns for (a) and (b), one
-run for (c) and (d). pythae (0.1.2) lives in an environment of its own: without --peer-python (a), (b), (d) print our
-side alone. Exits 1 where a goal is not reached.
+images beside what pythae's mixture sampler does before it fits; (c) digits models by trainer=batched, beside single
+trainings in a pool of two processes and separate command lines; (d) a study of models x 8 samplers beside the same
+assembled from pythae, torchmetrics and prdc. CPU seconds, children included; medians of rounds in turns for (a) and
+(b), one run for (c) and (d). pythae (0.1.2) lives in an environment of its own: without --peer-python (a), (b), (d)
+print our side alone. Exits 1 where a goal is not reached.
 """
 
 import argparse
@@ -24,14 +24,14 @@ import numpy as np
 import torch
 
 import sweep_commands
-from priorgap.building import build, load_option
-from priorgap.coding import encode_all
+from priorgap.core.batched_calls import encode_all
+from priorgap.core.build import build, load_option
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, DataSource, Split
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 
 
@@ -145,9 +145,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=12_800, help="of (a)")
     parser.add_argument("--epochs", type=int, default=2, help="of (a) and (d)")
-    parser.add_argument("--fleet-models", type=int, default=64)
-    parser.add_argument("--fleet-epochs", type=int, default=12)
-    parser.add_argument("--fleet-hidden", default="[64]", help="hidden widths of (c)'s networks")
+    parser.add_argument("--batched-models", type=int, default=64)
+    parser.add_argument("--batched-epochs", type=int, default=12)
+    parser.add_argument("--batched-hidden", default="[64]", help="hidden widths of (c)'s networks")
     parser.add_argument("--commands", type=int, default=2, help="separate command lines timed in (c)")
     parser.add_argument("--models", type=int, default=2, help="of (d)")
     parser.add_argument("--train-images", type=int, default=10_000, help="of (d); 0: all")
@@ -170,7 +170,7 @@ def main() -> int:
             if peer is not None:
                 peer.close()
         if "c" in given.parts:
-            reached += sweep_commands.fleets(folder, given, judged)
+            reached += sweep_commands.batched(folder, given, judged)
         if "d" in given.parts:
             path = folder / "part.npz"
             arrays(mnist, path, given.train_images or None, given.test_images or None)

@@ -1,4 +1,4 @@
-"""The parts of sweep.py that run whole commands, each in a process of its own: (c) fleets, (d) a study."""
+"""The parts of sweep.py that run whole commands, each in a process of its own: (c) batched training, (d) a study."""
 
 import argparse
 import ctypes
@@ -17,8 +17,8 @@ import prdc
 import torch
 from torch import Tensor, nn
 
-from priorgap import artifacts, torchvision_compat
-from priorgap.features import Classifier, restore_classifier
+from priorgap.core import artifacts, torchvision_compat
+from priorgap.features.maps import Classifier, restore_classifier
 
 torchvision_compat.ensure()
 
@@ -57,29 +57,29 @@ def command(folder: Path, *arguments: str) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def fleets(folder: Path, given: argparse.Namespace, judged: Judge) -> list[bool]:
+def batched(folder: Path, given: argparse.Namespace, judged: Judge) -> list[bool]:
     """(c): print CPU seconds of a sweep trained in three ways; return whether the goals are reached."""
     model = (
-        "data=digits", "likelihood=bernoulli", f"model.hidden={given.fleet_hidden}", "model.latent_dim=8",
-        f"trainer.max_epochs={given.fleet_epochs}", "trainer.accelerator=cpu", "tracking=off",
+        "data=digits", "likelihood=bernoulli", f"model.hidden={given.batched_hidden}", "model.latent_dim=8",
+        f"trainer.max_epochs={given.batched_epochs}", "trainer.accelerator=cpu", "tracking=off",
     )  # fmt: skip
-    n = given.fleet_models
+    n = given.batched_models
     seeds = f"seed=range(0,{n})"
     command(folder, "prepare", *model)
-    fleet = command(folder, "train", "-m", seeds, *model, "hydra/launcher=fleet", "study=fleet")
-    jobs = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "fleet.auto=false", "study=pool")
+    together = command(folder, "train", "-m", seeds, *model, "trainer=batched", "study=batched")
+    jobs = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "study=pool")
     pool = command(folder, "train", "-m", seeds, *model, *jobs)
     some = min(given.commands, n)
     alone = sum(command(folder, "train", f"seed={k}", *model, "study=alone") for k in range(some))
     separate = alone / some * n
     print(
-        f"(c) {n} models on digits, 64-{given.fleet_hidden}-8, {given.fleet_epochs} epochs, CPU-s: "
-        f"fleet {fleet:.1f}, pool of two processes {pool:.1f}, separate commands {separate:.1f} "
+        f"(c) {n} models on digits, 64-{given.batched_hidden}-8, {given.batched_epochs} epochs, CPU-s: "
+        f"batched {together:.1f}, pool of two processes {pool:.1f}, separate commands {separate:.1f} "
         f"(extrapolated: {some} timed)"
     )
     return [
-        judged("pool over fleet", pool / fleet, 2.5),
-        judged("separate commands over fleet", separate / fleet, 15),
+        judged("pool over batched", pool / together, 2.5),
+        judged("separate commands over batched", separate / together, 15),
     ]
 
 

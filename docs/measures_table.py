@@ -1,4 +1,4 @@
-"""Print the table of metric options, or write it into methods.md (--write), so that it cannot drift."""
+"""Print the tables of metric options and of the catalogue, or write them into methods.md (--write)."""
 
 import re
 import sys
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from priorgap.building import configuration_directory, load_option
+from priorgap.core.build import configuration_directory, load_option
+from priorgap.core.catalogue import BUILTIN
 from priorgap.metrics import ImageMetric
 from priorgap.metrics.protocols import wants
 from priorgap.metrics.torchmetrics_image import build_metric
 
 METHODS = Path(__file__).with_name("methods.md")
-START, END = "<!-- measures -->", "<!-- /measures -->"
+TABLES = ("measures", "catalogue")
 
 
 def options() -> list[str]:
@@ -35,6 +36,28 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def catalogue() -> str:
+    """Return the table of the catalogue: measure, title, direction, unit, null, range, part of the report, words."""
+    lines = [
+        "| measure | title | better | unit | null | range | in the report | says |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in BUILTIN.values():
+        low, high = ("" if limit is None else f"{limit:g}" for limit in one.range)
+        cells = (
+            f"`{one.name}`",
+            one.title,
+            "" if one.direction == "neither" else one.direction + (", ranks" if one.rankable else ""),
+            one.unit,
+            "" if one.null is None else f"{one.null:g}",
+            f"{low} to {high}".strip() if low or high else "",
+            one.section + (f", by {one.by}" if one.by else ""),
+            one.sentence,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
 def load_lists(name: str) -> list[str]:
     """Return the names that a list option (standard, full) selects."""
     content = yaml.safe_load((configuration_directory() / "metric" / f"{name}.yaml").read_text())
@@ -42,12 +65,17 @@ def load_lists(name: str) -> list[str]:
 
 
 def written(text: str) -> str:
-    """Return the document with the table between its marks."""
-    return re.sub(f"{START}.*?{END}", lambda _: f"{START}\n{table()}\n{END}", text, flags=re.S)
+    """Return the document with each table between its marks."""
+    for name, made in zip(TABLES, (table(), catalogue()), strict=True):
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        text = re.sub(
+            f"{start}.*?{end}", lambda _, s=start, m=made, e=end: f"{s}\n{m}\n{e}", text, flags=re.S
+        )
+    return text
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
         METHODS.write_text(written(METHODS.read_text()))
     else:
-        sys.stdout.write(table() + "\n")
+        sys.stdout.write(table() + "\n\n" + catalogue() + "\n")

@@ -15,5 +15,5 @@ def test_the_gpu_benchmark_runs_on_a_cpu():
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "gpu.py"), *words], capture_output=True, text=True, check=True
     )
-    assert "| fleet of 3 |" in done.stdout and "apart: PASS" in done.stdout
-    assert "in sequence over fleet" in done.stdout and "| bf16 |" in done.stdout
+    assert "| batch of 3 |" in done.stdout and "apart: PASS" in done.stdout
+    assert "in sequence over batch" in done.stdout and "| bf16 |" in done.stdout

@@ -13,10 +13,10 @@ from torch import Tensor
 from world import fresh, world
 
 from priorgap.core.catalogue import BUILTIN
-from priorgap.latents import LatentDraw, Latents
-from priorgap.measurement import Measurement
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable, Reference
-from priorgap.streams import stream
 
 PUBLIC = frozenset(
     {

@@ -4,10 +4,11 @@ import pytest
 import torch
 from world import decode, encode, fresh, world
 
-from priorgap.comparison import compare
+from priorgap.comparison.compare import compare
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features import quantise
-from priorgap.latents import LatentDraw
+from priorgap.features.maps import quantise
 from priorgap.metrics import (
     FID,
     FLD,
@@ -18,7 +19,6 @@ from priorgap.metrics import (
     Sharpness,
     Vendi,
 )
-from priorgap.streams import stream
 
 
 def rows_of(metric, draw, model=None, label_source="source"):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from world import decode, fresh, world
 
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.estimators.discrepancy import frechet_distance
 from priorgap.estimators.gaussian import sample_moments
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
 from priorgap.metrics import FID, KID, FIDFloor, NotApplicable, PRDCMeasures
 from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.streams import stream
 
 PRDC = PRDCMeasures(k=5, n_max=250)
 

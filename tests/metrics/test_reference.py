@@ -7,10 +7,10 @@ import pytest
 import torch
 from world import world
 
-from priorgap.features import PixelFeatures
+from priorgap.core.random import stream
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import RealToReal, build_reference, load_reference, save_reference
 from priorgap.metrics.floors import compute_floor
-from priorgap.streams import stream
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 _PRELOAD = [
     # first, for it makes torchvision importable
     "priorgap.training.fit",
     "matplotlib.pyplot",
     "sklearn.mixture",
-    "priorgap.pipeline.study",
-    "priorgap.pipeline.stages.run",
+    "priorgap.pipeline.execute",
+    *(f"priorgap.pipeline.stages.{stage}" for stage in STAGES),
     "priorgap.pipeline.reporting",
 ]
 
@@ -134,7 +135,8 @@ def _kill_at(moment: Moment) -> None:
 
     def replacement(*args: object, **kwargs: object) -> object:
         nonlocal left
-        mentioned = " ".join(str(a) for a in (*args, *kwargs.values()))
+        # a shelf is known by its folder
+        mentioned = " ".join(str(getattr(a, "folder", a)) for a in (*args, *kwargs.values()))
         left -= all(word in mentioned for word in moment.words)
         if left == 0 and not moment.after:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from crashes import STAGES
 from tiny_study import TINY, content, flip, leftovers, run_tiny
 
 KILLS, SEED = 50, 20261122
 LIGHT = ("sampler=[prior,posterior,gaussian_full]", "metric=[rate,elbo,fid,copying]", "trainer.max_epochs=20")
 # each job trains its own model: what is killed here are jobs
-GRID = ("loss.beta=1,2", "seed=range(0,10)", *LIGHT, "tracking=off", "fleet.auto=false")
+GRID = ("loss.beta=1,2", "seed=range(0,10)", *LIGHT, "tracking=off", "batching.advise=false")
 SWEEP = ("run", "-m", *TINY, "study=tiny", *GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
@@ -61,7 +62,14 @@ class Chaos:
         return self.did["workers killed"] + self.did["parents killed"]
 
     def flip_a_byte(self) -> None:
-        files = sorted((self.folder / "outputs/tiny").glob("[temcs]*/*seed=*/**/*.safetensors"))
+        study = self.folder / "outputs/tiny"
+        files = sorted(
+            file
+            for stage in STAGES[2:]
+            for place in (study / stage).glob("[!.]*")
+            for file in (*place.glob("*.safetensors"), *place.glob("*.pack"))
+            if file.stat().st_size
+        )
         if files:
             file = self.random.choice(files)
             flip(file, self.random.randrange(file.stat().st_size))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from priorgap.building import configuration_directory, load_option, target_modules
-from priorgap.pipeline import closure
-from priorgap.pipeline.stages import train_version
+from priorgap.core.build import configuration_directory, load_option, target_modules
+from priorgap.pipeline.config import train_version
+from priorgap.pipeline.store import code_digest
 
 METRICS = sorted(
     p.stem
@@ -17,24 +17,24 @@ METRICS = sorted(
 
 
 def depends(name: str) -> list[str]:
-    return closure.closure(target_modules(load_option("metric", name)))
+    return code_digest.closure(target_modules(load_option("metric", name)))
 
 
 def digest_of(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     file = tmp_path / "module.py"
     file.write_text(text)
-    monkeypatch.setattr(closure, "module_file", lambda module: file)
-    closure.module_digest.cache_clear()
+    monkeypatch.setattr(code_digest, "module_file", lambda module: file)
+    code_digest.module_digest.cache_clear()
     try:
-        return closure.module_digest("anything")
+        return code_digest.module_digest("anything")
     finally:
-        closure.module_digest.cache_clear()
+        code_digest.module_digest.cache_clear()
 
 
 def test_a_title_in_the_catalogue_recomputes_nothing():
     for name in METRICS:
         assert not {"priorgap.core.catalogue", "priorgap.core.measures"} & set(depends(name))
-    assert "priorgap.core.sampler_facts" in closure.closure(["priorgap.samplers.kde"])
+    assert "priorgap.core.sampler_facts" in code_digest.closure(["priorgap.samplers.kde"])
 
 
 def test_comments_docstrings_and_layout_do_not_count(tmp_path, monkeypatch):
@@ -75,29 +75,29 @@ def test_no_measure_depends_on_training_or_samplers(name):
 
 def test_samplers_do_not_depend_on_measures():
     for file in (configuration_directory() / "sampler").glob("*.yaml"):
-        modules = closure.closure(target_modules(load_option("sampler", file.stem)))
-        assert not [m for m in modules if m.startswith(("priorgap.metrics", "priorgap.features"))]
+        modules = code_digest.closure(target_modules(load_option("sampler", file.stem)))
+        assert not [m for m in modules if m.startswith(("priorgap.metrics", "priorgap.features.maps"))]
 
 
 def test_closure_sees_imports_inside_functions():
     # restore.py is imported by per_class inside a function: leaving it out would miss an edit
-    assert "priorgap.samplers.restore" in closure.closure(["priorgap.samplers.per_class"])
+    assert "priorgap.samplers.restore" in code_digest.closure(["priorgap.samplers.per_class"])
 
 
 def test_unknown_module_is_refused():
     with pytest.raises(ValueError, match="not a module"):
-        closure.closure(["priorgap.nothing"])
+        code_digest.closure(["priorgap.nothing"])
 
 
 def test_training_code_is_of_the_declared_version():
     """Fails when the training code changes: raise TRAIN_VERSION, or declare the change compatible."""
-    found = closure.code_digest(train_version.MODULES)
+    found = code_digest.code_digest(train_version.MODULES)
     assert found in train_version.COMPATIBLE, (
-        f"the training code changed: its digest is now {found}; in pipeline/stages/train_version.py either raise "
+        f"the training code changed: its digest is now {found}; in pipeline/config/train_version.py either raise "
         "TRAIN_VERSION and make COMPATIBLE hold this digest alone, or add it with a reason"
     )
 
 
 def test_every_module_parses_and_has_a_docstring():
-    for file in closure.module_file("priorgap").parent.rglob("*.py"):
+    for file in code_digest.module_file("priorgap").parent.rglob("*.py"):
         assert ast.get_docstring(ast.parse(file.read_text())), file

@@ -20,7 +20,7 @@ def test_equal_numbers(run, tmp_path):
     with open("outputs/same/report/results.csv", newline="") as handle:
         pipeline = {key(row): row["value"] for row in csv.DictReader(handle)}
     (folder,) = (tmp_path / "outputs/same/train").iterdir()
-    (data,) = (tmp_path / "outputs/data/digits").iterdir()
+    (data,) = (tmp_path / "outputs/data").iterdir()
     model, dataset = models.load(folder), load_dataset(data)
     from priorgap.metrics.copying import Copying
     from priorgap.samplers.ex_post import ExPostMixture

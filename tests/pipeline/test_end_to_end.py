@@ -9,15 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_study import EXTRA, TINY, content, invoke, run_tiny
+from tiny_study import (
+    EXTRA,
+    TINY,
+    content,
+    flip,
+    invoke,
+    measurements,
+    model,
+    run_tiny,
+    shelf,
+    stamps,
+    touched,
+)
 
-from priorgap import artifacts
-from priorgap.verdict import RESULT_COLUMNS
-
-
-def stamps(folder: Path) -> dict[str, int]:
-    study = folder / "outputs"
-    return {str(p.relative_to(study)): p.stat().st_mtime_ns for p in study.rglob(artifacts.MANIFEST)}
+from priorgap.core import artifacts
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def results(folder: Path) -> list[dict[str, str]]:
 def test_table_has_the_public_columns_and_measures(tiny):
     rows = results(tiny)
     assert list(rows[0])[: len(RESULT_COLUMNS)] == list(RESULT_COLUMNS)
-    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate"]
+    assert list(rows[0])[len(RESULT_COLUMNS) :] == ["calibrate", *FACT_COLUMNS]
     measures = {row["measure"] for row in rows}
     assert {
         "rate",
@@ -94,10 +101,10 @@ def test_nothing_partial_is_left(tiny):
 
 
 def test_rerun_does_no_work_and_says_so(tiny, capsys):
-    before = stamps(tiny)
+    before = touched(tiny)
     assert run_tiny(tiny, *EXTRA, command=("run", "-m")) == 0
     assert "nothing to do" in capsys.readouterr().err
-    assert stamps(tiny) == before
+    assert touched(tiny) == before
 
 
 def test_same_configuration_gives_the_same_bits_elsewhere_and_in_processes(tiny, tmp_path):
@@ -114,9 +121,10 @@ def test_an_added_sampler_trains_nothing_and_leaves_the_others_alone(copy):
     assert run_tiny(copy, *EXTRA, samplers, command=("run", "-m")) == 0
     after = stamps(copy)
     changed = {k for k in before if after[k] != before[k]}
-    assert changed == {"tiny/report/manifest.json"}
+    assert changed == {"tiny/report"}
     added = {k for k in after if k not in before}
-    assert added and all("/gaussian_diag/" in k for k in added)
+    assert {k.split("/")[1] for k in added} == {"sample", "measure"}
+    assert all(k.split("/")[3] == "gaussian_diag" for k in added)
 
 
 def test_an_added_metric_samples_nothing(copy):
@@ -124,57 +132,58 @@ def test_an_added_metric_samples_nothing(copy):
     metrics = next(o for o in TINY if o.startswith("metric=")).replace("rate,", "rate,kid,")
     assert run_tiny(copy, *EXTRA, metrics, command=("run", "-m")) == 0
     after = stamps(copy)
-    assert {k for k in before if after[k] != before[k]} == {"tiny/report/manifest.json"}
+    assert {k for k in before if after[k] != before[k]} == {"tiny/report"}
     added = {k for k in after if k not in before}
-    assert added and all("/kid@classifier/" in k for k in added)
+    assert added and all(k.endswith("/kid@classifier") for k in added)
 
 
 def test_classifiers_are_fitted_when_a_metric_asks_for_them(tiny, tmp_path):
     def written():
-        return {p.name.rpartition("-")[0] for p in (tmp_path / "outputs/reference").glob("*/*/*")}
+        return {p.name.rpartition("-")[0] for p in (tmp_path / "outputs/reference").glob("*/*")}
 
     assert run_tiny(tmp_path, "metric=[fid,copying]", "features=[pixels]", "verdict.space=pixels") == 0
     assert written() == {"pixels"}
     assert run_tiny(tmp_path, "metric=[fid,copying]") == 0
     assert written() == {"pixels", "classifier", "feature_classifier"}
-    place = "*/measure/*/prior/fid@classifier"
-    (before,) = (tmp_path / "outputs").glob(f"{place}/measurements.json")
-    stamp = before.stat().st_mtime_ns
+    of_prior = f"tiny/measure/{model(tmp_path).id}/prior"
+    before = stamps(tmp_path)[f"{of_prior}/fid@classifier"]
+    assert f"{of_prior}/accuracy_real_to_synthetic" not in stamps(tmp_path)
     assert run_tiny(tmp_path) == 0
     assert written() == {"pixels", "classifier", "feature_classifier", "classifiers"}
     # what asks for no classifier has not been measured anew, and is what a command that fits them first gives
-    assert before.stat().st_mtime_ns == stamp
-    others = (tiny / "outputs/tiny/measure").glob("*/prior/fid@classifier/measurements.json")
-    assert before.read_text() in [p.read_text() for p in others]
+    after = stamps(tmp_path)
+    assert after[f"{of_prior}/fid@classifier"] == before
+    assert f"{of_prior}/accuracy_real_to_synthetic" in after
+    here = measurements(tmp_path, model(tmp_path).id, "prior", "fid@classifier")
+    assert here == measurements(tiny, model(tiny).id, "prior", "fid@classifier")
 
 
 def test_samplers_measured_in_processes_give_the_same(copy, monkeypatch):
     reference = content(copy)
     shutil.rmtree(copy / "outputs/tiny/measure")
     # the tiny images would not be worth a process
-    monkeypatch.setattr("priorgap.pipeline.measuring._LARGE", 1)
+    monkeypatch.setattr("priorgap.pipeline.execute._LARGE", 1)
     assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("run", "-m")) == 0
     assert content(copy) == reference
     logs = "".join(p.read_text() for p in (copy / "outputs/tiny/logs").rglob("*.log"))
     assert "samplers in 2 processes" in logs
-    before = stamps(copy)
+    before = touched(copy)
     assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("measure", "-m")) == 0
-    assert stamps(copy) == before
+    assert touched(copy) == before
     assert run_tiny(copy, *EXTRA, "measure_processes=0", command=("measure", "-m")) == 2
 
 
 def test_a_flipped_byte_is_found_and_only_that_is_made_again(copy, capfd):
     reference = content(copy)
     before = stamps(copy)
-    victim = next((copy / "outputs/tiny/sample").rglob("prior/draw.safetensors"))
-    damaged = bytearray(victim.read_bytes())
-    damaged[-1] ^= 1
-    victim.write_bytes(bytes(damaged))
+    draws = shelf(copy, "sample", model(copy).id)
+    span = draws.entries["prior"].span
+    flip(draws.folder / span.file, span.offset + span.n_bytes - 1)
     assert run_tiny(copy, *EXTRA, command=("run", "-m")) == 0
     assert "checksum differs" in capfd.readouterr().err
     assert content(copy) == reference
     changed = {k for k, v in stamps(copy).items() if before[k] != v}
-    assert {Path(k).parts[1] for k in changed} <= {"sample", "report"}
+    assert changed == {f"tiny/sample/{model(copy).id}/prior", "tiny/report"}
 
 
 def test_stages_alone_give_what_run_gives(tiny, tmp_path):

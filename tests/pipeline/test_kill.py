@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from crashes import Child, Moment, Trouble
 from launching import start, wait
-from tiny_study import EXTRA, TINY, content, leftovers
+from tiny_study import EXTRA, TINY, content, flip, leftovers, model, models, results
+
+from priorgap.core import artifacts
 
 RENAME = "pathlib:Path.rename"
 ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")
 BOTH = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=off")
+
+REPLACE = "pathlib:Path.replace"
+APPEND = "priorgap.core.shelves:Shelf._append"
 
 # in the order in which a run comes by them: each process gets further than the one before
 MOMENTS = {
@@ -20,28 +25,28 @@ MOMENTS = {
     "an epoch's checkpoint written": Moment(
         "priorgap.training.callbacks:AtomicCheckpointIO.save_checkpoint", after=True
     ),
-    "a checkpoint not yet renamed": Moment("pathlib:Path.replace", ("last.ckpt",)),
+    "a checkpoint not yet renamed": Moment(REPLACE, ("last.ckpt",)),
     "model not yet renamed": Moment(RENAME, ("tiny/train/",)),
     "model renamed, checkpoint still there": Moment(RENAME, ("tiny/train/",), after=True),
-    "half of the posteriors written": Moment(
-        "priorgap.artifacts:save_tensors", ("tiny/encode/", "validation.safetensors"), after=True
+    "posteriors written, no manifest": Moment(
+        "priorgap.core.artifacts:save_tensors", ("tiny/encode/", "posteriors.safetensors"), after=True
     ),
     "posteriors not yet renamed": Moment(RENAME, ("tiny/encode/",)),
-    "draws written, state not": Moment(
-        "priorgap.artifacts:save_tensors", ("-gaussian_full/draw",), after=True
+    "the third draws written, the manifest not": Moment(APPEND, ("tiny/sample/",), after=True, count=3),
+    "the fourth draws' manifest not yet renamed": Moment(REPLACE, ("tiny/sample/", "manifest"), count=2),
+    "what the picture needs written, the manifest not": Moment(APPEND, ("tiny/measure/",), after=True),
+    "measurement not yet written": Moment(
+        "priorgap.core.shelves:Shelf.put", ("tiny/measure/", "/fid@classifier")
     ),
-    "draws not yet renamed": Moment(RENAME, ("tiny/sample/", "-per_class_gaussian_full")),
-    "measurement written, no manifest": Moment(
-        "priorgap.artifacts:save_json", ("-fid@classifier/meas",), True
-    ),
-    "measurement not yet renamed": Moment(RENAME, ("tiny/measure/", "-copying")),
+    "measurement's manifest not yet renamed": Moment(REPLACE, ("tiny/measure/", "manifest")),
+    "measurement's manifest renamed": Moment(REPLACE, ("tiny/measure/", "manifest"), after=True),
     "calibrated model not yet renamed": Moment(RENAME, ("tiny/calibrate/",)),
     "report not yet renamed": Moment(RENAME, ("tiny/report",)),
 }
 # one of each stage; the others are slow
 FEW = (
-    "an epoch's checkpoint written", "half of the posteriors written", "draws written, state not",
-    "measurement written, no manifest", "report not yet renamed",
+    "an epoch's checkpoint written", "posteriors written, no manifest", "the third draws written, the manifest not",
+    "measurement's manifest not yet renamed", "report not yet renamed",
 )  # fmt: skip
 REPORTING = {
     "report renamed": Moment(RENAME, ("tiny/report",), after=True),
@@ -50,8 +55,10 @@ REPORTING = {
 }
 
 
-def of_seed_0(results: dict[str, str]) -> dict[str, str]:
-    return {name: digest for name, digest in results.items() if "seed=0" in name}
+def of_seed_0(tiny: Path) -> dict[str, str]:
+    ids = {m.id for m in models(tiny) if m.seed == 0}
+    assert len(ids) == 2
+    return {name: digest for name, digest in content(tiny).items() if name.split("/")[1] in ids}
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ def test_killed_again_and_again_ends_as_if_undisturbed(tiny, tmp_path, names):
         assert child.finish() == -signal.SIGKILL, f"{name}: {child.said}"
     last = Child(tmp_path, ONE)
     assert last.finish() == 0, last.said
-    assert content(tmp_path) == of_seed_0(content(tiny))
+    assert content(tmp_path) == of_seed_0(tiny)
     assert (tmp_path / "outputs/tiny/report/report.html").is_file()
     assert leftovers(tmp_path) == []
 
@@ -87,17 +94,39 @@ def test_killed_around_the_report(tiny, prepared):
     assert leftovers(prepared) == []
 
 
-def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared):
+def test_killed_before_a_replaced_model_is_removed(tiny, tmp_path):
+    """A model that was made again, with the damaged one still beside it, is not made a third time."""
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    shutil.rmtree(tmp_path / "outputs/.finished")
+    trained = tmp_path / "outputs/tiny/train" / model(tiny).id
+    flip(trained / "weights.safetensors", 2000)
+    # what is left of an earlier replacement is removed first
+    moment = Moment("shutil:rmtree", ("-old-", model(tiny).id), count=2)
+    child = Child(tmp_path, ONE, moment=moment)
+    assert child.finish() == -signal.SIGKILL and child.said.count("damaged, will be made again") == 1, (
+        child.said
+    )
+    assert leftovers(tmp_path) and artifacts.damage(trained) == []
+    last = Child(tmp_path, ONE)
+    assert last.finish() == 0, last.said
+    assert ": trained, " not in last.said
+    assert content(tmp_path) == content(tiny)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared, sign):
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in ONE)
     child = Child(prepared, longer)
     wait(lambda: list(prepared.rglob("last.ckpt")), child.process.is_alive)
     assert child.process.pid is not None
-    os.kill(child.process.pid, signal.SIGINT)
-    assert child.finish() == 130
+    os.kill(child.process.pid, sign)
+    assert child.finish() == 128 + sign
     plans = ("priorgap: 1 models", "priorgap: 25 measures to take")
     lines = [line for line in child.said.splitlines() if not line.startswith(("[", *plans))]
     assert lines == ["priorgap: interrupted; the same command goes on where it stopped"]
     assert list(prepared.rglob("last.ckpt"))
+    assert not list(prepared.rglob(".partial-*"))
 
 
 @pytest.mark.slow
@@ -108,7 +137,7 @@ def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
     assert said.count(": trained, ") == 1
     for sampler in ("posterior", "gaussian_full", "per_class_gaussian_full"):
         assert said.count(f": sampled {sampler}\n") == 1
-    assert content(tmp_path) == of_seed_0(content(tiny))
+    assert content(tmp_path) == of_seed_0(tiny)
     assert leftovers(tmp_path) == []
 
 
@@ -121,9 +150,9 @@ def test_two_sweeps_at_once_in_different_words_train_each_model_once(prepared, t
     assert said.count(": trained, ") == 2
     assert said.count(": sampled gaussian_full\n") == 2
     for stage in ("train", "encode", "sample", "measure"):
-        places = [p.name.rpartition("-")[2] for p in (prepared / "outputs/tiny" / stage).glob("[!.]*")]
+        places = [p.name for p in (prepared / "outputs/tiny" / stage).glob("[!.]*")]
         assert len(places) == len(set(places)) == (2 if stage == "train" else 4)
-    assert sorted(content(prepared).values()) == sorted(content(tiny).values())
+    assert content(prepared) == content(tiny)
     assert leftovers(prepared) == []
 
 
@@ -138,7 +167,7 @@ def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
         assert not (prepared / "outputs/.finished").exists()
     last = Child(prepared, ONE)
     assert last.finish() == 0, last.said
-    assert content(prepared) == of_seed_0(content(tiny))
+    assert content(prepared) == of_seed_0(tiny)
     assert leftovers(prepared) == []
 
 
@@ -148,24 +177,31 @@ def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
 SIGNS = {
     "training": "resume/*/last.ckpt",
     "publishing the model": "train/.partial-*",
-    "trained": "train/*seed=0-*/manifest.json",
-    "encoding": "encode/.partial-*/train.safetensors",
-    "encoded": "encode/*seed=0-*/manifest.json",
-    "sampling": "sample/*/.partial-*-posterior",
-    "sampled": "sample/*/posterior",
-    "measuring": "measure/*/*/.partial-*/measurements.json",
-    "measured": "measure/*/prior/fid@classifier",
+    "trained": "train/{id}/manifest.json",
+    "encoding": "encode/.partial-*/posteriors.safetensors",
+    "encoded": "encode/{id}/manifest.json",
+    "sampling": "sample/{id}/tensors-*.pack",
+    "sampled": "sample/{id}/manifest.json:posterior",
+    "measuring": "measure/*/.partial-*-manifest.json",
+    "measured": "measure/{id}/manifest.json:prior/fid@classifier",
     "reporting": ".partial-*-report",
 }
+
+
+def seen(study: Path, pattern: str) -> bool:
+    """Whether a file is there; with a name after a colon: whether the shelf holds that result."""
+    pattern, _, name = pattern.partition(":")
+    return any(not name or name in results(file.parent) for file in study.glob(pattern))
 
 
 @pytest.mark.slow
 def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
     study = prepared / "outputs/tiny"
     hits = []
-    for name, pattern in SIGNS.items():
+    for name, sign in SIGNS.items():
+        pattern = sign.replace("{id}", model(tiny, 0).id)
         process = start(prepared, *BOTH)
-        if wait(lambda pattern=pattern: list(study.glob(pattern)), lambda p=process: p.poll() is None):
+        if wait(lambda pattern=pattern: seen(study, pattern), lambda p=process: p.poll() is None):
             os.killpg(process.pid, signal.SIGKILL)
             hits.append(name)
         process.communicate()
@@ -175,20 +211,21 @@ def test_killed_from_outside_ends_as_if_undisturbed(tiny, prepared):
     said, _ = process.communicate()
     assert process.returncode == 0, said
     assert content(prepared) == content(tiny)
-    results = "report/results.csv"
-    assert (study / results).read_bytes() == (tiny / "outputs/tiny" / results).read_bytes()
+    results_csv = "report/results.csv"
+    assert (study / results_csv).read_bytes() == (tiny / "outputs/tiny" / results_csv).read_bytes()
     assert leftovers(prepared) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=str)
-def test_interrupted_from_a_terminal(prepared, launcher):
-    """Ctrl-C reaches every process of the group, workers too."""
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_interrupted_from_a_terminal(prepared, launcher, sign):
+    """Ctrl-C, or the end of a terminal, reaches every process of the group, workers too."""
     longer = tuple(o.replace("max_epochs=2", "max_epochs=100000") for o in BOTH)
     process = start(prepared, *longer, *launcher)
     assert wait(lambda: list(prepared.rglob("last.ckpt")), lambda: process.poll() is None)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, sign)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    assert process.returncode == 128 + sign, said
     assert "Traceback" not in said
     assert said.splitlines()[-1] == "priorgap: interrupted; the same command goes on where it stopped"

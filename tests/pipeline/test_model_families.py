@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_study import invoke, run_tiny
+from tiny_study import invoke, model, run_tiny, shelf
 
 from priorgap import compare
 from priorgap.data.splits import load_dataset
@@ -21,8 +21,12 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def reasons(folder: Path, place: str) -> dict[str, str]:
-    files = (folder / "outputs/tiny/measure").glob(f"*/{place}/*/measurements.json")
-    found = {f.parent.name.partition("@")[0]: json.loads(f.read_text())["skipped"] for f in files}
+    entries = shelf(folder, "measure", model(folder).id).entries
+    found = {
+        name.rpartition("/")[2].partition("@")[0]: entry.value["skipped"]
+        for name, entry in entries.items()
+        if name.startswith(f"{place}/") and entry.value is not None
+    }
     return {name: reason for name, reason in found.items() if reason is not None}
 
 
@@ -49,8 +53,7 @@ def test_every_draw_of_a_conditional_model_has_a_label(conditional):
 @pytest.mark.parametrize("sampler", ["prior", "posterior"])
 def test_generate_writes_the_labels_that_were_decoded(conditional, monkeypatch, tmp_path, sampler):
     monkeypatch.chdir(conditional)
-    model = next(p.name for p in sorted((conditional / "outputs/tiny/train").iterdir())).rpartition("-")[2]
-    order = ("study=tiny", f"sampler={sampler}", f"model_id={model}", "n=40")
+    order = ("study=tiny", f"sampler={sampler}", f"model_id={model(conditional).id}", "n=40")
     for name in ("a", "b"):
         assert invoke("generate", *order, f"out={tmp_path / name}.npz") == 0
     with np.load(tmp_path / "a.npz") as a, np.load(tmp_path / "b.npz") as b:
@@ -60,10 +63,10 @@ def test_generate_writes_the_labels_that_were_decoded(conditional, monkeypatch, 
 
 def test_compare_gives_a_conditional_model_the_pipelines_numbers(conditional):
     folder = next(p for p in sorted((conditional / "outputs/tiny/train").iterdir()))
-    model = models.load(folder)
-    dataset = load_dataset(next((conditional / "outputs/data").glob("*/digits-*")))
+    trained = models.load(folder)
+    dataset = load_dataset(next((conditional / "outputs/data").glob("digits-*")))
     found = compare(
-        model.encode, model.decode, dataset.train, dataset.test, validation=dataset.validation,
+        trained.encode, trained.decode, dataset.train, dataset.test, validation=dataset.validation,
         samplers=["prior", "posterior", "per_class_gaussian_full"], metrics=["rate", "fid"], features="pixels",
         n=60,
     )  # fmt: skip

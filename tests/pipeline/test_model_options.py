@@ -1,19 +1,18 @@
 """Learned priors, likelihoods, loss options, binarisation, drawn x: end to end, in the pipeline and compare()."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_study import invoke
+from tiny_study import invoke, measurements, model, stamps, tensors
 
-from priorgap import artifacts, compare
+from priorgap import compare
+from priorgap.core.random import stream
 from priorgap.data.splits import load_dataset
 from priorgap.pipeline import models
-from priorgap.pipeline.stages.train import read_curves
-from priorgap.streams import stream
+from priorgap.pipeline.store.curves import read_curves
 
 SETTINGS = (
     "model.latent_dim=2", "model.hidden=[16]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "features=[pixels]",
@@ -32,10 +31,14 @@ def rows(study: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def of_model(study: str, stage: str, name: str) -> Path:
-    """The folder of the one model whose label says `name`."""
-    (folder,) = Path(f"outputs/{study}/{stage}").glob(f"*{name}*")
-    return folder
+def id_of(name: str) -> str:
+    """The id of the one model of the study of priors whose label says `name`."""
+    return model(Path(), seed=2, label=name, study="learned").id
+
+
+def weights_of(name: str) -> Path:
+    """The folder of its weights."""
+    return Path("outputs/learned/train") / id_of(name)
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +52,17 @@ def learned(tmp_path_factory):
 
 
 def of_prior(name: str) -> list[dict[str, str]]:
-    model = of_model("learned", "train", name).name.rpartition("-")[2]
-    return [r for r in rows("learned") if r["model"] == model]
+    return [r for r in rows("learned") if r["model"] == id_of(name)]
 
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_learned_prior_is_sampled_measured_and_generated_from(learned, tmp_path, name):
-    model = models.load(of_model("learned", "train", name))
-    draw = artifacts.load_tensors(of_model("learned", "sample", name) / "prior" / "draw.safetensors")["z"]
+    trained = models.load(weights_of(name))
+    draw = tensors(Path(), id_of(name), "prior", "learned")["z"]
     # the draws are the model's own prior's, and no other's
     with torch.no_grad():
-        cross_entropy = -model.prior.log_prob(draw.double())
-        fresh = -model.prior.log_prob(model.prior.sample(20_000, generator=stream(9)).double())
+        cross_entropy = -trained.prior.log_prob(draw.double())
+        fresh = -trained.prior.log_prob(trained.prior.sample(20_000, generator=stream(9)).double())
     gap = float(cross_entropy.mean() - fresh.mean())
     assert abs(gap) < 4.5 * float(fresh.std()) / len(draw) ** 0.5
     found = {(r["measure"], r["unit"], r["bound"]): r for r in rows("learned") if not r["sampler"]}
@@ -72,15 +74,13 @@ def test_learned_prior_is_sampled_measured_and_generated_from(learned, tmp_path,
     low, high = (float(found["kl", "", b]["value"]) for b in ("lower", "upper"))
     assert low < high
     for absent in ("marginal_kl", "decomposition"):
-        place = of_model("learned", "measure", name) / "_model" / absent
-        content = json.loads((place / "measurements.json").read_text())
+        content = measurements(Path(), id_of(name), "_model", absent, "learned")
         assert content["rows"] == [] and content["skipped"] == "defined for the standard-normal prior only"
-    curves = read_curves(of_model("learned", "train", name))
+    curves = read_curves(weights_of(name))
     assert all(c["validation_kl_std_error"] > 0 and c["train_kl_std_error"] > 0 for c in curves)
-    model_id = of_model("learned", "train", name).name.rpartition("-")[2]
     for how in ("mean", "draw"):
         words = (
-            f"model_id={model_id}",
+            f"model_id={id_of(name)}",
             "sampler=prior",
             "n=30",
             f"out={tmp_path / how}.npz",
@@ -95,11 +95,12 @@ def test_learned_prior_is_sampled_measured_and_generated_from(learned, tmp_path,
 def test_learned_prior_in_compare_gives_the_pipelines_numbers(learned, name):
     from priorgap.metrics.bracket import KLBracket
 
-    model, dataset = models.load(of_model("learned", "train", name)), load_dataset(only_data())
+    trained, dataset = models.load(weights_of(name)), load_dataset(only_data())
     bracket = KLBracket((1, 3), n_fit=1000, **bracket_settings())
     found = compare(
-        model.encode, model.decode, dataset.train, dataset.test, validation=dataset.validation, prior=model.prior,
-        samplers=["prior", "posterior"], metrics=["rate", "fid", bracket], features="pixels", n=90, seed=2,
+        trained.encode, trained.decode, dataset.train, dataset.test, validation=dataset.validation,
+        prior=trained.prior, samplers=["prior", "posterior"], metrics=["rate", "fid", bracket], features="pixels",
+        n=90, seed=2,
     )  # fmt: skip
     pipeline = {key(r): float(r["value"]) for r in of_prior(name)}
     library = {key(r): float(f"{r['value']:.10g}") for r in found.table.to_dict("records")}
@@ -107,7 +108,7 @@ def test_learned_prior_in_compare_gives_the_pipelines_numbers(learned, name):
     assert {k[1] for k in library} == {"rate", "fid", "kl", "kl_point"}
     # negative control: with N(0, I) in its place the rate and the bracket are others
     other = compare(
-        model.encode, model.decode, dataset.train, dataset.test, validation=dataset.validation,
+        trained.encode, trained.decode, dataset.train, dataset.test, validation=dataset.validation,
         samplers=["prior"], metrics=["rate", "fid"], features="pixels", n=90, seed=2,
     )  # fmt: skip
     wrong = {key(r): float(r["value"]) for r in other.table.to_dict("records")}
@@ -115,16 +116,16 @@ def test_learned_prior_in_compare_gives_the_pipelines_numbers(learned, name):
     with pytest.raises(ValueError, match="prior: of dimension 3; expected that of z, 2"):
         from priorgap.priors.standard_normal import StandardNormal
 
-        compare(model.encode, model.decode, dataset.train, dataset.test, prior=StandardNormal(3))
+        compare(trained.encode, trained.decode, dataset.train, dataset.test, prior=StandardNormal(3))
 
 
 def only_data() -> Path:
-    (folder,) = Path("outputs/data/digits").iterdir()
+    (folder,) = Path("outputs/data").iterdir()
     return folder
 
 
 def bracket_settings() -> dict[str, float]:
-    from priorgap.building import load_option
+    from priorgap.core.build import load_option
 
     node = load_option("metric", "kl")
     return {k: node[k] for k in ("max_iter", "reg_covar", "n_draws")}
@@ -144,28 +145,25 @@ def test_every_likelihood_with_drawn_x(run, tmp_path):
     assert len(found) == 3 and all(np.isfinite(float(r["value"])) for r in found)
     # what previews show is what measures see: the same draw of x for the same z
     for folder in sorted((tmp_path / "outputs/many/train").iterdir()):
-        model = models.load(folder)
-        place = tmp_path / "outputs/many/sample" / folder.name / "posterior"
-        z = artifacts.load_tensors(place / "draw.safetensors")["z"]
-        x = model.decoder("draw", 0)(z)
-        preview = artifacts.load_tensors(place / "preview.safetensors")["x"]
-        assert torch.equal(preview, (x[:64] * 255).round().to(torch.uint8))
-        assert not torch.equal(x, model.decode(z))
+        trained = models.load(folder)
+        drawn = tensors(tmp_path, folder.name, "posterior", "many")
+        z = drawn["z"]
+        x = trained.decoder("draw", 0)(z)
+        assert torch.equal(drawn["preview"], (x[:64] * 255).round().to(torch.uint8))
+        assert not torch.equal(x, trained.decode(z))
 
 
 @pytest.mark.slow
 def test_drawn_and_mean_x_share_training_and_latents_and_keep_the_old_keys(run, tmp_path, capsys):
     arguments = (*SETTINGS, "metric=[rate,fid]", "study=how")
     assert run("run", *arguments) == 0
-    before = {p: p.read_bytes() for p in (tmp_path / "outputs/how").rglob("manifest.json")}
+    before = stamps(tmp_path)
     mean = fids("how")
     assert run("run", *arguments, "decode=draw") == 0
-    changed = {
-        p.parent.relative_to(tmp_path / "outputs/how").parts[0]
-        for p, content in before.items()
-        if p.read_bytes() != content
-    }
-    assert changed == {"sample", "measure", "report"}
+    after = stamps(tmp_path)
+    changed = {place for place, stamp in before.items() if after[place] != stamp}
+    assert {place.split("/")[1] for place in changed} == {"sample", "measure", "report"}
+    assert not [place for place in changed if place.endswith(("/rate", "_marginals"))]
     assert fids("how") != mean
     capsys.readouterr()
     assert run("run", *arguments) == 0
@@ -183,8 +181,8 @@ def test_binarised_data_are_a_data_set_of_their_own(run, tmp_path):
     loss = ("loss.beta_warmup_epochs=2", "loss.free_bits=0.05", "likelihood=bernoulli")
     arguments = (*SETTINGS, *loss, "metric=[rate,elbo,fid]", "study=black")
     assert run("run", "-m", *arguments, "data.binarize=null,static,dynamic") == 0
-    folders = sorted((tmp_path / "outputs/data/digits").iterdir())
-    assert len(folders) == 3 and len(list((tmp_path / "outputs/reference/digits").iterdir())) == 3
+    folders = sorted((tmp_path / "outputs/data").iterdir())
+    assert len(folders) == 3 and len(list((tmp_path / "outputs/reference").iterdir())) == 3
     parts = [load_dataset(f) for f in folders]
     black = [d for d in parts if d.provenance.get("binarize")]
     assert len(black) == 2 and all(set(d.test.x.unique().tolist()) == {0, 255} for d in black)
@@ -200,7 +198,7 @@ def test_binarised_data_are_a_data_set_of_their_own(run, tmp_path):
 
 def test_keys_that_are_null_leave_the_ids_alone():
     """The ids of models that were trained before these keys existed."""
-    from priorgap.pipeline.cells import Cell
+    from priorgap.pipeline.config.model_config import ModelConfig
     from priorgap.pipeline.config.session import Request, Session
 
     with Session(Request((), False, None)) as session:
@@ -208,15 +206,15 @@ def test_keys_that_are_null_leave_the_ids_alone():
 
     def ids(**changes: dict[str, object] | str) -> tuple[str, str]:
         nodes = {k: {**config[k], **v} if isinstance(v, dict) else v for k, v in changes.items()}
-        cell = Cell({**config, **nodes}, names)
+        cell = ModelConfig({**config, **nodes}, names)
         return cell.train_id, cell.data_id
 
     assert ids() == ("3e7cfeb0", "digits-17d832b5")
     unknown = {k: v for k, v in config["trainer"].items() if k != "precision"}
-    assert Cell({**config, "trainer": unknown}, names).train_id == "3e7cfeb0"
+    assert ModelConfig({**config, "trainer": unknown}, names).train_id == "3e7cfeb0"
     assert ids(trainer={"precision": "bf16"})[0] != "3e7cfeb0"
     older = {k: v for k, v in config["loss"].items() if k not in ("free_bits", "beta_warmup_epochs")}
-    assert Cell({**config, "loss": older}, names).train_id == "3e7cfeb0"
+    assert ModelConfig({**config, "loss": older}, names).train_id == "3e7cfeb0"
     assert ids(decode="draw") == ids()
     for key, value in (("free_bits", 0.1), ("beta_warmup_epochs", 2)):
         assert ids(loss={key: value})[0] != ids()[0] and ids(loss={key: value})[1] == ids()[1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_study import invoke, run_tiny
 
-from priorgap.pipeline import fleets, precision
+from priorgap.pipeline import precision
 
 
 def test_the_error_of_float32_products_is_float32s_and_the_setting_stays():
@@ -65,12 +65,3 @@ def test_bf16_for_a_gan_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert invoke("run", "model=gan_mlp", "trainer.precision=bf16", "sampler=[prior]") == 2
     assert "trainer.precision=bf16: not for a GAN; expected null" in capsys.readouterr().err
-
-
-def test_bf16_models_are_no_fleet():
-    from test_fleets import cell
-
-    plain, mixed = cell(), cell(trainer__precision="bf16", trainer__accelerator="cpu")
-    assert len(fleets.groups([plain, mixed])) == 2
-    # the configuration alone says so, before a model or data are looked at
-    assert "float32" in str(fleets._refusal(mixed, None, None))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 from tiny_study import run_tiny
 
 from priorgap import compare
-from priorgap.building import build, load_option
+from priorgap.core.build import build, load_option
 from priorgap.data.splits import load_dataset
 from priorgap.pipeline import models
 from priorgap.samplers.protocols import Sampler
@@ -44,7 +44,7 @@ def test_networks_and_unit_swaps(run, tmp_path):
     swaps = {f"unit_swap_{j}_{arm}" for j in range(3) for arm in ("prior", "moments", "shuffle")}
     assert set(found) == {"prior", "flow", "flow_maf", "two_stage", "per_class_kde"} | swaps
     (folder,) = (tmp_path / "outputs/tiny/train").iterdir()
-    (data,) = (tmp_path / "outputs/data/digits").iterdir()
+    (data,) = (tmp_path / "outputs/data").iterdir()
     model, dataset = models.load(folder), load_dataset(data)
     names = ("flow", "flow_maf", "two_stage")
     library = compare(
@@ -60,7 +60,7 @@ def test_networks_and_unit_swaps(run, tmp_path):
 def test_compare_leaves_out_what_means_nothing(tmp_path, run):
     assert run_tiny(tmp_path, "sampler=[prior]", "metric=[fid,copying]", "tracking=off") == 0
     (folder,) = (tmp_path / "outputs/tiny/train").iterdir()
-    model, dataset = models.load(folder), load_dataset(next((tmp_path / "outputs/data/digits").iterdir()))
+    model, dataset = models.load(folder), load_dataset(next((tmp_path / "outputs/data").iterdir()))
     found = compare(
         lambda x: (model.encode(x)[0], None), model.decode, dataset.train.x, dataset.test.x,
         samplers=["prior", "kde", "per_class_gaussian_diag"], metrics=["fid"], n=80,

@@ -16,6 +16,8 @@ FID = {
     "posterior_heldout": 19.0,
     "literal_log_var": 90.0,
 }
+TRAITS = {"prior": "fixed", "posterior": "reconstructs needs_training_data"}
+TRAITS |= {"literal_log_var": "needs_training_data"}
 N_UNITS = 6
 
 
@@ -36,6 +38,8 @@ def _row(cell, seed, measure, value, *, sampler="", space="latent", **more):
         "n": 1000,
         "n_reference": 360,
         "bound": "point",
+        "traits": TRAITS.get(sampler, "none") if sampler else "",
+        "decode": "mean",
     } | more
 
 

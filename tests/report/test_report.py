@@ -19,9 +19,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 def write(directory, table, **more):
-    return write_report(
-        directory, study="planted", table=table, verdict=decide_study(table).to_json(), **more
-    )
+    return write_report(directory, study="planted", table=table, verdict=decide_study(table), **more)
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +135,12 @@ def test_file_names_stay_in_their_directory(name):
 
 
 def cell_of(table, index=0):
-    return tab.cells_of(table, decide_study(table).to_json())[index]
+    return tab.cells_of(table, decide_study(table))[index]
 
 
 @pytest.fixture(scope="module")
 def cells(table):
-    return tab.cells_of(table, decide_study(table).to_json())
+    return tab.cells_of(table, decide_study(table))
 
 
 class TestTables:
@@ -170,14 +168,14 @@ class TestTables:
         assert "reconstructive" in cell.marks("posterior")
         assert cell.marks("posterior_heldout") == ["control"]
         assert cell.marks("literal_log_var") == ["specimen"]
-        winner = cell.verdict["winner"]
+        winner = cell.verdict.winner
         assert winner is None or "winner" in cell.marks(winner)
 
     def test_two_spaces_are_two_columns(self, table):
         both = table.copy()
         extra = both[both["measure"] == "fid"].assign(space="pixels")
         both = tab.pd.concat([both, extra], ignore_index=True)
-        cells = tab.cells_of(both, decide_study(both, space="classifier").to_json())
+        cells = tab.cells_of(both, decide_study(both, space="classifier"))
         assert {"FID ↓ (classifier)", "FID ↓ (pixels)"} <= set(tab.quality_table(cells[0]).header)
 
     def test_accuracy_has_its_ceiling_and_label_source(self, table, cells):
@@ -189,7 +187,7 @@ class TestTables:
         assert ["ceiling: real→real", "–", "0.99", "–"] in tab.accuracy_table(cell_of(both)).rows
 
     def test_bracket_and_latent_measures(self, table, cells):
-        latent = tab.latent_table(cells)
+        latent = tab.model_table(cells)
         assert latent.header == ["measure", "loss.alpha=1", "loss.alpha=10"]
         assert re.fullmatch(r"0\.439 to 1\.54", latent.rows[-1][1])
 
@@ -211,7 +209,7 @@ class TestTables:
     def test_absent_is_absent(self, table):
         cell = cell_of(table[table["measure"] == "fid"])
         assert tab.copying_table(cell) is None and tab.accuracy_table(cell) is None
-        assert tab.latent_table([cell]) is None
+        assert tab.model_table([cell]) is None
 
     @pytest.mark.parametrize(
         ("values", "errors", "text"),
@@ -255,14 +253,14 @@ class TestFigures:
 
     def test_no_curve_for_one_value(self):
         data = synthetic.study(alphas=(1.0,), calibrate=False)
-        cells = tab.cells_of(data, decide_study(data).to_json())
+        cells = tab.cells_of(data, decide_study(data))
         assert fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID") is None
 
     def test_panels_by_the_other_keys(self, table):
         data = tab.pd.concat(
             [table.assign(data="a"), table.assign(data="b", cell="b" + table["cell"])], ignore_index=True
         )
-        cells = tab.cells_of(data, decide_study(data).to_json())
+        cells = tab.cells_of(data, decide_study(data))
         one, two = (
             Image.open(io.BytesIO(fig.measure_against(c, "fid", "classifier", "loss.alpha", "FID")))
             for c in ([cell for cell in cells if "data=a" in cell.name], cells)
@@ -277,7 +275,7 @@ class TestFigures:
             **{f"prior.some_long_key_{i}": 2.5 + i for i in range(12)}, cell="b" + data["cell"]
         )
         data = tab.pd.concat([data, half], ignore_index=True)
-        cells = tab.cells_of(data, decide_study(data).to_json())
+        cells = tab.cells_of(data, decide_study(data))
         assert max(len(cell.name) for cell in cells) > 200
         for picture in (
             fig.brackets(cells),

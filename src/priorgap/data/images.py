@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from priorgap.artifacts import load_tensors
+from priorgap.core.arguments import AtLeast
+from priorgap.core.artifacts import load_tensors
+from priorgap.core.random import stream
 from priorgap.data import downloads
 from priorgap.data.idx import check_md5, md5, read_idx
 from priorgap.data.splits import (
@@ -20,7 +22,6 @@ from priorgap.data.splits import (
     random_split,
     stratified_split,
 )
-from priorgap.streams import stream
 
 _IDX = (
     "train-images-idx3-ubyte",
@@ -79,7 +80,7 @@ class TorchvisionImages:
 
     name: str = "mnist"
     validation_size: int = 5000
-    split_seed: int = 0
+    split_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int = 10
 
     def __post_init__(self) -> None:

@@ -1,18 +1,28 @@
 """A user's own data: a folder of images, or an .npz file."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from priorgap.artifacts import file_digest
-from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable, Kind, Split, fraction_split
-from priorgap.streams import stream
+from priorgap.core.arguments import AtLeast
+from priorgap.core.artifacts import file_digest
+from priorgap.core.random import stream
+from priorgap.data.splits import (
+    DataCorrupt,
+    Dataset,
+    DataUnavailable,
+    Kind,
+    Split,
+    check_fractions,
+    fraction_split,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,11 +54,12 @@ class ImageFolder:
     channels: Literal["grey", "rgb"] = "grey"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
-    split_seed: int = 0
+    split_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", Path(os.path.expanduser(self.path)))
+        check_fractions(self.validation_fraction, self.test_fraction)
         if self.resize not in ("error", "crop", "pad"):
             raise ValueError(f"data.resize={self.resize}: expected error, crop or pad")
         if self.channels not in _MODES:
@@ -154,11 +165,12 @@ class NpzFile:
     name: str = "npz"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
-    split_seed: int = 0
+    split_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", Path(os.path.expanduser(self.path)))
+        check_fractions(self.validation_fraction, self.test_fraction)
 
     def load(self, *, root: Path, download: bool) -> Dataset:
         """Return the data set; `root` is not used and nothing is downloaded.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from priorgap.artifacts import load_json, load_tensors, save_json, save_tensors
+from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 
 Kind = Literal["uint8_image", "float_vector", "float_sequence"]
 Index = Tensor | slice | Sequence[int]
@@ -184,6 +184,22 @@ def stratified_split(
         for part, chosen in zip(parts, rows.split([*sizes, len(rows) - sum(sizes)]), strict=True):
             part.append(chosen)
     return [torch.cat(part).sort().values for part in parts]
+
+
+def check_fractions(validation_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that are none, or that leave nothing to train on.
+
+    Raises:
+        ValueError: one line, with the key.
+    """
+    for key, value in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
+        if not 0 < value < 1:
+            raise ValueError(f"data.source.{key}={value}: expected a number between 0 and 1")
+    if validation_fraction + test_fraction >= 1:
+        raise ValueError(
+            f"data.source.test_fraction={test_fraction}: with validation_fraction={validation_fraction} nothing is "
+            "left to train on; expected a sum below 1"
+        )
 
 
 def fraction_split(

@@ -3,13 +3,15 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.arguments import AtLeast
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
-from priorgap.streams import stream
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LinearGaussian:
     n_train: int = 4000
     n_validation: int = 1000
     n_test: int = 2000
-    data_seed: int = 0
+    data_seed: Annotated[int, AtLeast(0)] = 0
     n_classes: int | None = None
 
     def __post_init__(self) -> None:

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import Moments
+from priorgap.core.random import draw_seed
 from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.protocols import check_n, check_points, stable_cholesky
-from priorgap.latents import Moments
-from priorgap.streams import draw_seed
 
 # k-means only starts EM: on a subsample it is as good a start, in a fraction of the time
 _KMEANS_POINTS = 5_000
@@ -114,6 +114,10 @@ class GaussianMixture:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
         if not self.reg_covar >= 0:
             raise ValueError(f"reg_covar={self.reg_covar}: expected a number of at least 0")
+        if min(self.candidates) > max(1, self.n_fit // 2):
+            raise ValueError(
+                f"n_components={self.n_components}: expected at most half of the n_fit={self.n_fit} points"
+            )
 
     @property
     def candidates(self) -> tuple[int, ...]:

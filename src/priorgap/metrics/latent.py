@@ -1,21 +1,22 @@
 """Measures of a model in latent space: rate, active units, mismatch of marginals and of moments, ELBO."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.estimators.uncertainty import mean_estimate
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 
@@ -87,8 +88,8 @@ class ActiveUnits:
         rate_threshold: `active_units_rate` counts units with R_j above it, nats.
     """
 
-    variance_threshold: float
-    rate_threshold: float
+    variance_threshold: Annotated[float, AtLeast(0)]
+    rate_threshold: Annotated[float, AtLeast(0)]
     name: ClassVar[str] = "active_units"
     scope: ClassVar[Scope] = "model"
     measures: ClassVar[tuple[Measure, ...]] = catalogued("active_units_var", "active_units_rate")
@@ -155,7 +156,7 @@ class Decomposition:
         n_groups: groups of the jackknife that debiases them.
     """
 
-    n_groups: int
+    n_groups: Annotated[int, AtLeast(2)]
     name: ClassVar[str] = "decomposition"
     scope: ClassVar[Scope] = "model"
     measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_diag", "kl_corr", "kl_diag_train")
@@ -191,7 +192,7 @@ class TrainMixture:
         n_draws: so many training images, one draw each, are averaged.
     """
 
-    n_draws: int
+    n_draws: Annotated[int, AtLeast(1)]
     name: ClassVar[str] = "kl_train_mixture"
     scope: ClassVar[Scope] = "model"
     measures: ClassVar[tuple[Measure, ...]] = catalogued("kl_train_mixture")

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 MAX_LATENT_DIM = 256
+# a layer between two of these has 4e9 weights: more is a slip of the hand
+MAX_WIDTH = 65_536
 
 
 @runtime_checkable
@@ -46,8 +48,9 @@ def _check_latent_dim(latent_dim: int) -> None:
 
 
 def _check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> None:
-    if (not widths and not may_be_empty) or any(isinstance(w, bool) or int(w) != w or w < 1 for w in widths):
-        raise ValueError(f"{key}={list(widths)}: expected a list of positive integers")
+    fits = [not isinstance(w, bool) and int(w) == w and 1 <= w <= MAX_WIDTH for w in widths]
+    if (not widths and not may_be_empty) or not all(fits):
+        raise ValueError(f"{key}={list(widths)}: expected positive integers of at most {MAX_WIDTH}")
 
 
 def _dense(widths: list[int]) -> list[nn.Module]:

@@ -1,12 +1,16 @@
 """The console script: commands, exit codes, and nothing heavy before a command needs it."""
 
 import errno
+import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
-from priorgap.pipeline import extras, flags
+from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline import extras
+from priorgap.pipeline.commands import flags
+from priorgap.pipeline.signals import as_interrupts
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -41,7 +45,7 @@ options:
   -sc, --shell-completion   install=SHELL or uninstall=SHELL prints what the shell evaluates: bash, zsh or fish
   --version                 print the version
 
-exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted
+exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129: told to end)
 """
 
 _OVERRIDES = """\
@@ -52,7 +56,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
   metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
-  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   fleet.auto=true|false   (docs/sweeps.md)
+  hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
 """
 
 _STAGE_HELP = {
@@ -96,32 +100,26 @@ COMMANDS = (*_STAGE_HELP, *_PLAIN)
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
 
 
-class BadInput(ValueError):  # noqa: N818
-    """What was typed, or a file it names, cannot be used; the message is one line."""
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turn a ValueError into bad input; elsewhere a ValueError is a fault of ours and keeps its traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise BadInput(" ".join(str(error).split())) from error
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script and exit with its status."""
-    try:
-        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it stopped")
-        status = 130
-    except OSError as error:
-        if error.errno not in _STORAGE:
-            raise
-        _say(f"{error}; the same command goes on where it stopped")
-        status = 1
-    sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a terminal that lacks a character gets its number, not a traceback
+            stream.reconfigure(errors="backslashreplace")
+    with as_interrupts() as received:
+        try:
+            status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt:
+            # the terminal may be gone
+            with suppress(OSError):
+                _say("interrupted; the same command goes on where it stopped")
+            status = received.status
+        except OSError as error:
+            if error.errno not in _STORAGE:
+                raise
+            _say(f"{error}; the same command goes on where it stopped")
+            status = 1
+        sys.exit(status)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -171,7 +169,7 @@ def _help(command: str) -> str:
     if command == "generate":
         return _GENERATE_HELP
     if command in _PLAIN:
-        from priorgap.pipeline.usage import STORE_HELP
+        from priorgap.pipeline.commands.usage import STORE_HELP
 
         return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"

@@ -3,55 +3,25 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import yaml
 
-from priorgap import artifacts
-from priorgap.measurement import Measurement
+from priorgap.core import artifacts
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Catalogue
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
+from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, readme_table, write_report
-from priorgap.verdict import RESULT_COLUMNS, decide_study
+from priorgap.verdict import decide_study
 
 log = logging.getLogger(__name__)
-_COSMETIC = (
-    "output_root",
-    "tracking",
-    "study",
-    "seed",
-    "samplers",
-    "metrics",
-    "calibrated_samplers",
-    "fleet",
-    "measure_processes",
-)
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """All that a report shows of some cells.
-
-    Attributes:
-        table: the tidy table.
-        skipped: what is absent -> why.
-        missing: names of models whose results are not complete.
-    """
-
-    table: pd.DataFrame
-    skipped: dict[str, str]
-    missing: list[str]
-
-
-class NothingMeasured(ValueError):  # noqa: N818
-    """A study holds no measurement at all; the message is one line."""
 
 
 class Written(NamedTuple):
@@ -100,142 +70,49 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         baseline=settings["baseline"],
         level=settings["level"],
         skipped=gathered.skipped,
+        costs=gathered.costs,
+        catalogue=gathered.catalogue,
     )
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
         artifacts.write_text(directory / "results.csv", results)
         artifacts.save_json(directory / "verdict.json", record)
-        artifacts.write_text(directory / "table.md", readme_table(gathered.table))
+        artifacts.write_text(
+            directory / "table.md", readme_table(gathered.table, catalogue=gathered.catalogue)
+        )
         write_report(
             directory,
             study=study,
             table=gathered.table,
-            verdict=record,
+            verdict=verdict,
             previews=_previews(reported, store),
             aggregates=_aggregates(reported, store),
             provenance=_provenance(reported, store),
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
+            catalogue=gathered.catalogue,
         )
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     _beside_experiment(study, folder)
     try:
-        track_models(reported, config["tracking"], store)
+        track_models(reported, config["tracking"], store, gathered.catalogue)
         tracking.track_study(
             config["tracking"],
             store.study(study),
             study=study,
             table=gathered.table,
             figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
-            verdict=record,
+            verdict=verdict,
         )
     except tracking.TrackingFailed as error:
         return Written(folder / "report.html", verdict.text, str(error))
     return Written(folder / "report.html", verdict.text, None)
 
 
-def gather(reported: Sequence[Record], store: Store) -> Gathered:
-    """Collect every complete measurement of some models into the tidy table.
-
-    Raises:
-        NothingMeasured: there is none.
-        Damaged: a measurement is not what its manifest says.
-    """
-    varying = _varying(reported)
-    rows: list[dict[str, Any]] = []
-    reasons: dict[str, set[str]] = {}
-    missing = []
-    for record, model in _models(reported):
-        expected = measurements_of(model)
-        complete = [step for step in expected if store.is_complete(step)]
-        for step in expected:
-            if step not in complete:
-                _refuse_damaged(step, store)
-        if len(complete) < len(expected):
-            missing.append(f"{record.label}-{model.id}")
-        for step in complete:
-            content = store.value(step)
-            if content["skipped"] is not None:
-                what = step.metric if not step.sampler else f"{step.metric} of {step.sampler}"
-                reasons.setdefault(what, set()).add(content["skipped"])
-            head = _head(record, model, step.sampler, varying, store)
-            rows += [{**head, **Measurement.from_json(row).to_json()} for row in content["rows"]]
-    if not rows:
-        raise NothingMeasured(
-            f"study={reported[0].study}: nothing is measured; run `priorgap run` or the stages first"
-        )
-    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying])
-    skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
-    return Gathered(table, skipped, missing)
-
-
-def _refuse_damaged(step: RecordedStep, store: Store) -> None:
-    damage = store.damage(step)
-    if damage:
-        raise artifacts.Damaged(f"damaged: {damage[0]}; the command that made it makes it again")
-
-
-def measurements_of(model: RecordedModel) -> list[RecordedStep]:
-    """Return the measurements of a model (what pictures need is none)."""
-    return [step for step in model.of("measure") if step.metric != MARGINALS]
-
-
-def _models(reported: Sequence[Record]) -> list[tuple[Record, RecordedModel]]:
-    return [(record, model) for record in reported for model in record.models]
-
-
-def _head(
-    record: Record, model: RecordedModel, sampler: str, varying: Mapping[str, None], store: Store
-) -> dict[str, Any]:
-    flat = _flat(record.config)
-    return {
-        "study": record.study,
-        "cell": model.group,
-        "model": model.id,
-        "seed": model.seed,
-        "sampler": sampler,
-        "role": store.value(model.samples[sampler])["role"] if sampler else "",
-        **{key: model.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
-    }
-
-
-def _entry(value: Any) -> Any:
-    """Return a value as it stands in a column by which the table is grouped: a list as its text."""
-    return str(list(value)) if isinstance(value, list | tuple) else value
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _varying(reported: Sequence[Record]) -> dict[str, None]:
-    """Return the dotted keys that differ between models (and `calibrate` where both kinds are there)."""
-    flats = [_flat(_relevant(record.config)) for record in reported]
-    keys = sorted({key for flat in flats for key in flat})
-    varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
-    # what merely follows another key says nothing new
-    varying = {
-        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
-    }
-    if len({model.calibrated for _, model in _models(reported)}) > 1:
-        varying["calibrate"] = None
-    return varying
-
-
-def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*_COSMETIC, "calibrate")}
-
-
 def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:
     found: dict[str, dict[str, np.ndarray | Path]] = {}
-    for _, model in _models(reported):
+    for _, model in models_of(reported):
         for name, step in model.samples.items():
             images = preview_of(step, store)
             if images is not None:
@@ -251,7 +128,7 @@ def preview_of(step: RecordedStep, store: Store) -> np.ndarray | None:
 
 def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
     found = {}
-    for _, model in _models(reported):
+    for _, model in models_of(reported):
         for step in model.of("measure"):
             if step.metric == MARGINALS and store.is_complete(step) and (tensors := store.tensors(step)):
                 found[model.id] = _aggregate(tensors)
@@ -260,11 +137,11 @@ def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, Aggregate
 
 def _aggregate(tensors: Mapping[str, Any]) -> AggregateFigureData:
     label = tensors.get("label")
-    ranked = tensors["kl"].argsort(descending=True).tolist()
+    ranked = tensors["divergence"].argsort(descending=True).tolist()
     units = (ranked[0], ranked[min(1, len(ranked) - 1)])
     return AggregateFigureData(
         grid=tensors["grid"].numpy(),
-        density=tensors["density"].numpy(),
+        density=tensors["marginals"].numpy(),
         z=tensors["z"][:, list(units)].numpy(),
         units=units,
         label=None if label is None else label.numpy(),
@@ -291,11 +168,13 @@ def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
     return result
 
 
-def track_models(reported: Sequence[Record], settings: Mapping[str, Any], store: Store) -> None:
+def track_models(
+    reported: Sequence[Record], settings: Mapping[str, Any], store: Store, catalogue: Catalogue
+) -> None:
     """Write the W&B run of every measured model; unchanged ones are left alone."""
     if settings["mode"] == "off":
         return
-    for record, model in _models(reported):
+    for record, model in models_of(reported):
         rows = [
             (step.sampler, Measurement.from_json(row))
             for step in measurements_of(model)
@@ -317,6 +196,7 @@ def track_models(reported: Sequence[Record], settings: Mapping[str, Any], store:
             rows=rows,
             previews={name: images for name, images in previews.items() if images is not None},
             stages=_stages(model, store),
+            catalogue=catalogue,
         )
 
 

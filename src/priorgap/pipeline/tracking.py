@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from priorgap import artifacts
-from priorgap.measurement import Measurement
+from priorgap.core import artifacts
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Catalogue
 from priorgap.pipeline import extras
 
 if TYPE_CHECKING:
     import pandas as pd
     from wandb.sdk.wandb_run import Run
 
+    from priorgap.verdict import StudyVerdict
+
 log = logging.getLogger(__name__)
-_LOWER_IS_BETTER = ("fid", "kid", "near_copy_excess", "distortion", "kl_diag", "distortion_sse")
+_SUMMARY = {"lower": "min", "higher": "max"}
 
 
 class TrackingFailed(RuntimeError):  # noqa: N818
@@ -153,6 +157,7 @@ def track_model(
     rows: Sequence[tuple[str, Measurement]],
     previews: Mapping[str, np.ndarray],
     stages: Sequence[str],
+    catalogue: Catalogue = BUILTIN,
 ) -> bool:
     """Write one model's run: curves, per-unit KL table and histogram, sample grids, summary.
 
@@ -185,19 +190,21 @@ def track_model(
         # the curves are a run's first steps; a resumed run has them already, or some of them
         for curve in curves[run.starting_step :]:
             run.log({_curve_name(key): value for key, value in curve.items()})
-        units = _unit_table(rows)
+        units = _unit_table(rows, catalogue)
         if units:
             columns: list[str | int] = list(units[0])
             table = wandb.Table(columns=columns, data=[[u[str(c)] for c in columns] for u in units])
             run.log({"units": table})
-            run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
+            if "marginal_kl" in units[0]:
+                run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
         for sampler, grid in previews.items():
             run.log({f"samples/{sampler}": wandb.Image(_tile(grid), caption=sampler)})
         numbers = summary(rows, str(config["verdict"]["space"]))
         run.summary.update(numbers)
         for key in numbers:
-            if key.partition("/")[0] in _LOWER_IS_BETTER:
-                run.define_metric(key, summary="min")
+            measure = catalogue.get(key.partition("/")[0])
+            if measure is not None and measure.direction in _SUMMARY:
+                run.define_metric(key, summary=_SUMMARY[measure.direction])
     artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
     return True
 
@@ -216,13 +223,17 @@ def _curve_name(column: str) -> str:
     return f"{part}/{rest}" if part in ("train", "validation") and rest else column
 
 
-def _unit_table(rows: Sequence[tuple[str, Measurement]]) -> list[dict[str, float]]:
+def _unit_table(rows: Sequence[tuple[str, Measurement]], catalogue: Catalogue) -> list[dict[str, float]]:
+    """Return unit -> what is known of it in nats (rate, marginal KL, ...), of units that have all of these."""
+    names = [m.name for m in catalogue.values() if m.by == "latent unit" and m.unit == "nat"]
     columns: dict[str, dict[str, float]] = {}
-    for sampler, row in rows:
-        if sampler == "" and row.unit != "" and row.measure in ("rate", "marginal_kl"):
-            columns.setdefault(row.unit, {"unit": float(row.unit)})[row.measure] = row.value
+    for name in names:
+        for sampler, row in rows:
+            if sampler == "" and row.unit != "" and row.measure == name:
+                columns.setdefault(row.unit, {"unit": float(row.unit)})[name] = row.value
     units = [columns[u] for u in sorted(columns, key=float)]
-    return [u for u in units if {"rate", "marginal_kl"} <= u.keys()]
+    known = max((len(u) for u in units), default=0)
+    return [u for u in units if len(u) == known]
 
 
 def _tile(images: np.ndarray, columns: int = 8) -> np.ndarray:
@@ -242,14 +253,14 @@ def track_study(
     study: str,
     table: "pd.DataFrame",
     figures: Mapping[str, Path],
-    verdict: Mapping[str, Any],
+    verdict: "StudyVerdict",
 ) -> bool:
     """Write the study's run: the tidy table, the figures, the verdict's text."""
     if tracking["mode"] == "off":
         return False
     marker = folder / "tracked" / "report.json"
     fingerprint = artifacts.digest(
-        [tracking["mode"], tracking["project"], table.to_csv(index=False), verdict.get("text", "")]
+        [tracking["mode"], tracking["project"], table.to_csv(index=False), verdict.text]
     )
     if _written(marker) == fingerprint:
         return False
@@ -265,7 +276,7 @@ def track_study(
         run.log({"results": wandb.Table(dataframe=plain)})
         for name, path in figures.items():
             run.log({f"figures/{name}": wandb.Image(str(path))})
-        run.summary["verdict"] = verdict.get("text", "")
-        run.summary["winner"] = str(verdict.get("winner"))
+        run.summary["verdict"] = verdict.text
+        run.summary["winner"] = str(verdict.winner)
     artifacts.save_json(marker, {"content": fingerprint, "run": run_id})
     return True

@@ -1,6 +1,7 @@
 """The figures of a report, each as the bytes of a PNG; equal inputs give equal bytes."""
 
 import textwrap
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +18,6 @@ from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-_FIXED = {
-    "prior": 0,
-    "posterior": 1,
-    "gmm": 2,
-    "gaussian_full": 3,
-    "posterior_heldout": 4,
-    "prior (calibrated)": 5,
-    "literal_log_var": 6,
-    "posterior_mean": 7,
-}
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
 _MAX_MARGINALS = 9
 _MAX_BRACKETS = 40
@@ -55,20 +46,28 @@ class AggregateFigureData:
 
 
 def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
-    """Return (colour, marker) of a sampler: fixed for the common ones, the unused ones in turn for others."""
-    if sampler not in _FIXED:
-        used = {_FIXED[name] for name in samplers if name in _FIXED}
-        free = [place for place in range(len(PALETTE)) if place not in used] or list(range(len(PALETTE)))
-        others = sorted(name for name in samplers if name not in _FIXED)
-        place = free[others.index(sampler) % len(free)]
-    else:
-        place = _FIXED[sampler]
+    """Return (colour, marker) of a sampler: its name's own, the next free one where another sampler has that.
+
+    Up to eight samplers have eight colours, and a sampler without a rival has the same one in every study.
+    """
+    place = _place(sampler)
+    free: set[int] = set()
+    for name in sorted(samplers):
+        free = free or set(range(len(PALETTE)))
+        taken = min(free, key=lambda colour: (colour - _place(name)) % len(PALETTE))
+        free -= {taken}
+        if name == sampler:
+            place = taken
     return PALETTE[place], _MARKERS[place]
+
+
+def _place(name: str) -> int:
+    return zlib.crc32(name.encode()) % len(PALETTE)
 
 
 def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
     """Draw every unit's rate beside its marginal KL for one model, units sorted by rate."""
-    rate, marginal = (_per_unit(rows, measure) for measure in ("rate", "marginal_kl"))
+    rate, marginal = _per_unit(rows, "rate"), _per_unit(rows, "marginal_kl")
     if rate.empty or marginal.empty:
         return None
     order = rate["value"].sort_values(ascending=False, kind="stable").index
@@ -166,7 +165,7 @@ def measure_against(
     panels = sorted(points["panel"].unique())
     samplers = [name for name in _in_order(cells) if name in set(points["sampler"])]
     figure, axes = empty_figure(3.4 * len(panels) + 0.6 + 0.22 * -(-len(samplers) // 2), len(panels))
-    log_x, log_y = _is_log(points["x"]), measure == "fid" and bool((points["mean"] > 0).all())
+    log_x, log_y = _is_log(points["x"]), _on_log_scale(cells, measure, points)
     for axis, panel in zip(axes.flat, panels, strict=True):
         for place, sampler in enumerate(samplers):
             own = points[(points["panel"] == panel) & (points["sampler"] == sampler)].sort_values("x")
@@ -204,6 +203,11 @@ def measure_against(
     return png(figure)
 
 
+def _on_log_scale(cells: Sequence[Cell], measure: str, points: pd.DataFrame) -> bool:
+    entry = cells[0].catalogue.get(measure)
+    return entry is not None and entry.scale == "log" and bool((points["mean"] > 0).all())
+
+
 def _decades(values: "pd.Series[float]") -> float:
     return float(np.log10(values.max() / values.min()))
 
@@ -219,11 +223,12 @@ def _in_order(cells: Sequence[Cell]) -> list[str]:
     return found
 
 
-def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_source: str) -> pd.DataFrame:
+def _points(
+    cells: Sequence[Cell], measure: str, space: str, key: str, label_source: str
+) -> pd.DataFrame:
     records = []
     for cell in cells:
         rows = rd.select(cell.rows, measure, space or None, label_source=label_source)
-        others = [k for k in rd.varying_keys(rows) if k not in (key, rd.CALIBRATE)]
         for sampler in cell.samplers:
             own = rows[rd.text_column(rows, "sampler") == sampler]
             if own.empty:
@@ -231,7 +236,7 @@ def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_sou
             errors = pd.to_numeric(own["std_error"], errors="coerce")
             records.append(
                 {
-                    "panel": rd.describe({k: own[k].iloc[0] for k in others}),
+                    "panel": rd.describe({k: value for k, value in cell.keys.items() if k != key}),
                     "sampler": sampler,
                     "role": rd.text_column(own, "role").iloc[0],
                     "x": float(own[key].iloc[0]),
@@ -271,11 +276,17 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME // 2]} … {name[-_NAME // 2 :]}"
 
 
-def _ends(rows: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
+def _bounds(rows: pd.DataFrame, measure: str) -> dict[int, dict[str, float]]:
+    """Return seed -> {"lower": value, "upper": value} of a measure of the whole."""
+    own = rows[(rows["measure"] == measure) & (rd.text_column(rows, "unit") == "")]
     found: dict[int, dict[str, float]] = {}
-    bound = rd.text_column(rows, "bound")
-    for measure, prefix in (("kl", ""), ("kl_point", "point_")):
-        own = rows[(rows["measure"] == measure) & (rd.text_column(rows, "unit") == "")]
-        for seed, end, value in zip(own["seed"], bound[own.index], own["value"], strict=True):
-            found.setdefault(int(seed), {})[prefix + end] = float(value)
+    for seed, end, value in zip(own["seed"], rd.text_column(own, "bound"), own["value"], strict=True):
+        found.setdefault(int(seed), {})[end] = float(value)
+    return found
+
+
+def _ends(rows: pd.DataFrame) -> list[tuple[int, dict[str, float]]]:
+    found = _bounds(rows, "kl")
+    for seed, ends in _bounds(rows, "kl_point").items():
+        found.setdefault(seed, {}).update({f"point_{end}": value for end, value in ends.items()})
     return [(seed, found[seed]) for seed in sorted(found) if {"lower", "upper"} <= set(found[seed])]

@@ -10,13 +10,17 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from priorgap.artifacts import write_bytes, write_text
+from priorgap.core.artifacts import write_bytes, write_text
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Catalogue, Measure
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report import units
+from priorgap.report.parts import parts_of, tables
 from priorgap.report.tiles import Preview, sample_tile, samples_side_by_side
+from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.words import measure_name
+from priorgap.verdict.sentences import measure_name
 
 _MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
 
@@ -54,12 +58,13 @@ def write_report(
     *,
     study: str,
     table: pd.DataFrame,
-    verdict: Mapping[str, Any],
+    verdict: StudyVerdict,
     previews: Mapping[str, Mapping[str, Preview]] | None = None,
     aggregates: Mapping[str, fig.AggregateFigureData] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
+    catalogue: Catalogue = BUILTIN,
 ) -> Path:
     """Write `report.html` and `figures/*.png` into a directory.
 
@@ -67,12 +72,13 @@ def write_report(
         directory: where to; made if it is missing.
         study: the study's name, the page's title.
         table: the tidy results, with the columns of results.csv and one per varying key.
-        verdict: what `StudyVerdict.to_json` returned.
+        verdict: what `decide_study` returned.
         previews: model id -> sampler -> uint8 images [n, h, w, c], or the path of a finished PNG.
         aggregates: model id -> what the picture of its aggregate posterior needs.
         provenance: facts on the run (versions, hardware, checksums), nested as they come.
         config_text: the study's configuration, shown as it is.
         skipped: what was not measured -> why.
+        catalogue: the entries of the study's measures.
 
     Returns:
         The path of the page: one file, which loads nothing and runs nothing.
@@ -81,9 +87,9 @@ def write_report(
         ValueError: a preview is not uint8 images of one or three channels.
     """
     table = rd.tidy(table)
-    cells = tab.cells_of(table, verdict)
+    cells = tab.cells_of(table, verdict, catalogue)
     models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
-    curves = list(_study_pictures(table, cells, verdict))
+    curves = list(_study_pictures(table, cells, verdict, catalogue))
     unit_pictures = list(_unit_pictures(cells, verdict))
     for model in models:
         _save(directory, [*model.tiles, *model.latent, *model.beside])
@@ -96,12 +102,9 @@ def write_report(
         verdict=verdict,
         cells=cells,
         chips=_chips(verdict),
-        measure=measure_name(str(verdict.get("measure") or ""), str(verdict.get("space") or "")),
-        quality=_tables(tab.quality_table, cells),
-        copying=_tables(tab.copying_table, cells),
-        accuracy=_tables(tab.accuracy_table, cells),
-        latent=tab.latent_table(cells),
-        units=_tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
+        measure="" if verdict.measure is None else measure_name(verdict.measure, verdict.space),
+        parts=parts_of(cells),
+        units=tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
         unit_pictures=unit_pictures,
         curves=[picture for picture in curves if picture.first],
         more_curves=[picture for picture in curves if not picture.first],
@@ -119,11 +122,6 @@ def write_report(
 def _save(directory: Path, pictures: Sequence[Picture]) -> None:
     for picture in pictures:
         write_bytes(directory / "figures" / picture.file, picture.content)
-
-
-def _tables(make: Any, cells: Sequence[tab.Cell]) -> list[tuple[tab.Cell, tab.TextTable]]:
-    made = [(cell, make(cell)) for cell in cells]
-    return [(cell, table) for cell, table in made if table is not None]
 
 
 def file_name(text: str) -> str:
@@ -181,24 +179,23 @@ def _latent_pictures(
 
 
 def _study_pictures(
-    table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: Mapping[str, Any]
+    table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: StudyVerdict, catalogue: Catalogue
 ) -> Iterator[Picture]:
-    space = str(verdict.get("space") or "")
-    curves = [(measure, space, "") for measure in tab.QUALITY]
-    for measure in tab.ACCURACY:
-        sources = set(rd.text_column(rd.select(table, measure), "label_source"))
-        curves += [(measure, "", source) for source in sorted(sources)]
+    curves: list[tuple[Measure, str, str]] = []
+    for measure in (one for one in catalogue.values() if one.rankable):
+        sources = sorted(set(rd.text_column(rd.select(table, measure.name), "label_source")) - {""})
+        curves += [(measure, "", source) for source in sources] or [(measure, verdict.space, "")]
     for key in fig.numeric_keys(table):
         for measure, where, source in curves:
             title = measure_name(measure, where or (f"labels: {source}" if source else ""))
-            content = fig.measure_against(cells, measure, where, key, title, label_source=source)
+            content = fig.measure_against(cells, measure.name, where, key, title, label_source=source)
             if content is not None:
                 yield Picture(
-                    file_name("-".join(filter(None, [measure, source, "by", key]))) + ".png",
+                    file_name("-".join(filter(None, [measure.name, source, "by", key]))) + ".png",
                     content,
                     f"{title} against {key}, one line per sampler",
                     f"{title} against {key}; mean ± s.d. over seeds (one model: ± standard error).",
-                    first=measure == verdict.get("measure"),
+                    first=measure == verdict.measure,
                 )
     content = fig.brackets(cells)
     if content is not None:
@@ -211,11 +208,11 @@ def _study_pictures(
         )
 
 
-def _measure_of(verdict: Mapping[str, Any]) -> dict[str, str]:
-    return {"measure": str(verdict.get("measure") or "fid"), "space": str(verdict.get("space") or "")}
+def _measure_of(verdict: StudyVerdict) -> dict[str, str]:
+    return {"measure": verdict.measure.name if verdict.measure else "fid", "space": verdict.space}
 
 
-def _unit_pictures(cells: Sequence[tab.Cell], verdict: Mapping[str, Any]) -> Iterator[Picture]:
+def _unit_pictures(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> Iterator[Picture]:
     for cell in cells:
         content = units.unit_costs(cell, **_measure_of(verdict))
         if content is not None:
@@ -227,18 +224,18 @@ def _unit_pictures(cells: Sequence[tab.Cell], verdict: Mapping[str, Any]) -> Ite
             )
 
 
-def _chips(verdict: Mapping[str, Any]) -> list[str]:
-    seeds = int(verdict.get("n_seeds") or 0)
+def _chips(verdict: StudyVerdict) -> list[str]:
+    seeds = verdict.n_seeds
     chips = [f"{seeds} {'seed' if seeds == 1 else 'seeds'}"]
     if seeds == 1:
         chips.append("this trained model only")
-    elif verdict.get("provisional"):
+    elif verdict.provisional:
         chips.append("provisional")
-    if verdict.get("disagree"):
+    if verdict.disagree:
         chips.append("measures disagree")
-    if not any(cell["winner"] for cell in verdict.get("cells", [])):
+    if not any(cell.winner for cell in verdict.cells):
         chips.append("no winner named")
-    if any(cell["details"]["not_converged"] for cell in verdict.get("cells", [])):
+    if any(cell.not_converged for cell in verdict.cells):
         chips.append("not converged")
     return chips
 

@@ -1,82 +1,30 @@
-"""The tables of a report: numbers of the results table as text, mean ± s.d. over seeds."""
+"""The tables of a report: numbers of the results table as text, mean ± s.d. over seeds.
 
-from collections.abc import Mapping, Sequence
+What is shown where, under which heading and in which order is the catalogue's; a measure that an outside package
+brings is shown in the section that its entry names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Catalogue, Measure, Section
+from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.labels import NULL_UNKNOWN
+from priorgap.verdict.labels import NULL_UNKNOWN, RECONSTRUCTIVE
+from priorgap.verdict.sentences import number, plus_minus
 from priorgap.verdict.units import is_unit_swap
-from priorgap.verdict.words import number, plus_minus
 
-QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
-BALANCE = "class_balance"
-COPYING = ("near_copy_excess", "train_share", "memorisation_auc", "source_auc")
-ACCURACY = ("accuracy_real_to_synthetic", "accuracy_synthetic_to_real")
-CEILING = "accuracy_real_to_real"
-FLOORS = {
-    "fid_floor": "FID of real images against real images",
-    "fid_reconstruction": "FID of reconstructions",
-    "fid_null_bias": "FID expected from the sample sizes alone",
-}
-LATENT = (
-    "rate",
-    "active_units_var",
-    "active_units_rate",
-    "marginal_kl",
-    "kl_diag",
-    "kl_diag_train",
-    "kl_corr",
-    "kl_train_mixture",
-    "hole_mass",
-    "kl_prior_to_fit",
-    "effective_share",
-    "mmd2",
-    "sliced_w2",
-    "radius_ks",
-    "elbo",
-    "amortisation_gap",
-    "distortion",
-    "distortion_sse",
-)
-TITLES = {
-    "fid": "FID ↓",
-    "kid": "KID ↓",
-    "precision": "precision ↑",
-    "recall": "recall ↑",
-    "density": "density ↑",
-    "coverage": "coverage ↑",
-    BALANCE: "class imbalance ↓",
-    "near_copy_excess": "near-copy excess (0)",
-    "train_share": "train share (½)",
-    "memorisation_auc": "memorisation AUC (½)",
-    "source_auc": "source AUC",
-    "accuracy_real_to_synthetic": "real→synthetic",
-    "accuracy_synthetic_to_real": "synthetic→real",
-    "rate": "rate R, nat",
-    "active_units_var": "active units (variance)",
-    "active_units_rate": "active units (rate)",
-    "marginal_kl": "mismatch of the marginals, summed, nat",
-    "kl_diag": "mismatch: diagonal moments, nat",
-    "kl_diag_train": "the same on training images (converged below 0.05)",
-    "kl_corr": "mismatch: correlation, nat",
-    "kl_train_mixture": "mixture over training posteriors (a description), nat",
-    "hole_mass": "prior mass in holes, H(1 %) (0.01)",
-    "kl_prior_to_fit": "KL(p‖f) of the fitted density, nat",
-    "effective_share": "effective sample size of f/p, share (1; an upper reading)",
-    "mmd2": "squared MMD (0)",
-    "sliced_w2": "sliced W2² minus its null (0)",
-    "radius_ks": "radius against χ², minus its null (0)",
-    "elbo": "ELBO, nat",
-    "amortisation_gap": "amortisation gap, nat",
-    "distortion": "distortion, nat",
-    "distortion_sse": "squared error",
-}
+_FORWARD = "accuracy_real_to_synthetic"
+_BACKWARD = "accuracy_synthetic_to_real"
+_CEILING = "accuracy_real_to_real"
 _ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
-_ABSENT = "–"
+ABSENT = "–"
 
 
 @dataclass(frozen=True)
@@ -91,11 +39,21 @@ class TextTable:
 
 @dataclass(frozen=True)
 class Cell:
-    """One group of models as the report shows it: its name, its rows, its part of the verdict."""
+    """One group of models as the report shows it.
+
+    Attributes:
+        name: its varying keys as text.
+        rows: its part of the results.
+        verdict: its part of the verdict.
+        keys: its varying keys.
+        catalogue: the entries of the study's measures.
+    """
 
     name: str
     rows: pd.DataFrame
-    verdict: Mapping[str, Any] | None
+    verdict: Verdict | None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
     @property
     def samplers(self) -> list[str]:
@@ -103,38 +61,56 @@ class Cell:
         names = rd.text_column(self.rows, "sampler")
         roles = rd.text_column(self.rows, "role")
         role = dict(zip(names, roles, strict=True))
-        ranked = [c["sampler"] for c in self.verdict["details"]["candidates"]] if self.verdict else []
+        ranked = [summary.sampler for summary in self.verdict.candidates] if self.verdict else []
         rank = {name: place for place, name in enumerate(ranked)}
         return sorted(
             (name for name in role if name),
             key=lambda name: (_ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
         )
 
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Names of the measures that it has rows of."""
+        return frozenset(self.rows["measure"])
+
+    def measures(self, section: Section) -> list[Measure]:
+        """Return the entries of what it has in one section of the page, in the catalogue's order."""
+        return [one for one in measures_of(self.catalogue, section) if one.name in self.measured]
+
     def marks(self, sampler: str) -> list[str]:
         """Return what is said of a sampler beside its name: winner, role, labels."""
-        names = rd.text_column(self.rows, "sampler")
-        roles = set(rd.text_column(self.rows, "role")[names == sampler])
+        own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
+        roles = set(rd.text_column(own, "role"))
         found: list[str] = [role for role in ("control", "specimen") if role in roles]
         if self.verdict is not None:
-            found = ["winner"] * (self.verdict["winner"] == sampler) + found
-            found += self.verdict["labels"].get(sampler, [])
+            found = ["winner"] * (self.verdict.winner == sampler) + found
+            found += self.verdict.labels.get(sampler, [])
+        reconstructs = any("reconstructs" in traits.split() for traits in rd.text_column(own, "traits"))
+        if reconstructs and RECONSTRUCTIVE not in found:
+            found.append(RECONSTRUCTIVE)
         return found
 
 
-def cells_of(table: pd.DataFrame, verdict: Mapping[str, Any]) -> list[Cell]:
+def cells_of(table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN) -> list[Cell]:
     """Return the study's cells, each with its verdict."""
-    by_keys = {rd.describe(cell["details"]["keys"]): cell for cell in verdict.get("cells", [])}
+    by_keys = {rd.describe(cell.keys): cell for cell in verdict.cells}
     found = []
     for keys, group in rd.cell_groups(table):
         name = rd.describe(keys)
-        found.append(Cell(name or "all models", rd.with_calibrated_labels(group), by_keys.get(name)))
+        rows = rd.with_calibrated_labels(group)
+        found.append(Cell(name or "all models", rows, by_keys.get(name), keys, catalogue))
     return found
+
+
+def measures_of(catalogue: Catalogue, section: Section) -> list[Measure]:
+    """Return the entries of one section of the page, in the catalogue's order."""
+    return [measure for measure in catalogue.values() if measure.section == section]
 
 
 def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] = ()) -> str:
     """Return "12.3 ± 0.4", mean and s.d. over seeds; with one value, the value ± its standard error."""
     if not len(values):
-        return _ABSENT
+        return ABSENT
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     if spread > 1e-9 * abs(mean):  # a constant over seeds (a floor, a sample size) has no spread to show
@@ -143,55 +119,114 @@ def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] 
     return number(mean) if error is None else f"{plus_minus(mean, error)} (s.e.)"
 
 
-def _entry(rows: pd.DataFrame, sampler: str) -> str:
-    own = rows[rd.text_column(rows, "sampler") == sampler]
-    by_seed = rd.readings_of(own, [sampler]).get(sampler, {})
-    return mean_and_spread([r.value for r in by_seed.values()], [r.std_error for r in by_seed.values()])
+def over_seeds(rows: pd.DataFrame) -> str:
+    """Return the mean of one number over seeds; where it has limits only, these."""
+    bound = rd.text_column(rows, "bound")
+    points = rows[~bound.isin({"lower", "upper"})].drop_duplicates("seed")
+    if len(points):
+        errors = [None if pd.isna(error) else float(error) for error in points["std_error"]]
+        return mean_and_spread([float(value) for value in points["value"]], errors)
+    return _limits(rows)
 
 
-def _columns(rows: pd.DataFrame, measures: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the (measure, space) pairs that some sampler has, in the order of the measures."""
+def _limits(rows: pd.DataFrame) -> str:
+    """Return "0.4 to 1.2", or "≥ 0.4" where there is one end only, averaged over seeds."""
+    bound = rd.text_column(rows, "bound")
+    ends = {end: rows["value"][bound == end] for end in ("lower", "upper")}
+    low, high = (number(float(values.mean())) if len(values) else "" for values in ends.values())
+    if low and high:
+        return f"{low} to {high}"
+    return f"≥ {low}" if low else f"≤ {high}" if high else ABSENT
+
+
+def _whole(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return the rows of a measure that are of no single unit or class."""
+    own = rows[rows["measure"] == measure.name]
+    return own[own["value"].notna() & (rd.text_column(own, "unit") == "")]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of a table of samplers: a measure in a space, with labels of one source where it has several."""
+
+    measure: Measure
+    space: str
+    label_source: str | None = None
+
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return its rows."""
+        own = _whole(rows, self.measure)
+        own = own[rd.text_column(own, "space") == self.space]
+        if self.label_source is None:
+            return own
+        return own[rd.text_column(own, "label_source") == self.label_source]
+
+
+def _columns(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[_Column]:
+    """Return the columns that some sampler has, in the order of the measures."""
     found = []
     for measure in measures:
-        selected = rd.select(rows, measure)
-        named = selected[rd.text_column(selected, "sampler") != ""]
-        found += [(measure, space) for space in sorted(set(rd.text_column(named, "space")))]
+        own = _whole(rows, measure)
+        named = own[rd.text_column(own, "sampler") != ""]
+        for space in sorted(set(rd.text_column(named, "space"))):
+            here = named[rd.text_column(named, "space") == space]
+            sources = sorted(set(rd.text_column(here, "label_source")))
+            found += [_Column(measure, space, s) for s in (sources if len(sources) > 1 else [None])]
     return found
 
 
-def _header(columns: Sequence[tuple[str, str]]) -> list[str]:
+def _header(columns: Sequence[_Column]) -> list[str]:
     spaces: dict[str, set[str]] = {}
-    for measure, space in columns:
-        spaces.setdefault(measure, set()).add(space)
-    one = {measure for measure, found in spaces.items() if len(found) == 1}
-    return [TITLES[m] if m in one and m != "fid" else f"{TITLES[m]} ({space})" for m, space in columns]
+    for column in columns:
+        spaces.setdefault(column.measure.name, set()).add(column.space)
+    heads = []
+    for column in columns:
+        said = [column.space] if column.measure.needs_space or len(spaces[column.measure.name]) > 1 else []
+        said += [f"labels: {column.label_source or 'none'}"] if column.label_source is not None else []
+        heads.append(f"{column.measure.heading} ({', '.join(said)})" if said else column.measure.heading)
+    return heads
 
 
-def _by_sampler(cell: Cell, measures: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], list[list[str]]]:
     columns = _columns(cell.rows, measures)
+    parts = [column.of(cell.rows) for column in columns]
     rows = []
     # three arms of every unit would bury the samplers; they have a table of their own (`report.units`)
     for sampler in (name for name in cell.samplers if not is_unit_swap(name)):
-        entries = [_entry(rd.select(cell.rows, measure, space), sampler) for measure, space in columns]
-        if any(entry != _ABSENT for entry in entries):
+        entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
+        if any(entry != ABSENT for entry in entries):
             rows.append([sampler, *entries])
     return _header(columns), rows
 
 
-def quality_table(cell: Cell) -> TextTable | None:
-    """Return sampler × quality measures of a cell, with its floors and sample sizes as notes."""
-    header, rows = _by_sampler(cell, (*QUALITY, BALANCE))
+def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
+    """Return sampler × the section's measures of a cell; what the model itself has of them as notes."""
+    header, rows = _by_sampler(cell, cell.measures(section))
     if not rows:
         return None
-    notes = [_sizes(cell.rows)]
-    for measure, meaning in FLOORS.items():
-        for space, values in _model_values(cell.rows, measure).items():
-            notes.append(f"{meaning} ({space}): {mean_and_spread(values)}.")
-    return TextTable(cell.name, ["sampler", *header], rows, [note for note in notes if note])
+    return TextTable(cell.name, ["sampler", *header], rows, _model_notes(cell, section) if notes else [])
 
 
-def _sizes(rows: pd.DataFrame) -> str:
-    quality = rows[rows["measure"].isin(QUALITY) & (rd.text_column(rows, "unit") == "")]
+def _model_notes(cell: Cell, section: Section) -> list[str]:
+    return [
+        f"{measure.title}{f' ({space})' if space else ''}: {mean_and_spread(values)}."
+        for measure in cell.measures(section)
+        if measure.name != _CEILING  # which has rows of its own
+        for space, values in _model_values(cell.rows, measure.name).items()
+    ]
+
+
+def quality_table(cell: Cell) -> TextTable | None:
+    """Return sampler × quality measures of a cell, with its floors and sample sizes as notes."""
+    table = sampler_table(cell, "quality")
+    if table is None:
+        return None
+    return TextTable(table.heading, table.header, table.rows, [_sizes(cell), *table.notes])
+
+
+def _sizes(cell: Cell) -> str:
+    ranking = [measure.name for measure in cell.measures("quality") if measure.rankable]
+    quality = cell.rows[cell.rows["measure"].isin(ranking) & (rd.text_column(cell.rows, "unit") == "")]
     seeds = quality["seed"].nunique()
     text = f"Mean ± s.d. over {seeds} seeds" if seeds > 1 else "One model"
     for column, words in (("n", "samples"), ("n_reference", "real test items")):
@@ -214,93 +249,110 @@ def _model_values(rows: pd.DataFrame, measure: str) -> dict[str, list[float]]:
 
 def copying_table(cell: Cell) -> TextTable | None:
     """Return sampler × copying measures of a cell, with its labels."""
-    header, rows = _by_sampler(cell, COPYING)
-    if not rows:
+    table = sampler_table(cell, "copying")
+    if table is None:
         return None
-    labels = cell.verdict["labels"] if cell.verdict else {}
-    rows = [[*row, ", ".join(labels.get(row[0], [])) or _ABSENT] for row in rows]
+    labels = cell.verdict.labels if cell.verdict else {}
+    rows = [[*row, ", ".join(labels.get(row[0], [])) or ABSENT] for row in table.rows]
     whole = cell.rows.assign(unit=rd.text_column(cell.rows, "unit").replace(NULL_UNKNOWN, ""))
     notes = [
-        f"{TITLES[measure]} of the model's posterior ({space}): {mean_and_spread(values)}."
-        for measure in COPYING
-        for space, values in _model_values(whole, measure).items()
+        f"{measure.heading} of the model's posterior ({space}): {mean_and_spread(values)}."
+        for measure in cell.measures("copying")
+        for space, values in _model_values(whole, measure.name).items()
     ]
     if (rd.text_column(cell.rows, "unit") == NULL_UNKNOWN).any():
         notes.append(
             "The held-out images were no random part of the training pool, so ½ is not what an honest "
             "model has for memorisation AUC."
         )
-    return TextTable(cell.name, ["sampler", *header, "label"], rows, notes)
+    return TextTable(cell.name, [*table.header, "label"], rows, notes)
 
 
 def accuracy_table(cell: Cell) -> TextTable | None:
     """Return sampler and label source × accuracies, with the ceiling that belongs to each label source."""
+    measures = [
+        measure
+        for measure in measures_of(cell.catalogue, "accuracy")
+        if measure.rankable or any(column.measure == measure for column in _columns(cell.rows, [measure]))
+    ]
     rows = []
-    for source in _label_sources(cell.rows):
+    for source in _label_sources(cell):
+        here = cell.rows[rd.text_column(cell.rows, "label_source") == source]
         for sampler in cell.samplers:
-            found = [rd.select(cell.rows, measure, label_source=source) for measure in ACCURACY]
-            entries = [_entry(measured, sampler) for measured in found]
-            if any(entry != _ABSENT for entry in entries):
-                rows.append([sampler, source or _ABSENT, *entries])
-        selected = rd.select(cell.rows, CEILING, label_source=source)
+            own = here[rd.text_column(here, "sampler") == sampler]
+            entries = [over_seeds(_whole(own, measure)) for measure in measures]
+            if any(entry != ABSENT for entry in entries):
+                rows.append([sampler, source or ABSENT, *entries])
+        selected = rd.select(here, _CEILING)
         values = [float(v) for v in selected.drop_duplicates("seed")["value"]]
         if values:
             # without a label source it is the judge's own accuracy, the ceiling of real→synthetic
-            own = [mean_and_spread(values), _ABSENT]
-            rows.append(["ceiling: real→real", source or "–", *(own if not source else reversed(own))])
+            bounded = _FORWARD if source == "" else _BACKWARD
+            entries = [mean_and_spread(values) if m.name == bounded else ABSENT for m in measures]
+            rows.append(["ceiling: real→real", source or ABSENT, *entries])
     if not rows:
         return None
-    return TextTable(cell.name, ["sampler", "labels from", *(TITLES[measure] for measure in ACCURACY)], rows)
+    header = ["sampler", "labels from", *(measure.heading for measure in measures)]
+    return TextTable(cell.name, header, rows, _model_notes(cell, "accuracy"))
 
 
-def _label_sources(rows: pd.DataFrame) -> list[str]:
-    measured = rows[rows["measure"].isin([*ACCURACY, CEILING])]
+def _label_sources(cell: Cell) -> list[str]:
+    names = [measure.name for measure in measures_of(cell.catalogue, "accuracy")]
+    measured = cell.rows[cell.rows["measure"].isin(names)]
     return sorted(set(rd.text_column(measured, "label_source")))
 
 
-def latent_table(cells: Sequence[Cell]) -> TextTable | None:
-    """Return model measures × cells: rate, active units, mismatch with its bracket, ELBO."""
+def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable | None:
+    """Return the model's own measures of a section × cells: rate, active units, mismatch with its bracket, ELBO."""
     rows = []
-    for measure in LATENT:
-        entries = [
-            mean_and_spread([v for values in _model_values(cell.rows, measure).values() for v in values])
-            for cell in cells
-        ]
-        if any(entry != _ABSENT for entry in entries):
-            rows.append([TITLES[measure], *entries])
-    brackets = [_bracket(cell.rows) for cell in cells]
-    if any(bracket != _ABSENT for bracket in brackets):
-        rows.append(["mismatch KL(q(z)‖p(z)), certified bracket, nat", *brackets])
+    measured = frozenset[str]().union(*(cell.measured for cell in cells))
+    for measure in measures_of(cells[0].catalogue, section) if cells else []:
+        if measure.name not in measured:
+            continue
+        entries = [_of_model(cell.rows, measure) for cell in cells]
+        if any(entry != ABSENT for entry in entries):
+            rows.append([measure.heading, *entries])
     return TextTable("", ["measure", *(cell.name for cell in cells)], rows) if rows else None
 
 
-def _bracket(rows: pd.DataFrame) -> str:
-    ends = []
-    for bound in ("lower", "upper"):
-        of_bound = (rows["measure"] == "kl") & (rd.text_column(rows, "bound") == bound)
-        values = rows[of_bound & (rd.text_column(rows, "unit") == "")]["value"]
-        if not len(values):
-            return _ABSENT
-        ends.append(number(float(values.mean())))
-    return f"{ends[0]} to {ends[1]}"
+def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
+    """Return a model's value over seeds, and its limits where it has such."""
+    own = _whole(rows, measure)
+    own = own[rd.text_column(own, "sampler") == ""]
+    points = own[~rd.text_column(own, "bound").isin({"lower", "upper"})]
+    limits = _limits(own)
+    if points.empty:
+        return limits
+    values = [float(value) for value in points.drop_duplicates(["seed", "space"])["value"]]
+    return mean_and_spread(values) + ("" if limits == ABSENT else f" ({limits})")
 
 
-def readme_table(table: pd.DataFrame, *, measures: Sequence[str] = QUALITY) -> str:
+def readme_table(
+    table: pd.DataFrame, *, measures: Sequence[str] | None = None, catalogue: Catalogue = BUILTIN
+) -> str:
     """Return sampler × measures as a Markdown table, mean ± s.d. over seeds; cells follow each other.
 
     Args:
         table: the study's results, with the columns of results.csv.
-        measures: which columns, in this order; those that nobody measured are left out.
+        measures: which columns, in this order; those that nobody measured are left out. None is the measures of
+            sample quality that may rank.
+        catalogue: the entries of the study's measures.
     """
     groups = list(rd.cell_groups(table))
     cells = [Cell(rd.describe(keys), rd.with_calibrated_labels(group), None) for keys, group in groups]
-    columns = _columns(rd.with_calibrated_labels(table), measures) if cells else []
+    chosen = (
+        [catalogue[name] for name in measures]
+        if measures is not None
+        else [measure for measure in measures_of(catalogue, "quality") if measure.rankable]
+    )
+    columns = _columns(rd.with_calibrated_labels(table), chosen) if cells else []
     named = any(cell.name for cell in cells)
     lines = [["cell"] * named + ["sampler", *_header(columns)]]
     lines.append(["---"] * (len(lines[0]) - len(columns)) + ["---:"] * len(columns))
     for cell in cells:
+        parts = [column.of(cell.rows) for column in columns]
         for sampler in cell.samplers:
-            entries = [_entry(rd.select(cell.rows, measure, space), sampler) for measure, space in columns]
-            if any(entry != _ABSENT for entry in entries):
+            entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
+            if any(entry != ABSENT for entry in entries):
                 lines.append([cell.name] * named + [f"`{sampler}`", *entries])
     return "".join(f"| {' | '.join(entry.replace('|', '¦') for entry in line)} |\n" for line in lines)

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.random import child
 from priorgap.core.sampler_facts import SamplerFacts, united
 from priorgap.densities.protocols import check_n
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.needs import needs_of
 from priorgap.samplers.protocols import (
@@ -22,7 +23,6 @@ from priorgap.samplers.protocols import (
     SamplerNotApplicable,
     SamplerState,
 )
-from priorgap.streams import child
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +153,8 @@ class PerClass:
         """Fit the base to every class that has a positive probability.
 
         Raises:
-            SamplerNotApplicable: the data have no labels.
-            ValueError: a class has fewer than two training images, or no validation ones to choose by.
+            SamplerNotApplicable: the data have no labels, or a class has fewer than two training images.
+            ValueError: a class has no validation images to choose by.
         """
         classes, probability = self._classes(inputs)
         members, rows = [], []
@@ -197,7 +197,7 @@ class PerClass:
         """Return the training rows of a class and the inputs restricted to it."""
         row = (self._labels(inputs.train) == label).nonzero(as_tuple=True)[0]
         if len(row) < 2:
-            raise ValueError(
+            raise SamplerNotApplicable(
                 f"{self.name}: class {label} has {len(row)} training images, expected at least 2"
             )
         validation = inputs.validation

@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.core.arguments import Above, AtLeast
+from priorgap.core.fit_network import fit_network
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import isolated
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
-from priorgap.fitting import fit_network
-from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.prior import FittedPrior, PriorSampler
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerNotApplicable, SamplerState
-from priorgap.streams import isolated
 
 MIN_EFFECTIVE_SHARE = 0.01
 # proposals in memory at a time; fixed, because the order of the draws depends on it
@@ -140,8 +141,8 @@ class ReweightedPrior:
     n_fit: int
     epochs: int
     batch_size: int
-    learning_rate: float
-    weight_decay: float
+    learning_rate: Annotated[float, Above(0)]
+    weight_decay: Annotated[float, AtLeast(0)]
     n_proposals: int
     name: str = "reweighted_prior"
     role: ClassVar[Role] = "candidate"

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from priorgap.latents import Latents, Moments
+from priorgap.core.latents import Latents, Moments
 from priorgap.samplers.posterior import FittedRows, training_posteriors
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
 

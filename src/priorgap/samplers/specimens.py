@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.latents import Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
-from priorgap.latents import Moments
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import FittedRows
 from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments

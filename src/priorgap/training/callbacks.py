@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from priorgap.artifacts import write_bytes
+from priorgap.core.artifacts import write_bytes
+from priorgap.training.config import Record
 from priorgap.training.datamodule import TrainBatches
 from priorgap.training.lightning import TorchCheckpointIO, pl
 from priorgap.training.module import Trainee
-
-Record = dict[str, float]
 
 
 class History(pl.Callback):

@@ -1,16 +1,27 @@
-"""How to train, as plain values: importable, and checked, without Lightning."""
+"""How a model is trained and what training gives: plain data, without Lightning."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
+from torch import nn
 
-from priorgap.arguments import Above, AtLeast, check
+from priorgap.core.arguments import Above, AtLeast, check
+
+Record = dict[str, float]
+Part = Literal["train", "validation"]
+Network = TypeVar("Network", bound=nn.Module)
+
+VALIDATION_BATCH = 500
+
+
+class NonFiniteLoss(RuntimeError):  # noqa: N818
+    """The loss became NaN or infinite; the message says at which step."""
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How to train.
+    """How Lightning trains a model (`trainer=default`).
 
     Attributes:
         max_epochs: passes over the training data at most.
@@ -24,6 +35,8 @@ class TrainerConfig:
         precision: "bf16": the networks' products in bfloat16 while training (`mixed`), validation and all else in
             float32; None: float32 throughout.
     """
+
+    batched: ClassVar[bool] = False
 
     max_epochs: Annotated[int, AtLeast(1)] = 12
     batch_size: Annotated[int, AtLeast(1)] = 128
@@ -52,3 +65,47 @@ def check_for_gan(trainer: TrainerConfig) -> None:
         raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
     if trainer.precision is not None:
         raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected null")
+
+
+@dataclass(frozen=True)
+class BatchedTrainerConfig(TrainerConfig):
+    """How the batched program trains models (`trainer=batched`): on the CPU, in float32.
+
+    `learning_rate` may differ between the models of one batch; every other field is shared.
+    """
+
+    batched: ClassVar[bool] = True
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.accelerator == "cuda":
+            raise ValueError(
+                "trainer.accelerator=cuda: trainer=batched trains on the CPU; expected cpu, or trainer=default"
+            )
+        if self.precision is not None:
+            raise ValueError(
+                f"trainer.precision={self.precision}: trainer=batched trains in float32; "
+                "expected null, or trainer=default"
+            )
+
+
+@dataclass(frozen=True)
+class TrainResult(Generic[Network]):
+    """What training gives.
+
+    Attributes:
+        vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
+        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
+            kl_std_error where the prior has no closed form).
+        stopped_epoch: the number of epochs that were run.
+        best_epoch: the epoch (from 0) whose weights `vae` holds.
+        reason: "max_epochs" or "early_stopping".
+    """
+
+    vae: Network
+    curves: list[Record]
+    stopped_epoch: int
+    best_epoch: int
+    reason: Literal["max_epochs", "early_stopping"]

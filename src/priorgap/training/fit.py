@@ -7,56 +7,28 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from priorgap.data.splits import Dataset
 from priorgap.models.conditional import ConditionalVAE
-from priorgap.models.controls import GAN, Autoencoder
+from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
-from priorgap.training.callbacks import (
-    AtomicCheckpointIO,
-    EpochCheckpoint,
-    History,
-    ProgressBar,
-    Record,
-)
-from priorgap.training.config import TrainerConfig
+from priorgap.training.callbacks import AtomicCheckpointIO, EpochCheckpoint, History, ProgressBar
+from priorgap.training.checks import check_data
+from priorgap.training.config import VALIDATION_BATCH, Network, Record, TrainerConfig, TrainResult
 from priorgap.training.datamodule import TrainBatches, ValidationBatches
 from priorgap.training.lightning import pl
 from priorgap.training.module import Trainee, VaeModule
 
 CHECKPOINT = "last.ckpt"
-VALIDATION_BATCH = 500
 
 _logger = logging.getLogger(__name__)
-Network = TypeVar("Network", bound=nn.Module)
 Trained = TypeVar("Trained", bound=VAE | Autoencoder)
-
-
-@dataclass(frozen=True)
-class TrainResult(Generic[Network]):
-    """What training gives.
-
-    Attributes:
-        vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
-        curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
-            kl_std_error where the prior has no closed form).
-        stopped_epoch: the number of epochs that were run.
-        best_epoch: the epoch (from 0) whose weights `vae` holds.
-        reason: "max_epochs" or "early_stopping".
-    """
-
-    vae: Network
-    curves: list[Record]
-    stopped_epoch: int
-    best_epoch: int
-    reason: Literal["max_epochs", "early_stopping"]
 
 
 def train_vae(
@@ -198,28 +170,6 @@ def _fit(
             if trainer.interrupted:
                 raise KeyboardInterrupt from stop
             raise
-
-
-def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
-    """Refuse data that do not fit a model.
-
-    Raises:
-        ValueError: their shape or range; one line.
-    """
-    if dataset.shape != vae.shape:
-        raise ValueError(
-            f"data={dataset.name}: observations have shape {list(dataset.shape)}, "
-            f"the model expects {list(vae.shape)}"
-        )
-    if dataset.kind == "uint8_image":
-        return
-    x = dataset.train.x
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"data={dataset.name}: the training data hold NaN or infinity")
-    if vae.likelihood.unit_interval and not bool(((x >= 0) & (x <= 1)).all()):
-        raise ValueError(
-            f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
-        )
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:

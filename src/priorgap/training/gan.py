@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from priorgap.data.splits import Dataset, as_float
 from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import GAN
-from priorgap.training.callbacks import Record
-from priorgap.training.config import TrainerConfig, check_for_gan
+from priorgap.training.checks import check_data
+from priorgap.training.config import NonFiniteLoss, Part, Record, TrainerConfig, TrainResult, check_for_gan
 from priorgap.training.datamodule import Batch
-from priorgap.training.fit import TrainResult, check_data, run
+from priorgap.training.fit import run
 from priorgap.training.lightning import pl
-from priorgap.training.module import NonFiniteLoss, Part
 
 # train_loss and validation_loss are the generator's; a discriminator loss of 2 log 2 = 1.386 says: cannot tell
 _TERMS = ("loss", "discriminator", "penalty")

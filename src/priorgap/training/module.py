@@ -12,15 +12,10 @@ from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
+from priorgap.training.config import NonFiniteLoss, Part
 from priorgap.training.datamodule import Batch
 from priorgap.training.lightning import pl
 from priorgap.training.mixed import bf16
-
-Part = Literal["train", "validation"]
-
-
-class NonFiniteLoss(RuntimeError):  # noqa: N818
-    """The loss became NaN or infinite; the message says at which step."""
 
 
 @runtime_checkable

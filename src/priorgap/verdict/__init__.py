@@ -2,13 +2,15 @@
 
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
-from priorgap.verdict.readings import RESULT_COLUMNS, varying_keys
-from priorgap.verdict.study import StudyVerdict, decide_study, pick_model
+from priorgap.verdict.readings import FACT_COLUMNS, RESULT_COLUMNS, varying_keys
+from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model
 
 __all__ = [
+    "FACT_COLUMNS",
     "RESULT_COLUMNS",
     "CandidateSummary",
     "Contrast",
+    "Recommendation",
     "StudyVerdict",
     "Verdict",
     "decide",

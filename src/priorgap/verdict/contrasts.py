@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from priorgap.core.measures import Scale
 from priorgap.estimators.uncertainty import holm, t_interval
-from priorgap.verdict.readings import Reading, Readings, Scale
+from priorgap.verdict.readings import Reading, Readings
 
 
 @dataclass(frozen=True)

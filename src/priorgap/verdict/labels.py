@@ -1,12 +1,14 @@
 """What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict.contrasts import lower_limit_exceeds, mean_interval
-from priorgap.verdict.readings import readings_of, select, text_column
+from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
 COPIES = "copies"
@@ -22,25 +24,26 @@ _CONVERGED_BELOW = 0.05
 # The unit of a memorisation_auc whose null is not 0.5 (see the metric).
 NULL_UNKNOWN = "null unknown"
 
-# The posterior draws noisy reconstructions of training images by definition. `train_share` has no null of ½
-# for it (its law depends on the split), so it is labelled by property and judged by its memorisation_auc.
-_RECONSTRUCTIVE_SAMPLERS = frozenset({"posterior"})
-
 
 def plain_name(sampler: str) -> str:
     """Return the sampler's own name, without the mark of a calibrated model."""
-    return sampler.removesuffix(" (calibrated)")
+    return sampler.removesuffix(CALIBRATED)
 
 
-def candidate_labels(table: pd.DataFrame, candidates: list[str], level: float) -> dict[str, list[str]]:
+def candidate_labels(
+    table: pd.DataFrame, candidates: Mapping[str, SamplerFacts], level: float
+) -> dict[str, list[str]]:
     """Return the labels of each candidate that has any.
 
+    `reconstructive`: the sampler says so itself: its draws are noisy reconstructions of training images. Their
+    `train_share` has no null of ½ (its distribution depends on the split), so that nothing else is tested of them.
+
     `copies`: near_copy_excess above 1 point and train_share above ½, both beyond their uncertainty (a narrow
-    law alone raises the first). `the decoder memorises`: train_share alone. In any one space.
+    distribution alone raises the first). `the decoder memorises`: train_share alone. In any one space.
     """
     labels: dict[str, list[str]] = {}
-    for name in candidates:
-        if plain_name(name) in _RECONSTRUCTIVE_SAMPLERS:
+    for name, facts in candidates.items():
+        if facts.reconstructs:
             labels[name] = [RECONSTRUCTIVE]
             continue
         found = {_copy_label(table, name, space, level) for space in _spaces(table, "train_share")}
@@ -88,15 +91,13 @@ class MemorisationAuc:
 
 
 def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
-    """Return the posterior's memorisation_auc; None where it was not measured."""
-    rows = table[table["measure"] == "memorisation_auc"]
+    """Return the memorisation_auc of the model's posterior; None where it was not measured."""
+    rows = table[(table["measure"] == "memorisation_auc") & (text_column(table, "sampler") == "")]
     unit, space = text_column(rows, "unit"), text_column(rows, "space")
     for mark in ("", NULL_UNKNOWN):
         for where in sorted(set(space[unit == mark])):
             readings = readings_of(rows[(unit == mark) & (space == where)])
-            for name in ("", "posterior"):
-                if name in readings:
-                    return MemorisationAuc(*mean_interval(readings[name], level), null_known=not mark)
+            return MemorisationAuc(*mean_interval(readings[""], level), null_known=not mark)
     return None
 
 

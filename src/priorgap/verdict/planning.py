@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from priorgap.core.measures import Scale
 from priorgap.estimators.planning import minimal_detectable_difference, pairs_needed
-from priorgap.verdict.readings import Readings, Scale
+from priorgap.verdict.readings import Readings
 
 _POWER = 0.8
 

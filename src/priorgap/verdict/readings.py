@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
+
+from priorgap.core.measures import Catalogue, Measure, Scale
+from priorgap.core.sampler_facts import SamplerFacts, united
 
 RESULT_COLUMNS = (
     "study",
@@ -24,26 +27,11 @@ RESULT_COLUMNS = (
     "n_reference",
     "bound",
 )
+# what a row's sampler says of itself, and how its samples were decoded: the last columns of results.csv
+FACT_COLUMNS = ("traits", "decode")
 CALIBRATE = "calibrate"
-
-Scale = Literal["log", "identity"]
-
-# Which way is better, for every measure that may rank samplers.
-_LOWER_IS_BETTER = frozenset({"fid", "kid", "near_copy_excess"})
-_HIGHER_IS_BETTER = frozenset(
-    {
-        "precision",
-        "recall",
-        "density",
-        "coverage",
-        "accuracy_real_to_synthetic",
-        "accuracy_synthetic_to_real",
-    }
-)
-
-# Samplers whose law ignores the encoder: the only ones that calibration (a per-unit shift and scale of the
-# latents) can change. Every ex-post sampler is equivariant, so its calibrated twin would only tie with it.
-_FIXED_LAW = frozenset({"prior", "tempered_prior"})
+# what the name of a sampler of a calibrated model ends in, beside the same of the model as trained
+CALIBRATED = " (calibrated)"
 
 
 @dataclass(frozen=True)
@@ -57,33 +45,62 @@ class Reading:
 Readings = dict[str, dict[int, Reading]]  # sampler -> seed -> reading
 
 
-def sign_of(measure: str) -> int:
-    """Return +1 where a larger value is better, -1 where a smaller one is.
+def ranking(catalogue: Catalogue, measure: str) -> Measure:
+    """Return the entry of the measure that samplers are ranked by.
 
     Raises:
-        ValueError: the measure has no known direction, so nothing can be ranked by it.
+        ValueError: it is none that ranks.
     """
-    if measure in _LOWER_IS_BETTER:
-        return -1
-    if measure in _HIGHER_IS_BETTER:
-        return 1
-    known = ", ".join(sorted(_LOWER_IS_BETTER | _HIGHER_IS_BETTER))
-    raise ValueError(f"verdict.measure={measure}: expected one of {known}")
+    known = sorted(name for name, one in catalogue.items() if one.rankable)
+    if measure not in known:
+        raise ValueError(f"verdict.measure={measure}: expected one of {', '.join(known)}")
+    return catalogue[measure]
 
 
-def scale_of(measure: str, readings: Readings) -> Scale:
-    """Return the scale on which seeds are averaged: log for a raw FID, identity for all else.
+def scale_of(measure: Measure, readings: Readings) -> Scale:
+    """Return the scale on which seeds are averaged: the measure's own, identity where a value is not positive.
 
     A FID is positive and its seed-to-seed spread grows with its size; KID may be negative and the others are
-    proportions. A FID of exactly 0 (identical sets) falls back to identity.
+    proportions. A FID of exactly 0 (identical sets) has no logarithm.
     """
     positive = all(r.value > 0 for by_seed in readings.values() for r in by_seed.values())
-    return "log" if measure == "fid" and positive else "identity"
+    return measure.scale if positive else "identity"
 
 
 def varying_keys(table: pd.DataFrame) -> list[str]:
-    """Return the columns that are not part of the fixed schema: the keys that vary in the study."""
-    return [column for column in table.columns if column not in RESULT_COLUMNS]
+    """Return the keys that vary in the study: the columns beyond the fixed ones, and `decode` where it varies."""
+    fixed = {*RESULT_COLUMNS, *FACT_COLUMNS}
+    if "decode" in table.columns and table["decode"].nunique() > 1:
+        fixed.discard("decode")
+    return [column for column in table.columns if column not in fixed]
+
+
+def facts_of(table: pd.DataFrame, costs: Mapping[str, str] | None = None) -> dict[str, SamplerFacts]:
+    """Return what the samplers of a table say of themselves, over all of its models.
+
+    Args:
+        table: rows with the column `traits`.
+        costs: sampler -> what drawing from it takes, where that is known.
+
+    Raises:
+        ValueError: a sampler's traits are missing.
+    """
+    found: dict[str, list[SamplerFacts]] = {}
+    missing = set()
+    for name, traits in sorted(
+        set(zip(text_column(table, "sampler"), text_column(table, "traits"), strict=True))
+    ):
+        if name and traits:
+            cost = (costs or {}).get(name.removesuffix(CALIBRATED), "")
+            found.setdefault(name, []).append(SamplerFacts.from_traits(traits, cost))
+        elif name:
+            missing.add(name)
+    if missing:
+        raise ValueError(
+            f"traits: missing for {', '.join(sorted(missing))}; expected what each sampler says of itself. "
+            "Results of an earlier version get them when the study is run again (nothing is trained anew)"
+        )
+    return {name: united(facts) for name, facts in found.items()}
 
 
 def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
@@ -98,7 +115,18 @@ def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with every text column as text, so that it is converted once and not at each look."""
-    columns = ("cell", "model", "sampler", "role", "label_source", "space", "unit", "bound", CALIBRATE)
+    columns = (
+        "cell",
+        "model",
+        "sampler",
+        "role",
+        "label_source",
+        "space",
+        "unit",
+        "bound",
+        "traits",
+        CALIBRATE,
+    )
     return table.assign(**{name: text_column(table, name) for name in columns if name in table.columns})
 
 
@@ -141,17 +169,22 @@ def _plain(value: Any) -> Any:
 def with_calibrated_labels(group: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one group with `prior` of the calibrated twin renamed `prior (calibrated)`.
 
-    Where both variants are present, calibrated rows of equivariant samplers and of the model itself are left
-    out: they repeat the uncalibrated ones.
+    Where both variants are present, calibrated rows of the model itself are left out, and those of samplers that
+    follow the encoder: calibration moves both alike, so they repeat the uncalibrated ones.
+
+    Raises:
+        ValueError: a calibrated sampler's traits are missing.
     """
     calibrated = is_calibrated(group)
     if not calibrated.any() or calibrated.all():
         return group
     sampler = text_column(group, "sampler")
     plain_names = set(sampler[~calibrated])
-    competes = calibrated & (sampler != "") & (sampler.isin(_FIXED_LAW) | ~sampler.isin(plain_names))
+    facts = facts_of(group[calibrated])
+    fixed = sampler.isin({name for name, fact in facts.items() if fact.fixed})
+    competes = calibrated & (sampler != "") & (fixed | ~sampler.isin(plain_names))
     kept = group[~calibrated | competes].copy()
-    kept["sampler"] = sampler.where(~competes, sampler + " (calibrated)")
+    kept["sampler"] = sampler.where(~competes, sampler + CALIBRATED)
     return kept
 
 

@@ -1,14 +1,19 @@
 """Which latent unit matters: what swapping each one costs, and what that cost goes with."""
 
 import re
+from typing import get_args
 
 import pandas as pd
 from scipy import stats
 
+from priorgap.core.catalogue import BUILTIN
+from priorgap.samplers.posterior import Posterior
+from priorgap.samplers.unit_swap import Arm
 from priorgap.verdict import readings as rd
 
-ARMS = ("prior", "moments", "shuffle")
-PROPERTIES = ("rate", "marginal_kl", "unit_dependence_linear", "unit_dependence")
+ARMS: tuple[str, ...] = get_args(Arm)
+# what is known of a single unit, in nats: its information, its mismatch, its dependence on the others
+PROPERTIES = tuple(m.name for m in BUILTIN.values() if m.by == "latent unit" and m.unit == "nat")
 _SWAP = re.compile(rf"unit_swap_(\d+)_({'|'.join(ARMS)})")
 # a table read back from CSV has 3.0 for 3 where other rows have no unit
 _UNIT = r"\d+(?:\.0)?"
@@ -47,7 +52,7 @@ def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None
     found = []
     for (cell, model, sampler), swapped in value.items():
         match = _SWAP.fullmatch(sampler)
-        base = value.get((cell, model, "posterior"))
+        base = value.get((cell, model, Posterior.name))
         if match is None or base is None:
             continue
         unit = int(match[1])

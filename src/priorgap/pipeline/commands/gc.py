@@ -4,20 +4,23 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from priorgap import artifacts
-from priorgap.core.shelves import Shelf, is_shelf
-from priorgap.pipeline.cli import refusing
+from priorgap.core import artifacts
+from priorgap.core.errors import refusing
+from priorgap.core.shelves import Shelf
+from priorgap.pipeline.commands.store_arguments import STAGES, Order, in_words, parse, size
 from priorgap.pipeline.store import records
-from priorgap.pipeline.store.folders import count_of, folder_of, results_under
+from priorgap.pipeline.store.folders import folder_of, results_under
 from priorgap.pipeline.store.layout import Store, read_record, unless_in_use
 from priorgap.pipeline.store.records import Record
-from priorgap.pipeline.store_commands import STAGES, Order, in_words, parse, size
 
 FLAGS = ("--dry-run", "--yes")
 _PARTIAL = ".partial-"
+# names of results that a line shows
+_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class Garbage:
     Attributes:
         path: what it is.
         why: in a few words.
-        owner: the artifact or record whose lock its writer would hold.
+        owners: the artifacts, records or jobs whose locks its writers would hold.
         names: of a shelf, the results that are meant; () for all that is there.
     """
 
     path: Path
     why: str
-    owner: Path
+    owners: tuple[Path, ...]
     names: tuple[str, ...] = ()
 
 
@@ -49,18 +52,25 @@ def main(arguments: Sequence[str]) -> int:
     for thing in found:
         if not order.store.holds(thing.path):
             continue  # a link: what it leads to is nobody's here
-        with unless_in_use(thing.owner, order.store) as free:
+        with _unless_any_in_use(thing.owners, order.store) as free:
             if not thing.path.exists():
                 continue  # its writer has just ended
             measured = _size(thing, order.store)
             state = "in use, left alone" if not free else "removed" if remove else "would be removed"
             sys.stdout.write(f"{state}: {thing.path} ({thing.why}, {in_words(measured)})\n")
             count, n_bytes = count + free, n_bytes + measured * free
-        if free and remove:
-            _remove(thing, order.store)
+            if free and remove:
+                _remove(thing, order.store)
     said = "removed" if remove else "to remove; --yes removes them" if count else "to remove"
     sys.stdout.write(f"{count} things, {in_words(n_bytes)} {said}\n")
     return 0
+
+
+@contextmanager
+def _unless_any_in_use(owners: Sequence[Path], store: Store) -> Iterator[bool]:
+    with ExitStack() as held:
+        # all of them are asked for: the first that is in use settles it
+        yield all(held.enter_context(unless_in_use(owner, store)) for owner in owners)
 
 
 def garbage(order: Order) -> Iterator[Garbage]:
@@ -73,20 +83,21 @@ def garbage(order: Order) -> Iterator[Garbage]:
     shared: set[Path] = set()
     for study in order.studies:
         known = [records.read(file) for file in records.files_of(store, study)]
-        needed = {step.path: step for record in known for step in record.steps}
-        shared |= {folder_of(step, store) for step in needed.values()}
-        yield from _of_study(store, study, known, set(needed))
+        steps = {step.path: step for record in known for step in record.steps}
+        shared |= {folder_of(step, store) for step in steps.values()}
+        needed = {place for path in steps for place in (path, *path.parents)}
+        yield from _of_study(store, study, known, needed)
     if order.study is None:
         for folder in (store.root / "data", store.root / "reference"):
             yield from _leftovers(folder)
             for path in results_under(folder, store):
                 if path not in shared:
-                    yield Garbage(path, "no study needs it", path)
+                    yield Garbage(path, "no study needs it", (path,))
         yield from _leftovers(store.root / ".finished")
         for file in sorted((store.root / ".finished").glob("[!.]*.json")):
             content = read_record(file)
             if content is None or not all(Path(path).is_dir() for path in content.get("artifacts", ("",))):
-                yield Garbage(file, "a command whose results are gone", file)
+                yield Garbage(file, "a command whose results are gone", (file,))
 
 
 def _of_study(
@@ -97,26 +108,34 @@ def _of_study(
     for stage in STAGES:
         yield from _leftovers(folder / stage)
         for path in results_under(folder / stage, store):
-            step_path = PurePosixPath(path.relative_to(store.root).as_posix())
-            if step_path in needed:
-                continue
-            names = [name for name in Shelf(path, store.locks).entries if step_path / name not in needed]
-            if not is_shelf(path) or len(names) == count_of(path):
-                yield Garbage(path, "no model of the study names it", path)
-            elif names:
-                yield Garbage(
-                    path, f"{len(names)} results that no model of the study names", path, tuple(names)
-                )
+            yield from _unnamed(path, store, needed)
     for place in sorted((folder / "resume").glob("*")):
         owner = trained.get(place.name.partition("-")[0])
         if owner is None or artifacts.is_complete(owner):
-            yield Garbage(place, "a checkpoint of no training that goes on", owner or place)
+            yield Garbage(place, "a checkpoint of no training that goes on", (owner or place,))
     for file in sorted((folder / records.FAILED).glob("[!.]*.json")):
         if file.stem not in trained:
-            yield Garbage(file, "a failure of no model of the study", file)
+            yield Garbage(file, "a failure of no model of the study", (file,))
     for place in (folder, folder / records.FOLDER, folder / records.FAILED):
         yield from _leftovers(place, deep=False)
     yield from _leftovers(folder / "tracked", owner=folder / "report")
+
+
+def _unnamed(path: Path, store: Store, needed: set[PurePosixPath]) -> Iterator[Garbage]:
+    """Yield a folder of results that no model names, or those of its results that none names."""
+    place = PurePosixPath(path.relative_to(store.root).as_posix())
+    if place not in needed:
+        # a job holds the lock of the folder or of its own part of it, and the shelf's own while it publishes
+        entries = Shelf(path, store.locks).entries
+        jobs = dict.fromkeys(path / name.partition("/")[0] for name in entries)
+        yield Garbage(path, "no model of the study names it", (path, *jobs, path / artifacts.MANIFEST))
+        return
+    names = [name for name in Shelf(path, store.locks).entries if place / name not in needed]
+    if names:
+        what = "1 result" if len(names) == 1 else f"{len(names)} results"
+        shown = ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
+        jobs = dict.fromkeys(path / name.partition("/")[0] for name in names)
+        yield Garbage(path, f"{what} that no model of the study names: {shown}", (path, *jobs), tuple(names))
 
 
 def _leftovers(folder: Path, *, owner: Path | None = None, deep: bool = True) -> Iterator[Garbage]:
@@ -126,7 +145,7 @@ def _leftovers(folder: Path, *, owner: Path | None = None, deep: bool = True) ->
             if name.startswith(_PARTIAL):
                 published = name[len(_PARTIAL) + 9 :].removeprefix("old-")
                 yield Garbage(
-                    Path(place) / name, "left by a killed process", owner or Path(place) / published
+                    Path(place) / name, "left by a killed process", (owner or Path(place) / published,)
                 )
         folders[:] = [n for n in folders if deep and not n.startswith(_PARTIAL)]
 

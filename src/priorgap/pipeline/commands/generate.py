@@ -11,18 +11,18 @@ from typing import Protocol
 
 import numpy as np
 
-from priorgap import artifacts
-from priorgap.coding import decode_all
-from priorgap.features import quantise
+from priorgap.core import artifacts
+from priorgap.core.batched_calls import decode_all
+from priorgap.core.errors import refusing
+from priorgap.core.random import stream
+from priorgap.features.maps import quantise
 from priorgap.pipeline import models
-from priorgap.pipeline.cli import refusing
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 from priorgap.samplers.restore import restore
-from priorgap.streams import stream
 
 _BLOCK = 4096
 _DEFAULTS = {
@@ -65,6 +65,9 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     """Find model and sampler; nothing is drawn before the first block is asked for."""
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
+    lost = records.unreadable(store, order.study.name)
+    if lost and not known:
+        raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     step = found.samples.get(sampler)
@@ -74,6 +77,11 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     facts = store.value(step)
     if facts["skipped"] is not None:
         raise ValueError(f"sampler={sampler}: it does not apply to this model: {facts['skipped']}")
+    if "facts" not in facts:
+        raise ValueError(
+            f"sampler={sampler}: an earlier version drew from it; run the study again by the command that made it "
+            "(samplers are fitted anew, nothing is trained)"
+        )
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
     if order.format == "png" and model.kind != "uint8_image":
@@ -99,7 +107,13 @@ def _parse(arguments: Sequence[str]) -> Order:
     for key in _REQUIRED:
         if not given.get(key):
             raise ValueError(f"{key}: missing; priorgap generate needs study=, n= and out=")
-    study = Path(given["output_root"]) / given["study"]
+    for key in ("model_id", "output_root"):
+        if not given[key]:
+            raise ValueError(f"{key}=: expected a value")
+    root = Path(given["output_root"])
+    if not root.is_dir():
+        raise ValueError(f"output_root={root}: no such folder")
+    study = root / given["study"]
     if not study.is_dir():
         raise ValueError(f"study={given['study']}: no such study in {given['output_root']}")
     out = Path(given["out"])
@@ -140,19 +154,19 @@ def _choose(
         return model_id, sampler
     import pandas as pd
 
-    from priorgap.verdict import pick_model
+    from priorgap.verdict import Recommendation, pick_model
 
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
     artifacts.check(report, "verdict.json", "results.csv")
-    verdict = artifacts.load_json(report / "verdict.json")
+    recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
     table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
     steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
     reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
     if reasons and None not in reasons:
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
-    best, named = pick_model(table, verdict, sampler=sampler or None)
+    best, named = pick_model(table, recommended, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
 
 

@@ -1,16 +1,18 @@
 """`priorgap ls`: the studies of a store; of one study, its models and what each lacks. It reads records alone."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 
-from priorgap import artifacts
-from priorgap.pipeline.cli import refusing
+from priorgap.core import artifacts
+from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import in_words, parse, size
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
-from priorgap.pipeline.store_commands import in_words, parse, size
 
+log = logging.getLogger(__name__)
 _HEAD = ("model", "train", "encode", "sample", "measure", "state", "size", "seconds", "finished")
 
 
@@ -20,12 +22,15 @@ def main(arguments: Sequence[str]) -> int:
         order = parse(arguments)
     if order.study is not None:
         _table(_HEAD, list(_models(order.store, order.study)))
-        return 0
-    _table(
-        ("study", "models", "trained", "failed", "report", "size", "last result"),
-        [_study(order.store, name) for name in order.studies],
-    )
-    return 0
+    else:
+        _table(
+            ("study", "models", "trained", "failed", "report", "size", "last result"),
+            [_study(order.store, name) for name in order.studies],
+        )
+    lines = [line for study in order.studies for line in records.unreadable(order.store, study)]
+    for line in lines:
+        sys.stderr.write(f"priorgap: {line}\n")
+    return 1 if lines else 0
 
 
 def _study(store: Store, name: str) -> tuple[str, ...]:
@@ -48,9 +53,16 @@ def _when(finished: object) -> str:
 
 
 def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
-    for record in records.records_of(store, study):
-        for model in record.models:
-            yield _model(store, record, model)
+    for file in records.files_of(store, study):
+        try:
+            record = records.read(file)
+        except records.OtherVersion as error:
+            log.warning("%s; the command that made it writes it again", error)
+            yield (file.stem, *[""] * 4, "other version", "", "", "")
+        except ValueError as error:
+            log.warning("%s; left out: the command that made it writes it again", error)
+        else:
+            yield from (_model(store, record, model) for model in record.models)
 
 
 def _model(store: Store, record: Record, model: RecordedModel) -> tuple[str, ...]:

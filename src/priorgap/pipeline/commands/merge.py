@@ -4,13 +4,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from priorgap import artifacts
-from priorgap.pipeline.cli import refusing
+from priorgap.core import artifacts
+from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import Order, parse
 from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import SHELVED, Store, keep
 from priorgap.pipeline.store.records import Record, RecordedStep
-from priorgap.pipeline.store_commands import Order, parse
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,12 +25,15 @@ def main(arguments: Sequence[str]) -> int:
         for step in steps.values():
             counts[_adopt(step, source, order.store)] += 1
         counts["records"] += sum(_adopt_record(record, source, order.store) for record in known)
+        counts["wrong"] += sum(not _adopt_failure(record, source, order.store) for record in known)
     sys.stdout.write(
         f"study={order.study}: {counts['taken']} results and {counts['records']} records taken, "
         f"{counts['same']} were here already; `priorgap report study={order.study}` reports on all\n"
     )
     if counts["wrong"]:
-        sys.stdout.write(f"{counts['wrong']} results are damaged where they come from, and were left there\n")
+        sys.stdout.write(
+            f"{counts['wrong']} results or records are damaged where they come from, and were left there\n"
+        )
     if counts["other"]:
         sys.stdout.write(f"{counts['other']} results differ from the ones here, which stay\n")
     return 1 if counts["wrong"] or counts["other"] else 0
@@ -62,8 +65,11 @@ def _records(source: Store, study: str) -> list[Record]:
 
 def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
     """Take one result; say what became of it."""
+    if not source.holds(source.path(step)):
+        sys.stdout.write(f"left there, it stands behind a link: {source.path(step)}\n")
+        return "wrong"
     theirs, ours = source.known(step), target.known(step)
-    if theirs is None and not source.path(step).exists():
+    if theirs is None and not _is_there(step, source):
         return "missing"
     if ours is not None and theirs is not None and not target.damage(step):
         if ours.content == theirs.content:
@@ -77,7 +83,7 @@ def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
         return "wrong"
     if step.kind in SHELVED and target.holds(target.path(step)):
         (shelf, name), (place, _) = source.shelf(step), target.shelf(step)
-        place.adopt(name, shelf.entries[name], shelf)
+        place.adopt(name, shelf)
         return "taken"
     if not target.holds(target.path(step)):
         sys.stdout.write(f"left there, it would stand behind a link here: {source.path(step)}\n")
@@ -88,16 +94,30 @@ def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
     return "taken"
 
 
+def _is_there(step: RecordedStep, store: Store) -> bool:
+    """Whether something stands in a result's place, damaged or not."""
+    return bool(store.damage(step)) if step.kind in SHELVED else store.path(step).exists()
+
+
 def _adopt_record(record: Record, source: Store, target: Store) -> bool:
-    """Take a record, and with it that the model failed there, unless it is done here."""
-    here = records.record_file(target, record.study, record.train_id)
-    failed = records.failure(source, record.study, record.train_id)
-    trained = any(target.is_complete(step) for step in record.steps if step.kind == "train")
-    if failed is not None and not trained:
-        place = target.study(record.study) / records.FAILED / f"{record.train_id}.json"
-        if not place.is_file():
-            keep(target, place, failed)
-    if here.is_file():
+    """Take a record that is not here; say whether it was taken."""
+    if records.record_file(target, record.study, record.train_id).is_file():
         return False
     records.write(record, target)
+    return True
+
+
+def _adopt_failure(record: Record, source: Store, target: Store) -> bool:
+    """Take what is said of a model that failed there and is not done here; say whether it could be read."""
+    theirs = records.failure_file(source, record.study, record.train_id)
+    if not theirs.exists() or not source.holds(theirs):
+        return True
+    failed = records.sound_failure(theirs)
+    if failed is None:
+        sys.stdout.write(f"wrong: {theirs}: it says of no model that it failed\n")
+        return False
+    place = records.failure_file(target, record.study, record.train_id)
+    trained = any(target.is_complete(step) for step in record.steps if step.kind == "train")
+    if not trained and not place.is_file():
+        keep(target, place, failed)
     return True

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from priorgap import artifacts
-from priorgap.pipeline.cells import Cell, validate
-from priorgap.pipeline.cli import BadInput, refusing
+from priorgap.core import artifacts
+from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline.config.model_config import ModelConfig, validate
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.sweep.batching_rule import refuse_old_words
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -35,6 +36,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
             _say(done)
             return 0
     with refusing():
+        refuse_old_words(overrides)
         checked = [(session, _checked(session)) for session in _sessions(request)]
     status = 0
     for session, cells in checked:
@@ -50,15 +52,15 @@ def _sessions(request: Request) -> list[Session]:
     return [Session(request.with_study(name)) for name in session.studies]
 
 
-def _checked(session: Session) -> list[Cell]:
+def _checked(session: Session) -> list[ModelConfig]:
     """Compose and check the configurations of a command, before anything heavy is imported, or created."""
     with session:
-        cells = [Cell(config, names) for config, names in session.cells()]
+        cells = [ModelConfig(config, names) for config, names in session.cells()]
     validate(cells)
     return cells
 
 
-def _run(command: str, session: Session, cells: Sequence[Cell]) -> int:
+def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
 
@@ -109,7 +111,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     if "reference" in wanted:
         _say(_size_line(plan, store, desk))
         if "measure" in wanted:
-            from priorgap.pipeline import costs
+            from priorgap.pipeline.sweep import estimate as costs
 
             line = costs.expected_time(plan, store)
             if line:
@@ -119,12 +121,15 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     stages = [kind for kind in wanted if kind not in SHARED_KINDS]
     if not stages:
         return []
-    known = session.grid_is_known
+    known, here = session.grid_is_known, False
     if known:
         for cell in plan.cells:
             records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
     task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session), grid_is_known=known)
-    lost = session.launch(task)
+    if known and "train" in stages:
+        # workers would cost more than to see that nothing is left for them
+        here = _train_batched(plan, desk, session) and stages == ["train"]
+    lost = session.launch(task, here=here)
     for kind in stages:
         # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
         if kind in MODEL_KINDS:
@@ -138,7 +143,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
 
 
 def _report(command: str, session: Session, plan: "Plan", store: Store, failed: list[str]) -> int:
-    from priorgap.pipeline import reporting
+    from priorgap.pipeline import gathering, reporting
 
     with refusing():
         reported = _reported(session.request, plan, store)
@@ -148,9 +153,9 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
             _say(line)
     try:
         written = reporting.write(reported, _how(session.request, plan, reported), store)
-    except artifacts.Damaged as error:
+    except (artifacts.Damaged, gathering.FactsMissing) as error:
         raise BadInput(str(error)) from error
-    except reporting.NothingMeasured as error:
+    except gathering.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error
         return 1  # every model failed, and has been said to
@@ -164,9 +169,9 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
     return 1 if failed else 0
 
 
-def _set_numerics(cells: Sequence[Cell]) -> None:
+def _set_numerics(cells: Sequence[ModelConfig]) -> None:
     """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
-    from priorgap.artifacts import canonical_json
+    from priorgap.core.artifacts import canonical_json
     from priorgap.pipeline import precision
 
     seen = {canonical_json([cell.config["numerics"], cell.config["trainer"]]): cell for cell in cells}
@@ -191,18 +196,36 @@ def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
     check(ready, desk)
 
 
-def _processes(cells: Sequence[Cell], session: Session) -> int:
+def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
+    """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
+    from priorgap.pipeline.sweep import batched
+    from priorgap.pipeline.sweep.batching_rule import BatchingRule
+    from priorgap.pipeline.sweep.engines.processes import processes_for
+
+    config = plan.cells[0].config
+    rule = BatchingRule(**config["batching"])
+    line = batched.advice(plan, desk, rule)
+    if line:
+        _say(line)
+    # one process without a launcher, which does one thing after the other
+    threads = int(config["numerics"]["threads"])
+    at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
+    batched.train(plan, desk, rule, processes=at_once)
+    return all(desk.store.is_complete(model.train) for model in plan.models)
+
+
+def _processes(cells: Sequence[ModelConfig], session: Session) -> int:
     """Return how many processes one model's measures may take: where a launcher shares out models, one."""
     if session.launcher != "basic":
         return 1
-    from priorgap.pipeline.engines.processes import processes_for
+    from priorgap.pipeline.sweep.engines.processes import processes_for
 
     config = cells[0].config
     return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
 def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
-    from priorgap.pipeline.jobs import run_cell, run_proposed
+    from priorgap.pipeline.sweep.jobs import run_cell, run_proposed
 
     run = run_cell if grid_is_known else run_proposed
     return run(config, stages=stages, workers=workers)
@@ -244,9 +267,12 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
     # a bare `report study=NAME` composes a default configuration that may never have been run
     chosen = {r.train_id: r for r in own if records.record_file(store, study, r.train_id).is_file()}
     for known in records.records_of(store, study):
-        chosen.setdefault(known.train_id, known)
+        chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
+    lost = records.unreadable(store, study)
     if not chosen:
-        raise ValueError(f"study={study}: nothing has been run in it")
+        raise ValueError(lost[0] if lost else f"study={study}: nothing has been run in it")
+    for line in lost:
+        _say(line)
     return list(chosen.values())
 
 

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from priorgap.pipeline.cli import refusing
-from priorgap.pipeline.engines.cores import available_cores
+from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import folders_of_study, in_words, parse
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import count_of, damage_of, extent_of
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.store_commands import folders_of_study, in_words, parse
+from priorgap.pipeline.sweep.engines.cores import available_cores
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,6 +17,8 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         order = parse(arguments)
     wrong = sum([_verify(order.store, study) for study in order.studies])
+    if wrong:
+        sys.stderr.write(f"priorgap: {wrong} folders or records are wrong; they are named above\n")
     return 1 if wrong else 0
 
 
@@ -53,6 +55,8 @@ def _bad_records(store: Store, study: str) -> int:
     for file in records.files_of(store, study):
         try:
             records.read(file)
+        except records.OtherVersion as error:
+            sys.stdout.write(f"not looked for: {error}; what it names is not known here\n")
         except ValueError as error:
             bad += 1
             sys.stdout.write(f"wrong: {error}\n  the command that made the model writes its record again\n")

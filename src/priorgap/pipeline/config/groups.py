@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from priorgap.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
+from priorgap.core.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
 
 Group = TypeVar("Group")
 RESERVED_STUDIES = ("data", "reference")
@@ -50,13 +50,13 @@ class Numerics:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """`fleet`: when models that differ in few numbers are trained as one program."""
+class Batching:
+    """`batching`: how models of `trainer=batched` share out, and when a sweep is told what that would save."""
 
-    auto: bool
+    max_seconds: Annotated[int, AtLeast(1)]
+    advise: bool
     min_models: Annotated[int, AtLeast(2)]
     max_weights: Annotated[int, AtLeast(1)]
-    max_seconds: Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Settings:
     measure_processes: Annotated[int, AtLeast(1)] | None
     data: Data
     numerics: Numerics
-    fleet: Fleet
+    batching: Batching
     features: Features
     reference: Reference
     verdict: Verdict
@@ -156,9 +156,9 @@ class Settings:
     prior: Node
     loss: Node
     trainer: Node
-    samplers: Mapping[str, Node]
-    metrics: Mapping[str, Node]
-    feature_spaces: Mapping[str, Node]
+    samplers: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    feature_spaces: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Mapping[str, Any], *, referred: frozenset[str] = frozenset()) -> "Settings":
@@ -200,8 +200,20 @@ class Settings:
             )
 
 
+def verdict_of(node: Any) -> Verdict:
+    """Return the group `verdict` of a configuration.
+
+    Raises:
+        ValueError: one line, for the first key that is unknown, missing, or has no such value.
+    """
+    verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
+    return verdict
+
+
 # the group that fills each collection of nodes
 _SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
+# groups of which one option is chosen
+_GROUPS = ("data", "tracking", "model", "likelihood", "prior", "loss", "trainer")
 # what a key at the top means that no configuration has
 _HINTS = {
     "experiments": "an experiment's config.yaml begins with the line `# @package _global_`",
@@ -218,13 +230,15 @@ def _read(cls: type[Group], node: Any, where: str, referred: frozenset[str]) -> 
     for key, value in node.items():
         # a file of defaults alone leaves an empty node behind
         if key not in hints and f"{prefix}{key}" not in referred and value != {}:
-            hint = f"; {_HINTS[key]}" if not where and key in _HINTS else ""
-            raise ValueError(f"{unknown_key(f'{prefix}{key}', hints)}{hint}")
+            if not where and key in _HINTS:
+                raise ValueError(f"{key}: unknown key; {_HINTS[key]}")
+            raise ValueError(unknown_key(f"{prefix}{key}", hints))
     values = {}
     for field in fields(cls):  # type: ignore[arg-type]
         key, annotation = f"{prefix}{field.name}", hints[field.name]
         if field.name not in node:
-            raise ValueError(f"{key}: missing; every configuration has it (conf/config.yaml)")
+            how = f": {key}=NAME" if field.name in _GROUPS else ""
+            raise ValueError(f"{key}: missing; a configuration needs it{how}")
         value = node[field.name]
         if is_dataclass(annotation):
             value = _read(annotation, value, key, referred)  # type: ignore[arg-type]

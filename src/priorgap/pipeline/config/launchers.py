@@ -47,5 +47,6 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"hydra.launcher.address={address}: no Ray cluster answers there ({error})"
+            f"hydra.launcher.address={address}: no Ray cluster answers there; expected auto, or host:port of "
+            "the head of one that runs"
         ) from error

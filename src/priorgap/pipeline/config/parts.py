@@ -3,13 +3,15 @@
 Each node's object is built once a process: all of them are frozen settings.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from priorgap.artifacts import canonical_json
-from priorgap.building import build
+from priorgap.core.build import build, configuration_directory
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
-from priorgap.feature_spaces import FeatureSpace
+from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
@@ -19,18 +21,21 @@ from priorgap.models.networks import Architecture
 from priorgap.models.traits import Traits
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.applicability import ModelTraits, PriorKind, invalid
 from priorgap.samplers.protocols import Sampler
-from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
+from priorgap.training.batched.program import refusal_of_parts
 from priorgap.training.config import TrainerConfig, check_for_gan
-
-# the name that stands in models' ids; its module imports Lightning, which reading a configuration does without
-_TRAINER = "priorgap.training.fit.TrainerConfig"
 
 _BUILT: dict[tuple[str, str, type], Any] = {}
 
 
+def _key(node: Mapping[str, Any], where: str, expected: type) -> tuple[str, str, type]:
+    # a value that is no number is refused when the object is built
+    return json.dumps(node, sort_keys=True, default=str), where, expected
+
+
 def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
-    key = (canonical_json(node), where, expected)
+    key = _key(node, where, expected)
     if key not in _BUILT:
         _BUILT[key] = build(node, expected, where=where)
     return _BUILT[key]
@@ -102,10 +107,23 @@ def loss(config: Mapping[str, Any]) -> ElboLoss:
 def trainer(config: Mapping[str, Any]) -> TrainerConfig:
     """Build the trainer's settings; `progress` alone is no part of them."""
     node = {key: value for key, value in config["trainer"].items() if key != "progress"}
-    if node.get("_target_") == _TRAINER:
-        node["_target_"] = f"{TrainerConfig.__module__}.{TrainerConfig.__qualname__}"
     built: TrainerConfig = _built(node, TrainerConfig, where="trainer")
     return built
+
+
+def check_batched(config: Mapping[str, Any]) -> None:
+    """Refuse what the configuration alone says that `trainer=batched` cannot train.
+
+    Raises:
+        ValueError: one line with the reason and the remedy.
+    """
+    if not trainer(config).batched:
+        return
+    reason = refusal_of_parts(architecture(config), likelihood(config), prior(config))
+    if config["data"].get("binarize") == "dynamic":
+        reason = "data.binarize=dynamic redraws the training images in every epoch"
+    if reason is not None:
+        raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
 
 
 def sampler(config: Mapping[str, Any], name: str) -> Sampler:
@@ -123,7 +141,7 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 def metric(config: Mapping[str, Any], name: str) -> Metric:
     """Build one metric: priorgap's, a plugin's, or of torchmetrics."""
     node = config["metrics"][name]
-    key = (canonical_json(node), name, Metric)
+    key = _key(node, name, Metric)
     if key not in _BUILT:
         _BUILT[key] = build_metric(node, name)
     built: Metric = _BUILT[key]
@@ -136,6 +154,24 @@ def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
     return built
 
 
+def check_verdict(config: Mapping[str, Any]) -> None:
+    """Check that what samplers are ranked by is a measure, and what they are held against a sampler.
+
+    Raises:
+        ValueError: one line.
+    """
+    metrics = [metric(config, name) for name in config["metrics"]]
+    known = united(BUILTIN.values(), *(one.measures for one in metrics))
+    wanted, baseline = config["verdict"]["measure"], config["verdict"]["baseline"]
+    rankable = [name for name, measure in known.items() if measure.rankable]
+    if wanted not in rankable:
+        raise ValueError(f"verdict.measure={wanted}: expected one of {', '.join(rankable)}")
+    there = [p.stem for p in (configuration_directory() / "sampler").glob("[!_]*.yaml")]
+    if baseline not in {*config["samplers"], *there}:
+        selected = ", ".join(config["samplers"])
+        raise ValueError(f"verdict.baseline={baseline}: expected a sampler, one of {selected}")
+
+
 def build_all(config: Mapping[str, Any]) -> None:
     """Build every leaf object of a configuration, so that bad values are found before any work.
 
@@ -144,6 +180,7 @@ def build_all(config: Mapping[str, Any]) -> None:
     """
     for make in (data_source, architecture, likelihood, prior, loss, trainer):
         make(config)
+    check_batched(config)
     if not traits(config).encoder:
         check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results

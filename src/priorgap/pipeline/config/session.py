@@ -23,8 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from priorgap.arguments import unknown_key
-from priorgap.building import configuration_directory
+from priorgap.core.arguments import unknown_key
+from priorgap.core.build import configuration_directory
 from priorgap.pipeline.config import launchers, yaml_source
 from priorgap.pipeline.config.composer import Composer
 from priorgap.pipeline.config.groups import Settings, referred_keys
@@ -66,6 +66,7 @@ class Session:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._words: list[Word] = []
         self._typed = _with_experiment([Word.parse(o) for o in request.overrides])
         GlobalHydra.instance().clear()
         yaml_source.register()
@@ -226,9 +227,19 @@ class Session:
             r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", str(error)
         )
         if match is None:
-            return one_line(error)
+            option = self._no_option() if "Config group override must be" in str(error) else None
+            return option or one_line(error)
         key = (match.group(1) or match.group(2)).lstrip("+~").partition("=")[0]
         return f"{unknown_key(key, self._keys_beside(key))}; see priorgap run --help for the vocabulary"
+
+    def _no_option(self) -> str | None:
+        """Return which word names no option of its group but a number or a mapping."""
+        groups = set(self._hydra.config_loader.list_groups(""))
+        words = [word for word in self._words if word.key in groups]
+        for word, override in zip(words, parsed(words, multirun=True), strict=True):
+            if not override.is_sweep_override() and not isinstance(override.value(), str | list):
+                return f"{word}: expected the name of an option of {word.key}"
+        return None
 
     def _keys_beside(self, key: str) -> list[str]:
         """Return the keys that there are where a key's last part stands."""
@@ -252,7 +263,8 @@ class Session:
 def _in_one_line(say: Callable[[BaseException], str]) -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    # Hydra raises plain ValueErrors too, of words that it does not expect
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ValueError(say(error)) from error
 
 
@@ -298,6 +310,9 @@ def one_line(error: BaseException) -> str:
     key = re.search(r"full_key: (\S+)", text)
     if unset:
         return f"{key.group(1) if key else unset.group(1)}: missing; expected a value"
+    there = re.search(r"An item is already at '([^']+)'", text)
+    if there:
+        return f"+{there.group(1)}: the key is there already; expected {there.group(1)}=VALUE"
     reference = re.search(r"Interpolation key '([^']+)' not found", text)
     if reference and key:
         return f"{key.group(1)}=${{{reference.group(1)}}}: there is no key {reference.group(1)}"
@@ -359,7 +374,7 @@ def _with_experiment(words: Sequence[Word]) -> list[Word]:
         ValueError: there is no such experiment, or there are several.
     """
     asked = [word for word in words if word.key == "experiment"]
-    if len(asked) > 1:
+    if len(asked) > 1 or any("," in (word.value or "") for word in asked):
         raise ValueError(f"{' '.join(map(str, asked))}: expected one experiment at a time")
     return [_experiment(word) if word.key == "experiment" else word for word in words]
 

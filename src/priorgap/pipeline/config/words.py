@@ -4,17 +4,17 @@ Hydra's grammar is made for values; a shell user types paths and names. Those ar
 Hydra's: `+key=`, `++key=`, `~key`, `key=1,2` and the functions of its sweeps.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 
-from priorgap.arguments import show
+from priorgap.core.arguments import show
 
 # groups of which a list is chosen: two values are one list, not two models
 LISTS = ("sampler", "metric", "features", "callbacks", "logger")
@@ -78,7 +78,7 @@ def _quoted(word: Word, multirun: bool) -> Word:
     if value is None or not _TEXT.fullmatch(word.key) or value == "null" or _is_quoted(value):
         return word
     if _PATH.fullmatch(word.key) and value.startswith("~"):
-        value = str(Path(value).expanduser())
+        value = os.path.expanduser(value)  # a ~name that nobody has stays
     if (value[:1] + value[-1:] in ("[]", "{}") and value) or "${" in value or (multirun and _sweeps(value)):
         return replace(word, value=value)
     return replace(word, value=value if _reads_as(value) else quote(value))
@@ -112,7 +112,12 @@ def _united(word: Word) -> Word:
     Raises:
         ValueError: several lists, of which each model can have but one.
     """
-    if word.key not in LISTS or not word.value or "," not in word.value or word.sign == "~":
+    if word.key in LISTS and word.sign == "~":
+        raise ValueError(
+            f"{word}: expected a list of what is left, {word.key}=[NAME,...]; or, of its nodes, ~samplers.NAME, "
+            "~metrics.NAME, ~feature_spaces.NAME"
+        )
+    if word.key not in LISTS or not word.value or "," not in word.value:
         return word
     if re.fullmatch(r"[\w/.-]+(\s*,\s*[\w/.-]+)+", word.value):
         return replace(word, value=f"[{word.value}]")

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Iterator
 
-from priorgap import artifacts
+from priorgap.core import artifacts
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.evaluation.measure import marginals
-from priorgap.measurement import Measurement
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.pipeline.config import parts
@@ -39,7 +40,9 @@ def _take(step: Step, model: ModelAtHand) -> Values:
     metric = parts.metric(cell.config, subject.metric)
     space = subject.space or str(cell.config["verdict"]["space"])
     rows, reason = _measure(model, metric, subject.sampler, space)
-    return Values({"rows": [row.to_json() for row in rows], "skipped": reason})
+    # a report of a stored study has our catalogue, and no code of a plugin
+    own = [measure.to_json() for measure in metric.measures if measure.name not in BUILTIN]
+    return Values({"rows": [row.to_json() for row in rows], "skipped": reason, "measures": own})
 
 
 def _measure(

@@ -5,20 +5,21 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from priorgap import artifacts
-from priorgap.data.splits import Dataset
+from priorgap.models.controls import GAN, Autoencoder
+from priorgap.models.vae import VAE
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
-from priorgap.pipeline.config.plan import Job, PlannedModel, Step
+from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
-from priorgap.pipeline.store.curves import CURVES, curves_text
 from priorgap.pipeline.store.layout import Files, Store
-from priorgap.training.any_model import train_model
-from priorgap.training.fit import TrainResult
+from priorgap.pipeline.sweep import batched_program
+from priorgap.pipeline.trainings import kept
+from priorgap.training.config import TrainResult
+from priorgap.training.fit import train_vae
+from priorgap.training.gan import train_gan
 
 log = logging.getLogger(__name__)
 
@@ -27,30 +28,26 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     """Train the model, going on from the last finished epoch, and yield it."""
     (step,) = job.steps
     cell, dataset = job.model.cell, desk.dataset(job.model)
+    trainer = parts.trainer(cell.config)
+    if trainer.batched:
+        # its batch failed, or there was none: a batch of one gives the same bits
+        yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
+        return
     model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))
-    result = train_model(
-        model,
-        dataset,
-        loss,
-        parts.trainer(cell.config),
-        seed=cell.seed,
-        directory=scratch(desk.store, step, keys.key(step, desk.store)),
-        progress=bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty(),
-    )
-    yield step, trained(job.model, result, dataset)
+    seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
+    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    result: TrainResult[Any]
+    if model.traits.encoder:
+        trained = cast("VAE | Autoencoder", model)
+        result = train_vae(trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress)
+    else:
+        result = train_gan(
+            cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress
+        )
+    yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
-
-
-def trained(model: PlannedModel, result: TrainResult[Any], dataset: Dataset) -> Files:
-    """Return what is kept of a training."""
-
-    def write(directory: Path) -> None:
-        models.save(directory, result.vae, model.cell.config, dataset.train)
-        artifacts.write_text(directory / CURVES, curves_text(result.curves))
-
-    return Files(write)
 
 
 def tidy(step: Step, store: Store) -> None:

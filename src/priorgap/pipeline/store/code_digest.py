@@ -43,7 +43,7 @@ def closure(modules: Iterable[str]) -> list[str]:
 @cache
 def module_digest(module: str) -> str:
     """Return the digest of a module's code: comments, docstrings and layout do not count."""
-    tree = ast.parse(module_file(module).read_text())
+    tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None

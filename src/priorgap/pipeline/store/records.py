@@ -4,22 +4,22 @@ A record is data, also one that another machine wrote: the places that it names 
 in, and nothing that it names is built or imported to read it. Its checksum finds accidents; it is no signature.
 """
 
-import logging
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from priorgap.pipeline.config.groups import verdict_of
 from priorgap.pipeline.store.layout import Store, forget, keep, read_record
 
 if TYPE_CHECKING:
-    from priorgap.pipeline.cells import Cell
+    from priorgap.pipeline.config.model_config import ModelConfig
     from priorgap.pipeline.config.plan import PlannedModel
 
-log = logging.getLogger(__name__)
 SCHEMA = 2
-FOLDER = "models"
+FOLDER = "cells"
 FAILED = "failed"
 # what the picture of the aggregate posterior needs: kept beside the measurements, and none itself
 MARGINALS = "_marginals"
@@ -48,6 +48,9 @@ class RecordedStep:
         """
         parts = self.path.parts
         home = (_SHARED[self.kind],) if self.kind in _SHARED else (study, self.kind)
+        about = (self.model, self.sampler, self.metric, self.space)
+        if not all(isinstance(text, str) for text in about):
+            raise ValueError(f"{self.path}: what it is about is no text")
         known = self.kind in (*_SHARED, *_OWN) and len(parts) > len(home)
         if not known or parts[: len(home)] != home or not all(_NAME.fullmatch(part) for part in parts):
             raise ValueError(f"{self.path}: not a place of {self.kind} in study={study}")
@@ -69,6 +72,22 @@ class RecordedModel:
     name: str
     seed: int
     steps: tuple[RecordedStep, ...]
+
+    def check(self, study: str) -> None:
+        """Check types, and the places of all steps.
+
+        Raises:
+            ValueError: one is not what a study's own are.
+        """
+        texts = (self.id, self.group, self.name)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{texts}: expected the id, the group and the name of a model")
+        if not isinstance(self.calibrated, bool) or not isinstance(self.seed, int):
+            raise ValueError(f"{self.name}: expected whether it is calibrated, and its seed")
+        for step in self.steps:
+            step.check(study)
+        if not self.of("train"):
+            raise ValueError(f"{self.name}: no training")
 
     def of(self, kind: str) -> list[RecordedStep]:
         """Return its results of one stage."""
@@ -109,12 +128,16 @@ class Record:
         yield from dict.fromkeys(step for model in self.models for step in model.steps)
 
 
+class OtherVersion(ValueError):  # noqa: N818
+    """A record that another version of priorgap wrote; the message is one line."""
+
+
 def record_file(store: Store, study: str, train_id: str) -> Path:
     """Return where a study records what a training is."""
     return store.study(study) / FOLDER / f"{train_id}.json"
 
 
-def record_of(cell: "Cell", models: "Iterator[PlannedModel]") -> Record:
+def record_of(cell: "ModelConfig", models: "Iterator[PlannedModel]") -> Record:
     """Return the record of a configuration."""
     return Record(
         cell.study,
@@ -152,16 +175,19 @@ def read(file: Path) -> Record:
     """Read a record.
 
     Raises:
+        OtherVersion: another version wrote it.
         ValueError: it cannot be read, or names places that are not its study's; one line.
     """
     content = read_record(file)
     if content is None:
         raise ValueError(f"{file}: cannot be read, or was changed")
     if content.get("schema") != SCHEMA:
-        raise ValueError(f"{file}: was written by another version of priorgap")
+        raise OtherVersion(f"{file}: was written by another version of priorgap")
     try:
         record = _parsed(content)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: not whole ({type(error).__name__}: {error})") from error
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     if (record.study, record.train_id) != (file.parent.parent.name, file.stem):
         raise ValueError(f"{file}: names study={record.study} and model {record.train_id}")
@@ -173,12 +199,43 @@ def _parsed(content: Mapping[str, Any]) -> Record:
     models = []
     for entry in content["models"]:
         steps = tuple(RecordedStep(kind, PurePosixPath(path), *rest) for kind, path, *rest in entry["steps"])
-        for step in steps:
-            step.check(study)
         models.append(RecordedModel(**{**entry, "steps": steps}))
-    if str(content["config"]["study"]) != study:
-        raise ValueError(f"its configuration is of study={content['config']['study']}")
-    return Record(study, str(content["train_id"]), str(content["label"]), content["config"], tuple(models))
+        models[-1].check(study)
+    config = content["config"]
+    _check_config(config)
+    if config["study"] != study:
+        raise ValueError(f"its configuration is of study={config['study']}")
+    return Record(study, str(content["train_id"]), str(content["label"]), config, tuple(models))
+
+
+def _check_config(config: Any) -> None:
+    """Check what is read of a recorded configuration; the rest of it is shown, and no more.
+
+    Raises:
+        ValueError: a part is missing, or of a wrong type.
+    """
+    if not isinstance(config, dict):
+        raise ValueError("its configuration is no mapping")
+    verdict_of(config["verdict"])
+    kinds: dict[str, type] = {"data": dict, "numerics": dict, "n_samples": int, "seed": int}
+    for key, kind in kinds.items():
+        if not isinstance(config[key], kind):
+            raise ValueError(f"its configuration has {key}={config[key]!r}")
+    if not isinstance(config["data"]["name"], str):
+        raise ValueError(f"its configuration has data.name={config['data']['name']!r}")
+
+
+def as_commanded(record: Record, config: Mapping[str, Any]) -> Record:
+    """Return a record with what only the running command decides: where things are, and what leaves the machine.
+
+    Args:
+        record: a model of a study, perhaps from elsewhere.
+        config: the configuration that the command composed.
+    """
+    own = {key: config[key] for key in ("output_root", "tracking")}
+    places = {key: config["data"][key] for key in ("root", "download")}
+    kept = {key: value for key, value in record.config.items() if key != "hydra"}
+    return replace(record, config={**kept, **own, "data": {**record.config["data"], **places}})
 
 
 def files_of(store: Store, study: str) -> list[Path]:
@@ -188,12 +245,21 @@ def files_of(store: Store, study: str) -> list[Path]:
 
 
 def records_of(store: Store, study: str) -> Iterator[Record]:
-    """Yield every record of a study that can be read; the others are named and left out."""
+    """Yield every record of a study that can be read; `unreadable` names the others."""
+    for file in files_of(store, study):
+        with contextlib.suppress(ValueError):
+            yield read(file)
+
+
+def unreadable(store: Store, study: str) -> list[str]:
+    """Return a line for each record of a study that cannot be read."""
+    lines = []
     for file in files_of(store, study):
         try:
-            yield read(file)
+            read(file)
         except ValueError as error:
-            log.warning("%s; left out: the command that made it writes it again", error)
+            lines.append(f"{error}; left out: the command that made it writes it again")
+    return lines
 
 
 def studies(store: Store) -> list[str]:
@@ -202,25 +268,32 @@ def studies(store: Store) -> list[str]:
     return sorted(p.parent.name for p in found if store.holds(p) and _NAME.fullmatch(p.parent.name))
 
 
-def _failure_file(store: Store, study: str, train_id: str) -> Path:
+def failure_file(store: Store, study: str, train_id: str) -> Path:
+    """Return where a study records that a training failed."""
     return store.study(study) / FAILED / f"{train_id}.json"
 
 
-def record_failure(store: Store, cell: "Cell", error: str, trace: str = "") -> None:
+def record_failure(store: Store, cell: "ModelConfig", error: str, trace: str = "") -> None:
     """Record that a model failed, and why."""
     content = {"label": cell.label, "overrides": list(cell.overrides), "error": error, "traceback": trace}
-    keep(store, _failure_file(store, cell.study, cell.train_id), content)
+    keep(store, failure_file(store, cell.study, cell.train_id), content)
 
 
-def forget_failure(store: Store, cell: "Cell") -> None:
+def forget_failure(store: Store, cell: "ModelConfig") -> None:
     """Record that a model is done."""
-    forget(store, _failure_file(store, cell.study, cell.train_id))
+    forget(store, failure_file(store, cell.study, cell.train_id))
 
 
 def failure(store: Store, study: str, train_id: str) -> dict[str, Any] | None:
     """Return why a model failed the last time that it was run; None where it did not."""
-    file = _failure_file(store, study, train_id)
+    file = failure_file(store, study, train_id)
     if not file.is_file():
         return None
-    found: dict[str, Any] | None = read_record(file)
-    return found or {"label": train_id, "error": "its record cannot be read"}
+    return sound_failure(file) or {"label": train_id, "error": "its record cannot be read"}
+
+
+def sound_failure(file: Path) -> dict[str, Any] | None:
+    """Return what the record of a failure says; None where it is no such record, or was changed."""
+    found = read_record(file)
+    texts = ("label", "error", "traceback")
+    return found if found is not None and all(isinstance(found.get(key), str) for key in texts) else None

@@ -1,0 +1,326 @@
+"""Atomic, checksummed directories of tensors and JSON.
+
+An artifact is written to a temporary sibling, synced, given a manifest (schema, key, checksums, provenance)
+as its last file, and renamed into place. A directory without a valid manifest does not exist.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_PARTIAL = ".partial-"
+
+
+class Damaged(ValueError):  # noqa: N818
+    """A file that was kept is not what its manifest says; the message is one line, with the remedy."""
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256 of a JSON-able value, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: temporary name, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        with partial.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def save_json(path: Path, value: object) -> None:
+    """Write a value as readable JSON; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def save_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
+    """Write named tensors as safetensors."""
+    from safetensors.torch import save
+
+    write_bytes(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+
+
+def load_tensors(path: Path) -> "dict[str, Tensor]":
+    """Read named tensors; safetensors never executes what it reads."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST)
+
+
+def _sync(directory: Path) -> None:
+    """Force names (not only contents) to disk; on file systems that cannot, the rename alone must do."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """Yield a temporary directory to fill; on a clean exit it becomes `path`, with a manifest.
+
+    What stood at `path` (another key, or a broken artifact) is replaced. On an exception nothing changes.
+
+    Args:
+        path: where the artifact will be.
+        key: what it was computed from; `is_complete` compares it.
+        provenance: JSON-able facts to keep beside the checksums (versions, hardware, seed, ...).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial.mkdir()
+    try:
+        yield partial
+        files = {
+            str(p.relative_to(partial)): {"sha256": file_digest(p), "bytes": p.stat().st_size}
+            for p in _files(partial)
+        }
+        manifest = {"schema": SCHEMA, "key": key, "files": files, "provenance": dict(provenance or {})}
+        save_json(partial / MANIFEST, manifest)
+        _put(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, path: Path) -> None:
+    """Rename a finished folder into place, over what stood there."""
+    _sync(partial)
+    discarded = replaced(path)
+    if path.is_symlink():
+        path.unlink()  # what it points to is not ours
+    elif path.exists():
+        shutil.rmtree(discarded, ignore_errors=True)
+        path.rename(discarded)
+    partial.rename(path)
+    _sync(path.parent)
+    shutil.rmtree(discarded, ignore_errors=True)
+
+
+_MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Return an artifact's manifest, or None where there is no readable one, or one that names other files.
+
+    It is read anew only when it has changed. Artifacts may come from other machines: a manifest that names a file
+    outside its folder is none.
+    """
+    file = path / MANIFEST
+    try:
+        found = file.stat()
+        stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
+        if _MANIFESTS.get(file, (None,))[0] != stamp:
+            _MANIFESTS[file] = stamp, _manifest(file)
+    except OSError:
+        return None
+    return _MANIFESTS[file][1]
+
+
+def _manifest(file: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return manifest if _is_manifest(manifest) else None
+
+
+def _is_manifest(found: object) -> bool:
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("key"), str):
+        return False
+    files, provenance = found.get("files"), found.get("provenance")
+    if not isinstance(files, dict) or not isinstance(provenance, dict):
+        return False
+    if not isinstance(provenance.get("seconds", 0.0), int | float):
+        return False
+    return all(
+        is_plain_path(name)
+        and isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("bytes"), int)
+        for name, entry in files.items()
+    )
+
+
+def is_plain_path(name: str) -> bool:
+    """Whether a name is a relative path as it is written here: no `..`, no root, no other spelling of itself."""
+    path = PurePosixPath(name)
+    plain = not path.is_absolute() and ".." not in path.parts and str(path) == name != "."
+    return plain and "\0" not in name
+
+
+def has_link(path: Path, name: str) -> bool:
+    """Whether a file of an artifact, or a folder of it on the way there, is a link."""
+    parts = PurePosixPath(name).parts
+    return any(path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
+
+
+def content_digest(path: Path) -> str:
+    """Return the digest of an artifact's checksums (not of its provenance): what stages downstream depend on.
+
+    Raises:
+        FileNotFoundError: there is no valid artifact at `path`.
+    """
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise FileNotFoundError(f"{path}: no complete artifact")
+    return digest({name: entry["sha256"] for name, entry in manifest["files"].items()})
+
+
+def is_complete(path: Path, key: str | None = None) -> bool:
+    """Whether a valid artifact (of this key, when given) with all its files, by size, is at `path`."""
+    manifest = read_manifest(path)
+    if manifest is None or (key is not None and manifest["key"] != key):
+        return False
+    for name, entry in manifest["files"].items():
+        try:
+            found = os.lstat(path / name)
+            if found.st_size != entry["bytes"] or not stat.S_ISREG(found.st_mode):
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def check(path: Path, *names: str) -> None:
+    """Verify files of an artifact before they are used: the named ones, or all.
+
+    Raises:
+        Damaged: one of them is missing, or not what the manifest says.
+    """
+    found = damage(path, *names)
+    if found:
+        raise Damaged(
+            f"damaged: {found[0]}; the command that made it makes it again (`priorgap verify` lists all damage)"
+        )
+
+
+def damage(path: Path, *names: str) -> list[str]:
+    """Return one line for each file of an artifact (the named ones, or all) that is missing or not as it was."""
+    manifest = read_manifest(path)
+    if manifest is None:
+        return [f"{path}: no valid manifest"]
+    found = []
+    for name in names or manifest["files"]:
+        entry = manifest["files"].get(name, {"sha256": ""})
+        file = path / name
+        if has_link(path, name):
+            found.append(f"{file}: a link, not a file of the artifact")
+        elif not file.is_file():
+            found.append(f"{file}: missing")
+        elif file_digest(file) != entry["sha256"]:
+            found.append(f"{file}: checksum differs from the manifest's")
+    return found
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy what an artifact's manifest lists, and its manifest, to `path`: whole, synced, then renamed.
+
+    Raises:
+        ValueError: a file is a link, or not what the manifest says.
+    """
+    manifest = read_manifest(source)
+    if manifest is None:
+        raise ValueError(f"{source}: no complete artifact")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial.mkdir()
+    try:
+        for name, entry in manifest["files"].items():
+            if has_link(source, name):
+                raise ValueError(f"{source / name}: a link, not a file of the artifact")
+            write_bytes(partial / name, (source / name).read_bytes())
+            if file_digest(partial / name) != entry["sha256"]:
+                raise ValueError(f"{source / name}: changed while it was copied")
+        save_json(partial / MANIFEST, manifest)
+        _put(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, locks: Path) -> Iterator[None]:
+    """Hold an artifact's lock, so that two processes that share a store do each piece of work once.
+
+    Args:
+        path: the artifact's place.
+        locks: the folder of lock files; not among the artifacts, whose folders others checksum.
+    """
+    from filelock import FileLock
+
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_file(path, locks)):
+        yield
+
+
+def lock_file(path: Path, locks: Path) -> Path:
+    """Return the file that is an artifact's lock."""
+    return locks / f"{digest(str(path.absolute()))[:24]}.lock"
+
+
+def replaced(path: Path) -> Path:
+    """Return where an artifact is put that another replaces, until it is removed: found without listing a folder."""
+    return path.with_name(f"{_PARTIAL}{'0' * 8}-old-{path.name}")
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return what killed (or living) writers of the artifact at `path` left beside it."""
+    return [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
+
+
+def sweep_partial(path: Path) -> list[Path]:
+    """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
+    found = leftovers(path)
+    for leftover in found:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+    return found
+
+
+def _endings(path: Path) -> tuple[str, str]:
+    return f"-{path.name}", f"-old-{path.name}"

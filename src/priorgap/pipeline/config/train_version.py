@@ -1,0 +1,30 @@
+"""The hand-raised version of the training code.
+
+Retraining is expensive, so a trained model's key holds this number instead of a digest of the code. A test fails when
+the code in the closure of MODULES changes. Then either raise TRAIN_VERSION (the change alters what is trained) or
+add the new digest to COMPATIBLE with a line that says why it does not.
+"""
+
+MODULES = (
+    "priorgap.models.continuous_bernoulli",
+    "priorgap.models.learned_scale",
+    "priorgap.models.likelihoods",
+    "priorgap.models.losses",
+    "priorgap.models.families",
+    "priorgap.models.networks",
+    "priorgap.models.vae",
+    "priorgap.priors.flow",
+    "priorgap.priors.mixture",
+    "priorgap.priors.standard_normal",
+    "priorgap.priors.vamp",
+    "priorgap.training.batched.program",
+    "priorgap.training.fit",
+    "priorgap.training.gan",
+)
+TRAIN_VERSION = 2
+# digest of the closure (code_digest(MODULES)) -> what changed, and why it is compatible
+COMPATIBLE: dict[str, str] = {
+    "d5cca4ff18d9d30b43b0fafe3363a519455274d4fd560dba1eb90f5f34bf357d": (
+        "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
+    ),
+}

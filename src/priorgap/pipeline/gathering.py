@@ -1,0 +1,186 @@
+"""All complete measurements of some recorded models as one tidy table; nothing that a record names is built."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from priorgap.core import artifacts, measures
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Catalogue, Measure
+from priorgap.core.sampler_facts import SamplerFacts, united
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
+
+_COSMETIC = (
+    "output_root",
+    "tracking",
+    "study",
+    "seed",
+    "samplers",
+    "metrics",
+    "calibrated_samplers",
+    "batching",
+    "measure_processes",
+)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that a report shows of some cells.
+
+    Attributes:
+        table: the tidy table.
+        skipped: what is absent -> why.
+        missing: names of models whose results are not complete.
+        catalogue: the entries of the study's measures: our own, and those of its plugins.
+        costs: sampler -> what drawing from it takes.
+    """
+
+    table: pd.DataFrame
+    skipped: dict[str, str]
+    missing: list[str]
+    catalogue: Catalogue
+    costs: dict[str, str]
+
+
+class NothingMeasured(ValueError):  # noqa: N818
+    """A study holds no measurement at all; the message is one line."""
+
+
+class FactsMissing(ValueError):  # noqa: N818
+    """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
+
+
+def gather(reported: Sequence[Record], store: Store) -> Gathered:
+    """Collect every complete measurement of some models into the tidy table.
+
+    Raises:
+        NothingMeasured: there is none.
+        FactsMissing: a sampler was drawn from by a version that did not keep its facts.
+        Damaged: a measurement is not what its manifest says.
+    """
+    varying = _varying(reported)
+    rows: list[dict[str, Any]] = []
+    reasons: dict[str, set[str]] = {}
+    missing: list[str] = []
+    facts: dict[str, list[SamplerFacts]] = {}
+    untold: set[str] = set()
+    own: list[Measure] = []
+    for record, model in models_of(reported):
+        complete = _complete(model, store)
+        if len(complete) < len(measurements_of(model)):
+            missing.append(f"{record.label}-{model.id}")
+        told = _facts(model, store)
+        for name, fact in told.items():
+            facts.setdefault(name, []).append(fact)
+        for step in complete:
+            content = store.value(step)
+            if content["skipped"] is not None:
+                what = step.metric if not step.sampler else f"{step.metric} of {step.sampler}"
+                reasons.setdefault(what, set()).add(content["skipped"])
+            own += [Measure.from_json(entry) for entry in content["measures"]]
+            head = _head(record, model, step.sampler, varying, store)
+            head["traits"] = told[step.sampler].traits if step.sampler in told else ""
+            if step.sampler and content["rows"] and step.sampler not in told:
+                untold.add(step.sampler)
+            rows += [{**head, **Measurement.from_json(row).to_json()} for row in content["rows"]]
+    if not rows:
+        raise NothingMeasured(
+            f"study={reported[0].study}: nothing is measured; run `priorgap run` or the stages first"
+        )
+    if untold:
+        raise FactsMissing(
+            f"study={reported[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version "
+            "drew from them. Run the study again by the command that made it: samplers are fitted anew, and "
+            "nothing is trained"
+        )
+    last = [column for column in FACT_COLUMNS if column not in varying]
+    table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])
+    skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
+    costs = {name: united(found).cost for name, found in facts.items()}
+    return Gathered(table, skipped, missing, measures.united(BUILTIN.values(), own), costs)
+
+
+def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:
+    found = []
+    for step in measurements_of(model):
+        if store.is_complete(step):
+            found.append(step)
+        else:
+            _refuse_damaged(step, store)
+    return found
+
+
+def _facts(model: RecordedModel, store: Store) -> dict[str, SamplerFacts]:
+    """Return what each fitted sampler says of itself; those that do not apply to the model say nothing."""
+    records = {name: store.value(step) for name, step in model.samples.items() if store.is_complete(step)}
+    return {name: SamplerFacts.from_json(r["facts"]) for name, r in records.items() if "facts" in r}
+
+
+def _refuse_damaged(step: RecordedStep, store: Store) -> None:
+    damage = store.damage(step)
+    if damage:
+        raise artifacts.Damaged(f"damaged: {damage[0]}; the command that made it makes it again")
+
+
+def measurements_of(model: RecordedModel) -> list[RecordedStep]:
+    """Return the measurements of a model (what pictures need is none)."""
+    return [step for step in model.of("measure") if step.metric != MARGINALS]
+
+
+def models_of(reported: Sequence[Record]) -> list[tuple[Record, RecordedModel]]:
+    """Return every model of some records, trained and calibrated ones, beside its record."""
+    return [(record, model) for record in reported for model in record.models]
+
+
+def _head(
+    record: Record, model: RecordedModel, sampler: str, varying: Mapping[str, None], store: Store
+) -> dict[str, Any]:
+    flat = _flat(record.config)
+    return {
+        "study": record.study,
+        "cell": model.group,
+        "model": model.id,
+        "seed": model.seed,
+        "decode": str(record.config["decode"]),
+        "sampler": sampler,
+        "role": store.value(model.samples[sampler])["role"] if sampler else "",
+        **{key: model.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
+    }
+
+
+def _entry(value: Any) -> Any:
+    """Return a value as it stands in a column by which the table is grouped: a list as its text."""
+    return str(list(value)) if isinstance(value, list | tuple) else value
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _varying(reported: Sequence[Record]) -> dict[str, None]:
+    """Return the dotted keys that differ between models (and `calibrate` where both kinds are there)."""
+    flats = [_flat(_relevant(record.config)) for record in reported]
+    keys = sorted({key for flat in flats for key in flat})
+    varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
+    # what merely follows another key says nothing new
+    varying = {
+        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
+    }
+    if len({model.calibrated for _, model in models_of(reported)}) > 1:
+        varying["calibrate"] = None
+    return varying
+
+
+def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in (*_COSMETIC, "calibrate")}

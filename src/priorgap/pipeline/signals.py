@@ -1,0 +1,44 @@
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: it tidies up, and its exit status says which signal it was."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# a batch system's or service's way to end a process, and a terminal's that is closed
+_NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Received:
+    """The signal that ended a command; Ctrl-C unless another came."""
+
+    number: int = signal.SIGINT
+
+    @property
+    def status(self) -> int:
+        """The exit status that a shell gives a process ended so."""
+        return 128 + self.number
+
+
+@contextmanager
+def as_interrupts() -> Iterator[Received]:
+    """Raise KeyboardInterrupt on the first of these signals; one that is ignored (as under nohup) stays so."""
+    received = Received()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for other in handlers:
+            signal.signal(other, signal.SIG_IGN)
+        received.number = number
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in _NUMBERS if in_main}
+    handlers = {number: found for number, found in before.items() if found != signal.SIG_IGN}
+    for number in handlers:
+        signal.signal(number, end)
+    try:
+        yield received
+    finally:
+        for number, found in handlers.items():
+            signal.signal(number, found if found is not None else signal.SIG_DFL)

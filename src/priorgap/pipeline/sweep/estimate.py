@@ -1,0 +1,68 @@
+"""How long the measures of a study will take, from what the same measures took before on this machine."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+from priorgap.core.shelves import Shelf
+from priorgap.pipeline.config.plan import Plan
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.layout import Store
+
+Seconds = dict[str, list[float]]
+
+
+def expected_time(plan: Plan, store: Store) -> str:
+    """Return a line on the time that the measures still to be taken will need, "" where none is left.
+
+    Each measure costs the median of what it cost before under this output root: in studies of the same data
+    and number of samples, or failing that in any. Measures that have never been taken here are counted, not
+    guessed. What several measures share (decoding, features) is in the first one's time.
+    """
+    missing = [step for model in plan.models for step in model.measures if not store.is_complete(step)]
+    if not missing:
+        return ""
+    config = plan.cells[0].config
+    near, anywhere = _earlier(store, (config["data"]["name"], config["n_samples"]))
+    total, unknown = 0.0, set[str]()
+    for step in missing:
+        found = near.get(step.path.name) or anywhere.get(step.path.name)
+        if found:
+            total += median(found)
+        else:
+            unknown.add(step.subject.metric)
+    line = f"{len(missing)} measures to take"
+    if total:
+        line += f", about {_words(total)} by earlier runs"
+    if unknown:
+        line += f"; never timed here: {', '.join(sorted(unknown))}"
+    return line
+
+
+def _earlier(store: Store, wanted: tuple[str, int]) -> tuple[Seconds, Seconds]:
+    """Return seconds by measure, of studies of these data and this number of samples, and of all."""
+    near: Seconds = defaultdict(list)
+    anywhere: Seconds = defaultdict(list)
+    for study in records.studies(store):
+        alike = _facts(store, study) == wanted
+        for folder in sorted((store.study(study) / "measure").glob("[!.]*")):
+            for name, entry in Shelf(folder, store.locks).entries.items():
+                seconds = entry.provenance.get("seconds")
+                if seconds is not None:
+                    last = Path(name).name
+                    anywhere[last].append(float(seconds))
+                    if alike:
+                        near[last].append(float(seconds))
+    return near, anywhere
+
+
+def _facts(store: Store, study: str) -> tuple[str, int] | None:
+    for record in records.records_of(store, study):
+        return str(record.config["data"]["name"]), int(record.config["n_samples"])
+    return None
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,293 @@
+"""Many small fully connected VAEs trained as one program: stacked weights, one batched product for all.
+
+Members may differ in the objective's weights, the seed and the learning rate. Each keeps its own initial weights,
+order, noise, clipping, curves and early stopping, and its result is an ordinary trained model. What is summed over
+rows is summed member by member, so that only the batched products could make a member depend on the others: where
+`numerics.in_force().strict` holds they do not.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from priorgap.core.random import stream
+from priorgap.data.binarize import GreySplit
+from priorgap.data.splits import Dataset, as_float
+from priorgap.models.families import Family
+from priorgap.models.likelihoods import Likelihood
+from priorgap.models.losses import ElboLoss, LossTerms, objective
+from priorgap.models.networks import Architecture
+from priorgap.models.vae import VAE
+from priorgap.priors.base import PriorSpec
+from priorgap.priors.standard_normal import StandardNormal
+from priorgap.training.batched.adam import Adam
+from priorgap.training.batched.stacking import Stack
+from priorgap.training.checks import check_data
+from priorgap.training.config import (
+    VALIDATION_BATCH,
+    BatchedTrainerConfig,
+    NonFiniteLoss,
+    Part,
+    Record,
+    TrainResult,
+)
+
+Outcome = TrainResult[VAE] | NonFiniteLoss
+# the shape of an image that every architecture can be built for
+_PROBE = (1, 64, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model of a batch.
+
+    Attributes:
+        vae: the model with its initial weights; they are changed.
+        loss: the weights of its objective.
+        seed: of its order and noise.
+        learning_rate: of its optimiser.
+    """
+
+    vae: VAE
+    loss: ElboLoss
+    seed: int
+    learning_rate: float
+
+
+def refusal(vae: nn.Module) -> str | None:
+    """Return why the program cannot train a model, in one line; None where it can."""
+    if type(vae) is not VAE:
+        return f"{type(vae).__name__} is no plain VAE"
+    if not isinstance(vae.prior, StandardNormal):
+        return f"the prior is {type(vae.prior).__name__}: expected the standard normal"
+    if any(True for _ in vae.likelihood.parameters()):
+        return f"the {vae.likelihood.name} likelihood has parameters of its own"
+    return Stack.refusal(vae.encoder) or Stack.refusal(vae.decoder)
+
+
+def refusal_of_parts(
+    architecture: Architecture, likelihood: Likelihood, prior: PriorSpec | None
+) -> str | None:
+    """Return why the program cannot train what is configured, without data; None where only `refusal` can tell."""
+    if isinstance(architecture, Family):
+        return f"model={type(architecture).__name__} is no plain VAE"
+    if not (prior is None or isinstance(prior, StandardNormal)):
+        return f"prior={type(prior).__name__}: expected the standard normal"
+    try:
+        with torch.device("meta"):  # layers without memory, and without a draw of random numbers
+            networks = architecture.build(_PROBE)
+            law = likelihood.for_shape(_PROBE)
+    except ValueError:
+        return None
+    if any(True for _ in law.parameters()):
+        return f"likelihood={law.name} has parameters of its own"
+    return Stack.refusal(networks[0]) or Stack.refusal(networks[1])
+
+
+def refusal_of_data(dataset: Dataset) -> str | None:
+    """Return why the program cannot train on a data set, in one line; None where it can."""
+    if dataset.train.x.device.type != "cpu":
+        return "the data are not in the memory of the CPU"
+    if isinstance(dataset.train, GreySplit):
+        return "the training images are redrawn in every epoch"
+    return None
+
+
+def train_batched(
+    members: Sequence[Member], dataset: Dataset, trainer: BatchedTrainerConfig
+) -> list[Outcome]:
+    """Train all members in this process; each gives its result, or the error that stopped it alone.
+
+    Args:
+        members: models of one architecture, likelihood and shape, for which `refusal` is None.
+        dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
+        trainer: how to train; `learning_rate` is each member's own.
+
+    Raises:
+        ValueError: no member, members that cannot be stacked, or data that do not fit them.
+    """
+    if not members:
+        raise ValueError("members: expected at least one")
+    for member in members:
+        check_data(member.vae, dataset)
+        reason = refusal(member.vae) or refusal_of_data(dataset)
+        if reason is not None:
+            raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
+    program = _Program(members, dataset, trainer)
+    for epoch in range(trainer.max_epochs):
+        program.run_epoch(epoch)
+        if not program.running:
+            break
+    return program.outcomes()
+
+
+class _Training:
+    """One member while it trains: its curves, its best weights, its end."""
+
+    def __init__(self, number: int, member: Member) -> None:
+        self.number, self.member = number, member
+        self.loss = member.loss.in_sum_units(member.vae.likelihood, math.prod(member.vae.shape))
+        self.curves: list[Record] = []
+        self.best_epoch = -1
+        self.best_weights: dict[str, Tensor] = {}
+        self.stopped = False
+        self.error: NonFiniteLoss | None = None
+        self._sums: dict[Part, list[float]] = {}
+        self._n_rows: dict[Part, int] = {}
+        self._n_steps: dict[Part, int] = {}
+
+    def weighted(self, part: Part, terms: LossTerms, epoch: int) -> Tensor:
+        """Return a batch's loss: warm-up and free bits shape training alone."""
+        if part == "validation":
+            return objective(terms, self.loss.alpha, self.loss.beta)
+        return objective(terms, self.loss.alpha, self.loss.beta_at(epoch), self.loss.free_bits)
+
+    def add(self, part: Part, means: Sequence[float], n_rows: int, epoch: int) -> None:
+        """Add a batch's means to the epoch's sums; a value that is not finite ends this member."""
+        if self.error is not None:
+            return
+        step = self._n_steps.get(part, 0)
+        if not all(map(math.isfinite, means)):
+            values = ", ".join(f"{v:g}" for v in means)
+            self.error = NonFiniteLoss(
+                f"non-finite {part} loss at step {step} of epoch {epoch} (loss, reconstruction, kl = {values}): "
+                "try a lower learning_rate or a gradient_clip"
+            )
+            return
+        sums = self._sums.get(part, [0.0] * len(means))
+        self._sums[part] = [s + m * n_rows for s, m in zip(sums, means, strict=True)]
+        self._n_rows[part] = self._n_rows.get(part, 0) + n_rows
+        self._n_steps[part] = step + 1
+
+    def end_epoch(self, epoch: int, patience: int | None) -> bool:
+        """Record the epoch; return whether its weights are the best so far."""
+        record: Record = {"epoch": epoch}
+        for part, sums in self._sums.items():
+            for name, value in zip(("loss", "reconstruction", "kl"), sums, strict=True):
+                record[f"{part}_{name}"] = value / self._n_rows[part]
+        self._sums, self._n_rows, self._n_steps = {}, {}, {}
+        self.curves.append(record)
+        if patience is None:
+            return False
+        best = self.curves[self.best_epoch]["validation_loss"] if self.best_epoch >= 0 else math.inf
+        better = record["validation_loss"] < best
+        if better:
+            self.best_epoch = epoch
+        self.stopped = epoch - self.best_epoch >= patience
+        return better
+
+
+class _Program:
+    def __init__(self, members: Sequence[Member], dataset: Dataset, trainer: BatchedTrainerConfig) -> None:
+        self._dataset, self._config = dataset, trainer
+        self._likelihood = members[0].vae.likelihood
+        self._prior = members[0].vae.prior
+        self._d = members[0].vae.latent_dim
+        self._trainings = [_Training(number, member) for number, member in enumerate(members)]
+        self.running = list(self._trainings)
+        self._stack = Stack([(m.vae.encoder, m.vae.decoder) for m in members])
+        self._adam = Adam(
+            self._stack.views,
+            [m.learning_rate for m in members],
+            weight_decay=trainer.weight_decay,
+            decoupled=trainer.optimizer == "adamw",
+        )
+        self._validation_noise = [
+            torch.randn(len(dataset.validation), self._d, generator=stream(m.seed, "validation noise"))
+            for m in members
+        ]
+
+    def run_epoch(self, epoch: int) -> None:
+        """Run one epoch of every member that is not at its end; drop those that end with it."""
+        for x, noise in self._training_batches(epoch):
+            loss = self._losses("train", x, noise, epoch)
+            self._stack.zero_grad()
+            loss.backward()
+            if self._config.gradient_clip is not None:
+                for views in self._stack.views:
+                    nn.utils.clip_grad_norm_(views, self._config.gradient_clip)
+            self._adam.step()
+        with torch.no_grad():
+            for x, noise in self._validation_batches():
+                self._losses("validation", x, noise, epoch)
+        for place, training in enumerate(self.running):
+            if training.error is None and training.end_epoch(epoch, self._config.patience):
+                self._stack.store(place, training.member.vae)
+                weights = training.member.vae.state_dict()
+                training.best_weights = {k: v.detach().clone() for k, v in weights.items()}
+        self._drop()
+
+    def _losses(self, part: Part, x: Tensor, noise: Float[Tensor, "k b d"], epoch: int) -> Tensor:
+        """Return the sum of the members' losses of one batch each, and add to their sums."""
+        mean, log_var = self._stack.encode(x).chunk(2, dim=2)
+        z = mean + (0.5 * log_var).exp() * noise
+        rate = self._prior.kl(mean, log_var)
+        assert rate is not None
+        raw = self._stack.decode(z)
+        n_members, n_rows = x.shape[:2]
+        rows = self._likelihood.reconstruction_loss(raw.flatten(0, 1), x.flatten(0, 1))
+        losses, means = [], []
+        for k, training in enumerate(self.running):
+            terms = LossTerms(rows.view(n_members, n_rows)[k], rate[k])
+            losses.append(training.weighted(part, terms, epoch))
+            means += [
+                losses[-1].detach(),
+                terms.reconstruction.detach().mean(),
+                terms.rate.detach().sum(1).mean(),
+            ]
+        found = torch.stack(means).view(n_members, 3).tolist()
+        for training, own in zip(self.running, found, strict=True):
+            training.add(part, own, n_rows, epoch)
+        return torch.stack(losses).sum()
+
+    def _training_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x [k, b, ...], noise [k, b, d]): each member's own order and noise."""
+        split = self._dataset.train
+        seeds = [t.member.seed for t in self.running]
+        orders = [torch.randperm(len(split), generator=stream(s, "order", epoch)) for s in seeds]
+        noises = [stream(s, "noise", epoch) for s in seeds]
+        for rows in torch.stack(orders).split(self._config.batch_size, dim=1):
+            drawn = [torch.randn(rows.shape[1], self._d, generator=g) for g in noises]
+            yield as_float(split.x[rows]), torch.stack(drawn)
+
+    def _validation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        noises = torch.stack([self._validation_noise[t.number] for t in self.running])
+        parts = self._dataset.validation.x.split(VALIDATION_BATCH)
+        for x, noise in zip(parts, noises.split(VALIDATION_BATCH, dim=1), strict=True):
+            yield as_float(x)[None].expand(len(self.running), *x.shape), noise
+
+    def _drop(self) -> None:
+        kept = [k for k, t in enumerate(self.running) if t.error is None and not t.stopped]
+        for k, training in enumerate(self.running):
+            if k not in kept:
+                self._stack.store(k, training.member.vae)
+        if len(kept) == len(self.running):
+            return
+        self.running = [self.running[k] for k in kept]
+        if kept:
+            self._stack = self._stack.take(kept)
+            self._adam.take(kept, self._stack.views)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return every member's result, its weights in its own model."""
+        for place, training in enumerate(self.running):
+            self._stack.store(place, training.member.vae)
+        return [self._outcome(training) for training in self._trainings]
+
+    def _outcome(self, training: _Training) -> Outcome:
+        if training.error is not None:
+            return training.error
+        vae = training.member.vae.eval()
+        if self._config.patience is not None:
+            vae.load_state_dict(training.best_weights)
+        n_epochs = len(training.curves)
+        best = training.best_epoch if self._config.patience is not None else n_epochs - 1
+        reason: Literal["max_epochs", "early_stopping"] = (
+            "early_stopping" if training.stopped else "max_epochs"
+        )
+        return TrainResult(vae, training.curves, n_epochs, best, reason)
