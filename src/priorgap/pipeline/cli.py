@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline import extras
 from priorgap.pipeline.commands import flags
 from priorgap.pipeline.signals import as_interrupts
 
@@ -144,6 +145,8 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(_help(command))
         return 0
     try:
+        with refusing():
+            extras.require(f"priorgap {command}", "pipeline", extras.PIPELINE)
         if command in _PLAIN:
             status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status

@@ -368,7 +368,13 @@ def _folder(path: Path) -> str:
 
 
 def experiments_root() -> Path:
-    """Return the folder that holds experiments/: the working directory, or the one PRIORGAP_EXPERIMENTS names."""
+    """Return the folder that holds experiments/: the user's own, or, where there are none, priorgap's."""
+    own, packaged = own_experiments(), configuration_directory().parent
+    return own if any((own / EXPERIMENTS).glob("*/config.yaml")) else packaged
+
+
+def own_experiments() -> Path:
+    """Return the folder that may hold the user's experiments/: the working directory, or PRIORGAP_EXPERIMENTS."""
     return Path(os.environ.get("PRIORGAP_EXPERIMENTS", Path.cwd())).absolute()
 
 
