@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from metric_contract import PUBLIC
+from public_measures import PUBLIC
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "methods.md").read_text()

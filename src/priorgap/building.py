@@ -14,7 +14,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
-from priorgap import receivers
+from priorgap import plugins, receivers
 from priorgap.arguments import check
 from priorgap.receivers import Receiver
 
@@ -33,16 +33,20 @@ def configuration_directory() -> Path:
 def load_option(group: str, name: str) -> dict[str, Any]:
     """Read one file of the vocabulary as plain data, so that a library call by name has the values of conf/.
 
+    What priorgap does not have is looked for in the plugins' vocabularies.
+
     Raises:
         ValueError: there is no such file.
     """
     import yaml
 
-    folder = configuration_directory() / group
-    file = folder / f"{name}.yaml"
+    file = configuration_directory() / group / f"{name}.yaml"
     if not file.is_file():
-        names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
-        raise ValueError(f"{group}={name}: expected one of {', '.join(names)}")
+        folders = [configuration_directory(), *(folder for _, folder in plugins.option_folders())]
+        files = {p.stem: p for folder in reversed(folders) for p in (folder / group).glob("[!_]*.yaml")}
+        if name not in files:
+            raise ValueError(f"{group}={name}: expected one of {', '.join(sorted(files))}")
+        file = files[name]
     node = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {key: value for key, value in node.items() if key != "defaults"}
 
@@ -112,10 +116,14 @@ def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[t
         raise ValueError(f"{where}: expected a node with _target_, got {node}")
     target = node["_target_"]
     place = f"{where}._target_={target}"
+    allowed = (*receivers.own_packages(), *receiver.packages)
+    if isinstance(target, str) and not receivers.under(target, allowed):
+        plugins.allow_installed(target.partition(".")[0])
     own = receivers.own_packages()
     allowed = (*own, *receiver.packages)
     if not isinstance(target, str) or not _NAME.fullmatch(target) or not receivers.under(target, allowed):
-        raise ValueError(f"{place}: expected a name under {', '.join(f'{name}.' for name in allowed)}")
+        names = ", ".join(f"{name}." for name in allowed)
+        raise ValueError(f"{place}: expected a name under {names} or of a package in plugins=[...]")
     foreign = not receivers.under(target, own)
     if foreign and _REFUSED_PARTS & set(target.split(".")):
         raise ValueError(f"{place}: expected {receivers.described(receiver)}")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from metric_contract import run
 from test_metric_contract import METRICS
 
 from priorgap.core.catalogue import BUILTIN
@@ -15,6 +14,7 @@ from priorgap.report import write_report
 from priorgap.report.breakdowns import breakdowns
 from priorgap.report.parts import all_tables
 from priorgap.report.tables import cells_of
+from priorgap.testing.metric_contract import run
 from priorgap.verdict import decide_study
 
 HEAD = {"study": "all", "cell": "c", "model": "m", "seed": 0, "decode": "mean"}

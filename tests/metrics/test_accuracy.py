@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from world import decode, fresh, world
 
 from priorgap.latents import LatentDraw
 from priorgap.measurement import Measurement
 from priorgap.metrics import ClassBalance, NotApplicable, RealToReal, RealToSynthetic, SyntheticToReal
 from priorgap.metrics.evidence import Evidence
 from priorgap.streams import stream
+from priorgap.testing.world import decode, fresh, world
 
 
 def measure(metric: object, evidence: Evidence) -> dict[tuple[str, str], Measurement]:

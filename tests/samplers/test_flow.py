@@ -9,7 +9,7 @@ import torch
 from priorgap.densities import FittedGaussian
 from priorgap.densities.flow import Flow, FlowShape
 from priorgap.latents import Latents, Moments
-from priorgap.samplers import FitInputs, FlowSampler, PriorSampler, restore
+from priorgap.samplers import FitInputs, FlowSampler, PriorSampler
 from priorgap.streams import stream
 
 N = 2_000
@@ -68,7 +68,7 @@ def test_shares_its_noise_with_the_prior() -> None:
     assert torch.allclose(z, fitted.flow.network.inverse(noise.z))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    restore(fitted.state())
+    sampler.restore(fitted.state())
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from priorgap import plugins
 from priorgap.arguments import show
 from priorgap.artifacts import digest
 from priorgap.pipeline.config.groups import Settings
@@ -164,6 +165,7 @@ def validate(cells: Sequence[Cell]) -> None:
 
     for cell in cells:
         _ = cell.settings
+        plugins.allow(cell.config["plugins"])
         parts.build_all(cell.config)
     _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
     _check_once(

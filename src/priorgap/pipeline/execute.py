@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from priorgap import plugins
 from priorgap.pipeline import models
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
@@ -171,6 +172,7 @@ def _elsewhere(
     cell: Cell, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
     """Take the measurements of one sampler in a process of its own, which makes the plan again."""
+    plugins.allow(cell.config["plugins"])
     set_numerics(cell.config)
     desk = Desk(Store(root))
     (job,) = [

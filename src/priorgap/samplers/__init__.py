@@ -14,7 +14,6 @@ from priorgap.samplers.protocols import (
     SamplerNotApplicable,
     SamplerState,
 )
-from priorgap.samplers.restore import restore
 from priorgap.samplers.reweighted import ReweightedPrior
 from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
 from priorgap.samplers.two_stage import TwoStage
@@ -45,5 +44,4 @@ __all__ = [
     "TwoStage",
     "UnitSwap",
     "Vamp",
-    "restore",
 ]
