@@ -1,4 +1,4 @@
-"""Print the table of metric options, or write it into methods.md (--write), so that it cannot drift."""
+"""Print the tables of metric options and of the catalogue, or write them into methods.md (--write)."""
 
 import re
 import sys
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from priorgap.building import build, configuration_directory, load_option
-from priorgap.metrics import Metric
+from priorgap.building import configuration_directory, load_option
+from priorgap.core.catalogue import BUILTIN
+from priorgap.metrics import ImageMetric
 from priorgap.metrics.protocols import wants
+from priorgap.metrics.torchmetrics_image import build_metric
 
 METHODS = Path(__file__).with_name("methods.md")
-START, END = "<!-- measures -->", "<!-- /measures -->"
+TABLES = ("measures", "catalogue")
 
 
 def options() -> list[str]:
@@ -25,11 +27,34 @@ def table() -> str:
     standard = set(load_lists("standard"))
     lines = ["| option | in | of a | needs | gives |", "|---|---|---|---|---|"]
     for name in options():
-        metric: Metric = build(load_option("metric", name), Metric, where=name)
-        said = " ".join((type(metric).__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+        metric = build_metric(load_option("metric", name), name)
+        text = metric.measures[0].sentence if isinstance(metric, ImageMetric) else type(metric).__doc__ or ""
+        said = " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
         needs = [*sorted(metric.needs), *(f"({other})" for other in sorted(wants(metric) - metric.needs))]
         where = "standard" if name in standard else "full" if name in load_lists("full") else "by hand"
         lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(needs)} | {said} |")
+    return "\n".join(lines)
+
+
+def catalogue() -> str:
+    """Return the table of the catalogue: measure, title, direction, unit, null, range, part of the report, words."""
+    lines = [
+        "| measure | title | better | unit | null | range | in the report | says |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in BUILTIN.values():
+        low, high = ("" if limit is None else f"{limit:g}" for limit in one.range)
+        cells = (
+            f"`{one.name}`",
+            one.title,
+            "" if one.direction == "neither" else one.direction + (", ranks" if one.rankable else ""),
+            one.unit,
+            "" if one.null is None else f"{one.null:g}",
+            f"{low} to {high}".strip() if low or high else "",
+            one.section + (f", by {one.by}" if one.by else ""),
+            one.sentence,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
 
@@ -40,12 +65,17 @@ def load_lists(name: str) -> list[str]:
 
 
 def written(text: str) -> str:
-    """Return the document with the table between its marks."""
-    return re.sub(f"{START}.*?{END}", lambda _: f"{START}\n{table()}\n{END}", text, flags=re.S)
+    """Return the document with each table between its marks."""
+    for name, made in zip(TABLES, (table(), catalogue()), strict=True):
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        text = re.sub(
+            f"{start}.*?{end}", lambda _, s=start, m=made, e=end: f"{s}\n{m}\n{e}", text, flags=re.S
+        )
+    return text
 
 
 if __name__ == "__main__":
     if "--write" in sys.argv[1:]:
         METHODS.write_text(written(METHODS.read_text()))
     else:
-        sys.stdout.write(table() + "\n")
+        sys.stdout.write(table() + "\n\n" + catalogue() + "\n")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from public_measures import PUBLIC
 
+from priorgap.core.catalogue import BUILTIN
+
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "methods.md").read_text()
 
@@ -28,10 +30,25 @@ def test_every_measure_is_documented():
     assert not documented("never_measured_p")
 
 
+def named_in_headings():
+    """Names in backticks in the headings of the sections on measures, with their suffixes `_p` and `_point`."""
+    sections = TEXT.split("\n## 10 ")[0] + TEXT.split("\n## 15 ")[1].split("\n## 16 ")[0]
+    heads = [line for line in sections.splitlines() if line.startswith("#")]
+    return {name for head in heads for name in re.findall(r"`(\w+)`", head)} - {"_p", "_point"}
+
+
+def test_headings_name_measures_of_the_catalogue_or_options():
+    options = set(generator().options())
+    wrong = named_in_headings() - set(BUILTIN) - options - {"planning", "full", "efficientnet", "unit"}
+    assert not wrong
+    assert len(named_in_headings() & set(BUILTIN)) > 40
+
+
 def test_the_table_of_options_is_the_codes():
     module = generator()
     assert module.written(TEXT) == TEXT, "run: python docs/measures_table.py --write"
-    for name in module.options():
+    # those of torchmetrics are chosen by name
+    for name in (name for name in module.options() if not name.startswith("tm_")):
         assert name in module.load_lists("full"), f"conf/metric/full.yaml lacks {name}"
     assert set(module.load_lists("standard")) <= set(module.load_lists("full"))
 

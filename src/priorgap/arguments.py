@@ -7,17 +7,28 @@ Annotations say what a key takes: `int`, `float | None`, `Literal["adam", "adamw
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, isclass, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 # an integer beyond is no size, count or seed of anything: torch's and numpy's are of 64 bits
 _MOST = 2**63 - 1
 
 
+@runtime_checkable
 class Range(Protocol):
     """What a value must satisfy beside its type."""
 
@@ -129,7 +140,10 @@ def parameters(cls: type) -> Mapping[str, Any]:
 def _annotation(cls: type, name: str, parameter: Parameter) -> Any:
     if parameter.annotation is parameter.empty:
         return Any
-    for holder in (cls, cls.__init__):  # type: ignore[misc]
+    # of a dataclass by its fields: each is read in the module of the class that declares it; attributes of others
+    # may be of another type than the arguments of the same name
+    made = cls.__init__  # type: ignore[misc]
+    for holder in (cls, made) if is_dataclass(cls) else (made, cls):
         try:
             hints = get_type_hints(holder, include_extras=True)
         except (NameError, TypeError):
@@ -184,7 +198,9 @@ def fit(value: Any, annotation: Any, key: str) -> None:
 def _fits(value: Any, annotation: Any) -> bool:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _fits(value, arguments[0]) and all(r.holds(value) for r in arguments[1:] if value is not None)
+        return _fits(value, arguments[0]) and all(
+            r.holds(value) for r in _ranges(annotation) if value is not None
+        )
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
     if origin is Literal:
@@ -195,6 +211,11 @@ def _fits(value: Any, annotation: Any) -> bool:
     if isclass(origin) and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(_fits(v, arguments[1]) for v in value.values())
     return _is_plain(value, annotation)
+
+
+def _ranges(annotation: Any) -> list[Range]:
+    """Return the ranges among what annotates a type; receivers (`receivers.py`) may stand beside them."""
+    return [mark for mark in get_args(annotation)[1:] if isinstance(mark, Range)]
 
 
 def _is_list(value: Any) -> bool:
@@ -251,7 +272,7 @@ def describe(annotation: Any) -> str:
     """Return in words what an annotation takes."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return f"{describe(arguments[0])}{''.join(str(r) for r in arguments[1:])}"
+        return f"{describe(arguments[0])}{''.join(str(r) for r in _ranges(annotation))}"
     if origin in (Union, types.UnionType):
         return _or([describe(one) for one in arguments])
     if origin is Literal:

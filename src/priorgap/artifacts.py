@@ -129,10 +129,11 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
 def _put(partial: Path, path: Path) -> None:
     """Rename a finished folder into place, over what stood there."""
     _sync(partial)
-    discarded = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-old-{path.name}")
+    discarded = replaced(path)
     if path.is_symlink():
         path.unlink()  # what it points to is not ours
     elif path.exists():
+        shutil.rmtree(discarded, ignore_errors=True)
         path.rename(discarded)
     partial.rename(path)
     _sync(path.parent)
@@ -298,6 +299,11 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
 def lock_file(path: Path, locks: Path) -> Path:
     """Return the file that is an artifact's lock."""
     return locks / f"{digest(str(path.absolute()))[:24]}.lock"
+
+
+def replaced(path: Path) -> Path:
+    """Return where an artifact is put that another replaces, until it is removed: found without listing a folder."""
+    return path.with_name(f"{_PARTIAL}{'0' * 8}-old-{path.name}")
 
 
 def leftovers(path: Path) -> list[Path]:

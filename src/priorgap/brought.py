@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,10 +13,13 @@ from priorgap.coding import Decode, Encode, needs_label, takes_label
 from priorgap.data.splits import Split, random_split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
+from priorgap.features import FeatureMap
 from priorgap.metrics.protocols import Metric
+from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_torchmetrics
 from priorgap.models.conditional import Classes
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.receivers import lacking
 from priorgap.samplers.protocols import Sampler
 from priorgap.streams import stream
 
@@ -63,12 +67,54 @@ def sampler_of(given: Sampler | str) -> Sampler:
     return built
 
 
-def metric_of(given: Metric | str) -> Metric:
-    """Return a metric that was given as an object or by its name in conf/metric."""
-    if not isinstance(given, str):
-        return given
-    built: Metric = build(load_option("metric", given), Metric, where=f"metrics.{given}")
-    return built
+def metric_of(given: Any) -> Metric:
+    """Return a metric that was given as an object, by its name in conf/metric, or as a class of torchmetrics."""
+    if isinstance(given, str):
+        return build_metric(load_option("metric", given), given)
+    if is_torchmetrics(given):
+        return image_metric(given)
+    found: Metric = given
+    return found
+
+
+def check_arguments(
+    encode: object,
+    decode: object,
+    seed: object,
+    progress: object,
+    features: object,
+    samplers: Sequence[object] | None,
+    metrics: Sequence[object] | None,
+) -> None:
+    """Check what can be told of an argument alone.
+
+    Raises:
+        ValueError: one line that names the argument, the value and what was expected.
+    """
+    for name, function in (("encode", encode), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise ValueError(f"{name}={function!r}: expected a callable, or None")
+    if not callable(decode):
+        raise ValueError(f"decode={decode!r}: expected a callable z -> x")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={seed!r}: expected an integer >= 0")
+    if features is not None and not isinstance(features, str) and lacking(type(features), FeatureMap):
+        raise ValueError(f"features={features!r}: expected a name, or a callable with a name (a FeatureMap)")
+    for name, given, kind in (("samplers", samplers, Sampler), ("metrics", metrics, Metric)):
+        if given is None:
+            continue
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise ValueError(f"{name}={given!r}: expected a list of names and objects")
+        if not given:
+            raise ValueError(f"{name}: nothing is selected")
+        for one in given:
+            # a class of torchmetrics, bound arguments or not, is made when it measures
+            later = kind is Metric and isinstance(one, type | partial)
+            if not isinstance(one, str) and not later and lacking(type(one), kind):
+                expected = f"a name, or a {kind.__name__}"
+                raise ValueError(
+                    f"{name}: {one!r}: expected {expected}; it has no {lacking(type(one), kind)[0]}"
+                )
 
 
 def count_of(n: int | None, n_test: int) -> int:
@@ -126,6 +172,11 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
     if not isinstance(data, Tensor) or data.ndim not in (2, 4):
         got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
         raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
+    if len(data) == 0:
+        raise ValueError(f"{name}: no rows; expected at least 1")
+    if data.layout != torch.strided or data.device.type == "meta":
+        what = "on the meta device" if data.device.type == "meta" else "sparse"
+        raise ValueError(f"{name}: a tensor that is {what}; expected a dense one with values")
     known = None if label is None else label.long()
     if data.ndim == 2:
         return Split(data.float(), known, "float_vector")

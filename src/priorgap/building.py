@@ -40,15 +40,20 @@ def load_option(group: str, name: str) -> dict[str, Any]:
     """
     import yaml
 
-    file = configuration_directory() / group / f"{name}.yaml"
-    if not file.is_file():
-        folders = [configuration_directory(), *(folder for _, folder in plugins.option_folders())]
-        files = {p.stem: p for folder in reversed(folders) for p in (folder / group).glob("[!_]*.yaml")}
-        if name not in files:
-            raise ValueError(f"{group}={name}: expected one of {', '.join(sorted(files))}")
-        file = files[name]
+    own = _options(configuration_directory(), group)
+    if name not in own:
+        for _, folder in plugins.option_folders():
+            own = {**_options(folder, group), **own}
+    if name not in own:
+        raise ValueError(f"{group}={name}: expected one of {', '.join(sorted(own))}")
+    file = own[name]
     node = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {key: value for key, value in node.items() if key != "defaults"}
+
+
+def _options(folder: Path, group: str) -> dict[str, Path]:
+    """Return the files of a group, by name."""
+    return {p.stem: p for p in (folder / group).glob("[!_]*.yaml")}
 
 
 def target_module(node: Mapping[str, Any]) -> str:
@@ -57,10 +62,10 @@ def target_module(node: Mapping[str, Any]) -> str:
 
 
 def target_modules(node: Any) -> list[str]:
-    """Return the modules of all `_target_`s in a node, nested ones too, sorted."""
+    """Return the modules of all `_target_`s in a node, nested ones too, sorted; of priorgap and plugins alone."""
     found: set[str] = set()
     if isinstance(node, Mapping):
-        if "_target_" in node:
+        if "_target_" in node and receivers.under(target_module(node), receivers.own_packages()):
             found.add(target_module(node))
         for value in node.values():
             found.update(target_modules(value))
@@ -68,6 +73,32 @@ def target_modules(node: Any) -> list[str]:
         for value in node:
             found.update(target_modules(value))
     return sorted(found)
+
+
+def target_roots(node: Any) -> set[str]:
+    """Return the packages of all `_target_`s in a node, nested ones too."""
+    found: set[str] = set()
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            found.add(str(node["_target_"]).partition(".")[0])
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        found.update(*(target_roots(value) for value in node))
+    return found
+
+
+def allow_plugins(config: Mapping[str, Any]) -> None:
+    """Let a command's configuration name the classes of its plugins: those it lists, and those that are installed.
+
+    Never for a record: what a store names is no reason to import a package.
+
+    Raises:
+        ValueError: one line, for a package that is not there.
+    """
+    plugins.allow(config["plugins"])
+    for root in sorted(target_roots(config) - set(receivers.own_packages())):
+        if plugins.is_possible(root):
+            plugins.allow_installed(root)
 
 
 def build(

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Int
 from torch import Tensor
 
 from priorgap.brought import (
     Data,
+    check_arguments,
     count_of,
     is_conditional,
     law_of,
@@ -86,7 +87,7 @@ def compare(
     validation: Data | None = None,
     labels: Sequence[Int[Tensor, "n"]] | None = None,
     samplers: Sequence[Sampler | str] | None = None,
-    metrics: Sequence[Metric | str] | None = None,
+    metrics: Sequence[Metric | str | Callable[..., Any]] | None = None,
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
@@ -107,6 +108,7 @@ def compare(
         labels: labels of train and test (and of validation, when given), for plain tensors.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
+            Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
@@ -122,6 +124,7 @@ def compare(
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
     """
+    check_arguments(encode, decode, seed, progress, features, samplers, metrics)
     say = progress or (lambda line: None)
     parts = splits_of(train, test, validation, labels, seed)
     config = settings()

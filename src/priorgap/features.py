@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +31,15 @@ class FeatureMap(Protocol):
 
     def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
         """Return the features of a batch."""
+        ...
+
+
+@runtime_checkable
+class ClassScores(Protocol):
+    """A feature map whose network also scores classes."""
+
+    def logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return unnormalised log-probabilities of the network's classes."""
         ...
 
 
@@ -204,6 +213,10 @@ class ClassifierFeatures:
         """Return the penultimate layer's outputs."""
         return self.classifier.features(x)
 
+    def logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return the classifier's logits."""
+        return self.classifier.logits(x)
+
 
 class InceptionFeatures:
     """The 2048 pooled features of the Inception network that published FID numbers use.
@@ -233,7 +246,7 @@ class InceptionFeatures:
             # the network's own loader would unpickle anything: this refuses all but tensors, first
             torch.load(path, map_location="cpu", weights_only=True)
             self._network = peer.FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+                "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
             )
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -252,10 +265,21 @@ class InceptionFeatures:
         Raises:
             ValueError: x is not images of 1 or 3 channels.
         """
+        return self._outputs(x)[0]
+
+    def logits(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1008"]:
+        """Return the class scores without the bias, by which published Inception Scores are computed.
+
+        Raises:
+            ValueError: x is not images of 1 or 3 channels.
+        """
+        return self._outputs(x)[1]
+
+    def _outputs(self, x: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
         if x.ndim != 4 or x.shape[1] not in (1, 3):
             raise ValueError(f"features=inception: expected images of 1 or 3 channels, got {list(x.shape)}")
-        images = quantise(x).expand(-1, 3, -1, -1)
-        return self._network(images)[0]
+        features, logits = self._network(quantise(x).expand(-1, 3, -1, -1))
+        return features, logits
 
 
 def _fetched(url: str, cache: Path | None) -> Path:

@@ -226,11 +226,20 @@ LOGGER = Receiver(
 IMAGE_METRIC = Receiver(
     ("torchmetrics.Metric",),
     packages=("torchmetrics.image",),
-    refused_classes={"PerceptualPathLength": _DOWNLOADS},
+    refused_classes=dict.fromkeys(
+        (
+            "PerceptualPathLength",
+            "LearnedPerceptualImagePatchSimilarity",
+            "DeepImageStructureAndTextureSimilarity",
+            "ARNIQA",
+        ),
+        _DOWNLOADS,
+    ),
     refused=dict.fromkeys(
         ("model_name_or_path", "weights", "net_type", "sim_net", "feature_extractor_weights_path"), _DOWNLOADS
     ),
     supplied=frozenset({"feature"}),
+    partial=True,
 )
 
 CLASSIFIER = Receiver(

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_study import EXTRA, TINY, content, flip
+from tiny_study import EXTRA, TINY, content, flip, model, shelf
 
 from priorgap import artifacts
+from priorgap.core.shelves import Shelf
 
 MODELS = (*TINY, *EXTRA)
 
@@ -21,39 +23,66 @@ def copy(tiny, tmp_path, monkeypatch) -> Path:
     return tmp_path / "outputs"
 
 
-def change_a_digit(file: Path) -> None:
-    """Change one digit of a measured value, as a disk or an editor would."""
-    text = file.read_text(encoding="utf-8")
-    changed = re.sub(r'("value": -?\d*)(\d)', lambda m: m[1] + str((int(m[2]) + 5) % 10), text, count=1)
-    assert changed != text
-    file.write_text(changed, encoding="utf-8")
-
-
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
 
-REPORTED = {
-    "a digit of a measurement": ("tiny/measure/*/prior/fid@classifier/measurements.json", change_a_digit),
-    "a cut measurement": ("tiny/measure/*/gaussian_full/fid@classifier/measurements.json", truncate),
-    "a measurement that is gone": ("tiny/measure/*/prior/copying/measurements.json", Path.unlink),
-    "a measurement's manifest": ("tiny/measure/*/_model/rate/manifest.json", truncate),
-    "a preview": ("tiny/sample/*/prior/preview.safetensors", lambda file: flip(file, 400)),
-    "marginals": ("tiny/measure/*/_model/_marginals/marginals.safetensors", lambda file: flip(file, 900)),
-    "facts of the data": ("data/digits/*/dataset.json", lambda file: flip(file, 30)),
-}
+def flip_tensors(place: Shelf, name: str, position: int = 40) -> None:
+    """Change a byte of a result's tensors."""
+    span = place.entries[name].span
+    flip(place.folder / span.file, span.offset + position)
+
+
+def change_a_digit(place: Shelf, name: str) -> None:
+    """Change one digit of a measured value, as a disk or an editor would."""
+    file = place.folder / artifacts.MANIFEST
+    text = file.read_text(encoding="utf-8")
+    start = text.index('"value": ', text.index('"rows"', text.index(f'"{name}"')))
+    value = re.compile(r"-?\d*(\d)").match(text, start + len('"value": '))
+    assert value is not None
+    digit = str((int(value[1]) + 5) % 10)
+    file.write_text(f"{text[: value.start(1)]}{digit}{text[value.end(1) :]}", encoding="utf-8")
+
+
+def cut_pack(place: Shelf) -> None:
+    """Take the end of the last tensors off."""
+    (file,) = place.folder.glob("*.pack")
+    truncate(file)
+
+
+def of_model(stage: str) -> Shelf:
+    return shelf(Path(), stage, model(Path()).id)
+
+
+# what happens to a study, and the file or result that is named then
+REPORTED: dict[str, tuple[str, Callable[[Shelf], object], str]] = {
+    "a digit of a measurement": (
+        "measure", lambda place: change_a_digit(place, "prior/fid@classifier"), "prior/fid@classifier"
+    ),
+    "a cut manifest": ("measure", lambda place: truncate(place.folder / artifacts.MANIFEST), "no valid manifest"),
+    "an emptied manifest": (
+        "measure", lambda place: (place.folder / artifacts.MANIFEST).write_text(""), "no valid manifest"
+    ),
+    "tensors that are gone": ("sample", lambda place: next(place.folder.glob("*.pack")).unlink(), "prior: its tens"),
+    "cut tensors": ("sample", cut_pack, "per_class_gaussian_full: its tensors"),
+    "a preview": ("sample", lambda place: flip_tensors(place, "prior", 5000), "prior: its tensors"),
+    "marginals": ("measure", lambda place: flip_tensors(place, "_model/_marginals", 900), "_model/_marginals: its"),
+    "facts of the data": (
+        "sample", lambda place: flip(next(Path("outputs/data").glob("digits-*/dataset.json")), 30), "dataset.json"
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REPORTED, ids=str)
 def test_a_report_of_damage_is_refused_and_the_study_s_command_mends_it(copy, run, capsys, case, tiny):
-    pattern, damage = REPORTED[case]
-    file = sorted(copy.glob(pattern))[0]
+    stage, damage, named = REPORTED[case]
+    place = of_model(stage)
     verdict = (copy / "tiny/report/verdict.json").read_bytes()
-    damage(file)
+    damage(place)
     assert run("report", "study=tiny", "tracking=off") == 2
     err = capsys.readouterr().err.splitlines()[-1]
-    shown = file if file.name != artifacts.MANIFEST else file.parent
-    assert err.startswith("priorgap: damaged: ") and str(shown.relative_to(copy.parent)) in err, err
+    assert err.startswith("priorgap: damaged: ") and named in err, err
+    assert str(place.folder) in err or case == "facts of the data", err
     assert "the command that made it makes it again" in err
     assert (copy / "tiny/report/verdict.json").read_bytes() == verdict
     assert run("run", "-m", *MODELS, "study=tiny", "tracking=off") == 0
@@ -69,25 +98,30 @@ def test_curves_are_verified_where_they_are_tracked(copy, run, capsys):
     assert "curves.csv: checksum differs" in capsys.readouterr().err
 
 
-GENERATED = {
-    "weights": ("tiny/train/*/weights.safetensors", lambda file: flip(file, 2000)),
-    "configuration": ("tiny/train/*/config.yaml", lambda file: flip(file, 30)),
-    "fitted sampler": ("tiny/sample/*/gaussian_full/state.safetensors", lambda file: flip(file, 60)),
-    "its facts": ("tiny/sample/*/gaussian_full/facts.json", lambda file: flip(file, 20)),
-    "a cut sampler": ("tiny/sample/*/gaussian_full/state.safetensors", truncate),
+GENERATED: dict[str, Callable[[Path, Shelf], object]] = {
+    "weights": lambda trained, draws: flip(trained / "weights.safetensors", 2000),
+    "configuration": lambda trained, draws: flip(trained / "config.yaml", 30),
+    "fitted sampler": lambda trained, draws: flip_tensors(draws, "gaussian_full", 5000),
+    "its facts": lambda trained, draws: change_facts(draws),
+    "a cut sampler": lambda trained, draws: next(draws.folder.glob("*.pack")).write_bytes(b""),
+    "a cut manifest": lambda trained, draws: truncate(draws.folder / artifacts.MANIFEST),
 }
+
+
+def change_facts(draws: Shelf) -> None:
+    """Change a word of what stands beside a fitted sampler's tensors."""
+    file = draws.folder / artifacts.MANIFEST
+    text = file.read_text(encoding="utf-8")
+    start = text.index('"state": ', text.index('"gaussian_full"'))
+    file.write_text(f"{text[:start]}{text[start:].replace('gaussian', 'gavssian', 1)}", encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", GENERATED, ids=str)
 def test_nothing_is_generated_from_damage(copy, run, capsys, case):
-    pattern, damage = GENERATED[case]
-    model = next((copy / "tiny/train").glob("*seed=0-*")).name.rpartition("-")[2]
-    order = ("generate", "study=tiny", "n=5", f"model_id={model}", "sampler=gaussian_full")
+    order = ("generate", "study=tiny", "n=5", f"model_id={model(Path()).id}", "sampler=gaussian_full")
     assert run(*order, "out=good.npz") == 0
     capsys.readouterr()
-    for file in copy.glob(pattern):
-        if model in str(file):
-            damage(file)
+    GENERATED[case](copy / "tiny/train" / model(Path()).id, of_model("sample"))
     assert run(*order, "out=bad.npz") == 2
     err = capsys.readouterr().err
     assert err.startswith("priorgap: damaged: ") and err.count("\n") == 1, err
@@ -104,9 +138,9 @@ def test_no_model_is_chosen_by_a_damaged_report(copy, run, capsys, name):
 
 def test_a_stage_alone_does_not_use_damage(copy, run, capsys):
     """`priorgap measure` on flipped weights: the cell fails and says which stage mends it."""
-    for file in copy.glob("tiny/train/*seed=0-*/weights.safetensors"):
-        flip(file, 2000)
-    shutil.rmtree(next(copy.glob("tiny/encode/*seed=0-*")))
+    trained = model(Path()).id
+    flip(copy / "tiny/train" / trained / "weights.safetensors", 2000)
+    shutil.rmtree(copy / "tiny/encode" / trained)
     assert run("encode", "-m", *MODELS, "study=tiny", "tracking=off") == 1
     err = capsys.readouterr().err
     assert "weights.safetensors: checksum differs" in err and "`priorgap train` makes it again" in err

@@ -9,42 +9,52 @@ import pytest
 import yaml
 
 from priorgap.building import configuration_directory, load_option, target_modules
-from priorgap.pipeline import closure
+from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config.plan import Closure, Plan, Version, plan_of
+from priorgap.pipeline.config.session import Request, Session
+from priorgap.pipeline.stages import train_version
+from priorgap.pipeline.store import code_digest
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-STAGES = list(DVC["stages"])
+LISTED = yaml.safe_load((ROOT / "experiments/studies.yaml").read_text())
+# of a stage for each data set, what stands under `do`
+STAGES = {name: stage.get("do", stage) for name, stage in DVC["stages"].items()}
 
 
-def modules_of(stage: str) -> list[str]:
-    """Return the modules in the closure of what a stage runs, as its own key sees them."""
-    import importlib
-
-    listed = {
-        "prepare": ["priorgap.data.splits", *_targets("data", "source")],
-        "reference": ["priorgap.metrics.classifiers", "priorgap.metrics.floors", *_targets("features")],
-        "train": list(importlib.import_module("priorgap.pipeline.stages.train_version").MODULES),
-        "calibrate": ["priorgap.models.calibrate", "priorgap.coding"],
-        "encode": ["priorgap.coding", "priorgap.models.vae"],
-        "sample": ["priorgap.samplers.drawing", "priorgap.coding", *_targets("sampler")],
-        "measure": ["priorgap.metrics.measuring", "priorgap.coding", *_targets("metric")],
-        "report": ["priorgap.report", "priorgap.verdict"],
-    }
-    return closure.closure(listed[stage])
+def selected(group: str) -> str:
+    names = sorted(p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml"))
+    return f"{group}=[{','.join(name for name in names if name not in ('standard', 'full'))}]"
 
 
-def _targets(group: str, key: str | None = None) -> list[str]:
-    names = [p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml")]
-    names = [name for name in names if name not in ("standard", "full")]
-    nodes = [load_option(group, name) for name in names]
-    return sorted({m for node in nodes for m in target_modules(node if key is None else node[key])})
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Everything that the vocabulary offers, so that every class's code is in it."""
+    request = Request((selected("sampler"), selected("metric"), selected("features"), "calibrate=both"))
+    with Session(request) as session:
+        return plan_of([Cell(config, names) for config, names in session.cells()])
+
+
+def modules_of(stage: str, plan: Plan) -> list[str]:
+    """Return the modules in the closure of what a stage runs, as its results' keys see them."""
+    if stage == "report":
+        return code_digest.closure(["priorgap.report", "priorgap.verdict"])
+    codes = [step.code for step in plan.steps.values() if step.kind == stage]
+    modules = {module for code in codes if isinstance(code, Closure) for module in code.modules}
+    assert modules or (all(isinstance(code, Version) for code in codes) and stage == "train")
+    if stage == "train":
+        modules = set(train_version.MODULES)
+    if stage == "prepare":
+        sources = sorted(p.stem for p in (configuration_directory() / "data").glob("[!_]*.yaml"))
+        modules |= {m for name in sources for m in target_modules(load_option("data", name)["source"])}
+    return code_digest.closure(sorted(modules))
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_dependencies_hold_the_import_closure(stage):
-    deps = [ROOT / dep for dep in DVC["stages"][stage]["deps"] if "${" not in dep]
-    for module in modules_of(stage):
-        file = closure.module_file(module)
+def test_dependencies_hold_the_import_closure(stage, plan):
+    deps = [ROOT / dep for dep in STAGES[stage]["deps"] if "${" not in dep]
+    for module in modules_of(stage, plan):
+        file = code_digest.module_file(module)
         if file.parent.name == "priorgap" and file.name == "__init__.py":
             continue
         assert any(file == dep or dep in file.parents for dep in deps), f"{stage}: {module} is no dependency"
@@ -52,13 +62,20 @@ def test_dependencies_hold_the_import_closure(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_vocabulary_is_a_dependency_of_every_stage(stage):
-    assert "conf" in DVC["stages"][stage]["deps"]
+    assert "conf" in STAGES[stage]["deps"]
 
 
 def test_every_experiment_is_a_study_of_the_matrix():
-    listed = yaml.safe_load((ROOT / "experiments/studies.yaml").read_text())
     found = {p.parent.name for p in (ROOT / "experiments").glob("*/config.yaml")}
-    assert set(listed["studies"]) == found
+    assert set(LISTED["studies"]) == found
+
+
+def test_every_data_set_has_the_folder_that_is_listed():
+    """A folder's hash is of the settings in conf/data: whoever changes them changes it here."""
+    for name, folder in LISTED["datasets"].items():
+        with Session(Request((f"data={name}",))) as session:
+            ((config, names),) = session.cells()
+        assert Cell(config, names).data_id == folder
 
 
 def test_settings_send_nothing_home():
@@ -93,14 +110,14 @@ def repository(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "experiments/mini").mkdir(parents=True)
     (tmp_path / "experiments/mini/config.yaml").write_text(TINY_STUDY)
-    lists = "studies: [mini]\ndatasets: [digits]\nspaces: [classifier]\n"
+    lists = f"studies: [mini]\ndatasets: {{digits: {LISTED['datasets']['digits']}}}\nspaces: [classifier]\n"
     (tmp_path / "experiments/studies.yaml").write_text(lists)
     text = (
         (tmp_path / "dvc.yaml").read_text().replace("'features=[classifier,pixels]'", "features=[classifier]")
     )
     text = text.replace("cmd: priorgap", f"cmd: PYTHONPATH=src {sys.executable} -m priorgap.pipeline")
     # the reference of a study has its own settings: here the matrix runs the study's
-    text = text.replace("reference data=${item.data}", "reference experiment=mini")
+    text = text.replace("reference data=${key}", "reference experiment=mini")
     (tmp_path / "dvc.yaml").write_text(text)
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -123,7 +140,7 @@ def repro(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_repro_goes_stale_when_it_must_and_not_else(repository):
-    assert repro(repository) == STAGES
+    assert repro(repository) == list(STAGES)
     assert repro(repository) == []
     results = repository / "experiments/mini/results.csv"
     first = results.read_text()

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from crashes import Child, Moment, Trouble
 from launching import start, wait
-from tiny_study import EXTRA, TINY, content, leftovers, model, models, results
+from tiny_study import EXTRA, TINY, content, flip, leftovers, model, models, results
+
+from priorgap import artifacts
 
 RENAME = "pathlib:Path.rename"
 ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")
@@ -90,6 +92,26 @@ def test_killed_around_the_report(tiny, prepared):
     results = "outputs/tiny/report/results.csv"
     assert (prepared / results).read_bytes() == (tiny / results).read_bytes()
     assert leftovers(prepared) == []
+
+
+def test_killed_before_a_replaced_model_is_removed(tiny, tmp_path):
+    """A model that was made again, with the damaged one still beside it, is not made a third time."""
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    shutil.rmtree(tmp_path / "outputs/.finished")
+    trained = tmp_path / "outputs/tiny/train" / model(tiny).id
+    flip(trained / "weights.safetensors", 2000)
+    # what is left of an earlier replacement is removed first
+    moment = Moment("shutil:rmtree", ("-old-", model(tiny).id), count=2)
+    child = Child(tmp_path, ONE, moment=moment)
+    assert child.finish() == -signal.SIGKILL and child.said.count("damaged, will be made again") == 1, (
+        child.said
+    )
+    assert leftovers(tmp_path) and artifacts.damage(trained) == []
+    last = Child(tmp_path, ONE)
+    assert last.finish() == 0, last.said
+    assert ": trained, " not in last.said
+    assert content(tmp_path) == content(tiny)
+    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)

@@ -210,7 +210,7 @@ class Shelf:
         """Publish a result; one of the same name is replaced, the others stay.
 
         Raises:
-            ValueError: the value is no JSON, or holds NaN or infinity.
+            ValueError: the value holds NaN or infinity.
         """
         value = json.loads(json.dumps(value, allow_nan=False))
         with self._writing() as entries:

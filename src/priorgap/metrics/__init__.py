@@ -16,6 +16,7 @@ from priorgap.metrics.overlap import DependenceSplit, Holes
 from priorgap.metrics.protocols import Metric, NotApplicable
 from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
 from priorgap.metrics.reference import Reference, load_reference, save_reference
+from priorgap.metrics.torchmetrics_image import ImageMetric
 from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
 from priorgap.metrics.worth import AccuracyCurve, RealEquivalent
 
@@ -37,6 +38,7 @@ __all__ = [
     "FIDFloor",
     "FIDInfinity",
     "Holes",
+    "ImageMetric",
     "ImportanceWeightedBound",
     "KLBracket",
     "KLFlowBracket",

@@ -139,6 +139,13 @@ class ModelEvidence:
             return self.prior.log_prob(z.double()).double()
 
     @cached_property
+    def test_reconstructions(self) -> Split:
+        """The test images decoded from their posterior means, as data are stored."""
+        if self.test is None:
+            raise ValueError(_REASONS["test"])
+        return self.decoded(self.test.mean.float(), self.test.label)
+
+    @cached_property
     def reconstruction_features(self) -> Float[Tensor, "n D"]:
         """Features of the validation images' reconstructions, decoded from their posterior means."""
         if self.validation is None or self.reference is None:

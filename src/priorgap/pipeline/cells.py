@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from priorgap import plugins
 from priorgap.arguments import show
 from priorgap.artifacts import digest
+from priorgap.building import allow_plugins
 from priorgap.pipeline.config.groups import Settings
 
 if TYPE_CHECKING:
@@ -165,8 +165,9 @@ def validate(cells: Sequence[Cell]) -> None:
 
     for cell in cells:
         _ = cell.settings
-        plugins.allow(cell.config["plugins"])
+        allow_plugins(cell.config)
         parts.build_all(cell.config)
+        parts.check_verdict(cell.config)
     _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
     _check_once(
         cells,

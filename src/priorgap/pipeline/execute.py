@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from priorgap import plugins
+from priorgap.building import allow_plugins
 from priorgap.pipeline import models
 from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
@@ -82,6 +82,8 @@ def do(job: Job, desk: Desk) -> Done:
     store = desk.store
     if _missing(job, store):
         with store.locked(job.path):
+            for step in job.steps:
+                store.sweep(step)
             todo = _missing(job, store)
             done = _work(replace(job, steps=tuple(todo)), todo, desk) if todo else Done()
     else:
@@ -172,7 +174,7 @@ def _elsewhere(
     cell: Cell, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
     """Take the measurements of one sampler in a process of its own, which makes the plan again."""
-    plugins.allow(cell.config["plugins"])
+    allow_plugins(cell.config)
     set_numerics(cell.config)
     desk = Desk(Store(root))
     (job,) = [

@@ -52,11 +52,16 @@ class NothingMeasured(ValueError):  # noqa: N818
     """A study holds no measurement at all; the message is one line."""
 
 
+class FactsMissing(ValueError):  # noqa: N818
+    """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
+
+
 def gather(reported: Sequence[Record], store: Store) -> Gathered:
     """Collect every complete measurement of some models into the tidy table.
 
     Raises:
         NothingMeasured: there is none.
+        FactsMissing: a sampler was drawn from by a version that did not keep its facts.
         Damaged: a measurement is not what its manifest says.
     """
     varying = _varying(reported)
@@ -64,6 +69,7 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     reasons: dict[str, set[str]] = {}
     missing: list[str] = []
     facts: dict[str, list[SamplerFacts]] = {}
+    untold: set[str] = set()
     own: list[Measure] = []
     for record, model in models_of(reported):
         complete = _complete(model, store)
@@ -80,10 +86,18 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
             own += [Measure.from_json(entry) for entry in content["measures"]]
             head = _head(record, model, step.sampler, varying, store)
             head["traits"] = told[step.sampler].traits if step.sampler in told else ""
+            if step.sampler and content["rows"] and step.sampler not in told:
+                untold.add(step.sampler)
             rows += [{**head, **Measurement.from_json(row).to_json()} for row in content["rows"]]
     if not rows:
         raise NothingMeasured(
             f"study={reported[0].study}: nothing is measured; run `priorgap run` or the stages first"
+        )
+    if untold:
+        raise FactsMissing(
+            f"study={reported[0].study}: the facts of {', '.join(sorted(untold))} are missing: an earlier version "
+            "drew from them. Run the study again by the command that made it: samplers are fitted anew, and "
+            "nothing is trained"
         )
     last = [column for column in FACT_COLUMNS if column not in varying]
     table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
-from priorgap import plugins
+from priorgap.building import allow_plugins
 from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.config.session import plain
 from priorgap.pipeline.store import records
@@ -91,7 +91,7 @@ def _run(cell: Cell, store: Store, stages: Sequence[str], workers: int) -> str |
     from priorgap.pipeline.precision import set_numerics
 
     try:
-        plugins.allow(cell.config["plugins"])
+        allow_plugins(cell.config)
         set_numerics(cell.config)
         failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)
     except Exception as error:

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from priorgap.core.measures import Measure, Section
-from priorgap.report.tables import Cell, TextTable, measures_of, over_seeds
+from priorgap.report.tables import Cell, TextTable, over_seeds
 from priorgap.verdict import readings as rd
 from priorgap.verdict.labels import NULL_UNKNOWN
 from priorgap.verdict.units import is_unit_swap
@@ -16,7 +16,7 @@ _MAX_ROWS, _MAX_COLUMNS = 64, 24
 
 def breakdowns(cell: Cell, section: Section) -> list[TextTable]:
     """Return the tables of what a section has by unit, class, size, ...: of each sampler, and of the model."""
-    parts = [_by_unit(cell.rows, measure) for measure in measures_of(cell.catalogue, section)]
+    parts = [_by_unit(cell.rows, measure) for measure in cell.measures(section)]
     rows = pd.concat(parts) if parts else cell.rows[:0]
     own = rd.text_column(rows, "sampler") != ""
     return [*_model_breakdowns(cell, rows[~own]), *_sampler_breakdowns(cell, rows[own])]

@@ -6,6 +6,7 @@ brings is shown in the section that its entry names.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,15 @@ class Cell:
             (name for name in role if name),
             key=lambda name: (_ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
         )
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Names of the measures that it has rows of."""
+        return frozenset(self.rows["measure"])
+
+    def measures(self, section: Section) -> list[Measure]:
+        """Return the entries of what it has in one section of the page, in the catalogue's order."""
+        return [one for one in measures_of(self.catalogue, section) if one.name in self.measured]
 
     def marks(self, sampler: str) -> list[str]:
         """Return what is said of a sampler beside its name: winner, role, labels."""
@@ -191,7 +201,7 @@ def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], lis
 
 def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
     """Return sampler × the section's measures of a cell; what the model itself has of them as notes."""
-    header, rows = _by_sampler(cell, measures_of(cell.catalogue, section))
+    header, rows = _by_sampler(cell, cell.measures(section))
     if not rows:
         return None
     return TextTable(cell.name, ["sampler", *header], rows, _model_notes(cell, section) if notes else [])
@@ -200,7 +210,7 @@ def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTa
 def _model_notes(cell: Cell, section: Section) -> list[str]:
     return [
         f"{measure.title}{f' ({space})' if space else ''}: {mean_and_spread(values)}."
-        for measure in measures_of(cell.catalogue, section)
+        for measure in cell.measures(section)
         if measure.name != _CEILING  # which has rows of its own
         for space, values in _model_values(cell.rows, measure.name).items()
     ]
@@ -215,7 +225,7 @@ def quality_table(cell: Cell) -> TextTable | None:
 
 
 def _sizes(cell: Cell) -> str:
-    ranking = [measure.name for measure in measures_of(cell.catalogue, "quality") if measure.rankable]
+    ranking = [measure.name for measure in cell.measures("quality") if measure.rankable]
     quality = cell.rows[cell.rows["measure"].isin(ranking) & (rd.text_column(cell.rows, "unit") == "")]
     seeds = quality["seed"].nunique()
     text = f"Mean ± s.d. over {seeds} seeds" if seeds > 1 else "One model"
@@ -247,7 +257,7 @@ def copying_table(cell: Cell) -> TextTable | None:
     whole = cell.rows.assign(unit=rd.text_column(cell.rows, "unit").replace(NULL_UNKNOWN, ""))
     notes = [
         f"{measure.heading} of the model's posterior ({space}): {mean_and_spread(values)}."
-        for measure in measures_of(cell.catalogue, "copying")
+        for measure in cell.measures("copying")
         for space, values in _model_values(whole, measure.name).items()
     ]
     if (rd.text_column(cell.rows, "unit") == NULL_UNKNOWN).any():
@@ -295,7 +305,10 @@ def _label_sources(cell: Cell) -> list[str]:
 def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable | None:
     """Return the model's own measures of a section × cells: rate, active units, mismatch with its bracket, ELBO."""
     rows = []
+    measured = frozenset[str]().union(*(cell.measured for cell in cells))
     for measure in measures_of(cells[0].catalogue, section) if cells else []:
+        if measure.name not in measured:
+            continue
         entries = [_of_model(cell.rows, measure) for cell in cells]
         if any(entry != ABSENT for entry in entries):
             rows.append([measure.heading, *entries])

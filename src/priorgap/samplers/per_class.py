@@ -139,8 +139,8 @@ class PerClass:
         """Fit the base to every class that has a positive probability.
 
         Raises:
-            SamplerNotApplicable: the data have no labels.
-            ValueError: a class has fewer than two training images, or no validation ones to choose by.
+            SamplerNotApplicable: the data have no labels, or a class has fewer than two training images.
+            ValueError: a class has no validation images to choose by.
         """
         classes, probability = self._classes(inputs)
         members, rows = [], []
@@ -195,7 +195,7 @@ class PerClass:
         """Return the training rows of a class and the inputs restricted to it."""
         row = (self._labels(inputs.train) == label).nonzero(as_tuple=True)[0]
         if len(row) < 2:
-            raise ValueError(
+            raise SamplerNotApplicable(
                 f"{self.name}: class {label} has {len(row)} training images, expected at least 2"
             )
         validation = inputs.validation

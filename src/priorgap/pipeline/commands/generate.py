@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from priorgap import artifacts, plugins
-from priorgap.building import target_modules
+from priorgap.building import target_roots
 from priorgap.coding import decode_all
 from priorgap.core.errors import refusing
 from priorgap.features import quantise
@@ -71,6 +71,9 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
     plugins.allow(order.plugins)
+    lost = records.unreadable(store, order.study.name)
+    if lost and not known:
+        raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     record = next(record for record in known if found in record.models)
@@ -110,7 +113,7 @@ def _check_packages(study: str, config: Mapping[str, Any], sampler: str) -> None
         ValueError: one line that names the packages.
     """
     needed = [*(config.get(group) for group in _REBUILT), config["samplers"].get(sampler)]
-    roots = {module.partition(".")[0] for module in target_modules(needed)}
+    roots = target_roots(needed) - {PACKAGE}
     known = (*plugins.allowed(), *plugins.installed())
     unknown = sorted(root for root in roots if root not in known and plugins.is_possible(root))
     if unknown:

@@ -22,12 +22,15 @@ def main(arguments: Sequence[str]) -> int:
         order = parse(arguments)
     if order.study is not None:
         _table(_HEAD, list(_models(order.store, order.study)))
-        return 0
-    _table(
-        ("study", "models", "trained", "failed", "report", "size", "last result"),
-        [_study(order.store, name) for name in order.studies],
-    )
-    return 0
+    else:
+        _table(
+            ("study", "models", "trained", "failed", "report", "size", "last result"),
+            [_study(order.store, name) for name in order.studies],
+        )
+    lines = [line for study in order.studies for line in records.unreadable(order.store, study)]
+    for line in lines:
+        sys.stderr.write(f"priorgap: {line}\n")
+    return 1 if lines else 0
 
 
 def _study(store: Store, name: str) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
             _say(line)
     try:
         written = reporting.write(reported, _how(session.request, plan, reported), store)
-    except artifacts.Damaged as error:
+    except (artifacts.Damaged, gathering.FactsMissing) as error:
         raise BadInput(str(error)) from error
     except gathering.NothingMeasured as error:
         if not failed:
@@ -268,8 +268,11 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
     chosen = {r.train_id: r for r in own if records.record_file(store, study, r.train_id).is_file()}
     for known in records.records_of(store, study):
         chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
+    lost = records.unreadable(store, study)
     if not chosen:
-        raise ValueError(f"study={study}: nothing has been run in it")
+        raise ValueError(lost[0] if lost else f"study={study}: nothing has been run in it")
+    for line in lost:
+        _say(line)
     return list(chosen.values())
 
 

@@ -17,6 +17,8 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         order = parse(arguments)
     wrong = sum([_verify(order.store, study) for study in order.studies])
+    if wrong:
+        sys.stderr.write(f"priorgap: {wrong} folders or records are wrong; they are named above\n")
     return 1 if wrong else 0
 
 

@@ -3,14 +3,17 @@
 Each node's object is built once a process: all of them are frozen settings.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from priorgap.artifacts import canonical_json
-from priorgap.building import build
+from priorgap.building import build, configuration_directory
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
 from priorgap.feature_spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
+from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
@@ -29,8 +32,13 @@ _TRAINER = "priorgap.training.fit.TrainerConfig"
 _BUILT: dict[tuple[str, str, type], Any] = {}
 
 
+def _key(node: Mapping[str, Any], where: str, expected: type) -> tuple[str, str, type]:
+    # a value that is no number is refused when the object is built
+    return json.dumps(node, sort_keys=True, default=str), where, expected
+
+
 def _built(node: Mapping[str, Any], expected: type, *, where: str) -> Any:
-    key = (canonical_json(node), where, expected)
+    key = _key(node, where, expected)
     if key not in _BUILT:
         _BUILT[key] = build(node, expected, where=where)
     return _BUILT[key]
@@ -136,8 +144,12 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 
 
 def metric(config: Mapping[str, Any], name: str) -> Metric:
-    """Build one metric."""
-    built: Metric = _built(config["metrics"][name], Metric, where=f"metrics.{name}")
+    """Build one metric: priorgap's, a plugin's, or of torchmetrics."""
+    node = config["metrics"][name]
+    key = _key(node, name, Metric)
+    if key not in _BUILT:
+        _BUILT[key] = build_metric(node, name)
+    built: Metric = _BUILT[key]
     return built
 
 
@@ -145,6 +157,24 @@ def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
     """Build the description of a feature space (not its networks)."""
     built: FeatureSpace = _built(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
     return built
+
+
+def check_verdict(config: Mapping[str, Any]) -> None:
+    """Check that what samplers are ranked by is a measure, and what they are held against a sampler.
+
+    Raises:
+        ValueError: one line.
+    """
+    metrics = [metric(config, name) for name in config["metrics"]]
+    known = united(BUILTIN.values(), *(one.measures for one in metrics))
+    wanted, baseline = config["verdict"]["measure"], config["verdict"]["baseline"]
+    rankable = [name for name, measure in known.items() if measure.rankable]
+    if wanted not in rankable:
+        raise ValueError(f"verdict.measure={wanted}: expected one of {', '.join(rankable)}")
+    there = [p.stem for p in (configuration_directory() / "sampler").glob("[!_]*.yaml")]
+    if baseline not in {*config["samplers"], *there}:
+        selected = ", ".join(config["samplers"])
+        raise ValueError(f"verdict.baseline={baseline}: expected a sampler, one of {selected}")
 
 
 def build_all(config: Mapping[str, Any]) -> None:
@@ -160,7 +190,8 @@ def build_all(config: Mapping[str, Any]) -> None:
         check_for_gan(trainer(config))
     # what data lack is known only after prepare, and is said of each sampler in the results
     check_samplers(config, labels=True)
-    for name in config["metrics"]:
-        metric(config, name)
     for name in config["feature_spaces"]:
         feature_space(config, name)
+    # last: a metric of torchmetrics takes seconds to import
+    for name in config["metrics"]:
+        metric(config, name)

@@ -385,7 +385,9 @@ class _Builder:
         settings = [node, cell.seed, space if needs_reference(metric) else None]
         if "decode" in metric.needs:
             settings += cell.decoding
-        code = Closure((*target_modules(node), "priorgap.evaluation.measure", "priorgap.metrics.measuring"))
+        # of a class of torchmetrics: the module that makes a measure of it
+        modules = (*target_modules(node), type(metric).__module__)
+        code = Closure((*modules, "priorgap.evaluation.measure", "priorgap.metrics.measuring"))
         last = f"{subject.metric}@{subject.space}" if subject.space else subject.metric
         what = f"{last} of {subject.sampler}" if subject.sampler else last
         return self._step(

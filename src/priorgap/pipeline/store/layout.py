@@ -152,22 +152,27 @@ class Store:
         else:
             path = self.path(step)
             # a writer killed between its two last steps leaves a sound artifact beside the one it replaced
-            if artifacts.leftovers(path):
+            if os.path.lexists(artifacts.replaced(path)):
                 return False
             if not artifacts.is_complete(path, key):
                 for line in artifacts.damage(path) if artifacts.read_manifest(path) is not None else ():
                     log.warning("damaged, will be made again: %s", line)
                 return False
             state = stamps(path)
-        place = self.path(step)
-        if self._verified.get(place) == (key, state):
-            return True
-        found = self.damage(step)
+        found = self._found_wrong(step, (key, state))
         for line in found:
             log.warning("damaged, will be made again: %s", line)
-        if not found:
-            self._verified[place] = (key, state)
         return not found
+
+    def _found_wrong(self, step: Placed, state: tuple[str, object]) -> list[str]:
+        """Return what is wrong with a result's contents, read once a process, and again when it was touched."""
+        place = self.path(step)
+        if self._verified.get(place) == state:
+            return []
+        found = self.damage(step)
+        if not found:
+            self._verified[place] = state
+        return found
 
     def damage(self, step: Placed) -> list[str]:
         """Return one line for each file of a result that is missing or whose checksum is wrong."""
@@ -184,7 +189,7 @@ class Store:
         """
         path = self.path(step)
         known = self.known(step)
-        if known is None or not self.is_sound(step, known.key):
+        if known is None or self._found_wrong(step, (known.key, stamps(path))):
             raise self._damaged(step)
         return path
 
@@ -237,6 +242,11 @@ class Store:
         with artifacts.publish(path, key, provenance=provenance) as directory:
             result.write(directory)
         self._verified[path] = (key, stamps(path))
+
+    def sweep(self, step: Placed) -> None:
+        """Remove what killed writers of a result left beside it; call it holding the lock of its job."""
+        if step.kind not in SHELVED:
+            artifacts.sweep_partial(self.path(step))
 
     @contextmanager
     def locked(self, path: PurePosixPath) -> Iterator[None]:

@@ -4,7 +4,7 @@ A record is data, also one that another machine wrote: the places that it names 
 in, and nothing that it names is built or imported to read it. Its checksum finds accidents; it is no signature.
 """
 
-import logging
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from priorgap.pipeline.cells import Cell
     from priorgap.pipeline.config.plan import PlannedModel
 
-log = logging.getLogger(__name__)
 SCHEMA = 2
 FOLDER = "cells"
 FAILED = "failed"
@@ -246,12 +245,21 @@ def files_of(store: Store, study: str) -> list[Path]:
 
 
 def records_of(store: Store, study: str) -> Iterator[Record]:
-    """Yield every record of a study that can be read; the others are named and left out."""
+    """Yield every record of a study that can be read; `unreadable` names the others."""
+    for file in files_of(store, study):
+        with contextlib.suppress(ValueError):
+            yield read(file)
+
+
+def unreadable(store: Store, study: str) -> list[str]:
+    """Return a line for each record of a study that cannot be read."""
+    lines = []
     for file in files_of(store, study):
         try:
-            yield read(file)
+            read(file)
         except ValueError as error:
-            log.warning("%s; left out: the command that made it writes it again", error)
+            lines.append(f"{error}; left out: the command that made it writes it again")
+    return lines
 
 
 def studies(store: Store) -> list[str]:

@@ -1,0 +1,310 @@
+"""Image metrics of torchmetrics as measures: in priorgap's feature spaces, with their own direction.
+
+A class is judged when a configuration is read; its object is made when it measures, and not before: some fetch a
+network when they are made without `feature`, which is priorgap's to give. Three kinds are taken, told by `update`:
+
+- `update(imgs, real)` (FID, KID, MiFID): draws against real images, on features;
+- `update(imgs)` (InceptionScore): draws alone, on the class scores of the feature space's network;
+- `update(preds, target)` (SSIM, MS-SSIM, PSNR): reconstructions of test images against them, on images in [0, 1].
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from priorgap.arguments import fit, parameters
+from priorgap.building import build
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measures import Direction, Measure
+from priorgap.data.splits import Split
+from priorgap.features import ClassScores, extract
+from priorgap.measurement import Measurement
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import Metric, NotApplicable, Scope, measured, require
+from priorgap.metrics.reference import Reference
+from priorgap.receivers import IMAGE_METRIC, check_foreign, under
+from priorgap.streams import isolated
+
+Kind = Literal["two sets", "one set", "pairs"]
+_PACKAGE = ("torchmetrics",)
+_NEEDS: Mapping[Kind, frozenset[str]] = {
+    "two sets": frozenset({"draw", "decode", "reference", "features"}),
+    "one set": frozenset({"draw", "decode", "reference", "features"}),
+    "pairs": frozenset({"test", "decode", "reference"}),
+}
+_SENTENCES: Mapping[Kind, str] = {
+    "two sets": "Of samples against {real} images, on features, by torchmetrics' {name}.",
+    "one set": "Of samples, on the class scores of the feature space's network, by torchmetrics' {name}.",
+    "pairs": "Of reconstructions of test images against them, by torchmetrics' {name}.",
+}
+# MiFID asks whether samples are nearer to images than honest ones would be: those that the model was trained on
+_AGAINST_TRAINING = "MemorizationInformedFrechetInceptionDistance"
+_BATCH = 500
+
+
+def is_torchmetrics(given: object) -> bool:
+    """Return whether an object is a class of torchmetrics, a `functools.partial` of one, or made of one."""
+    cls = given.func if isinstance(given, partial) else given
+    cls = cls if isinstance(cls, type) else type(cls)
+    return any(under(part.__module__, _PACKAGE) for part in cls.__mro__)
+
+
+def build_metric(node: Mapping[str, Any], name: str) -> Metric:
+    """Build the metric that a configuration node describes: one of priorgap's protocol, or of torchmetrics.
+
+    Args:
+        node: with `_target_` and its arguments.
+        name: the node's name in `metrics`; of torchmetrics' it becomes the measure's.
+
+    Raises:
+        ValueError: one line that names the key, the value and what was expected.
+    """
+    where = f"metrics.{name}"
+    if not under(str(node.get("_target_")), _PACKAGE):
+        built: Metric = build(node, Metric, where=where)
+        return built
+    # what text alone can judge is judged before torchmetrics is imported, which takes seconds
+    for key, value in node.items():
+        if not key.startswith("_"):
+            check_foreign(key, value, IMAGE_METRIC, f"{where}.{key}")
+    return ImageMetric(build(node, IMAGE_METRIC, where=where), name)
+
+
+def image_metric(given: object) -> "ImageMetric":
+    """Return the measure of a class of torchmetrics, or of a `functools.partial` of one.
+
+    Example:
+        >>> from functools import partial
+        >>> from torchmetrics.image import KernelInceptionDistance
+        >>> image_metric(partial(KernelInceptionDistance, subset_size=100)).name
+        'tm_kernel_inception_distance'
+
+    Raises:
+        ValueError: it is an object that was made already, or no metric of images; one line.
+    """
+    cls = given.func if isinstance(given, partial) else given
+    if not isinstance(cls, type):
+        made = type(given).__name__
+        raise ValueError(
+            f"metrics: a {made} that was made already; expected the class, or functools.partial({made}, ...): "
+            "priorgap makes it when it measures, and gives it features"
+        )
+    if isinstance(given, partial) and given.args:
+        raise ValueError(f"metrics: functools.partial({cls.__name__}, ...): expected named arguments alone")
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+    return ImageMetric(given, f"tm_{words}")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """A class and the arguments that it will be made with."""
+
+    cls: type
+    arguments: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, given: Callable[..., Any]) -> "_Recipe":
+        keywords = given.keywords if isinstance(given, partial) else {}
+        target = given.func if isinstance(given, partial) else given
+        assert isinstance(target, type)
+        return cls(target, tuple(sorted((key, _frozen(value)) for key, value in keywords.items())))
+
+    def __call__(self, **supplied: Any) -> Any:
+        """Make the object."""
+        known = {key: value for key, value in supplied.items() if key in parameters(self.cls)}
+        return self.cls(**{**known, **dict(self.arguments)})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class ImageMetric:
+    """An image metric of torchmetrics as a measure.
+
+    Attributes:
+        metric: the class, or a `functools.partial` of it; what priorgap gives (`feature`, `normalize`) is not in it.
+        name: the metric's name, and its measure's.
+    """
+
+    metric: Callable[..., Any]
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, _Recipe):
+            object.__setattr__(self, "metric", _Recipe.of(self.metric))
+        where = f"metrics.{self.name}"
+        if self.name in BUILTIN:
+            raise ValueError(
+                f"{where}: priorgap has a measure of this name; expected another, as tm_{self.name}"
+            )
+        _kind(self._recipe.cls, where)
+        known = parameters(self._recipe.cls)
+        for key, value in self._recipe.arguments:
+            place = f"{where}.{key}"
+            if key not in known:
+                raise ValueError(f"{place}: unknown key; expected one of {', '.join(known)}")
+            if key == "normalize" and known[key] is bool:
+                raise ValueError(f"{place}={value}: not from a configuration: priorgap gives the images")
+            if key == "data_range" and value not in (1, (0, 1)):
+                raise ValueError(f"{place}={value}: expected 1.0: images are in [0, 1]")
+            check_foreign(key, value, IMAGE_METRIC, place)
+            fit(value, known[key], place)
+            if key == "reduction" and "mean" not in str(value):
+                raise ValueError(f"{place}={value}: expected a mean: a measure is one number, whatever n is")
+        _ = self.measures
+
+    @property
+    def _recipe(self) -> _Recipe:
+        assert isinstance(self.metric, _Recipe)
+        return self.metric
+
+    @property
+    def kind(self) -> Kind:
+        """What it is given."""
+        return _kind(self._recipe.cls, f"metrics.{self.name}")
+
+    @property
+    def scope(self) -> Scope:
+        """Of pairs the model: its reconstructions; else the sampler."""
+        return "model" if self.kind == "pairs" else "sampler"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The evidence that its kind is given."""
+        return _NEEDS[self.kind]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """One entry, with the class's own direction."""
+        cls, kind = self._recipe.cls, self.kind
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", cls.__name__)
+        direction = _direction(cls)
+        return (
+            Measure(
+                self.name,
+                f"{words} (torchmetrics)",
+                _SENTENCES[kind].format(name=cls.__name__, real="training" if self._training else "test"),
+                section="quality",
+                direction=direction,
+                rankable=kind != "pairs" and direction != "neither",
+                needs_space=kind != "pairs",
+            ),
+        )
+
+    @property
+    def _training(self) -> bool:
+        return any(part.__name__ == _AGAINST_TRAINING for part in self._recipe.cls.__mro__)
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Make the object, give it what its kind takes, and return one row.
+
+        No standard error is given: what KID and InceptionScore return beside their mean is the spread over subsets
+        that overlap, or over parts of the set, not the error of that mean.
+        """
+        require(evidence, self.needs)
+        reference = evidence.model.reference
+        assert reference is not None
+        work = {"two sets": self._two_sets, "one set": self._one_set, "pairs": self._pairs}[self.kind]
+        return [work(evidence, reference, generator)]
+
+    def _two_sets(self, evidence: Evidence, reference: Reference, generator: torch.Generator) -> Measurement:
+        real = reference.pool_features if self._training else reference.test_features
+        own = evidence.features
+        value = self._value([(real, True), (own, False)], generator, feature=_Given(own.shape[1]))
+        space = reference.feature_map.name
+        return measured(self.name, value, n=len(own), n_reference=len(real), space=space)
+
+    def _one_set(self, evidence: Evidence, reference: Reference, generator: torch.Generator) -> Measurement:
+        space = reference.feature_map
+        if not isinstance(space, ClassScores):
+            raise NotApplicable(
+                f"{self.name}: the feature space {space.name} scores no classes; classifier and inception do"
+            )
+        scores = extract(space.logits, evidence.samples.x)
+        value = self._value([(scores,)], generator, feature=_Given(scores.shape[1]))
+        return measured(self.name, value, n=len(scores), space=space.name)
+
+    def _pairs(self, evidence: Evidence, reference: Reference, generator: torch.Generator) -> Measurement:
+        real = reference.test
+        if real.kind != "uint8_image":
+            raise NotApplicable(f"{self.name}: defined for images only")
+        made = evidence.model.test_reconstructions
+        value = self._value(list(_batches(made, real)), generator, data_range=1.0)
+        return measured(self.name, value, n=len(made), n_reference=len(real), space="pixels")
+
+    def _value(self, updates: list[tuple[Any, ...]], generator: torch.Generator, **supplied: Any) -> float:
+        """Make the object and return its number; it draws from the global random state alone.
+
+        Raises:
+            NotApplicable: torchmetrics refuses these images or sizes, or gives no one number.
+        """
+        try:
+            with isolated(generator), torch.no_grad(), warnings.catch_warnings():
+                # that features are held in memory is known: they are
+                warnings.simplefilter("ignore", UserWarning)
+                made = self.metric(**supplied)
+                for update in updates:
+                    made.update(*update)
+                result = made.compute()
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (ValueError, RuntimeError, TypeError) as error:
+            said = " ".join(str(error).split())
+            raise NotApplicable(f"{self.name}: torchmetrics says: {said}") from error
+        first = result[0] if isinstance(result, tuple) else result
+        if not isinstance(first, Tensor) or first.numel() != 1:
+            raise NotApplicable(f"{self.name}: torchmetrics gives more than one number")
+        return float(first)
+
+
+class _Given(nn.Module):
+    """A `feature` module that hands on features which were computed before, in double precision."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.double()
+
+
+def _batches(made: Split, real: Split) -> Any:
+    for start in range(0, len(real), _BATCH):
+        rows = slice(start, start + _BATCH)
+        yield made.take(rows).floats(), real.take(rows).floats()
+
+
+def _kind(cls: type, where: str) -> Kind:
+    """Tell what a class's `update` takes.
+
+    Raises:
+        ValueError: neither sets of images nor pairs.
+    """
+    update = getattr(cls, "update", None)
+    taken = list(signature(update).parameters.values())[1:] if callable(update) else []
+    names = [parameter.name for parameter in taken]
+    on_features = "feature" in parameters(cls)
+    if on_features and names == ["imgs", "real"]:
+        return "two sets"
+    if on_features and names == ["imgs"]:
+        return "one set"
+    if len(names) == 2 and all(p.annotation in (Tensor, Parameter.empty) for p in taken) and not on_features:
+        return "pairs"
+    raise ValueError(
+        f"{where}: {cls.__name__} is updated by ({', '.join(names)}); expected a metric of torchmetrics.image that "
+        "is updated by (imgs, real), (imgs) or (preds, target)"
+    )
+
+
+def _direction(cls: type) -> Direction:
+    better = getattr(cls, "higher_is_better", None)
+    return "neither" if better is None else "higher" if better else "lower"
