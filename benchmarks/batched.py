@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
-from priorgap.building import build, load_option
+from priorgap.core.build import build, load_option
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, DataSource, Split
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import build_vae
-from priorgap.streams import stream
 from priorgap.training import BatchedTrainerConfig, TrainerConfig, TrainResult
 from priorgap.training.batched import Member, train_batched
 from priorgap.training.batched.numerics import environment

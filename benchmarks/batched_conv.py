@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpu import milliseconds
-from priorgap.streams import stream
+from priorgap.core.random import stream
 
 BATCH = 128
 WORLDS = {

@@ -14,9 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from priorgap.core.latents import Latents
 from priorgap.estimators.gaussian import gaussian_log_prob, kl_to_standard_normal
 from priorgap.estimators.uncertainty import Estimate
-from priorgap.latents import Latents
 
 N_COMPONENTS, N_TRUTH, S = 10, 400_000, 0.277
 DIMS = (2, 8, 16, 32, 64)

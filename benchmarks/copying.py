@@ -21,15 +21,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from priorgap.brought import metric_of, sampler_of
-from priorgap.coding import decode_all, encode_all
+from priorgap.comparison.user_inputs import metric_of, sampler_of
+from priorgap.core.batched_calls import decode_all, encode_all
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.data.images import TorchvisionImages
 from priorgap.data.splits import Dataset
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.copying import nearest_distance
-from priorgap.features import PixelFeatures
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import Copying, DataCopying, Memorisation
 from priorgap.metrics.copies import copies_of
 from priorgap.metrics.evidence import Evidence, ModelEvidence
@@ -43,7 +44,6 @@ from priorgap.models.vae import VAE
 from priorgap.pipeline import models
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
 from priorgap.samplers.prior import TemperedPrior
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 from priorgap.verdict import RESULT_COLUMNS, decide_study
 

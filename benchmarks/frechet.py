@@ -18,7 +18,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 from priorgap.estimators.discrepancy import frechet_distance, frechet_from_features
 from priorgap.estimators.gaussian import sample_moments
 

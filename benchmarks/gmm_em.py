@@ -16,10 +16,10 @@ import torch
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.densities import FittedMixture
 from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.mixture import _start
-from priorgap.streams import stream
 
 STEPS, RIDGE = 10, 1e-6
 

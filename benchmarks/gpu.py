@@ -22,12 +22,12 @@ from statistics import median
 
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import as_float
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import LossTerms, objective
 from priorgap.models.networks import MLP, Architecture, Conv
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
 from priorgap.training.batched.stacking import Stack
 from priorgap.training.mixed import bf16
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from priorgap.pipeline.stages.run import artifacts_of
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.pipeline import finished, records
-from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import Store
 
@@ -59,7 +59,7 @@ def synthesise(grid: tuple[str, ...]) -> tuple[int, int]:
     """Make a finished study of a grid; return how many artifacts and files it has."""
     request = Request((*grid, "tracking=off"), True)
     with Session(request) as session:
-        cells = [Cell(config, overrides) for config, overrides in session.cells()]
+        cells = [ModelConfig(config, overrides) for config, overrides in session.cells()]
     store = Store.of(cells[0])
     cells = [records.record(cell, store) for cell in cells]
     paths = set(artifacts_of(cells, store))

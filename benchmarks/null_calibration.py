@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from priorgap.core.random import draw_seed, stream
 from priorgap.data.images import TorchvisionImages
 from priorgap.estimators.copying import auc, near_copy_excess, nearest_distance, train_share
 from priorgap.estimators.coverage import precision_recall_density_coverage
@@ -41,9 +42,8 @@ from priorgap.estimators.diversity import sharpness, vendi_score
 from priorgap.estimators.kernel import kernel_distance
 from priorgap.estimators.two_sample import total_variation_bound
 from priorgap.estimators.uncertainty import Estimate, block_estimate
-from priorgap.features import extract, fit_classifier
+from priorgap.features.maps import extract, fit_classifier
 from priorgap.metrics.two_sample import CLASSIFIERS
-from priorgap.streams import draw_seed, stream
 
 LOW, HIGH = 0.91, 0.985
 NULLS = {"kid": 0.0, "near_copy_excess": 0.0, "c_t": 0.0, "auc": 0.5, "train_share": 0.5}

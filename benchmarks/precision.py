@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import build_vae
 from priorgap.pipeline.precision import FP32_ERROR, bf16_seconds_ratio, gemm_error
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 
 SETTINGS = (("highest", None), ("high", None), ("medium", None), ("highest", "bf16"))

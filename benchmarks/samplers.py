@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
-from priorgap.building import build, configuration_directory, load_option
-from priorgap.latents import Latents
+from priorgap.core.build import build, configuration_directory, load_option
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.streams import stream
 
 DIM, CLASSES = 16, 10
 # ours -> pythae's; None: it has another law of the same family, shown without a ratio

@@ -24,14 +24,14 @@ import numpy as np
 import torch
 
 import sweep_commands
-from priorgap.building import build, load_option
-from priorgap.coding import encode_all
+from priorgap.core.batched_calls import encode_all
+from priorgap.core.build import build, load_option
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, DataSource, Split
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 
 

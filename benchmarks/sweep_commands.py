@@ -17,8 +17,8 @@ import prdc
 import torch
 from torch import Tensor, nn
 
-from priorgap import artifacts, torchvision_compat
-from priorgap.features import Classifier, restore_classifier
+from priorgap.core import artifacts, torchvision_compat
+from priorgap.features.maps import Classifier, restore_classifier
 
 torchvision_compat.ensure()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from priorgap.building import configuration_directory, load_option
+from priorgap.core.build import configuration_directory, load_option
 from priorgap.core.catalogue import BUILTIN
 from priorgap.metrics import ImageMetric
 from priorgap.metrics.protocols import wants

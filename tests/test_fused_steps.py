@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from priorgap.core.random import isolated, stream
 from priorgap.fused_steps import FusedSteps, fused_steps
-from priorgap.streams import isolated, stream
 
 RATES = {"one group": [1e-2], "equal rates": [1e-2, 1e-2, 1e-2], "other rates": [1e-2, 3e-3, 1e-2]}
 KINDS = {

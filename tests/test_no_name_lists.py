@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from priorgap.building import configuration_directory
+from priorgap.core.build import configuration_directory
 from priorgap.core.catalogue import BUILTIN
 
 PACKAGE = Path(__file__).parents[1] / "src" / "priorgap"

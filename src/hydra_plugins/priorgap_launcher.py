@@ -91,7 +91,7 @@ class SweepLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run all jobs of a multirun."""
-        from priorgap.pipeline.launcher import sweep
+        from priorgap.pipeline.sweep.launcher import sweep
 
         return sweep(self, job_overrides, initial_job_idx, self.engine, self.retries)
 
@@ -109,7 +109,7 @@ class JoblibLauncher(SweepLauncher):
 
     def engine(self, n_jobs: int) -> Any:
         """Return a pool that is no larger than the work."""
-        from priorgap.pipeline.engines.processes import Processes, processes_for
+        from priorgap.pipeline.sweep.engines.processes import Processes, processes_for
 
         workers = self.n_jobs or processes_for(self.threads)
         return Processes(min(workers, n_jobs), self.threads)
@@ -125,7 +125,7 @@ class RayLauncher(SweepLauncher):
 
     def engine(self, n_jobs: int) -> Any:
         """Return a connection to the cluster."""
-        from priorgap.pipeline.engines.ray_cluster import RayCluster
+        from priorgap.pipeline.sweep.engines.ray_cluster import RayCluster
 
         return RayCluster(self.address, self.num_cpus or self.threads, self.num_gpus, self.threads)
 
@@ -161,7 +161,7 @@ class SlurmLauncher(SweepLauncher):
 
     def engine(self, n_jobs: int) -> Any:
         """Return a submitter whose files stand in the sweep's folder."""
-        from priorgap.pipeline.engines.slurm import Slurm
+        from priorgap.pipeline.sweep.engines.slurm import Slurm
 
         asked = {**self.asked, "cpus_per_task": self.asked["cpus_per_task"] or self.threads}
         return Slurm(self.cluster, self.cells_per_job, asked, str(self.config.hydra.sweep.dir))

@@ -7,16 +7,16 @@ __version__ = "0.1.0"
 
 # Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
 _EXPORTS = {
-    "Comparison": "priorgap.comparison",
-    "Latents": "priorgap.latents",
-    "Measurement": "priorgap.measurement",
-    "compare": "priorgap.comparison",
+    "Comparison": "priorgap.comparison.compare",
+    "Latents": "priorgap.core.latents",
+    "Measurement": "priorgap.core.measurement",
+    "compare": "priorgap.comparison.compare",
 }
 
 if TYPE_CHECKING:
-    from priorgap.comparison import Comparison, compare
-    from priorgap.latents import Latents
-    from priorgap.measurement import Measurement
+    from priorgap.comparison.compare import Comparison, compare
+    from priorgap.core.latents import Latents
+    from priorgap.core.measurement import Measurement
 
 __all__ = ["Comparison", "Latents", "Measurement", "__version__", "compare"]
 

@@ -1,6 +1,6 @@
 """The image metrics of torchmetrics, also beside a torchvision whose operators do not match torch."""
 
-from priorgap.torchvision_compat import ensure
+from priorgap.core.torchvision_compat import ensure
 
 ensure()
 

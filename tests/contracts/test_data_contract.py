@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from priorgap.building import build, load_option
+from priorgap.core.build import build, load_option
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Dataset, DataSource
 from priorgap.testing.data_contract import LAWS

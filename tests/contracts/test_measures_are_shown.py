@@ -8,8 +8,8 @@ import pytest
 from test_metric_contract import METRICS, given
 
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, Measure
-from priorgap.measurement import Measurement
 from priorgap.report import write_report
 from priorgap.report.breakdowns import breakdowns
 from priorgap.report.parts import all_tables

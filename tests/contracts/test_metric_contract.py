@@ -9,12 +9,12 @@ import pytest
 import torch
 from public_measures import PUBLIC
 
-from priorgap.building import build, configuration_directory, load_option, target_modules
+from priorgap.core.build import build, configuration_directory, load_option, target_modules
 from priorgap.core.catalogue import BUILTIN, catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure, united
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow, FlowShape
-from priorgap.measurement import Measurement
 from priorgap.metrics import (
     FID,
     FLD,

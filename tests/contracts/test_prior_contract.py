@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from priorgap.building import build, configuration_directory, load_option
+from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.flow import FlowPrior
 from priorgap.priors.mixture import Mixture, MixturePrior

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from priorgap.building import build, configuration_directory, load_option
+from priorgap.core.build import build, configuration_directory, load_option
+from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.random import stream
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers import (
     ExPostGaussian,
@@ -37,7 +38,6 @@ from priorgap.samplers import (
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import FittedRows, rows_of
 from priorgap.samplers.single_posterior import SinglePosterior
-from priorgap.streams import stream
 from priorgap.testing.sampler_contract import LAWS, example_inputs
 
 GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_iter=20, reg_covar=1e-6)

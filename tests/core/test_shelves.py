@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf, is_shelf
 
 VALUE = {"rows": [{"measure": "fid", "value": 1.25}], "skipped": None}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import GreySplit, bernoulli, binarized, check, training_images, with_grey
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Dataset, Split
-from priorgap.streams import stream
 
 
 @pytest.fixture(scope="module")

@@ -234,7 +234,7 @@ def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch):
                 entry.type, entry.linkname = kind, "/etc/passwd"
                 tar.addfile(entry)
 
-    from priorgap import torchvision_compat
+    from priorgap.core import torchvision_compat
 
     torchvision_compat.ensure()
     monkeypatch.setattr("torchvision.datasets.utils.download_url", deliver)
@@ -247,7 +247,7 @@ def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch):
 def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch):
     from scipy.io import savemat
 
-    from priorgap import torchvision_compat
+    from priorgap.core import torchvision_compat
 
     torchvision_compat.ensure()
     rng = np.random.default_rng(3)
@@ -275,7 +275,7 @@ def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch):
 
 
 def test_torchvision_mirrors_come_first_and_stay_silent(tmp_path, monkeypatch, capfd):
-    from priorgap import torchvision_compat
+    from priorgap.core import torchvision_compat
 
     torchvision_compat.ensure()
     import torchvision.datasets

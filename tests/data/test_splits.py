@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.digits import Digits
 from priorgap.data.splits import (
     Dataset,
@@ -13,7 +14,6 @@ from priorgap.data.splits import (
     save_dataset,
     stratified_split,
 )
-from priorgap.streams import stream
 
 
 def images(n: int = 10, *, labels: bool = True) -> Split:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.synthetic import LinearGaussian
-from priorgap.streams import stream
 
 WORLD = LinearGaussian(n_features=7, latent_dim=3, noise=0.4)
 

@@ -6,9 +6,9 @@ import torch
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.densities import FittedMixture, em
 from priorgap.densities.em import expectation_maximisation
-from priorgap.streams import stream
 
 Parameters = tuple[Tensor, Tensor, Tensor]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
+from priorgap.core.latents import Moments
+from priorgap.core.random import stream
 from priorgap.densities import FittedGaussian, Gaussian
 from priorgap.densities.protocols import stable_cholesky
-from priorgap.latents import Moments
-from priorgap.streams import stream
 
 
 def sample(n: int = 4_000) -> torch.Tensor:

@@ -3,8 +3,8 @@ import torch
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from priorgap.core.random import stream
 from priorgap.densities import FittedMixture, GaussianMixture
-from priorgap.streams import stream
 
 TRUE = FittedMixture(
     torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64),

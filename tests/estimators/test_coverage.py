@@ -8,9 +8,9 @@ import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
+from priorgap.core.random import stream
 from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
 from priorgap.estimators.neighbours import kth, squared_radii
-from priorgap.streams import stream
 
 
 def reference(real, fake, k):

@@ -160,7 +160,7 @@ def test_fld_ignores_dead_features_and_scale(generator):
 
 
 def test_two_cells_by_hand():
-    """Cell 0: three samples, two held out; cell 1: one sample, a third of the weight."""
+    """ModelConfig 0: three samples, two held out; cell 1: one sample, a third of the weight."""
     sample, of_sample = torch.tensor([1.0, 2.0, 5.0, 9.0]), torch.tensor([0, 0, 0, 1])
     held, of_held = torch.tensor([3.0, 4.0, 7.0]), torch.tensor([0, 0, 1])
     first = (2 / 6 - 0.5) / math.sqrt(6 / (12 * 2 * 3))

@@ -9,7 +9,7 @@ from refusals import drawn_from_its_generator, refused, seeded
 from scipy import stats
 from scipy.linalg import sqrtm
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 from priorgap.estimators.discrepancy import (
     frechet_distance,
     frechet_from_features,

@@ -7,7 +7,7 @@ import torch
 from peer_features import Flatten
 from refusals import refused
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 from priorgap.estimators.kernel import _limits, _sums, kernel_distance, within_sums
 
 

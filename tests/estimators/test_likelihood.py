@@ -6,10 +6,10 @@ import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
+from priorgap.core.random import stream
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
 from priorgap.estimators.likelihood import amortisation_gaps, importance_weighted_bounds
-from priorgap.streams import stream
 
 SIGMA = 0.6
 WORLD = LinearGaussian(n_features=8, latent_dim=3)

@@ -8,9 +8,9 @@ import torch
 from refusals import refused
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
-from priorgap.streams import stream
 
 Mixture = tuple[Tensor, Tensor, Tensor]
 

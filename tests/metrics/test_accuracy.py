@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.metrics import ClassBalance, NotApplicable, RealToReal, RealToSynthetic, SyntheticToReal
 from priorgap.metrics.evidence import Evidence
-from priorgap.streams import stream
 from priorgap.testing.world import decode, fresh, world
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.metrics import Copying, Memorisation, NotApplicable
 from priorgap.metrics.copies import copies_of
 from priorgap.metrics.evidence import ModelEvidence
-from priorgap.streams import stream
 from priorgap.testing.world import STD, decode, fresh, world
 
 COPYING = Copying(n_queries=250, quantile=0.04)

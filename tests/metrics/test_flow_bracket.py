@@ -4,12 +4,12 @@ import math
 
 import torch
 
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow, FlowShape
-from priorgap.latents import Latents
 from priorgap.metrics import KLFlowBracket, certified_bracket
 from priorgap.metrics.evidence import ModelEvidence
-from priorgap.streams import stream
 
 MIXTURE = GaussianMixture(n_components=(1,), n_fit=4_000, max_iter=20, reg_covar=1e-6)
 FLOW = Flow(

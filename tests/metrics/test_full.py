@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from priorgap.comparison import compare
+from priorgap.comparison.compare import compare
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features import quantise
-from priorgap.latents import LatentDraw
+from priorgap.features.maps import quantise
 from priorgap.metrics import (
     FID,
     FLD,
@@ -17,7 +18,6 @@ from priorgap.metrics import (
     Sharpness,
     Vendi,
 )
-from priorgap.streams import stream
 from priorgap.testing.world import decode, encode, fresh, world
 
 

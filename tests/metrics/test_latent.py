@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.gaussian import standard_normal_log_prob
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics import (
     ActiveUnits,
     Decomposition,
@@ -24,7 +25,6 @@ from priorgap.metrics import (
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 from priorgap.testing.world import fresh, world
 
 BRACKET = KLBracket(n_components=[1, 4], n_fit=4_000, max_iter=30, reg_covar=1e-6, n_draws=2)

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.gaussian import gaussian_log_prob
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics import (
     AmortisationGap,
     Elbo,
@@ -22,7 +23,6 @@ from priorgap.models.likelihoods import Gaussian
 from priorgap.models.networks import Linear
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 
 SIGMA, N = 0.6, 300
 WORLD = LinearGaussian(n_features=8, latent_dim=3)

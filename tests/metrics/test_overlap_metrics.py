@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.densities import GaussianMixture
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics import (
     DependenceSplit,
     Holes,
@@ -21,7 +22,6 @@ from priorgap.metrics import (
 )
 from priorgap.metrics.overlap import fitted_density, prior_draws
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 from priorgap.testing.world import fresh
 
 MIXTURE = GaussianMixture(n_components=(1, 4), n_fit=4_000, max_iter=30, reg_covar=1e-6)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from priorgap.core.latents import LatentDraw
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.estimators.discrepancy import frechet_distance
 from priorgap.estimators.gaussian import sample_moments
-from priorgap.latents import LatentDraw
-from priorgap.measurement import Measurement
 from priorgap.metrics import FID, KID, FIDFloor, NotApplicable, PRDCMeasures
 from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.streams import stream
 from priorgap.testing.world import decode, fresh, world
 
 PRDC = PRDCMeasures(k=5, n_max=250)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from priorgap.features import PixelFeatures
+from priorgap.core.random import stream
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import RealToReal, build_reference, load_reference, save_reference
 from priorgap.metrics.floors import compute_floor
-from priorgap.streams import stream
 from priorgap.testing.world import world
 
 

@@ -24,15 +24,15 @@ from metric_contract import LAWS, run
 from torch import nn
 from world import decode, fresh, world
 
-from priorgap.building import configuration_directory, load_option
+from priorgap.core.build import configuration_directory, load_option
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import isolated, stream
 from priorgap.data.splits import Split
-from priorgap.features import ClassifierFeatures, extract, fit_classifier
-from priorgap.latents import LatentDraw
+from priorgap.features.maps import ClassifierFeatures, extract, fit_classifier
 from priorgap.metrics import FID, KID, ImageMetric, Metric, NotApplicable
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric
-from priorgap.streams import isolated, stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric `.*` will save all extracted features")
 KID_OF = partial(KernelInceptionDistance, subsets=7, subset_size=60)

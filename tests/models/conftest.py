@@ -1,5 +1,5 @@
 """One test trains with Lightning, which imports torchvision: that must be made importable first."""
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 
 torchvision_compat.ensure()

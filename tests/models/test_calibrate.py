@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.models.calibrate import calibrate, calibration_refusal
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.networks import MLP, Conv, Linear
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 
 CASES = [
     pytest.param(MLP(3, (16,)), Bernoulli(), (1, 8, 8), id="mlp"),

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from priorgap.coding import decode_all
+from priorgap.core.batched_calls import decode_all
+from priorgap.core.random import stream
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.networks import MLP
 from priorgap.models.vae import build_vae
-from priorgap.streams import stream
 
 
 @pytest.fixture

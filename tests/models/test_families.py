@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.models.calibrate import calibrate, calibration_refusal
 from priorgap.models.conditional import Classes, ConditionalVAE
 from priorgap.models.controls import GAN, Adversary, Autoencoder
@@ -27,7 +28,6 @@ from priorgap.models.networks import MLP
 from priorgap.models.vae import build_vae
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 
 IMAGE = (1, 8, 8)
 ADVERSARY = Adversary(1.0, (0.5, 0.99))

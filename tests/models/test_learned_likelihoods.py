@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from priorgap.building import build, configuration_directory, load_option
+from priorgap.core.build import build, configuration_directory, load_option
+from priorgap.core.random import stream
 from priorgap.models.continuous_bernoulli import ContinuousBernoulli, log_normaliser
 from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
 from priorgap.models.likelihoods import Bernoulli, Likelihood
 from priorgap.models.losses import ElboLoss
-from priorgap.streams import stream
 
 LOGITS = torch.tensor([-30.0, -4.0, -0.3, -0.11, -0.05, -1e-7, 0.0, 1e-4, 0.09, 0.5, 3.0, 25.0]).double()
 LEVELS = torch.arange(256, dtype=torch.float64) / 255

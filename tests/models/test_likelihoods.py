@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from priorgap.core.random import stream
 from priorgap.data.synthetic import LinearGaussian, LinearOptimum
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Linear
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
 from priorgap.training.fit import TrainerConfig, train_vae
 
 

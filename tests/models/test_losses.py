@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from priorgap.core.random import stream
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.networks import MLP
 from priorgap.models.vae import build_vae
-from priorgap.streams import stream
 
 
 def gradients(vae, x, noise, loss: ElboLoss) -> list[torch.Tensor]:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from priorgap.core.random import stream
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.networks import MLP, Conv, Linear
 from priorgap.models.vae import VAE, build_vae, load_weights
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 
 IMAGE, VECTOR = (1, 8, 8), (6,)
 MODELS = [

@@ -12,14 +12,14 @@ import pytest
 import torch
 from tiny_study import content, leftovers, run_tiny
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.data.digits import Digits
-from priorgap.pipeline import batched, batched_program
-from priorgap.pipeline.batching_rule import BatchingRule
-from priorgap.pipeline.cells import Cell
-from priorgap.pipeline.engines import processes
-from priorgap.pipeline.engines.protocol import Lost, Unit
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.store import Store
+from priorgap.pipeline.sweep import batched, batched_program
+from priorgap.pipeline.sweep.batching_rule import BatchingRule
+from priorgap.pipeline.sweep.engines import processes
+from priorgap.pipeline.sweep.engines.protocol import Lost, Unit
 from priorgap.training.batched import numerics
 
 FOUR, SIXTEEN = ("-m", "seed=0,1,2,3"), ("-m", "seed=range(0,16)")
@@ -120,10 +120,10 @@ def test_a_sweep_of_batched_models_is_one_program(tmp_path: Path, caplog: pytest
 def test_the_trainer_is_part_of_the_id_and_the_default_one_keeps_its_own() -> None:
     from priorgap.pipeline.hydra_app import Request, Session
 
-    def composed(*words: str) -> Cell:
+    def composed(*words: str) -> ModelConfig:
         with Session(Request(words)) as session:
             ((config, names),) = session.cells()
-        return Cell(config, names)
+        return ModelConfig(config, names)
 
     default, chosen = composed(), composed("trainer=batched")
     assert default.train_id != chosen.train_id
@@ -148,12 +148,12 @@ def test_a_model_that_fails_in_its_batch_fails_and_no_other(
     assert len(models(tmp_path)) == 2
 
 
-def cell(**changes: object) -> Cell:
+def cell(**changes: object) -> ModelConfig:
     config = {
         "data": {"name": "digits", "source": {}},
-        "model": {"_target_": "priorgap.models.networks.MLP", "latent_dim": 3, "hidden": [16]},
-        "likelihood": {"_target_": "priorgap.models.likelihoods.Bernoulli"},
-        "prior": {"_target_": "priorgap.priors.standard_normal.StandardNormal", "dim": 3},
+        "model": {"_target_": "priorgap.models.MLP", "latent_dim": 3, "hidden": [16]},
+        "likelihood": {"_target_": "priorgap.models.Bernoulli"},
+        "prior": {"_target_": "priorgap.priors.StandardNormal", "dim": 3},
         "loss": {"alpha": 1.0, "beta": 1.0, "reduction": "sum"},
         "trainer": {
             "_target_": "priorgap.training.BatchedTrainerConfig",
@@ -166,7 +166,7 @@ def cell(**changes: object) -> Cell:
     for path, value in changes.items():
         part, _, key = path.partition("__")
         config[part] = {**config[part], key: value} if key else value
-    return Cell(config)
+    return ModelConfig(config)
 
 
 def test_groups_hold_what_differs_only_in_what_may_differ() -> None:
@@ -290,7 +290,7 @@ def test_a_program_whose_process_dies_is_said_and_leaves_its_models_to_their_job
 ) -> None:
     run, seen = batched_program.run, []
 
-    def dying(shares: list[list[Cell]], *rest: object) -> Iterator[tuple[list[Cell], object]]:
+    def dying(shares: list[list[ModelConfig]], *rest: object) -> Iterator[tuple[list[ModelConfig], object]]:
         seen.append(sum(map(len, shares)))
         if len(seen) == 1:
             yield from ((cells, Lost("its worker process was killed")) for cells in shares)
@@ -329,7 +329,7 @@ def test_a_damaged_model_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixt
 def test_a_launcher_starts_no_worker_where_nothing_is_left_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from priorgap.pipeline import launcher
+    from priorgap.pipeline.sweep import launcher
 
     def refuse(*_: object) -> None:
         raise AssertionError("a job was given to an engine")
@@ -341,9 +341,9 @@ def test_a_launcher_starts_no_worker_where_nothing_is_left_to_do(
 
 
 def test_what_another_command_trained_meanwhile_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Cell] = []
+    seen: list[ModelConfig] = []
 
-    def is_done(one: Cell, _: object) -> bool:
+    def is_done(one: ModelConfig, _: object) -> bool:
         seen.append(one)
         return len(seen) > 4
 
@@ -355,7 +355,7 @@ def test_what_another_command_trained_meanwhile_is_not_trained_again(monkeypatch
     monkeypatch.setattr(batched.train_stage, "is_done", is_done)
     monkeypatch.setattr(batched.artifacts, "locked", locked)
     monkeypatch.setattr(batched.artifacts, "is_complete", lambda _: True)
-    cells = [Cell({**cell(seed=k).config, "study": "s"}) for k in range(4)]
+    cells = [ModelConfig({**cell(seed=k).config, "study": "s"}) for k in range(4)]
     assert batched.train(cells, Store(Path("none")), RULE, processes=1) == 0
     assert len(seen) == 8
 

@@ -10,18 +10,18 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from priorgap.building import configuration_directory, load_option, target_modules
-from priorgap.pipeline.cells import Cell, validate
+from priorgap.core.build import configuration_directory, load_option, target_modules
 from priorgap.pipeline.config.composer import Composer
+from priorgap.pipeline.config.model_config import ModelConfig, validate
 from priorgap.pipeline.config.session import CONFIG, Request, Session
 
 
-def compose(*overrides: str, multirun: bool = False) -> list[Cell]:
+def compose(*overrides: str, multirun: bool = False) -> list[ModelConfig]:
     with Session(Request(overrides, multirun)) as session:
-        return [Cell(config, names) for config, names in session.cells()]
+        return [ModelConfig(config, names) for config, names in session.cells()]
 
 
-def one(*overrides: str) -> Cell:
+def one(*overrides: str) -> ModelConfig:
     (cell,) = compose(*overrides)
     return cell
 
@@ -209,7 +209,7 @@ def test_units_of_each_cell_of_a_sweep_are_its_own():
 
 
 def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
-    from priorgap.samplers.validity import MODELS
+    from priorgap.samplers.applicability import MODELS
 
     monkeypatch.setattr(parts, "sampling_traits", lambda config, labels: MODELS["GAN"])
     text = refusal("sampler=[prior,gmm]")

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.pipeline.config.plan import Step, Subject, Version
-from priorgap.pipeline.costs import expected_time
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store, Values
+from priorgap.pipeline.sweep.estimate import expected_time
 
 CONFIG = {
     "verdict": {"measure": "fid", "space": "pixels", "baseline": "prior", "level": 0.95},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_study import EXTRA, TINY, content, flip, model, shelf
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 
 MODELS = (*TINY, *EXTRA)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from priorgap.building import configuration_directory, load_option, target_modules
-from priorgap.pipeline.cells import Cell
+from priorgap.core.build import configuration_directory, load_option, target_modules
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import Closure, Plan, Version, plan_of
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.stages import train_version
@@ -32,7 +32,7 @@ def plan() -> Plan:
     """Everything that the vocabulary offers, so that every class's code is in it."""
     request = Request((selected("sampler"), selected("metric"), selected("features"), "calibrate=both"))
     with Session(request) as session:
-        return plan_of([Cell(config, names) for config, names in session.cells()])
+        return plan_of([ModelConfig(config, names) for config, names in session.cells()])
 
 
 def modules_of(stage: str, plan: Plan) -> list[str]:
@@ -75,7 +75,7 @@ def test_every_data_set_has_the_folder_that_is_listed():
     for name, folder in LISTED["datasets"].items():
         with Session(Request((f"data={name}",))) as session:
             ((config, names),) = session.cells()
-        assert Cell(config, names).data_id == folder
+        assert ModelConfig(config, names).data_id == folder
 
 
 def test_settings_send_nothing_home():

@@ -23,7 +23,7 @@ from tiny_study import (
     touched,
 )
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 

@@ -61,7 +61,7 @@ def of_library(folder: Path, samplers, metrics, space):
 
 def shorter_references(monkeypatch):
     """Let compare() read the values that the commands above set."""
-    from priorgap import brought
+    from priorgap.comparison.compare import user_inputs as brought
 
     config = brought.settings()
     config["reference"]["classifier"]["epochs"] = 1

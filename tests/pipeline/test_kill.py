@@ -10,7 +10,7 @@ from crashes import Child, Moment, Trouble
 from launching import start, wait
 from tiny_study import EXTRA, TINY, content, flip, leftovers, model, models, results
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 
 RENAME = "pathlib:Path.rename"
 ONE = ("run", "-m", *TINY, "study=tiny", "seed=0", *EXTRA[1:], "tracking=off")
@@ -29,7 +29,7 @@ MOMENTS = {
     "model not yet renamed": Moment(RENAME, ("tiny/train/",)),
     "model renamed, checkpoint still there": Moment(RENAME, ("tiny/train/",), after=True),
     "posteriors written, no manifest": Moment(
-        "priorgap.artifacts:save_tensors", ("tiny/encode/", "posteriors.safetensors"), after=True
+        "priorgap.core.artifacts:save_tensors", ("tiny/encode/", "posteriors.safetensors"), after=True
     ),
     "posteriors not yet renamed": Moment(RENAME, ("tiny/encode/",)),
     "the third draws written, the manifest not": Moment(APPEND, ("tiny/sample/",), after=True, count=3),

@@ -9,10 +9,10 @@ import torch
 from tiny_study import invoke, measurements, model, stamps, tensors
 
 from priorgap import compare
+from priorgap.core.random import stream
 from priorgap.data.splits import load_dataset
 from priorgap.pipeline import models
 from priorgap.pipeline.store.curves import read_curves
-from priorgap.streams import stream
 
 SETTINGS = (
     "model.latent_dim=2", "model.hidden=[16]", "trainer.max_epochs=3", "trainer.accelerator=cpu", "features=[pixels]",
@@ -125,7 +125,7 @@ def only_data() -> Path:
 
 
 def bracket_settings() -> dict[str, float]:
-    from priorgap.building import load_option
+    from priorgap.core.build import load_option
 
     node = load_option("metric", "kl")
     return {k: node[k] for k in ("max_iter", "reg_covar", "n_draws")}
@@ -198,7 +198,7 @@ def test_binarised_data_are_a_data_set_of_their_own(run, tmp_path):
 
 def test_keys_that_are_null_leave_the_ids_alone():
     """The ids of models that were trained before these keys existed."""
-    from priorgap.pipeline.cells import Cell
+    from priorgap.pipeline.config.model_config import ModelConfig
     from priorgap.pipeline.config.session import Request, Session
 
     with Session(Request((), False, None)) as session:
@@ -206,15 +206,15 @@ def test_keys_that_are_null_leave_the_ids_alone():
 
     def ids(**changes: dict[str, object] | str) -> tuple[str, str]:
         nodes = {k: {**config[k], **v} if isinstance(v, dict) else v for k, v in changes.items()}
-        cell = Cell({**config, **nodes}, names)
+        cell = ModelConfig({**config, **nodes}, names)
         return cell.train_id, cell.data_id
 
     assert ids() == ("3e7cfeb0", "digits-17d832b5")
     unknown = {k: v for k, v in config["trainer"].items() if k != "precision"}
-    assert Cell({**config, "trainer": unknown}, names).train_id == "3e7cfeb0"
+    assert ModelConfig({**config, "trainer": unknown}, names).train_id == "3e7cfeb0"
     assert ids(trainer={"precision": "bf16"})[0] != "3e7cfeb0"
     older = {k: v for k, v in config["loss"].items() if k not in ("free_bits", "beta_warmup_epochs")}
-    assert Cell({**config, "loss": older}, names).train_id == "3e7cfeb0"
+    assert ModelConfig({**config, "loss": older}, names).train_id == "3e7cfeb0"
     assert ids(decode="draw") == ids()
     for key, value in (("free_bits", 0.1), ("beta_warmup_epochs", 2)):
         assert ids(loss={key: value})[0] != ids()[0] and ids(loss={key: value})[1] == ids()[1]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tiny_study import EXTRA, TINY, content, model, models, run_tiny, shelf, stamps
 
-from priorgap import artifacts
-from priorgap.pipeline.cells import Cell
+from priorgap.core import artifacts
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import KINDS, MODEL_KINDS, Plan, Step, plan_of
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import keys, records
@@ -25,13 +25,13 @@ GRID = (
 )  # fmt: skip
 
 
-def compose(*overrides: str) -> list[Cell]:
+def compose(*overrides: str) -> list[ModelConfig]:
     with Session(Request(overrides, True)) as session:
-        return [Cell(config, names) for config, names in session.cells()]
+        return [ModelConfig(config, names) for config, names in session.cells()]
 
 
 @pytest.fixture(scope="module")
-def cells() -> list[Cell]:
+def cells() -> list[ModelConfig]:
     return compose(*GRID)
 
 
@@ -200,7 +200,7 @@ def hook(event, args):
         if os.path.basename(path) == "manifest.json" and os.path.exists(path):
             reads[os.path.relpath(path)] += 1
 
-from priorgap import building
+from priorgap.core import build as building
 build = building.build
 
 def counted(node, expected, *, where, supplied=None):

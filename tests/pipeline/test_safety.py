@@ -15,7 +15,7 @@ import torch
 import yaml
 from tiny_study import EXTRA, TINY, content, model, models, results, shelf
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline.store.layout import Store, read_record, sealed
 from priorgap.pipeline.store.records import FOLDER
@@ -78,12 +78,12 @@ NODES = {
         "memory": {"_target_": "joblib.Memory", "location": "precious"},
     },
     "shell": {
-        "_target_": "priorgap.pipeline.engines.processes.subprocess.call",
+        "_target_": "priorgap.pipeline.sweep.engines.processes.subprocess.call",
         "args": ["mkdir", "unpickled"],
     },
-    "process": {"_target_": "priorgap.artifacts.shutil.rmtree", "path": "precious"},
+    "process": {"_target_": "priorgap.core.artifacts.shutil.rmtree", "path": "precious"},
     "nested": {
-        "_target_": "priorgap.samplers.per_class.PerClass",
+        "_target_": "priorgap.samplers.PerClass",
         "base": {"_target_": "sklearn.datasets.clear_data_home", "data_home": "precious"},
     },
 }

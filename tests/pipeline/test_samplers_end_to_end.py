@@ -6,7 +6,7 @@ import pytest
 from tiny_study import run_tiny
 
 from priorgap import compare
-from priorgap.building import build, load_option
+from priorgap.core.build import build, load_option
 from priorgap.data.splits import load_dataset
 from priorgap.pipeline import models
 from priorgap.samplers.protocols import Sampler

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tiny_study import EXTRA, TINY, content, flip, leftovers, model, models, shelf, stamps
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
+from priorgap.pipeline.commands.store_arguments import in_words
 from priorgap.pipeline.store.layout import Store, read_record, sealed, unless_in_use
-from priorgap.pipeline.store_commands import in_words
 
 SWEEP = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=off")
 

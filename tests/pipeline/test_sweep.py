@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from priorgap.pipeline import launcher
-from priorgap.pipeline.engines.processes import Processes, spread
-from priorgap.pipeline.engines.protocol import Job, Lost, Unit
-from priorgap.pipeline.progress import Pieces, Progress, duration
+from priorgap.pipeline.sweep import launcher
+from priorgap.pipeline.sweep.engines.processes import Processes, spread
+from priorgap.pipeline.sweep.engines.protocol import Job, Lost, Unit
+from priorgap.pipeline.sweep.progress import Pieces, Progress, duration
 
 
 def answer(value: str | None = None, die_once: str | None = None, die: bool = False) -> list[JobReturn]:
@@ -34,7 +34,9 @@ def unit(number: int, **what) -> Unit:
 def given_up(monkeypatch) -> list[str]:
     """What is recorded of jobs that were lost too often."""
     found: list[str] = []
-    monkeypatch.setattr("priorgap.pipeline.jobs.record_loss", lambda config, reason: found.append(reason))
+    monkeypatch.setattr(
+        "priorgap.pipeline.sweep.jobs.record_loss", lambda config, reason: found.append(reason)
+    )
     return found
 
 

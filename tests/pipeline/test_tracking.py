@@ -11,8 +11,8 @@ from tiny_study import EXTRA, TINY, run_tiny
 from wandb_runs import OfflineRun, read_run, read_runs
 from wandb_stand_in import stand_in
 
-from priorgap import artifacts
-from priorgap.measurement import Measurement
+from priorgap.core import artifacts
+from priorgap.core.measurement import Measurement
 from priorgap.pipeline.tracking import summary
 
 SAMPLERS = {"prior", "posterior", "gaussian_full", "per_class_gaussian_full"}

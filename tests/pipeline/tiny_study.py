@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline import cli
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from priorgap.core.random import stream
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 
 
 def test_log_prob_and_kl_equal_torch_distributions(generator):

@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
+from priorgap.core.latents import Latents, Moments
+from priorgap.core.random import stream
 from priorgap.densities import FittedGaussian
 from priorgap.densities.flow import Flow, FlowShape
-from priorgap.latents import Latents, Moments
 from priorgap.samplers import FitInputs, FlowSampler, PriorSampler
-from priorgap.streams import stream
 
 N = 2_000
 CORRELATED = FittedGaussian.from_moments(

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from priorgap.core.fit_network import fit_network
+from priorgap.core.latents import Latents
+from priorgap.core.random import isolated, stream
 from priorgap.densities import FittedMixture
-from priorgap.fitting import fit_network
-from priorgap.latents import Latents
 from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
@@ -24,7 +25,6 @@ from priorgap.samplers import (
 from priorgap.samplers.flow import FittedFlowSampler
 from priorgap.samplers.two_stage import SecondStage
 from priorgap.samplers.vamp import FittedVamp
-from priorgap.streams import isolated, stream
 
 DIM, K, N = 8, 6, 20_000
 STD = 0.2

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.samplers import FitInputs, Kde, LatentDensity, Posterior, SamplerNotApplicable
 from priorgap.samplers.kde import FittedKde, leave_one_out
-from priorgap.streams import stream
 
 GRID = [1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0]
 

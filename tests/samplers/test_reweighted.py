@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.estimators.overlap import effective_share
-from priorgap.latents import Latents
 from priorgap.priors.base import Prior
 from priorgap.samplers import FitInputs, PriorSampler, ReweightedPrior, SamplerNotApplicable
-from priorgap.streams import stream
 
 LOGISTIC = ReweightedPrior(
     hidden=[], n_fit=20_000, epochs=8, batch_size=256, learning_rate=2e-2, weight_decay=0.0, n_proposals=200

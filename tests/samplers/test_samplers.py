@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.priors.base import Prior
 from priorgap.samplers import (
     ExPostGaussian,
@@ -24,7 +25,6 @@ from priorgap.samplers import (
     SamplerState,
     TemperedPrior,
 )
-from priorgap.streams import stream
 
 GMM = ExPostMixture(n_components=3, n_fit=600, draws_per_image=2, max_iter=20, reg_covar=1e-6)
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.samplers.protocols import FitInputs, SamplerNotApplicable
 from priorgap.samplers.single_posterior import SinglePosterior
-from priorgap.streams import stream
 
 
 def latents(label: torch.Tensor | None) -> Latents:

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from priorgap.core.latents import Latents, Moments
+from priorgap.core.random import isolated, stream
 from priorgap.densities import FittedGaussian
-from priorgap.latents import Latents, Moments
 from priorgap.samplers import FitInputs, TwoStage
 from priorgap.samplers.two_stage import SecondStage
-from priorgap.streams import isolated, stream
 
 TRUTH = FittedGaussian.from_moments(
     Moments(torch.tensor([1.0, -2.0]), torch.tensor([[1.0, 0.8], [0.8, 1.0]]))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorgap.latents import LatentDraw, Latents
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.random import stream
 from priorgap.priors.base import Prior
 from priorgap.samplers import FitInputs, Posterior, SamplerNotApplicable, UnitSwap
-from priorgap.streams import stream
 
 ARMS = ["prior", "moments", "shuffle"]
 N = 6_000

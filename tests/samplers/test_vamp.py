@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.samplers import FitInputs, LatentDensity, Posterior, SamplerNotApplicable, Vamp
-from priorgap.streams import stream
 
 CENTRES = torch.tensor([[-4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [0.0, -4.0]])
 

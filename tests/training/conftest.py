@@ -1,5 +1,5 @@
 """pytorch_lightning imports torchvision, which must be made importable first."""
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 
 torchvision_compat.ensure()

@@ -8,6 +8,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from torch import nn
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, Split
 from priorgap.models.families import ConditionalMLP, GanMLP
@@ -18,7 +19,6 @@ from priorgap.models.networks import MLP, Conv, Linear
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.mixture import Mixture
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 from priorgap.training import BatchedTrainerConfig, TrainerConfig, TrainResult
 from priorgap.training.batched import Member, Outcome, numerics, refusal, train_batched
 from priorgap.training.batched import program as program_module

@@ -12,12 +12,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
-from priorgap.streams import stream
 from priorgap.training.fit import CHECKPOINT, TrainerConfig, train_vae
 from priorgap.training.module import NonFiniteLoss
 
@@ -298,7 +298,7 @@ def test_kill_minus_nine_then_the_same_command(tmp_path):
             """
             import hashlib, os, signal, sys
             from pathlib import Path
-            from priorgap import torchvision_compat
+            from priorgap.core import torchvision_compat
             torchvision_compat.ensure()
             sys.path.insert(0, sys.argv[2])
             from test_fit import fit

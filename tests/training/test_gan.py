@@ -6,13 +6,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.models.conditional import Classes
 from priorgap.models.controls import Adversary
 from priorgap.models.families import AutoencoderMLP, ConditionalMLP, GanConv, GanMLP, build_model
 from priorgap.models.likelihoods import Gaussian
 from priorgap.models.losses import ElboLoss
-from priorgap.streams import stream
 from priorgap.training.datamodule import TrainBatches, ValidationBatches
 from priorgap.training.fit import CHECKPOINT, TrainerConfig, train_vae
 from priorgap.training.gan import train_gan

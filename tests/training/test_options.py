@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import binarized
 from priorgap.data.digits import Digits
 from priorgap.models.calibrate import calibrate, calibration_refusal
@@ -20,7 +21,6 @@ from priorgap.models.vae import build_vae
 from priorgap.priors.flow import Flow
 from priorgap.priors.mixture import Mixture
 from priorgap.priors.vamp import Vamp
-from priorgap.streams import stream
 from priorgap.training import BatchedTrainerConfig
 from priorgap.training.config import check_for_gan
 from priorgap.training.fit import TrainerConfig, train_vae

@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 
 if TYPE_CHECKING:
     from torch import Tensor

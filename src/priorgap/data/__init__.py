@@ -1,1 +1,38 @@
 """Data sets as whole tensors, with official splits and checksums."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "Digits": "priorgap.data.digits",
+    "ImageFolder": "priorgap.data.own",
+    "LinearGaussian": "priorgap.data.synthetic",
+    "NpzFile": "priorgap.data.own",
+    "TorchvisionImages": "priorgap.data.images",
+}
+
+if TYPE_CHECKING:
+    from priorgap.data.digits import Digits
+    from priorgap.data.images import TorchvisionImages
+    from priorgap.data.own import ImageFolder, NpzFile
+    from priorgap.data.synthetic import LinearGaussian
+
+__all__ = [
+    "Digits",
+    "ImageFolder",
+    "LinearGaussian",
+    "NpzFile",
+    "TorchvisionImages",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.data' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
-from priorgap.streams import stream
 
 Binarize = Literal["static", "dynamic"]
 _WHITE = 255

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import torch
 
-from priorgap.arguments import AtLeast
+from priorgap.core.arguments import AtLeast
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split, check_fractions, stratified_split
-from priorgap.streams import stream
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from priorgap import torchvision_compat
-from priorgap.artifacts import save_tensors, write_bytes
+from priorgap.core import torchvision_compat
+from priorgap.core.artifacts import save_tensors, write_bytes
 from priorgap.data.idx import check_md5, md5
 from priorgap.data.splits import DataCorrupt
 

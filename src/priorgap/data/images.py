@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from priorgap.arguments import AtLeast
-from priorgap.artifacts import load_tensors
+from priorgap.core.arguments import AtLeast
+from priorgap.core.artifacts import load_tensors
+from priorgap.core.random import stream
 from priorgap.data import downloads
 from priorgap.data.idx import check_md5, md5, read_idx
 from priorgap.data.splits import (
@@ -21,7 +22,6 @@ from priorgap.data.splits import (
     random_split,
     stratified_split,
 )
-from priorgap.streams import stream
 
 _IDX = (
     "train-images-idx3-ubyte",

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from priorgap.arguments import AtLeast
-from priorgap.artifacts import file_digest
+from priorgap.core.arguments import AtLeast
+from priorgap.core.artifacts import file_digest
+from priorgap.core.random import stream
 from priorgap.data.splits import (
     DataCorrupt,
     Dataset,
@@ -22,7 +23,6 @@ from priorgap.data.splits import (
     check_fractions,
     fraction_split,
 )
-from priorgap.streams import stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image

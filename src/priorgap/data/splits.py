@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from priorgap.artifacts import load_json, load_tensors, save_json, save_tensors
+from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 
 Kind = Literal["uint8_image", "float_vector", "float_sequence"]
 Index = Tensor | slice | Sequence[int]

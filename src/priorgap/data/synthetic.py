@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.arguments import AtLeast
+from priorgap.core.arguments import AtLeast
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
-from priorgap.streams import stream
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.core.fit_network import fit_network
+from priorgap.core.random import isolated
 from priorgap.densities.protocols import check_n, check_points
-from priorgap.fitting import fit_network
-from priorgap.streams import isolated
 
 Family = Literal["nsf", "maf"]
 _ROWS = 16_384

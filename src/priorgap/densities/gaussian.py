@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import Moments
 from priorgap.densities.protocols import check_n, check_points, stable_cholesky
-from priorgap.latents import Moments
 
 Covariance = Literal["diag", "full"]
 

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import Moments
+from priorgap.core.random import draw_seed
 from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.protocols import check_n, check_points, stable_cholesky
-from priorgap.latents import Moments
-from priorgap.streams import draw_seed
 
 # k-means only starts EM: on a subsample it is as good a start, in a fraction of the time
 _KMEANS_POINTS = 5_000

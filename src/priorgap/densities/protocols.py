@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.latents import Moments
+from priorgap.core.latents import Moments
 
 
 @runtime_checkable

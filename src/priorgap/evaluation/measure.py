@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.latents import Latents
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
-from priorgap.streams import stream
 
 N_SCATTER = 2000
 # stands for the log-variance of a deterministic encoder, whose marginals are sums of narrow bumps

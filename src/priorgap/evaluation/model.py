@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from priorgap.coding import Decode, Encode, decode_all, encode_all
+from priorgap.core.batched_calls import Decode, Encode, decode_all, encode_all
+from priorgap.core.latents import Latents
 from priorgap.data.splits import Split
-from priorgap.features import quantise
-from priorgap.latents import Latents
+from priorgap.features.maps import quantise
 from priorgap.priors.base import Prior
 
 

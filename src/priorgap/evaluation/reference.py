@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features import Classifier, FeatureMap, fit_classifier
+from priorgap.features.maps import Classifier, FeatureMap, fit_classifier
 from priorgap.metrics.classifiers import Classifiers, fit_classifiers
 from priorgap.metrics.floors import build_features
 from priorgap.metrics.reference import Reference
-from priorgap.streams import stream
 
 FEATURE_CLASSIFIER = "feature_classifier"
 

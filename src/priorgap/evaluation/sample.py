@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.latents import LatentDraw, Latents
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.applicability import ModelTraits, invalid
 from priorgap.samplers.drawing import (
     draw_latents,
     fit_inputs,
@@ -17,7 +18,6 @@ from priorgap.samplers.drawing import (
     label_source_of,
 )
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, SamplerNotApplicable
-from priorgap.samplers.validity import ModelTraits, invalid
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,80 @@
 """Estimators given a name, a space, a direction and a sample size, over the evidence of a model."""
 
-from priorgap.metrics.accuracy import ClassBalance, RealToReal, RealToSynthetic, SyntheticToReal
-from priorgap.metrics.bands import QualityByDensity
-from priorgap.metrics.bracket import KLBracket, certified_bracket
-from priorgap.metrics.copying import Copying, Memorisation
-from priorgap.metrics.data_copying import FLD, DataCopying
-from priorgap.metrics.diversity import Sharpness, Vendi
-from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.metrics.floors import build_reference
-from priorgap.metrics.flow_bracket import KLFlowBracket
-from priorgap.metrics.frechet_variants import FIDByClass, FIDInfinity
-from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
-from priorgap.metrics.likelihood import AmortisationGap, ImportanceWeightedBound, split_log_likelihood
-from priorgap.metrics.overlap import DependenceSplit, Holes
-from priorgap.metrics.protocols import Metric, NotApplicable
-from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
-from priorgap.metrics.reference import Reference, load_reference, save_reference
-from priorgap.metrics.torchmetrics_image import ImageMetric
-from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
-from priorgap.metrics.worth import AccuracyCurve, RealEquivalent
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "AccuracyCurve": "priorgap.metrics.real_equivalent",
+    "ActiveUnits": "priorgap.metrics.latent",
+    "AmortisationGap": "priorgap.metrics.likelihood",
+    "ClassBalance": "priorgap.metrics.accuracy",
+    "Copying": "priorgap.metrics.copying",
+    "DataCopying": "priorgap.metrics.data_copying",
+    "Decomposition": "priorgap.metrics.latent",
+    "DependenceSplit": "priorgap.metrics.overlap",
+    "Elbo": "priorgap.metrics.latent",
+    "Evidence": "priorgap.metrics.evidence",
+    "FID": "priorgap.metrics.quality",
+    "FIDByClass": "priorgap.metrics.frechet_variants",
+    "FIDFloor": "priorgap.metrics.quality",
+    "FIDInfinity": "priorgap.metrics.frechet_variants",
+    "FLD": "priorgap.metrics.data_copying",
+    "Holes": "priorgap.metrics.overlap",
+    "ImageMetric": "priorgap.metrics.torchmetrics_image",
+    "ImportanceWeightedBound": "priorgap.metrics.likelihood",
+    "KID": "priorgap.metrics.quality",
+    "KLBracket": "priorgap.metrics.bracket",
+    "KLFlowBracket": "priorgap.metrics.flow_bracket",
+    "LatentDistances": "priorgap.metrics.two_sample",
+    "MarginalKL": "priorgap.metrics.latent",
+    "Memorisation": "priorgap.metrics.copying",
+    "Metric": "priorgap.metrics.protocols",
+    "ModelEvidence": "priorgap.metrics.evidence",
+    "NotApplicable": "priorgap.metrics.protocols",
+    "PRDCMeasures": "priorgap.metrics.quality",
+    "QualityByDensity": "priorgap.metrics.bands",
+    "Radius": "priorgap.metrics.two_sample",
+    "Rate": "priorgap.metrics.latent",
+    "RealEquivalent": "priorgap.metrics.real_equivalent",
+    "RealToReal": "priorgap.metrics.accuracy",
+    "RealToSynthetic": "priorgap.metrics.accuracy",
+    "Reference": "priorgap.metrics.reference",
+    "Sharpness": "priorgap.metrics.diversity",
+    "SyntheticToReal": "priorgap.metrics.accuracy",
+    "TotalVariation": "priorgap.metrics.two_sample",
+    "TrainMixture": "priorgap.metrics.latent",
+    "UnitDependence": "priorgap.metrics.unit_dependence",
+    "Vendi": "priorgap.metrics.diversity",
+    "build_reference": "priorgap.metrics.floors",
+    "certified_bracket": "priorgap.metrics.bracket",
+    "load_reference": "priorgap.metrics.reference",
+    "save_reference": "priorgap.metrics.reference",
+    "split_log_likelihood": "priorgap.metrics.likelihood",
+}
+
+if TYPE_CHECKING:
+    from priorgap.metrics.accuracy import ClassBalance, RealToReal, RealToSynthetic, SyntheticToReal
+    from priorgap.metrics.bands import QualityByDensity
+    from priorgap.metrics.bracket import KLBracket, certified_bracket
+    from priorgap.metrics.copying import Copying, Memorisation
+    from priorgap.metrics.data_copying import FLD, DataCopying
+    from priorgap.metrics.diversity import Sharpness, Vendi
+    from priorgap.metrics.evidence import Evidence, ModelEvidence
+    from priorgap.metrics.floors import build_reference
+    from priorgap.metrics.flow_bracket import KLFlowBracket
+    from priorgap.metrics.frechet_variants import FIDByClass, FIDInfinity
+    from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
+    from priorgap.metrics.likelihood import AmortisationGap, ImportanceWeightedBound, split_log_likelihood
+    from priorgap.metrics.overlap import DependenceSplit, Holes
+    from priorgap.metrics.protocols import Metric, NotApplicable
+    from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
+    from priorgap.metrics.real_equivalent import AccuracyCurve, RealEquivalent
+    from priorgap.metrics.reference import Reference, load_reference, save_reference
+    from priorgap.metrics.torchmetrics_image import ImageMetric
+    from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
+    from priorgap.metrics.unit_dependence import UnitDependence
 
 __all__ = [
     "FID",
@@ -60,6 +116,7 @@ __all__ = [
     "SyntheticToReal",
     "TotalVariation",
     "TrainMixture",
+    "UnitDependence",
     "Vendi",
     "build_reference",
     "certified_bracket",
@@ -67,3 +124,13 @@ __all__ = [
     "save_reference",
     "split_log_likelihood",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.metrics' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

@@ -9,15 +9,15 @@ from jaxtyping import Int
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import child
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
-from priorgap.features import fit_classifier
-from priorgap.measurement import Measurement
+from priorgap.features.maps import fit_classifier
 from priorgap.metrics.classifiers import Classifiers
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
-from priorgap.streams import child
 
 _NEEDS = frozenset({"reference", "labels", "classifiers"})
 

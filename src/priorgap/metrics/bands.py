@@ -10,7 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import child
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.density_bands import (
     band_difference,
@@ -22,13 +25,10 @@ from priorgap.estimators.density_bands import (
 )
 from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
-from priorgap.features import extract
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
+from priorgap.features.maps import extract
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
-from priorgap.streams import child
 
 _QUALITIES = ("realism", "entropy", "inconsistency", "log_ratio")
 LogRatio = Callable[[Tensor], Tensor]

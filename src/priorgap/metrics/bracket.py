@@ -10,17 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents, Moments
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import child
 from priorgap.densities import FittedGaussian, GaussianMixture
 from priorgap.densities.subspace import SubspaceMixture
 from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound
 from priorgap.estimators.gaussian import aggregate_moments, standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
-from priorgap.latents import Latents, Moments
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.streams import child
 
 LogDensity = Callable[[Tensor], Tensor]
 

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import Latents
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.copying import nearest_distance
-from priorgap.latents import Latents
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
-from priorgap.streams import stream
 
 Decoded = Callable[[Tensor, Tensor | None], Split]
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.copying import (
     auc,
@@ -14,7 +15,6 @@ from priorgap.estimators.copying import (
     nearest_distance,
     train_share,
 )
-from priorgap.measurement import Measurement
 from priorgap.metrics.copies import copies_of, flat, space_of
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import draw_seed, stream
 from priorgap.estimators.data_copying import (
     authenticity,
     data_copying_score,
     distance_within_cells,
     feature_likelihood_divergence,
 )
-from priorgap.measurement import Measurement
 from priorgap.metrics.copies import flat, space_of
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.streams import draw_seed, stream
 
 
 @dataclass(frozen=True)

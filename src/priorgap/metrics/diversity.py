@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import stream
 from priorgap.estimators.diversity import sharpness, vendi_score
 from priorgap.estimators.uncertainty import Estimate, block_estimate
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.streams import stream
 
 _NEEDS = frozenset({"draw", "decode", "reference"})
 

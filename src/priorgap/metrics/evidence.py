@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.splits import Split
 from priorgap.estimators.gaussian import standard_normal_log_prob
-from priorgap.features import extract, quantise
-from priorgap.latents import LatentDraw, Latents
+from priorgap.features.maps import extract, quantise
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal

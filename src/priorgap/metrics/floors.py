@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.discrepancy import (
     frechet_from_features,
@@ -11,10 +12,9 @@ from priorgap.estimators.discrepancy import (
     frechet_null_interval,
 )
 from priorgap.estimators.gaussian import sample_moments
-from priorgap.features import FeatureMap, extract
+from priorgap.features.maps import FeatureMap, extract
 from priorgap.metrics.classifiers import fit_classifiers
 from priorgap.metrics.reference import Floor, Reference
-from priorgap.streams import stream
 
 
 def build_reference(

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow
-from priorgap.measurement import Measurement
 from priorgap.metrics.bracket import certified_bracket
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.overlap import bracket_rows, split_posteriors

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.debiasing import frechet_infinity
 from priorgap.estimators.discrepancy import frechet_from_features
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 

@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.arguments import AtLeast
+from priorgap.core.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.decomposition import moment_decomposition
 from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.estimators.uncertainty import mean_estimate
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.data.splits import Split
 from priorgap.estimators.likelihood import (
@@ -18,7 +19,6 @@ from priorgap.estimators.likelihood import (
     unit_log_prob,
 )
 from priorgap.estimators.uncertainty import mean_estimate
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.models.families import Model

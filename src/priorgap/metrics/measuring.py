@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import Metric, NotApplicable
 from priorgap.models.families import Model
-from priorgap.streams import stream
 
 
 def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[Measurement], str | None]:

@@ -9,19 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Bound, Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import stream
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.bracket import Bracket
 from priorgap.estimators.dependence import dependence_brackets
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.estimators.overlap import effective_share_estimate, hole_curve, kl_prior_to_density
 from priorgap.estimators.uncertainty import Estimate
-from priorgap.latents import Latents
-from priorgap.measurement import Bound, Measurement
 from priorgap.metrics.bracket import LogDensity, chosen_density
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.streams import stream
 
 HOLE_LEVEL = 0.01
 _MOST = 0.5

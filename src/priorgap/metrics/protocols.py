@@ -4,9 +4,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from priorgap.core.measurement import Bound, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate
-from priorgap.measurement import Bound, Measurement
 from priorgap.metrics.evidence import NAMES, Evidence
 
 Scope = Literal["model", "sampler"]

@@ -8,15 +8,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import stream
 from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
-from priorgap.streams import stream
 
 _NEEDS = frozenset({"draw", "decode", "reference", "features"})
 

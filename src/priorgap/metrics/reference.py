@@ -6,9 +6,9 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.artifacts import load_json, load_tensors, save_json, save_tensors
+from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 from priorgap.data.splits import Split
-from priorgap.features import FeatureMap
+from priorgap.features.maps import FeatureMap
 from priorgap.metrics.classifiers import Classifiers, load_classifiers, save_classifiers
 
 _FACTS = "reference.json"

@@ -19,18 +19,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from priorgap.arguments import fit, parameters
-from priorgap.building import build
+from priorgap.core.arguments import fit, parameters
+from priorgap.core.build import build
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Direction, Measure
+from priorgap.core.random import isolated
+from priorgap.core.receivers import IMAGE_METRIC, check_foreign, under
 from priorgap.data.splits import Split
-from priorgap.features import ClassScores, extract
-from priorgap.measurement import Measurement
+from priorgap.features.maps import ClassScores, extract
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import Metric, NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
-from priorgap.receivers import IMAGE_METRIC, check_foreign, under
-from priorgap.streams import isolated
 
 Kind = Literal["two sets", "one set", "pairs"]
 _PACKAGE = ("torchmetrics",)

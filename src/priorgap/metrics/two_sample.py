@@ -10,16 +10,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
+from priorgap.core.random import child, draw_seed
 from priorgap.estimators.distances import NullTest, minus_null, radius_test, sliced_wasserstein, squared_mmd
 from priorgap.estimators.two_sample import total_variation_bound
 from priorgap.estimators.uncertainty import Estimate
-from priorgap.latents import Latents
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.overlap import prior_draws
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
-from priorgap.streams import child, draw_seed
 
 
 def _with_squares(z: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

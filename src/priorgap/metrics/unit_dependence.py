@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.densities.mixture import GaussianMixture
 from priorgap.estimators.gaussian import aggregate_moments
 from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
-from priorgap.measurement import Measurement
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 

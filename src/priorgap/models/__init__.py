@@ -1,1 +1,70 @@
 """VAEs by composition: networks, likelihood, prior."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "Adversary": "priorgap.models.controls",
+    "AutoencoderConv": "priorgap.models.families",
+    "AutoencoderMLP": "priorgap.models.families",
+    "Bernoulli": "priorgap.models.likelihoods",
+    "ConditionalConv": "priorgap.models.families",
+    "ConditionalMLP": "priorgap.models.families",
+    "ContinuousBernoulli": "priorgap.models.continuous_bernoulli",
+    "Conv": "priorgap.models.networks",
+    "DiscretizedLogistic": "priorgap.models.learned_scale",
+    "ElboLoss": "priorgap.models.losses",
+    "GanConv": "priorgap.models.families",
+    "GanMLP": "priorgap.models.families",
+    "Gaussian": "priorgap.models.likelihoods",
+    "LearnedGaussian": "priorgap.models.learned_scale",
+    "Linear": "priorgap.models.networks",
+    "MLP": "priorgap.models.networks",
+}
+
+if TYPE_CHECKING:
+    from priorgap.models.continuous_bernoulli import ContinuousBernoulli
+    from priorgap.models.controls import Adversary
+    from priorgap.models.families import (
+        AutoencoderConv,
+        AutoencoderMLP,
+        ConditionalConv,
+        ConditionalMLP,
+        GanConv,
+        GanMLP,
+    )
+    from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
+    from priorgap.models.likelihoods import Bernoulli, Gaussian
+    from priorgap.models.losses import ElboLoss
+    from priorgap.models.networks import MLP, Conv, Linear
+
+__all__ = [
+    "MLP",
+    "Adversary",
+    "AutoencoderConv",
+    "AutoencoderMLP",
+    "Bernoulli",
+    "ConditionalConv",
+    "ConditionalMLP",
+    "ContinuousBernoulli",
+    "Conv",
+    "DiscretizedLogistic",
+    "ElboLoss",
+    "GanConv",
+    "GanMLP",
+    "Gaussian",
+    "LearnedGaussian",
+    "Linear",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.models' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from priorgap.latents import Latents
+from priorgap.core.latents import Latents
 from priorgap.models.families import Model
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE

@@ -8,13 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priorgap.core.random import isolated
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms
 from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE
 from priorgap.priors.base import Prior
 from priorgap.priors.vamp import VampPrior
-from priorgap.streams import isolated
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.models.likelihoods import Likelihood
-from priorgap.streams import stream
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from priorgap.core.random import isolated
 from priorgap.models.conditional import Classes, ConditionalVAE, condition
 from priorgap.models.controls import GAN, Adversary, Autoencoder
 from priorgap.models.likelihoods import Likelihood
@@ -13,7 +14,6 @@ from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import isolated
 
 Model: TypeAlias = VAE | Autoencoder | GAN
 

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from priorgap.core.random import isolated
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms
 from priorgap.models.networks import Architecture
 from priorgap.models.traits import Traits
 from priorgap.priors.base import Prior, PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import isolated
 
 
 class VAE(nn.Module):

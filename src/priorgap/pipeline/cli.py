@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from priorgap.core.errors import BadInput, refusing
-from priorgap.pipeline import flags
+from priorgap.pipeline.commands import flags
 from priorgap.pipeline.signals import as_interrupts
 
 USAGE = """\
@@ -167,7 +167,7 @@ def _help(command: str) -> str:
     if command == "generate":
         return _GENERATE_HELP
     if command in _PLAIN:
-        from priorgap.pipeline.usage import STORE_HELP
+        from priorgap.pipeline.commands.usage import STORE_HELP
 
         return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"

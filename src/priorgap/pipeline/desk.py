@@ -6,20 +6,20 @@ from pathlib import Path
 
 from torch import Tensor
 
-from priorgap import artifacts
+from priorgap.core import artifacts
+from priorgap.core.latents import Latents
 from priorgap.data.splits import Dataset
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
-from priorgap.features import Classifier, restore_classifier
-from priorgap.latents import Latents
+from priorgap.features.maps import Classifier, restore_classifier
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions
 from priorgap.metrics.reference import Reference, load_reference
 from priorgap.pipeline import models
-from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, PlannedModel, Step
 from priorgap.pipeline.reading import load_draws, load_posteriors, obtain_dataset
 from priorgap.pipeline.store.layout import Store
@@ -58,12 +58,12 @@ class Desk:
         return self._at_hand
 
 
-def n_samples(cell: Cell, n_test: int) -> int:
+def n_samples(cell: ModelConfig, n_test: int) -> int:
     """Return the n of every sampler: no more than there are test images to compare with."""
     return min(int(cell.config["n_samples"]), n_test)
 
 
-def reference_settings(cell: Cell) -> ReferenceSettings:
+def reference_settings(cell: ModelConfig) -> ReferenceSettings:
     """Return how the real data are looked at."""
     node = cell.config["reference"]
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])

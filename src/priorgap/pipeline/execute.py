@@ -12,17 +12,17 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from priorgap.building import allow_plugins
+from priorgap.core.build import allow_plugins
 from priorgap.pipeline import models
-from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
 from priorgap.pipeline.desk import Desk, n_samples
-from priorgap.pipeline.engines.processes import spread
 from priorgap.pipeline.precision import set_numerics
-from priorgap.pipeline.progress import Pieces
 from priorgap.pipeline.stages.results import Failure, Work
 from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.sweep.engines.processes import spread
+from priorgap.pipeline.sweep.progress import Pieces
 
 log = logging.getLogger(__name__)
 # values of one sampler's images from which on a process for them pays: 1,300 of MNIST's
@@ -171,7 +171,7 @@ def _each(jobs: Sequence[Job], desk: Desk, workers: int) -> Iterator[tuple[Job, 
 
 
 def _elsewhere(
-    cell: Cell, root: Path, model_id: str, sampler: str
+    cell: ModelConfig, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
     """Take the measurements of one sampler in a process of its own, which makes the plan again."""
     allow_plugins(cell.config)

@@ -6,11 +6,11 @@ from priorgap.data.splits import Dataset
 from priorgap.models.calibrate import calibration_refusal
 from priorgap.models.families import Model
 from priorgap.pipeline import models
-from priorgap.pipeline.batched_program import check_model
-from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.desk import Desk
+from priorgap.pipeline.sweep.batched_program import check_model
 
 
 def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
@@ -35,7 +35,7 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
         _check_space(model.cell, space, desk.dataset(model))
 
 
-def _check_objective(cell: Cell, network: Model, *, calibrated: bool) -> None:
+def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> None:
     loss = parts.loss(cell.config)
     network.check_objective(loss)
     network.check_decode(cell.decode)
@@ -44,6 +44,6 @@ def _check_objective(cell: Cell, network: Model, *, calibrated: bool) -> None:
         raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected false")
 
 
-def _check_space(cell: Cell, name: str, dataset: Dataset) -> None:
+def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
     labelled = dataset.train.label is not None and dataset.test.label is not None
     parts.feature_space(cell.config, name).check(labelled=labelled)

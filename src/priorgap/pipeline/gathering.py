@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from priorgap import artifacts
-from priorgap.core import measures
+from priorgap.core import artifacts, measures
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, Measure
 from priorgap.core.sampler_facts import SamplerFacts, united
-from priorgap.measurement import Measurement
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS

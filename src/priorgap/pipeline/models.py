@@ -10,8 +10,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from priorgap import artifacts
-from priorgap.coding import Decode, Encode
+from priorgap.core import artifacts
+from priorgap.core.batched_calls import Decode, Encode
+from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.models.conditional import Classes
@@ -20,7 +21,6 @@ from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
 from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
-from priorgap.streams import stream
 
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from priorgap.core.random import stream
 from priorgap.pipeline import models
-from priorgap.streams import stream
 
 log = logging.getLogger(__name__)
 # float32 products of these sizes are off by 2e-7 to 4e-7, with TF32 by 3e-4, in bfloat16 by 2e-3

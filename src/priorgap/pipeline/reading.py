@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from priorgap import artifacts
+from priorgap.core import artifacts
+from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.binarize import binarized, with_grey
 from priorgap.data.splits import Dataset, load_dataset
-from priorgap.latents import LatentDraw, Latents
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import PlannedModel, Step
 from priorgap.pipeline.store import keys

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from priorgap import artifacts
+from priorgap.core import artifacts
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
-from priorgap.measurement import Measurement
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
 from priorgap.pipeline.gathering import gather, measurements_of, models_of

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
-from priorgap.measurement import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.data.splits import Dataset
 from priorgap.pipeline import models
 from priorgap.pipeline.config.plan import PlannedModel

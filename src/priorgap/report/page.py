@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from priorgap.artifacts import write_bytes, write_text
+from priorgap.core.artifacts import write_bytes, write_text
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure
 from priorgap.report import figures as fig
@@ -20,7 +20,7 @@ from priorgap.report.parts import parts_of, tables
 from priorgap.report.tiles import Preview, sample_tile, samples_side_by_side
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.words import measure_name
+from priorgap.verdict.sentences import measure_name
 
 _MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
 

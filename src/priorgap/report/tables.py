@@ -17,8 +17,8 @@ from priorgap.core.measures import Catalogue, Measure, Section
 from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.labels import NULL_UNKNOWN, RECONSTRUCTIVE
+from priorgap.verdict.sentences import number, plus_minus
 from priorgap.verdict.units import is_unit_swap
-from priorgap.verdict.words import number, plus_minus
 
 _FORWARD = "accuracy_real_to_synthetic"
 _BACKWARD = "accuracy_synthetic_to_real"

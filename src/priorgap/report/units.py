@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from priorgap.core.catalogue import BUILTIN
 from priorgap.report.drawing import PALETTE, empty_figure, png
 from priorgap.report.tables import Cell, TextTable, mean_and_spread
+from priorgap.verdict.sentences import number
 from priorgap.verdict.units import ARMS, PROPERTIES, unit_correlations, unit_effects
-from priorgap.verdict.words import number
 
 _TITLES = {name: BUILTIN[name].heading for name in PROPERTIES}
 _COLOUR = dict(zip(ARMS, (PALETTE[1], PALETTE[3], PALETTE[2]), strict=True))

@@ -1,24 +1,58 @@
 """Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
 
-from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
-from priorgap.samplers.flow import FlowSampler
-from priorgap.samplers.kde import Kde
-from priorgap.samplers.per_class import PerClass
-from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
-from priorgap.samplers.prior import PriorSampler, TemperedPrior
-from priorgap.samplers.protocols import (
-    FitInputs,
-    FittedSampler,
-    LatentDensity,
-    Sampler,
-    SamplerNotApplicable,
-    SamplerState,
-)
-from priorgap.samplers.reweighted import ReweightedPrior
-from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
-from priorgap.samplers.two_stage import TwoStage
-from priorgap.samplers.unit_swap import UnitSwap
-from priorgap.samplers.vamp import Vamp
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "ExPostGaussian": "priorgap.samplers.ex_post",
+    "ExPostMixture": "priorgap.samplers.ex_post",
+    "FitInputs": "priorgap.samplers.protocols",
+    "FittedSampler": "priorgap.samplers.protocols",
+    "FlowSampler": "priorgap.samplers.flow",
+    "Kde": "priorgap.samplers.kde",
+    "LatentDensity": "priorgap.samplers.protocols",
+    "LiteralLogVar": "priorgap.samplers.specimens",
+    "MuPlusLogVar": "priorgap.samplers.specimens",
+    "PerClass": "priorgap.samplers.per_class",
+    "Pooled": "priorgap.samplers.specimens",
+    "Posterior": "priorgap.samplers.posterior",
+    "PosteriorHeldout": "priorgap.samplers.posterior",
+    "PosteriorMean": "priorgap.samplers.posterior",
+    "PriorSampler": "priorgap.samplers.prior",
+    "ReweightedPrior": "priorgap.samplers.reweighted",
+    "Sampler": "priorgap.samplers.protocols",
+    "SamplerNotApplicable": "priorgap.samplers.protocols",
+    "SamplerState": "priorgap.samplers.protocols",
+    "SinglePosterior": "priorgap.samplers.single_posterior",
+    "TemperedPrior": "priorgap.samplers.prior",
+    "TwoStage": "priorgap.samplers.two_stage",
+    "UnitSwap": "priorgap.samplers.unit_swap",
+    "Vamp": "priorgap.samplers.vamp",
+}
+
+if TYPE_CHECKING:
+    from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
+    from priorgap.samplers.flow import FlowSampler
+    from priorgap.samplers.kde import Kde
+    from priorgap.samplers.per_class import PerClass
+    from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
+    from priorgap.samplers.prior import PriorSampler, TemperedPrior
+    from priorgap.samplers.protocols import (
+        FitInputs,
+        FittedSampler,
+        LatentDensity,
+        Sampler,
+        SamplerNotApplicable,
+        SamplerState,
+    )
+    from priorgap.samplers.reweighted import ReweightedPrior
+    from priorgap.samplers.single_posterior import SinglePosterior
+    from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
+    from priorgap.samplers.two_stage import TwoStage
+    from priorgap.samplers.unit_swap import UnitSwap
+    from priorgap.samplers.vamp import Vamp
 
 __all__ = [
     "ExPostGaussian",
@@ -40,8 +74,19 @@ __all__ = [
     "Sampler",
     "SamplerNotApplicable",
     "SamplerState",
+    "SinglePosterior",
     "TemperedPrior",
     "TwoStage",
     "UnitSwap",
     "Vamp",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.samplers' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

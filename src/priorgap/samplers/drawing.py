@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from priorgap.latents import LatentDraw, Latents
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.random import stream
 from priorgap.priors.base import Prior
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler
-from priorgap.streams import stream
 
 
 def class_frequencies(label: Int[Tensor, "n"] | None) -> Tensor | None:

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
 from priorgap.densities.gaussian import Covariance
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import pick_rows
 from priorgap.samplers.protocols import (

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.flow import Family, FittedFlow, Flow, FlowShape
-from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.protocols import (

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.estimators.mixture import mixture_log_prob
-from priorgap.latents import Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import (
     FittedMixtureOfRows,

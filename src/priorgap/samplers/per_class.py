@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.random import child
 from priorgap.core.sampler_facts import SamplerFacts, united
 from priorgap.densities.protocols import check_n
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.needs import needs_of
 from priorgap.samplers.protocols import (
@@ -23,7 +24,6 @@ from priorgap.samplers.protocols import (
     SamplerState,
     check_kind,
 )
-from priorgap.streams import child
 
 
 @dataclass(frozen=True, eq=False)

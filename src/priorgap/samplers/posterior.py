@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.mixture import mixture_log_prob
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.protocols import (
     FitInputs,

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
 from priorgap.densities.protocols import check_n
-from priorgap.latents import LatentDraw, Moments
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.ex_post import FittedExPost

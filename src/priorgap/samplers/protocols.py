@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 
 Role = Literal["candidate", "control", "specimen"]

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from priorgap.arguments import Above, AtLeast
+from priorgap.core.arguments import Above, AtLeast
+from priorgap.core.fit_network import fit_network
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import isolated
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
-from priorgap.fitting import fit_network
-from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.prior import FittedPrior, PriorSampler
@@ -26,7 +27,6 @@ from priorgap.samplers.protocols import (
     SamplerState,
     check_kind,
 )
-from priorgap.streams import isolated
 
 MIN_EFFECTIVE_SHARE = 0.01
 # proposals in memory at a time; fixed, because the order of the draws depends on it

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from priorgap.latents import Latents, Moments
+from priorgap.core.latents import Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import FittedRows, restore_rows, training_posteriors
 from priorgap.samplers.protocols import (

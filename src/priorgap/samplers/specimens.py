@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import torch
 
+from priorgap.core.latents import Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
-from priorgap.latents import Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FittedExPost
 from priorgap.samplers.posterior import FittedRows, restore_rows

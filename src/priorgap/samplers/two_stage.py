@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.core.fit_network import fit_network
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import child, isolated
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
-from priorgap.fitting import fit_network
-from priorgap.latents import LatentDraw
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED
 from priorgap.samplers.protocols import (
@@ -21,7 +22,6 @@ from priorgap.samplers.protocols import (
     SamplerState,
     check_kind,
 )
-from priorgap.streams import child, isolated
 
 _MIN_LOG_GAMMA = -5.0
 _LOG_VAR = (-15.0, 5.0)

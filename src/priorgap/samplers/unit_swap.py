@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Moments
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.latents import LatentDraw, Moments
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.posterior import FittedRows

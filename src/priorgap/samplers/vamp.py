@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.random import draw_seed
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
-from priorgap.latents import LatentDraw, Latents, Moments
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import FittedMixtureOfRows, pick_rows, training_posteriors
 from priorgap.samplers.protocols import (
@@ -21,7 +22,6 @@ from priorgap.samplers.protocols import (
     require_log_var,
     total_moments,
 )
-from priorgap.streams import draw_seed
 
 Choice = Literal["random", "kmeans"]
 # centres only have to land near different images: a few passes do

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorgap.latents import LatentDraw, Latents
-from priorgap.measurement import Measurement
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.random import stream
 from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable
-from priorgap.streams import stream
 from priorgap.testing.world import fresh, world
 
 

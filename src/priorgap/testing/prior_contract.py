@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from priorgap.core.random import stream
 from priorgap.models.likelihoods import Bernoulli
 from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import Prior, PriorSpec
-from priorgap.streams import stream
 
 # dimension -> the sizes of a prior
 Make = Callable[[int], PriorSpec]

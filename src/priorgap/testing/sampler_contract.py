@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from priorgap.latents import LatentDraw, Latents
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.random import stream
 from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.streams import stream
 
 N_MOMENTS = 20_000
 N_ROWS = 4_000

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from priorgap.core.latents import LatentDraw, Latents
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features import PixelFeatures, quantise
-from priorgap.latents import LatentDraw, Latents
+from priorgap.features.maps import PixelFeatures, quantise
 from priorgap.metrics import ModelEvidence, Reference, build_reference
 from priorgap.metrics.evidence import LogLikelihood
-from priorgap.streams import stream
 
 DIM = 3
 CLASSES = 2

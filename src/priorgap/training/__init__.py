@@ -3,6 +3,32 @@
 Importing this package imports no Lightning: `fit` and `gan` do.
 """
 
-from priorgap.training.config import BatchedTrainerConfig, TrainerConfig, TrainResult
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["BatchedTrainerConfig", "TrainResult", "TrainerConfig"]
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "BatchedTrainerConfig": "priorgap.training.config",
+    "TrainResult": "priorgap.training.config",
+    "TrainerConfig": "priorgap.training.config",
+}
+
+if TYPE_CHECKING:
+    from priorgap.training.config import BatchedTrainerConfig, TrainerConfig, TrainResult
+
+__all__ = [
+    "BatchedTrainerConfig",
+    "TrainResult",
+    "TrainerConfig",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.training' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

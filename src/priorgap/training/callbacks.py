@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from priorgap.artifacts import write_bytes
+from priorgap.core.artifacts import write_bytes
 from priorgap.training.config import Record
 from priorgap.training.datamodule import TrainBatches
 from priorgap.training.lightning import TorchCheckpointIO, pl

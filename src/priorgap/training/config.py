@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 import torch
 from torch import nn
 
-from priorgap.arguments import Above, AtLeast, check
+from priorgap.core.arguments import Above, AtLeast, check
 
 Record = dict[str, float]
 Part = Literal["train", "validation"]

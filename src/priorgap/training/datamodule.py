@@ -7,9 +7,9 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import training_images
 from priorgap.data.splits import Split
-from priorgap.streams import stream
 
 # x as stored, noise and, for conditional models, labels
 Batch = tuple[Tensor, ...]

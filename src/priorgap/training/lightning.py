@@ -1,6 +1,6 @@
 """Lightning, imported in one place: it imports torchmetrics, and that torchvision, which must be importable first."""
 
-from priorgap import torchvision_compat
+from priorgap.core import torchvision_compat
 
 torchvision_compat.ensure()
 

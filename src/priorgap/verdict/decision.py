@@ -14,7 +14,7 @@ from priorgap.verdict import readings as rd
 from priorgap.verdict.contrasts import Contrast, contrasts, scaled_mean
 from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, not_converged
 from priorgap.verdict.planning import Plan, plan
-from priorgap.verdict.words import cell_text
+from priorgap.verdict.sentences import cell_text
 
 _ENOUGH_SEEDS = 5  # below this a conclusion is provisional
 

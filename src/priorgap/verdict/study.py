@@ -11,7 +11,7 @@ from priorgap.core.measures import Catalogue, Measure, entry, united
 from priorgap.verdict import readings as rd
 from priorgap.verdict.decision import Verdict, decide_cell
 from priorgap.verdict.labels import plain_name
-from priorgap.verdict.words import study_lines
+from priorgap.verdict.sentences import study_lines
 
 
 @dataclass(frozen=True)

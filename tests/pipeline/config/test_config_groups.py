@@ -7,11 +7,11 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from priorgap.building import configuration_directory
+from priorgap.core.build import configuration_directory
 from priorgap.data.binarize import Binarize
-from priorgap.pipeline.cells import Cell, validate
 from priorgap.pipeline.config import groups
 from priorgap.pipeline.config.groups import LauncherCounts, Settings, referred_keys
+from priorgap.pipeline.config.model_config import ModelConfig, validate
 from priorgap.pipeline.config.session import Request, Session
 
 
@@ -83,7 +83,7 @@ def with_value(config: dict[str, Any], where: tuple[str, ...], value: Any) -> di
 def accepted(config: dict[str, Any], where: tuple[str, ...], value: Any) -> bool:
     """Whether a value is accepted; a refusal is one line that names the key."""
     try:
-        validate([Cell(with_value(config, where, value))])
+        validate([ModelConfig(with_value(config, where, value))])
     except ValueError as error:
         line, key = str(error), ".".join(where)
         assert "\n" not in line and (key in line or where[-1] in line), (key, value, line)
@@ -124,8 +124,8 @@ def test_groups_have_no_defaults_of_their_own():
 
 def test_a_cells_settings_are_its_configuration():
     config = compose("seed=3", "verdict.level=.9", "tracking=off", "calibrated_samplers=[prior]")
-    settings = Cell(config).settings
-    assert isinstance(settings, Settings) and settings is not Cell(config).settings
+    settings = ModelConfig(config).settings
+    assert isinstance(settings, Settings) and settings is not ModelConfig(config).settings
     assert (settings.seed, settings.verdict.level, settings.tracking.mode) == (3, 0.9, "off")
     assert settings.reference.classifier.width == config["reference"]["classifier"]["width"]
     assert settings.calibrated_samplers == ("prior",) and settings.data.source == config["data"]["source"]
@@ -159,4 +159,4 @@ def test_launchers_count():
 def test_projects_that_wandb_does_not_accept(project):
     config = with_value(compose(), ("tracking", "project"), project)
     with pytest.raises(ValueError, match=r"^tracking\.project="):
-        validate([Cell(config)])
+        validate([ModelConfig(config)])

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from priorgap.pipeline.study import _checked, _sessions
 
-from priorgap.pipeline.cells import Cell
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.session import Request, Session
 
 HEADER = "# @package _global_\n"
 GRID = f"{HEADER}hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
-ELBO = "_target_: priorgap.models.losses.ElboLoss\nalpha: 42\nbeta: 1\nreduction: sum\n"
+ELBO = "_target_: priorgap.models.ElboLoss\nalpha: 42\nbeta: 1\nreduction: sum\n"
 NULLS = "beta_warmup_epochs: null\nfree_bits: null\n"
 
 
@@ -30,7 +30,7 @@ def experiment(text: str | bytes, name: str = "e") -> str:
     return f"experiment={name}"
 
 
-def compose(*words: str, multirun: bool = False, config_dir: str | None = None) -> list[Cell]:
+def compose(*words: str, multirun: bool = False, config_dir: str | None = None) -> list[ModelConfig]:
     return [c for s in _sessions(Request(words, multirun, config_dir)) for c in _checked(s)]
 
 
@@ -116,7 +116,7 @@ def test_the_folder_here_wins_over_the_package_and_the_commands_over_both():
 
 
 def test_a_file_without_its_header():
-    node = "_target_: priorgap.samplers.prior.TemperedPrior\ntemperature: 0.5\n"
+    node = "_target_: priorgap.samplers.TemperedPrior\ntemperature: 0.5\n"
     write("conf/sampler/mine.yaml", node)
     assert refusal("sampler=[prior,mine]").endswith("`# @package samplers.NAME`")
     write("conf/sampler/tempered_prior.yaml", f"# @package samplers.tempered_prior\n{node}")

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.errors import refusing
 from priorgap.core.shelves import Shelf
+from priorgap.pipeline.commands.store_arguments import STAGES, Order, in_words, parse, size
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of, results_under
 from priorgap.pipeline.store.layout import Store, read_record, unless_in_use
 from priorgap.pipeline.store.records import Record
-from priorgap.pipeline.store_commands import STAGES, Order, in_words, parse, size
 
 FLAGS = ("--dry-run", "--yes")
 _PARTIAL = ".partial-"

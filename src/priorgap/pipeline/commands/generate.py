@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from priorgap import artifacts, plugins
-from priorgap.building import target_roots
-from priorgap.coding import decode_all
+from priorgap.core import artifacts, plugins
+from priorgap.core.batched_calls import decode_all
+from priorgap.core.build import target_roots
 from priorgap.core.errors import refusing
-from priorgap.features import quantise
+from priorgap.core.random import stream
+from priorgap.features.maps import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.store import records
@@ -23,7 +24,6 @@ from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
-from priorgap.streams import stream
 
 _BLOCK = 4096
 _DEFAULTS = {

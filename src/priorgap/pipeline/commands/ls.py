@@ -4,13 +4,13 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import in_words, parse, size
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
-from priorgap.pipeline.store_commands import in_words, parse, size
 
 log = logging.getLogger(__name__)
 _HEAD = ("model", "train", "encode", "sample", "measure", "state", "size", "seconds", "finished")

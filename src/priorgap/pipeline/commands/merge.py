@@ -4,13 +4,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.errors import refusing
+from priorgap.pipeline.commands.store_arguments import Order, parse
 from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import SHELVED, Store, keep
 from priorgap.pipeline.store.records import Record, RecordedStep
-from priorgap.pipeline.store_commands import Order, parse
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.errors import BadInput, refusing
-from priorgap.pipeline.batching_rule import refuse_old_words
-from priorgap.pipeline.cells import Cell, validate
+from priorgap.pipeline.config.model_config import ModelConfig, validate
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.sweep.batching_rule import refuse_old_words
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -52,15 +52,15 @@ def _sessions(request: Request) -> list[Session]:
     return [Session(request.with_study(name)) for name in session.studies]
 
 
-def _checked(session: Session) -> list[Cell]:
+def _checked(session: Session) -> list[ModelConfig]:
     """Compose and check the configurations of a command, before anything heavy is imported, or created."""
     with session:
-        cells = [Cell(config, names) for config, names in session.cells()]
+        cells = [ModelConfig(config, names) for config, names in session.cells()]
     validate(cells)
     return cells
 
 
-def _run(command: str, session: Session, cells: Sequence[Cell]) -> int:
+def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
 
@@ -111,7 +111,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     if "reference" in wanted:
         _say(_size_line(plan, store, desk))
         if "measure" in wanted:
-            from priorgap.pipeline import costs
+            from priorgap.pipeline.sweep import estimate as costs
 
             line = costs.expected_time(plan, store)
             if line:
@@ -169,9 +169,9 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
     return 1 if failed else 0
 
 
-def _set_numerics(cells: Sequence[Cell]) -> None:
+def _set_numerics(cells: Sequence[ModelConfig]) -> None:
     """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
-    from priorgap.artifacts import canonical_json
+    from priorgap.core.artifacts import canonical_json
     from priorgap.pipeline import precision
 
     seen = {canonical_json([cell.config["numerics"], cell.config["trainer"]]): cell for cell in cells}
@@ -198,9 +198,9 @@ def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
 
 def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
     """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
-    from priorgap.pipeline import batched
-    from priorgap.pipeline.batching_rule import BatchingRule
-    from priorgap.pipeline.engines.processes import processes_for
+    from priorgap.pipeline.sweep import batched
+    from priorgap.pipeline.sweep.batching_rule import BatchingRule
+    from priorgap.pipeline.sweep.engines.processes import processes_for
 
     config = plan.cells[0].config
     rule = BatchingRule(**config["batching"])
@@ -214,18 +214,18 @@ def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
     return all(desk.store.is_complete(model.train) for model in plan.models)
 
 
-def _processes(cells: Sequence[Cell], session: Session) -> int:
+def _processes(cells: Sequence[ModelConfig], session: Session) -> int:
     """Return how many processes one model's measures may take: where a launcher shares out models, one."""
     if session.launcher != "basic":
         return 1
-    from priorgap.pipeline.engines.processes import processes_for
+    from priorgap.pipeline.sweep.engines.processes import processes_for
 
     config = cells[0].config
     return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
 def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
-    from priorgap.pipeline.jobs import run_cell, run_proposed
+    from priorgap.pipeline.sweep.jobs import run_cell, run_proposed
 
     run = run_cell if grid_is_known else run_proposed
     return run(config, stages=stages, workers=workers)

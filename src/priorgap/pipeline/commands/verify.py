@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from priorgap.core.errors import refusing
-from priorgap.pipeline.engines.cores import available_cores
+from priorgap.pipeline.commands.store_arguments import folders_of_study, in_words, parse
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import count_of, damage_of, extent_of
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.store_commands import folders_of_study, in_words, parse
+from priorgap.pipeline.sweep.engines.cores import available_cores
 
 
 def main(arguments: Sequence[str]) -> int:

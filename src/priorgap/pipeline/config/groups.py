@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from priorgap.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
+from priorgap.core.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
 
 Group = TypeVar("Group")
 RESERVED_STUDIES = ("data", "reference")

@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from priorgap.building import build, configuration_directory
+from priorgap.core.build import build, configuration_directory
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import united
 from priorgap.data.splits import DataSource
-from priorgap.feature_spaces import FeatureSpace
+from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
@@ -21,13 +21,13 @@ from priorgap.models.networks import Architecture
 from priorgap.models.traits import Traits
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.samplers.applicability import ModelTraits, PriorKind, invalid
 from priorgap.samplers.protocols import Sampler
-from priorgap.samplers.validity import ModelTraits, PriorKind, invalid
 from priorgap.training.batched.program import refusal_of_parts
 from priorgap.training.config import TrainerConfig, check_for_gan
 
 # the name that stands in models' ids; its module imports Lightning, which reading a configuration does without
-_TRAINER = "priorgap.training.fit.TrainerConfig"
+_TRAINER = "priorgap.training.TrainerConfig"
 
 _BUILT: dict[tuple[str, str, type], Any] = {}
 

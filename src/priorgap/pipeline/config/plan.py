@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from priorgap import artifacts, plugins
-from priorgap.building import target_modules
+from priorgap.core import artifacts, plugins
+from priorgap.core.build import target_modules
+from priorgap.core.receivers import under
 from priorgap.metrics.protocols import Metric, wants
-from priorgap.pipeline.cells import Cell
 from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.store.records import MARGINALS
-from priorgap.receivers import under
 
 Kind = Literal["prepare", "reference", "train", "calibrate", "encode", "sample", "measure"]
 KINDS: tuple[Kind, ...] = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
@@ -118,7 +118,7 @@ class PlannedModel:
         measures: the measurements of the model and of its samplers.
     """
 
-    cell: Cell
+    cell: ModelConfig
     id: str
     group: str
     calibrated: bool
@@ -181,11 +181,11 @@ class Plan:
     steps: Mapping[PurePosixPath, Step]
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[ModelConfig, ...]:
         """The configurations, each once."""
         return tuple(dict.fromkeys(model.cell for model in self.models))
 
-    def of(self, cells: Collection[Cell]) -> "Plan":
+    def of(self, cells: Collection[ModelConfig]) -> "Plan":
         """Return the part of some configurations."""
         models = tuple(model for model in self.models if model.cell in cells)
         return Plan(models, {step.path: step for model in models for step in model.steps})
@@ -223,7 +223,7 @@ def _model_jobs(model: PlannedModel) -> Iterator[Job]:
         yield Job("measure", own[0].path.parent, own, model, sampler)
 
 
-def plan_of(cells: Sequence[Cell]) -> Plan:
+def plan_of(cells: Sequence[ModelConfig]) -> Plan:
     """Return the plan of some configurations.
 
     Raises:
@@ -242,7 +242,7 @@ class _Builder:
 
     def _step(
         self,
-        cell: Cell,
+        cell: ModelConfig,
         kind: Kind,
         path: PurePosixPath,
         what: str,
@@ -265,7 +265,7 @@ class _Builder:
             )
         return known
 
-    def models(self, cell: Cell) -> Iterator[PlannedModel]:
+    def models(self, cell: ModelConfig) -> Iterator[PlannedModel]:
         """Yield the models that a configuration names: as trained, calibrated, or both."""
         data = self._data(cell)
         references = self._references(cell, data)
@@ -295,7 +295,7 @@ class _Builder:
             )  # fmt: skip
             yield PlannedModel(**{**vars(found), "measures": tuple(self._measures(found))})
 
-    def _data(self, cell: Cell) -> Step:
+    def _data(self, cell: ModelConfig) -> Step:
         node = cell.config["data"]["source"]
         modules = [*target_modules(node), "priorgap.data.splits"]
         settings: Json = node
@@ -306,7 +306,7 @@ class _Builder:
             Closure(tuple(modules)), 0, Subject(),
         )  # fmt: skip
 
-    def _references(self, cell: Cell, data: Step) -> dict[str, tuple[Step, ...]]:
+    def _references(self, cell: ModelConfig, data: Step) -> dict[str, tuple[Step, ...]]:
         shared: Json = [
             {"reference": cell.config["reference"], "n_samples": cell.config["n_samples"]},
             cell.config["numerics"],
@@ -336,8 +336,8 @@ class _Builder:
             )
         return found
 
-    def _train(self, cell: Cell, data: Step) -> Step:
-        from priorgap.pipeline.stages.train_version import TRAIN_VERSION
+    def _train(self, cell: ModelConfig, data: Step) -> Step:
+        from priorgap.pipeline.config.train_version import TRAIN_VERSION
 
         path = PurePosixPath(cell.study) / "train" / cell.train_id
         own = {key: node for key, node in cell.training_slice.items() if key != "data"}
@@ -347,7 +347,7 @@ class _Builder:
             cell.seed, Subject(cell.train_id),
         )  # fmt: skip
 
-    def _sample(self, cell: Cell, model_id: str, name: str, inputs: Sequence[Step]) -> Step:
+    def _sample(self, cell: ModelConfig, model_id: str, name: str, inputs: Sequence[Step]) -> Step:
         node = cell.config["samplers"][name]
         settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
         code = Closure((*target_modules(node), "priorgap.evaluation.sample"))

@@ -23,9 +23,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from priorgap import plugins
-from priorgap.arguments import unknown_key
-from priorgap.building import configuration_directory
+from priorgap.core import plugins
+from priorgap.core.arguments import unknown_key
+from priorgap.core.build import configuration_directory
 from priorgap.pipeline.config import launchers, yaml_source
 from priorgap.pipeline.config.composer import Composer
 from priorgap.pipeline.config.groups import Settings, referred_keys

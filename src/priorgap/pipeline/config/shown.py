@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import yaml
 
+from priorgap.pipeline.commands.flags import Typed
 from priorgap.pipeline.config.session import Request, Session
-from priorgap.pipeline.flags import Typed
 
 
 def show(typed: Typed, commands: Sequence[str]) -> int:

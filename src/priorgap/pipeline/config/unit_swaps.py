@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-_TARGET = "priorgap.samplers.unit_swap.UnitSwap"
+_TARGET = "priorgap.samplers.UnitSwap"
 
 
 def with_unit_swaps(config: Mapping[str, Any]) -> dict[str, Any]:

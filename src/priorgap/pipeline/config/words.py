@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 
-from priorgap.arguments import show
+from priorgap.core.arguments import show
 
 # groups of which a list is chosen: two values are one list, not two models
 LISTS = ("sampler", "metric", "features", "callbacks", "logger")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.reading import ABSENT, PARTS, POSTERIORS

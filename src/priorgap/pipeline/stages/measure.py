@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterator
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import Measurement
 from priorgap.evaluation.measure import marginals
-from priorgap.measurement import Measurement
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.pipeline.config import parts

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import save_dataset
 from priorgap.pipeline.config.plan import Job, Step

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.evaluation.reference import feature_classifier, real_classifiers, real_features
 from priorgap.metrics.classifiers import save_classifiers
 from priorgap.metrics.reference import save_features

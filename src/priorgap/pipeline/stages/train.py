@@ -9,12 +9,13 @@ from typing import Any, cast
 
 from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.vae import VAE
-from priorgap.pipeline import batched_program, models
+from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Files, Store
+from priorgap.pipeline.sweep import batched_program
 from priorgap.pipeline.trainings import kept
 from priorgap.training.config import TrainResult
 from priorgap.training.fit import train_vae

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from priorgap import plugins
-from priorgap.receivers import PACKAGE, own_packages, under
+from priorgap.core import plugins
+from priorgap.core.receivers import PACKAGE, own_packages, under
 
 # how numbers are shown, never what they are: a changed title makes no measurement stale
 _SHOWN = frozenset({"priorgap.core.measures", "priorgap.core.catalogue"})

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from priorgap import artifacts, plugins
-from priorgap.building import configuration_directory
+from priorgap.core import artifacts, plugins
+from priorgap.core.build import configuration_directory
 from priorgap.pipeline.config.session import EXPERIMENTS, Request, experiments_root
 from priorgap.pipeline.store.code_digest import tree_digest
 from priorgap.pipeline.store.folders import content_of, damage_of, folder_of

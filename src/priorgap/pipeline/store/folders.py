@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf, is_shelf
 from priorgap.pipeline.store.layout import SHELVED, Placed, Store
 

@@ -1,6 +1,6 @@
 """Keys: what a result was computed from, as one digest: settings, the content of its inputs, the code."""
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.pipeline.config.plan import Closure, Step
 from priorgap.pipeline.store.code_digest import code_digest, module_digest
 from priorgap.pipeline.store.layout import Store

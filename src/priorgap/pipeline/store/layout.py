@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from priorgap import artifacts
+from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline.store.provenance import environment
 

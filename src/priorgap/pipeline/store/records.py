@@ -15,7 +15,7 @@ from priorgap.pipeline.config.groups import verdict_of
 from priorgap.pipeline.store.layout import Store, forget, keep, read_record
 
 if TYPE_CHECKING:
-    from priorgap.pipeline.cells import Cell
+    from priorgap.pipeline.config.model_config import ModelConfig
     from priorgap.pipeline.config.plan import PlannedModel
 
 SCHEMA = 2
@@ -137,7 +137,7 @@ def record_file(store: Store, study: str, train_id: str) -> Path:
     return store.study(study) / FOLDER / f"{train_id}.json"
 
 
-def record_of(cell: "Cell", models: "Iterator[PlannedModel]") -> Record:
+def record_of(cell: "ModelConfig", models: "Iterator[PlannedModel]") -> Record:
     """Return the record of a configuration."""
     return Record(
         cell.study,
@@ -273,13 +273,13 @@ def failure_file(store: Store, study: str, train_id: str) -> Path:
     return store.study(study) / FAILED / f"{train_id}.json"
 
 
-def record_failure(store: Store, cell: "Cell", error: str, trace: str = "") -> None:
+def record_failure(store: Store, cell: "ModelConfig", error: str, trace: str = "") -> None:
     """Record that a model failed, and why."""
     content = {"label": cell.label, "overrides": list(cell.overrides), "error": error, "traceback": trace}
     keep(store, failure_file(store, cell.study, cell.train_id), content)
 
 
-def forget_failure(store: Store, cell: "Cell") -> None:
+def forget_failure(store: Store, cell: "ModelConfig") -> None:
     """Record that a model is done."""
     forget(store, failure_file(store, cell.study, cell.train_id))
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from priorgap.core.random import stream
 from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, as_float
 from priorgap.models.families import Family
@@ -24,7 +25,6 @@ from priorgap.models.networks import Architecture
 from priorgap.models.vae import VAE
 from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
-from priorgap.streams import stream
 from priorgap.training.batched.adam import Adam
 from priorgap.training.batched.stacking import Stack
 from priorgap.training.checks import check_data

@@ -1,0 +1,273 @@
+"""The library's front door: compare ways of sampling a VAE that is brought as two plain callables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Int
+from torch import Tensor
+
+from priorgap.comparison.user_inputs import (
+    Data,
+    check_arguments,
+    count_of,
+    is_conditional,
+    law_of,
+    metric_of,
+    probe,
+    reference_settings,
+    sampler_of,
+    settings,
+    splits_of,
+    standard_metrics,
+    standard_samplers,
+)
+from priorgap.core.batched_calls import Decode, Encode
+from priorgap.core.build import build, load_option
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.latents import Latents
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Catalogue, united
+from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.data.splits import Split
+from priorgap.evaluation.measure import model_evidence
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.reference import (
+    ReferenceSettings,
+    feature_classifier,
+    real_classifiers,
+    real_features,
+)
+from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
+from priorgap.features.maps import Classifier, FeatureMap
+from priorgap.features.spaces import FeatureSpace
+from priorgap.metrics.evidence import ModelEvidence
+from priorgap.metrics.measuring import measure_one
+from priorgap.metrics.protocols import Metric, wants
+from priorgap.metrics.reference import Reference
+from priorgap.priors.base import Prior
+from priorgap.samplers.applicability import ModelTraits
+from priorgap.samplers.drawing import class_frequencies
+from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        table: tidy results, with the columns of results.csv.
+        verdict: winner, effect, interval, labels and the paragraph.
+        skipped: what is absent -> why.
+        catalogue: the entries of the measures: title, direction, section, ...
+    """
+
+    table: "pd.DataFrame"
+    verdict: StudyVerdict
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
+
+    def to_markdown(self) -> str:
+        """Return the verdict's paragraph and a table of samplers by measures."""
+        from priorgap.report import readme_table
+
+        return f"{self.verdict.text}\n\n{readme_table(self.table, catalogue=self.catalogue)}"
+
+
+def compare(
+    encode: Encode | None,
+    decode: Decode,
+    train: Data,
+    test: Data,
+    *,
+    validation: Data | None = None,
+    labels: Sequence[Int[Tensor, "n"]] | None = None,
+    samplers: Sequence[Sampler | str] | None = None,
+    metrics: Sequence[Metric | str | Callable[..., Any]] | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    features: FeatureMap | str | None = None,
+    prior: Prior | None = None,
+    latent_dim: int | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Comparison:
+    """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
+
+    Args:
+        encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it. None for
+            a model without an encoder (a GAN): what needs posteriors is skipped with that reason.
+        decode: z [b, d] -> x [b, ...], images in [0, 1]; gets `label=` too if it accepts it: the model is then
+            conditional, and draws that have no label of their own get one by the training frequencies.
+        train: what the VAE was trained on: a Split, uint8 images, float images in [0, 1], or vectors.
+        test: held-out data of the same kind; nothing is fitted or selected on it.
+        validation: held-out data for selection; None sets a seeded fifth of `test` aside, never a part of `train`.
+        labels: labels of train and test (and of validation, when given), for plain tensors.
+        samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
+        metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
+            Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
+        n: draws per sampler; None is one for each test row, at most 10,000.
+        seed: of everything random; the same seed gives the same numbers.
+        features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
+            without log_var none at all: it is taken to be a plain autoencoder's.
+        latent_dim: dimension of z, where `encode` and `prior` are None.
+        progress: called with a line before each step that takes time.
+
+    Returns:
+        The table, the verdict ("for this trained model only") and what was skipped, with reasons.
+
+    Raises:
+        ValueError: one line that names the argument, the value and what was expected; for a callable, what it
+            gave and what was expected.
+    """
+    check_arguments(encode, decode, seed, progress, features, samplers, metrics)
+    say = progress or (lambda line: None)
+    parts = splits_of(train, test, validation, labels, seed)
+    config = settings()
+    batches = config["numerics"]
+    chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
+    wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
+    n_draws = count_of(n, len(parts["test"]))
+    conditional = is_conditional(encode, decode, parts)
+    law = law_of(encode, latent_dim, prior)
+    frequencies = class_frequencies(parts["train"].label)
+    model = ModelFunctions(
+        encode, decode, law, True, frequencies if conditional else None,
+        int(batches["encode_batch"]), int(batches["decode_batch"]),
+    )  # fmt: skip
+    probe(model, parts["train"])
+    latents: dict[str, Latents] = {}
+    if encode is not None:
+        say("encoding")
+        latents = {part: model.posteriors(split) for part, split in parts.items()}
+        if prior is not None and prior.dim != latents["train"].dim:
+            raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
+        if prior is None and latents["train"].log_var is None:
+            model = replace(model, has_prior=False)  # a plain autoencoder
+    say("reference: real-data classifiers, features and floors")
+    needs = frozenset[str]().union(*(wants(m) for m in wanted))
+    reference = _reference(parts, features, n_draws, reference_settings(config), needs)
+    evidence = model_evidence(
+        model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
+    )
+    say("fitting the samplers")
+    inputs = sampling_inputs(model, latents, frequencies)
+    traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
+    draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
+    rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
+    facts = {one.sampler.name: one.fitted.facts for one in draws}
+    table = _table(rows, facts, seed)
+    absent = {**skipped, **reasons}
+    catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
+    verdict = decide_study(
+        table,
+        measure=str(config["verdict"]["measure"]),
+        space=reference.feature_map.name,
+        baseline=str(config["verdict"]["baseline"]),
+        level=float(config["verdict"]["level"]),
+        skipped=absent,
+        costs={name: fact.cost for name, fact in facts.items()},
+        catalogue=catalogue,
+    )
+    return Comparison(table, verdict, absent, catalogue)
+
+
+def _draws(
+    samplers: Sequence[Sampler],
+    inputs: FitInputs,
+    traits: ModelTraits,
+    model: ModelFunctions,
+    n: int,
+    seed: int,
+) -> tuple[list[Draws], dict[str, str]]:
+    """Return the draws of each sampler that applies, and of the others name -> reason."""
+    draws, skipped = [], {}
+    for sampler in samplers:
+        try:
+            draws.append(fit_and_draw(sampler, inputs, traits, model, n, seed=seed))
+        except SamplerNotApplicable as reason:
+            skipped[sampler.name] = str(reason)
+    return draws, skipped
+
+
+def measure(
+    metrics: Sequence[Metric],
+    model: ModelEvidence,
+    draws: Sequence[Draws],
+    *,
+    seed: int,
+    progress: Callable[[str], object] = lambda line: None,
+) -> tuple[list[tuple[str, str, Measurement]], dict[str, str]]:
+    """Measure a model and its samplers.
+
+    Returns:
+        (sampler, role, measurement) rows, and what is absent -> why.
+    """
+    rows: list[tuple[str, str, Measurement]] = []
+    skipped: dict[str, str] = {}
+    progress("measuring the model")
+    alone = model.alone()
+    for metric in (m for m in metrics if m.scope == "model"):
+        found, reason = measure_one(metric, alone, seed=seed)
+        rows += [("", "", row) for row in found]
+        if reason is not None:
+            skipped[metric.name] = reason
+    for one in draws:
+        progress(f"measuring {one.sampler.name}")
+        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
+        for metric in (m for m in metrics if m.scope == "sampler"):
+            found, reason = measure_one(metric, evidence, seed=seed)
+            rows += [(one.sampler.name, one.sampler.role, row) for row in found]
+            if reason is not None:
+                skipped[f"{metric.name} of {one.sampler.name}"] = reason
+    return rows, skipped
+
+
+def _reference(
+    parts: Mapping[str, Split],
+    features: FeatureMap | str | None,
+    n: int,
+    settings: ReferenceSettings,
+    needs: frozenset[str],
+) -> Reference:
+    """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
+    train, test = parts["train"], parts["test"]
+    n_classes = None
+    if train.label is not None and test.label is not None:
+        n_classes = int(max(train.label.max(), test.label.max())) + 1
+    classifier: Classifier | None = None
+    if n_classes is not None and features in (None, "classifier"):
+        classifier = feature_classifier(train, n_classes, settings)
+    feature_map = _feature_map(features, classifier)
+    reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
+    if n_classes is None or "classifiers" not in needs:
+        return reference
+    return replace(reference, classifiers=real_classifiers(train, test, n_classes, n, settings))
+
+
+def _feature_map(features: FeatureMap | str | None, classifier: Classifier | None) -> FeatureMap:
+    if features is not None and not isinstance(features, str):
+        return features
+    name = features or ("pixels" if classifier is None else "classifier")
+    node = load_option("features", name)
+    if name == "inception":
+        node = {**node, "weights": None}
+    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{name}")
+    return space.open(classifier)
+
+
+def _table(
+    rows: Sequence[tuple[str, str, Measurement]], facts: Mapping[str, SamplerFacts], seed: int
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed, "decode": ""}
+    traits = {"": "", **{name: fact.traits for name, fact in facts.items()}}
+    records = [
+        {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in rows
+    ]
+    return pd.DataFrame(records, columns=[*RESULT_COLUMNS, *FACT_COLUMNS])

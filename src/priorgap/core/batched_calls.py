@@ -1,0 +1,137 @@
+"""Encoding and decoding whole sets in fixed, padded batches, so that no number depends on how many there are."""
+
+import inspect
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from priorgap.core.latents import Latents
+
+Progress = Callable[[int], object]
+
+
+class Encode(Protocol):
+    """x [b, ...] (and its label, where accepted) -> (mean [b, d], log_var [b, d] or None)."""
+
+    def __call__(self, x: Tensor, /) -> tuple[Tensor, Tensor | None]: ...  # noqa: D102
+
+
+class Decode(Protocol):
+    """z [b, d] (and its label, where accepted) -> x [b, ...]."""
+
+    def __call__(self, z: Tensor, /) -> Tensor: ...  # noqa: D102
+
+
+def takes_label(function: Callable[..., object]) -> bool:
+    """Whether a callable accepts an argument named `label`."""
+    try:
+        return "label" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def needs_label(function: Callable[..., object]) -> bool:
+    """Whether a callable cannot do without an argument named `label`."""
+    try:
+        found = inspect.signature(function).parameters.get("label")
+    except (TypeError, ValueError):
+        return False
+    return found is not None and found.default is found.empty
+
+
+def _call(function: Callable[..., object], x: Tensor, label: Tensor | None) -> object:
+    return function(x, label=label) if takes_label(function) else function(x)
+
+
+def _pad(x: Tensor, batch: int) -> Tensor:
+    return x if len(x) == batch else torch.cat([x, x[-1:].expand(batch - len(x), *x.shape[1:])])
+
+
+@torch.no_grad()
+def encode_all(
+    encode: Encode,
+    take: Callable[[slice], Tensor],
+    n: int,
+    *,
+    batch: int,
+    label: Int[Tensor, "n"] | None = None,
+    progress: Progress | None = None,
+) -> Latents:
+    """Encode n images in batches of a fixed size (the last one padded), results on the CPU.
+
+    Args:
+        encode: the user's encoder.
+        take: gives the images of a slice, as the encoder wants them.
+        n: how many there are.
+        batch: the fixed batch size; GEMM results depend on it in the last bits.
+        label: kept in the result, and passed to encoders that accept it.
+        progress: called with the number of images done by each step.
+
+    Raises:
+        ValueError: the encoder gave something of another shape, named with what was expected.
+    """
+    means, log_vars = [], []
+    for start in range(0, n, batch):
+        rows = slice(start, min(start + batch, n))
+        x = take(rows)
+        b = len(x)
+        given = None if label is None else _pad(label[rows].to(x.device), batch)
+        mean, log_var = _checked_posterior(_call(encode, _pad(x, batch), given), batch)
+        means.append(mean[:b].cpu())
+        if log_var is not None:
+            log_vars.append(log_var[:b].cpu())
+        if progress is not None:
+            progress(b)
+    return Latents(torch.cat(means), torch.cat(log_vars) if log_vars else None, label)
+
+
+def _checked_posterior(given: object, batch: int) -> tuple[Tensor, Tensor | None]:
+    if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], Tensor)):
+        raise ValueError(
+            f"encode: gave {type(given).__name__}, expected a pair (mean [b, d], log_var [b, d] or None)"
+        )
+    mean, log_var = given
+    if mean.ndim != 2 or len(mean) != batch:
+        raise ValueError(f"encode: gave a mean of shape {tuple(mean.shape)}, expected [{batch}, d]")
+    if log_var is not None and (not isinstance(log_var, Tensor) or log_var.shape != mean.shape):
+        raise ValueError(f"encode: gave a log_var that does not match its mean's shape {tuple(mean.shape)}")
+    if not torch.isfinite(mean).all() or (log_var is not None and not torch.isfinite(log_var).all()):
+        raise ValueError("encode: gave values that are not finite")
+    return mean, log_var
+
+
+@torch.no_grad()
+def decode_all(
+    decode: Decode,
+    z: Float[Tensor, "n d"],
+    *,
+    batch: int,
+    label: Int[Tensor, "n"] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Float[Tensor, "n ..."]:
+    """Decode n latents in batches of a fixed size (the last one padded), results on the CPU.
+
+    Raises:
+        ValueError: the decoder gave another number of samples than it got, or values that are not finite.
+    """
+    parts = []
+    for start in range(0, len(z), batch):
+        rows = slice(start, min(start + batch, len(z)))
+        part = z[rows].to(device)
+        given = None if label is None else _pad(label[rows].to(device), batch)
+        x = _call(decode, _pad(part, batch), given)
+        if not isinstance(x, Tensor) or len(x) != batch:
+            shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(
+                f"decode: gave {shape} for z of shape {(batch, z.shape[1])}, expected [{batch}, ...]"
+            )
+        if not torch.isfinite(x).all():
+            raise ValueError("decode: gave values that are not finite")
+        parts.append(x[: len(part)].cpu())
+        if progress is not None:
+            progress(len(part))
+    return torch.cat(parts)

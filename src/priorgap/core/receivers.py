@@ -1,0 +1,255 @@
+"""What may stand at a place of a configuration: our own kinds by protocol, other packages' by a nominal base."""
+
+import inspect
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import PurePath, PureWindowsPath
+from typing import Any
+
+from priorgap.core import plugins
+
+PACKAGE = "priorgap"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:file|data|https?|ftp):", re.IGNORECASE)
+
+
+# compared by identity: a union of annotated types asks for hashes
+@dataclass(frozen=True, eq=False)
+class Receiver:
+    """The objects that one place of a configuration takes, decided on the class before it is called.
+
+    Attributes:
+        bases: what a class must be all of: protocols or classes of ours; of another package the dotted name, so
+            that the package is imported only when a node names something in it.
+        packages: the packages, beside priorgap and named plugins, that the class may come from.
+        classes: names of the other packages' classes that are taken; empty: all that are not refused.
+        refused_classes: class name -> why neither it nor a subclass of it is taken.
+        refused: argument -> why a configuration cannot give it.
+        supplied: arguments that priorgap gives itself, where the class has them.
+        bare: arguments that are a name, never a path.
+        only: argument -> its possible values.
+        nested: arguments that hold nodes under this same receiver (a classifier made of classifiers).
+        partial: whether the object is made later, of arguments that are not known yet (Hydra's `_partial_`).
+    """
+
+    bases: tuple[type | str, ...]
+    packages: tuple[str, ...] = ()
+    classes: frozenset[str] = frozenset()
+    refused_classes: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    supplied: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
+    only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    nested: frozenset[str] = frozenset()
+    partial: bool = False
+
+
+def lacking(cls: type, base: type) -> list[str]:
+    """Return what a class lacks to be what a place needs, seen from the class alone.
+
+    Of a protocol, every member must be an attribute, an annotation (a dataclass field is one) or an argument of the
+    class: `issubclass` does not work for protocols with members that are no methods.
+    """
+    if not getattr(base, "_is_protocol", False):
+        return [] if issubclass(cls, base) else [base.__name__]
+    members = {
+        name
+        for part in base.__mro__
+        if getattr(part, "_is_protocol", False) and part is not typing.Protocol
+        for name in (*vars(part), *vars(part).get("__annotations__", ()))
+        if not name.startswith("_")
+    }
+    declared = {name for part in cls.__mro__ for name in vars(part).get("__annotations__", ())}
+    declared |= set(inspect.signature(cls).parameters)
+    return sorted(name for name in members if name not in declared and not hasattr(cls, name))
+
+
+def own_packages() -> tuple[str, ...]:
+    """Return the packages whose classes are trusted by their protocol: priorgap, and the plugins of this process."""
+    return (PACKAGE, *plugins.allowed())
+
+
+def bases_of(receiver: Receiver) -> list[type]:
+    """Return what a class must be all of; other packages are imported here."""
+    found = []
+    for base in receiver.bases:
+        if isinstance(base, str):
+            module, _, name = base.rpartition(".")
+            base = getattr(import_allowed(module), name)
+        found.append(base)
+    return found
+
+
+def described(receiver: Receiver) -> str:
+    """Name what a receiver takes, for messages."""
+    names = (base if isinstance(base, str) else base.__name__ for base in receiver.bases)
+    return f"a {' and '.join(names)}"
+
+
+def import_allowed(module: str) -> Any:
+    """Import a module of an allowed package."""
+    if not under(module, own_packages()):
+        from priorgap.core.torchvision_compat import ensure
+
+        # torchmetrics, and Lightning with it, import torchvision
+        if under(module, ("torchmetrics", "pytorch_lightning")):
+            ensure()
+    return import_module(module)
+
+
+def under(name: str, packages: Sequence[str]) -> bool:
+    """Whether a dotted name is one of some packages, or lies in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def check_class(found: object, receiver: Receiver, *, foreign: bool, place: str) -> None:
+    """Refuse what is no class of an allowed package, cannot be built, or is not what the receiver needs.
+
+    Args:
+        found: what a `_target_` names.
+        receiver: what the place takes.
+        foreign: whether the name is another package's.
+        place: the key and its value, for messages.
+
+    Raises:
+        ValueError: one line.
+    """
+    packages = receiver.packages if foreign else own_packages()
+    if not isinstance(found, type):
+        raise ValueError(f"{place}: it is no class; expected {described(receiver)}")
+    if not under(found.__module__, packages):
+        raise ValueError(f"{place}: it is {found.__module__}.{found.__qualname__}, of another package")
+    for base in bases_of(receiver):
+        absent = lacking(found, base)
+        if absent:
+            declares = "" if absent == [base.__name__] else f": it declares no {', '.join(absent)}"
+            raise ValueError(f"{place}: expected {described(receiver)}{declares}")
+    if inspect.isabstract(found) or getattr(found, "_is_protocol", False):
+        raise ValueError(f"{place}: it is abstract; expected a class that can be built")
+    if foreign:
+        names = [part.__name__ for part in found.__mro__]
+        if receiver.classes and not receiver.classes & set(names):
+            raise ValueError(f"{place}: expected one of {', '.join(sorted(receiver.classes))}")
+        why = next((receiver.refused_classes[n] for n in names if n in receiver.refused_classes), None)
+        if why is not None:
+            raise ValueError(f"{place}: not from a configuration: {why}")
+
+
+def check_foreign(key: str, value: Any, receiver: Receiver, place: str) -> None:
+    """Refuse an argument of another package's class that a configuration cannot give.
+
+    Raises:
+        ValueError: one line.
+    """
+    if key in receiver.supplied:
+        raise ValueError(f"{place}={value}: not from a configuration: priorgap gives it")
+    if key in receiver.refused:
+        raise ValueError(f"{place}={value}: not from a configuration: {receiver.refused[key]}")
+    if key in receiver.only and value not in receiver.only[key]:
+        raise ValueError(f"{place}={value}: expected one of {list(receiver.only[key])}")
+    if key in receiver.bare and isinstance(value, str) and {"/", "\\"} & set(value):
+        raise ValueError(f"{place}={value}: expected a name, not a path")
+    if key not in receiver.nested:
+        _check_plain(value, place)
+
+
+def _check_plain(value: Any, place: str) -> None:
+    """Refuse text by which another package would reach a file or an address."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_plain(key, place)
+            _check_plain(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item, place)
+    elif isinstance(value, str):
+        absolute = value.startswith("~") or PurePath(value).is_absolute() or PureWindowsPath(value).drive
+        if absolute or ".." in PureWindowsPath(value).parts or _URL.match(value):
+            raise ValueError(f"{place}={value}: expected neither an address nor a path outside the study")
+
+
+_CALLABLE = "it takes functions, which a configuration cannot hold"
+_OUTSIDE_ID = "it changes what is trained, outside the model's id"
+_PLACE = "priorgap decides where files go"
+_DOWNLOADS = "it would fetch a network; features= decides which one is used"
+
+OPTIMIZER = Receiver(
+    ("torch.optim.Optimizer",),
+    packages=("torch.optim",),
+    supplied=frozenset({"params"}),
+    partial=True,
+)
+
+SCHEDULER = Receiver(
+    ("torch.optim.lr_scheduler.LRScheduler",),
+    packages=("torch.optim",),
+    refused_classes=dict.fromkeys(("LambdaLR", "MultiplicativeLR"), _CALLABLE),
+    refused={"schedulers": "one scheduler is taken"},
+    supplied=frozenset({"optimizer"}),
+    partial=True,
+)
+
+CALLBACK = Receiver(
+    ("pytorch_lightning.Callback",),
+    packages=("pytorch_lightning",),
+    refused_classes={
+        "LambdaCallback": _CALLABLE,
+        "ThroughputMonitor": _CALLABLE,
+        "BatchSizeFinder": _OUTSIDE_ID,
+        "LearningRateFinder": _OUTSIDE_ID,
+        "ModelPruning": _OUTSIDE_ID,
+        "BaseFinetuning": _OUTSIDE_ID,
+        "BasePredictionWriter": _PLACE,
+    },
+    refused={
+        **dict.fromkeys(("dirpath", "exclude_batches_path", "save_dir"), _PLACE),
+        **dict.fromkeys(("avg_fn", "lambda_func"), _CALLABLE),
+    },
+    bare=frozenset({"filename"}),
+)
+
+LOGGER = Receiver(
+    ("pytorch_lightning.loggers.Logger",),
+    packages=("pytorch_lightning",),
+    classes=frozenset({"CSVLogger", "TensorBoardLogger", "WandbLogger"}),
+    refused={
+        **dict.fromkeys(("root_dir", "artifact_location"), _PLACE),
+        **dict.fromkeys(("tracking_uri", "log_model"), "what leaves the machine is tracking's to say"),
+        **dict.fromkeys(("experiment", "kwargs"), "priorgap makes the run"),
+    },
+    supplied=frozenset({"save_dir", "dir", "offline"}),
+    bare=frozenset({"name", "version", "sub_dir"}),
+)
+
+IMAGE_METRIC = Receiver(
+    ("torchmetrics.Metric",),
+    packages=("torchmetrics.image",),
+    refused_classes=dict.fromkeys(
+        (
+            "PerceptualPathLength",
+            "LearnedPerceptualImagePatchSimilarity",
+            "DeepImageStructureAndTextureSimilarity",
+            "ARNIQA",
+        ),
+        _DOWNLOADS,
+    ),
+    refused=dict.fromkeys(
+        ("model_name_or_path", "weights", "net_type", "sim_net", "feature_extractor_weights_path"), _DOWNLOADS
+    ),
+    supplied=frozenset({"feature"}),
+    partial=True,
+)
+
+CLASSIFIER = Receiver(
+    ("sklearn.base.ClassifierMixin", "sklearn.base.BaseEstimator"),
+    packages=("sklearn",),
+    refused={
+        "memory": "what lies in such a folder would be unpickled",
+        "input": "files are not read from here",
+    },
+    supplied=frozenset({"random_state"}),
+    only={"n_jobs": (None, 1)},
+    nested=frozenset({"estimator", "estimators", "final_estimator"}),
+)

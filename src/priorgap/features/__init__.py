@@ -1,0 +1,34 @@
+"""Spaces in which samples are compared with real data, and the networks that make them."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
+# configuration stays light, and a file that moves changes no model's id.
+_EXPORTS = {
+    "ClassifierSpace": "priorgap.features.spaces",
+    "EfficientNetSpace": "priorgap.features.efficientnet",
+    "InceptionSpace": "priorgap.features.spaces",
+    "PixelSpace": "priorgap.features.spaces",
+}
+
+if TYPE_CHECKING:
+    from priorgap.features.efficientnet import EfficientNetSpace
+    from priorgap.features.spaces import ClassifierSpace, InceptionSpace, PixelSpace
+
+__all__ = [
+    "ClassifierSpace",
+    "EfficientNetSpace",
+    "InceptionSpace",
+    "PixelSpace",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'priorgap.features' has no attribute {name!r}")
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_EXPORTS])

@@ -1,0 +1,108 @@
+"""Feature spaces as hyperparameters: what a study selects by name, before any network is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+from priorgap.features.maps import (
+    Classifier,
+    ClassifierFeatures,
+    FeatureMap,
+    InceptionFeatures,
+    PixelFeatures,
+)
+
+
+@runtime_checkable
+class FeatureSpace(Protocol):
+    """A frozen dataclass that opens a feature map."""
+
+    @property
+    def name(self) -> str:
+        """The space's name, printed with every number measured in it."""
+        ...
+
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether `open` takes a classifier of the real images, which is fitted then."""
+        ...
+
+    def check(self, *, labelled: bool) -> None:
+        """Find out whether the space can be had, before any work.
+
+        Args:
+            labelled: whether the data have labels.
+
+        Raises:
+            ValueError: it cannot, in one line.
+        """
+        ...
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the map.
+
+        Args:
+            classifier: one of the real training images, None where it is not needed or the data have no labels.
+
+        Raises:
+            ValueError: the space cannot be had, in one line.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PixelSpace:
+    """The observations themselves."""
+
+    name: ClassVar[str] = "pixels"
+    needs_classifier: ClassVar[bool] = False
+
+    def check(self, *, labelled: bool) -> None:
+        """Pixels can always be had."""
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the identity, flattened."""
+        return PixelFeatures()
+
+
+@dataclass(frozen=True)
+class ClassifierSpace:
+    """Penultimate features of a classifier of the real training images."""
+
+    name: ClassVar[str] = "classifier"
+    needs_classifier: ClassVar[bool] = True
+
+    def check(self, *, labelled: bool) -> None:
+        """Refuse data without labels: there is nothing to train a classifier with."""
+        if not labelled:
+            raise ValueError(
+                "features=classifier: the data have no labels; expected features=[pixels] verdict.space=pixels "
+                "(or inception)"
+            )
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Return the classifier's penultimate layer."""
+        self.check(labelled=classifier is not None)
+        assert classifier is not None
+        return ClassifierFeatures(classifier)
+
+
+@dataclass(frozen=True)
+class InceptionSpace:
+    """The pooled features of the Inception network that published FID numbers use.
+
+    Attributes:
+        weights: a file of weights; None for the published file, fetched once.
+    """
+
+    weights: str | None
+    name: ClassVar[str] = "inception"
+    needs_classifier: ClassVar[bool] = False
+
+    def check(self, *, labelled: bool) -> None:
+        """Load the network once; its weights may be missing or wrong."""
+        self.open(None)
+
+    def open(self, classifier: Classifier | None) -> FeatureMap:
+        """Load the network."""
+        return InceptionFeatures(None if self.weights is None else Path(self.weights))

@@ -1,0 +1,118 @@
+"""The flags of a command on configurations: Hydra's, under Hydra's names; read without Hydra."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+_CONFIGURATIONS = ("job", "hydra", "all")
+_INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_LONG = {
+    "-m": "--multirun",
+    "-cd": "--config-dir",
+    "-c": "--cfg",
+    "-r": "--resolve",
+    "-p": "--package",
+    "-i": "--info",
+    "-sc": "--shell-completion",
+}
+
+
+@dataclass
+class Typed:
+    """What followed a command.
+
+    Attributes:
+        overrides: words of the form key=value, +key=value, ~key.
+        multirun: whether it is a sweep.
+        config_dir: an extra folder of configuration files.
+        cfg: which configuration to print: job, hydra or all; "" for the one that priorgap reads.
+        resolve: with references resolved.
+        package: only that part.
+        info: what to tell of how the configuration came about.
+        completion: whether the words are for the shell's completion.
+    """
+
+    overrides: tuple[str, ...] = ()
+    multirun: bool = False
+    config_dir: str | None = None
+    cfg: str | None = None
+    resolve: bool = False
+    package: str | None = None
+    info: str | None = None
+    completion: bool = False
+
+    @property
+    def shows(self) -> bool:
+        """Whether something is printed and nothing is run."""
+        return self.cfg is not None or self.info is not None or self.completion
+
+
+def parse(words: Sequence[str]) -> Typed:
+    """Read the words that follow a command.
+
+    Raises:
+        ValueError: one line, for a flag that there is not, one without its value, or a word that is no override.
+    """
+    typed, overrides, rest = Typed(), [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("-"):
+            _flag(word, rest, typed)
+        elif "=" not in word and not word.startswith("~"):
+            raise ValueError(f"{_shown(word)}: expected an override of the form key=value")
+        else:
+            overrides.append(word)
+    typed.overrides = tuple(overrides)
+    if typed.cfg is None and (typed.resolve or typed.package is not None):
+        raise ValueError("--resolve, --package: expected together with --cfg")
+    if (typed.cfg is not None) + (typed.info is not None) + typed.completion > 1:
+        raise ValueError("expected one of --cfg, --info and --shell-completion")
+    return typed
+
+
+def _flag(word: str, rest: list[str], typed: Typed) -> None:
+    name, equals, value = word.partition("=")
+    flag = _LONG.get(name, name)
+    given = value if equals else None
+    if flag == "--multirun":
+        typed.multirun = True
+    elif flag == "--resolve":
+        typed.resolve = True
+    elif flag == "--shell-completion":
+        typed.completion = True
+    elif flag == "--config-dir":
+        typed.config_dir = _needed(flag, "a folder", given, rest)
+    elif flag == "--package":
+        typed.package = _needed(flag, "a key", given, rest)
+    elif flag == "--cfg":
+        typed.cfg = _chosen(flag, _CONFIGURATIONS, "", given, rest)
+    elif flag == "--info":
+        typed.info = _chosen(flag, _INFORMATION, "all", given, rest)
+    else:
+        near = get_close_matches(flag, _LONG.values(), n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(
+            f"{_shown(word)}: unknown option; {meant}expected one of {', '.join(_LONG.values())}, --help"
+        )
+
+
+def _needed(flag: str, what: str, given: str | None, rest: list[str]) -> str:
+    value = given if given is not None else (rest.pop(0) if rest else "")
+    if not value:
+        raise ValueError(f"{flag}: expected {what}")
+    return value
+
+
+def _chosen(flag: str, options: Sequence[str], default: str, given: str | None, rest: list[str]) -> str:
+    """Return the flag's value, which may be left out: what follows is then an override or another flag."""
+    if given is None and rest and "=" not in rest[0] and rest[0][:1] not in ("-", "~"):
+        given = rest.pop(0)
+    if given is not None and given not in options:
+        raise ValueError(f"{flag} {_shown(given)}: expected one of {', '.join(options)}")
+    return default if given is None else given
+
+
+def _shown(word: str) -> str:
+    from priorgap.core.arguments import show
+
+    return show(word) or repr(word)

@@ -1,0 +1,203 @@
+"""A cell: one composed configuration, checked, with the identity of the model that it trains."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from priorgap.core.arguments import show
+from priorgap.core.artifacts import digest
+from priorgap.core.build import allow_plugins
+from priorgap.pipeline.config.groups import Settings
+
+if TYPE_CHECKING:
+    from priorgap.data.binarize import Binarize
+
+# devices, workers and progress change how a model is trained, not what it is
+_TRAINER_COSMETIC = ("accelerator", "progress")
+_TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
+# keys that came after models had been trained: left out while null, so that those models keep their ids
+LATER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "loss": ("beta_warmup_epochs", "free_bits"),
+    "trainer": ("precision",),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model as sampled and measured: as trained, or calibrated afterwards."""
+
+    model_id: str
+    calibrated: bool
+    samplers: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelConfig:
+    """One composed configuration as plain data.
+
+    Attributes:
+        config: the resolved configuration, without Hydra's node.
+        overrides: what was typed or swept for this cell, for readable names.
+    """
+
+    config: Mapping[str, Any]
+    overrides: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration as typed groups.
+
+        Raises:
+            ValueError: one line, for a value that it cannot have.
+        """
+        # a data source's own keys were checked when the configuration was composed
+        data = self.config["data"]
+        own = frozenset(f"data.{key}" for key in data) if isinstance(data, Mapping) else frozenset()
+        return Settings.of(self.config, referred=own)
+
+    @property
+    def study(self) -> str:
+        """The study's name."""
+        return str(self.config["study"])
+
+    @property
+    def seed(self) -> int:
+        """The cell's seed."""
+        return int(self.config["seed"])
+
+    @property
+    def training_slice(self) -> dict[str, Any]:
+        """The part of the configuration that says what the trained model is."""
+        trainer = {k: v for k, v in self.config["trainer"].items() if k not in _TRAINER_COSMETIC}
+        return {
+            "data": self._data,
+            "trainer": _without_nulls("trainer", trainer),
+            **{key: _without_nulls(key, self.config[key]) for key in _TRAINING_KEYS},
+        }
+
+    @property
+    def binarize(self) -> "Binarize | None":
+        """How grey images become black and white; None: they do not."""
+        found: Binarize | None = self.config["data"].get("binarize")
+        return found
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        """What the data are: the source and, where there is one, the choice of binarisation."""
+        source: dict[str, Any] = self.config["data"]["source"]
+        return source if self.binarize is None else {"source": source, "binarize": self.binarize}
+
+    @property
+    def decode(self) -> str:
+        """How z becomes x: mean or draw."""
+        return str(self.config["decode"])
+
+    @property
+    def decoding(self) -> list[str]:
+        """The same for keys: nothing for the mean, so that keys from before there was a choice stay."""
+        return [] if self.decode == "mean" else [self.decode]
+
+    @property
+    def train_id(self) -> str:
+        """The trained model's id: the hash of its training slice."""
+        return digest(self.training_slice)[:8]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The models to sample: the trained one, the calibrated one, or both."""
+        choice = self.config["calibrate"]
+        names = tuple(self.config["samplers"])
+        after = self.config["calibrated_samplers"]
+        plain = Variant(self.train_id, False, names)
+        chosen = names if after is None else tuple(name for name in names if name in after)
+        calibrated = Variant(digest([self.train_id, "calibrate"])[:8], True, chosen)
+        return {False: (plain,), True: (calibrated,), "both": (plain, calibrated)}[choice]
+
+    def group_id(self, variant: Variant) -> str:
+        """The hash of the model without its seed: the `cell` column of results.csv."""
+        return digest([{**self.training_slice, "seed": None}, variant.calibrated])[:8]
+
+    @property
+    def label(self) -> str:
+        """A readable prefix for directories, from the overrides of the training slice; cosmetic."""
+        parts = []
+        for override in self.overrides:
+            key, _, value = override.lstrip("+~").partition("=")
+            if key.partition(".")[0] in ("data", "trainer", *_TRAINING_KEYS) and "root" not in key:
+                parts.append(f"{key.rpartition('.')[2]}={value}")
+        text = re.sub(r"[^A-Za-z0-9_.=,+-]+", "_", ",".join(parts))[:80]
+        return text.lstrip("._-+=,") or str(self.config["data"]["name"])
+
+    @property
+    def data_id(self) -> str:
+        """Name and hash of the data set: the folder under outputs/data and outputs/reference."""
+        return f"{self.config['data']['name']}-{digest(self._data)[:8]}"
+
+
+def _without_nulls(group: str, node: Any) -> Any:
+    later = [key for key in LATER_KEYS.get(group, ()) if node.get(key) is None]
+    return {key: value for key, value in node.items() if key not in later} if later else node
+
+
+# what a study has once: of two values one would be dropped without a word
+_ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
+# what a model has once within a study
+_ONCE_A_MODEL = (
+    "samplers",
+    "metrics",
+    "feature_spaces",
+    "n_samples",
+    "decode",
+    "calibrate",
+    "calibrated_samplers",
+)
+
+
+def validate(cells: Sequence[ModelConfig]) -> None:
+    """Check every cell by building all that its configuration names, before anything is created.
+
+    Raises:
+        ValueError: one line that names the key, the value and what was expected.
+    """
+    from priorgap.pipeline.config import parts
+
+    for cell in cells:
+        _ = cell.settings
+        allow_plugins(cell.config)
+        parts.build_all(cell.config)
+        parts.check_verdict(cell.config)
+    _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")
+    _check_once(
+        cells,
+        _ONCE_A_MODEL,
+        lambda cell: f"{cell.study}/{cell.train_id}",
+        "model has one in each study (study=...)",
+    )
+
+
+def _check_once(
+    cells: Sequence[ModelConfig], keys: Sequence[str], owner: Callable[[ModelConfig], str], whose: str
+) -> None:
+    """Refuse cells of one owner that differ in what it has once."""
+    first: dict[str, ModelConfig] = {}
+    for cell in cells:
+        known = first.setdefault(owner(cell), cell)
+        for key in keys:
+            line = _difference(known.config[key], cell.config[key], key)
+            if line is not None:
+                raise ValueError(f"{line}: expected one value; a {whose}")
+
+
+def _difference(a: Any, b: Any, key: str) -> str | None:
+    """Return where two values differ first, and how."""
+    if a == b:
+        return None
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        if set(a) != set(b):
+            return f"{key}={','.join(map(str, a))} and {','.join(map(str, b))}"
+        return next(
+            found for name in a if (found := _difference(a[name], b[name], f"{key}.{name}")) is not None
+        )
+    return f"{key}={show(a)} and {show(b)}"

@@ -1,0 +1,170 @@
+"""Processes of this machine, by loky; each worker is an executor of its own, so that one killed breaks no other.
+
+(loky's own pool is broken as a whole, with all that it was given, when one of its workers is killed.)
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from priorgap.pipeline.sweep.engines.cores import available_cores
+from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
+
+# how long a process is kept for the next call of `spread`: it costs some seconds of imports
+_IDLE_SECONDS = 300
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def processes_for(threads: int) -> int:
+    """Return how many processes of so many threads each the cores are enough for, one at least."""
+    return max(1, available_cores() // threads)
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return what a worker's environment must say so that its models do not take more cores than their threads."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+class Processes:
+    """A pool of processes; a worker is started when it is first needed, and again when it was killed.
+
+    Args:
+        workers: how many processes at most.
+        threads: of each.
+        environment: what the environment of each says beside that.
+    """
+
+    cells_per_unit = 1
+
+    def __init__(self, workers: int, threads: int, environment: Mapping[str, str] | None = None) -> None:
+        self._workers = workers
+        self._environment = {**thread_variables(threads), **(environment or {})}
+        self._idle: list[Any] = [None] * workers
+        self._waiting: deque[Unit] = deque()
+        self._running: dict[Future[Any], tuple[Any, Unit]] = {}
+
+    def describe(self) -> str:
+        """Say how many processes."""
+        return f"in {self._workers} processes"
+
+    def start(self, unit: Unit) -> None:
+        """Run a unit, or keep it until a worker is free."""
+        self._waiting.append(unit)
+        self._feed()
+
+    def _feed(self) -> None:
+        while self._waiting and self._idle:
+            executor, unit = self._idle.pop() or self._executor(), self._waiting.popleft()
+            with _interrupts_ignored():
+                try:
+                    future = executor.submit(unit.call)
+                except BrokenProcessPool:  # it was killed while it had nothing to do
+                    executor = self._executor()
+                    future = executor.submit(unit.call)
+            self._running[future] = executor, unit
+
+    def _executor(self) -> Any:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        return ProcessPoolExecutor(
+            max_workers=1,
+            env=self._environment,
+            initializer=_leave_with_parent,
+            initargs=(os.getpid(),),
+        )
+
+    def running(self) -> int:
+        """Return how many workers are busy."""
+        return len(self._running)
+
+    def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
+        """Return what has ended; the workers that are free take the next."""
+        ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
+        found: list[tuple[Unit, Outcome]] = []
+        for future in ended:
+            executor, unit = self._running.pop(future)
+            error = future.exception()
+            if error is None:
+                self._idle.append(executor)
+                found.append((unit, future.result()))
+            elif isinstance(error, BrokenProcessPool):
+                executor.shutdown(wait=False, kill_workers=True)
+                self._idle.append(None)
+                found.append((unit, Lost("its worker process was killed")))
+            else:
+                self._idle.append(executor)
+                found.append((unit, Lost(f"its worker failed: {type(error).__name__}: {error}")))
+        self._feed()
+        return found
+
+    def close(self, *, kill: bool) -> None:
+        """End the workers."""
+        executors = [e for e in (*self._idle, *(e for e, _ in self._running.values())) if e is not None]
+        with _interrupts_ignored():
+            for executor in executors:
+                executor.shutdown(wait=True, kill_workers=kill)
+
+
+def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -> Iterator[tuple[str, Any]]:
+    """Call each in one of some processes; yield name and result as they come. The first that fails ends all.
+
+    The processes are kept for the next call of this function; they end with this one.
+    """
+    from joblib.externals.loky import as_completed, get_reusable_executor
+
+    with _interrupts_ignored():
+        executor = get_reusable_executor(
+            max_workers=workers,
+            timeout=_IDLE_SECONDS,
+            env=thread_variables(threads),
+            initializer=_leave_with_parent,
+            initargs=(os.getpid(),),
+        )
+        folder = os.getcwd()
+        futures = {executor.submit(_called, call, folder): name for name, call in calls.items()}
+    finished = False
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+        finished = True
+    finally:
+        if not finished:
+            with _interrupts_ignored():
+                executor.shutdown(wait=True, kill_workers=True)
+
+
+def _called(call: Callable[[], Any], folder: str) -> Any:
+    # a process that was kept is where its first call was made from
+    os.chdir(folder)
+    return call()
+
+
+def _leave_with_parent(parent: int) -> None:
+    """Make this worker end within a second of the sweep's own process, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start (and end) workers deaf to Ctrl-C, which a terminal sends to all: the sweep alone answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,94 @@
+"""A Ray cluster (extra `ray`): a running one that shares the store, or one started on this machine."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from priorgap.core.errors import BadInput
+from priorgap.pipeline.sweep.engines.processes import thread_variables
+from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
+
+# nothing but a few words goes through Ray's object store
+_OBJECT_STORE = 128 * 2**20
+
+
+def _call(work: Callable[[], Any]) -> Any:
+    return work()
+
+
+class RayCluster:
+    """Tasks of a cluster; a node that is lost costs what ran on it.
+
+    Args:
+        address: of the cluster's head, or auto; None starts one here.
+        num_cpus: what one task reserves.
+        num_gpus: what one task reserves.
+        threads: the threads of one model.
+    """
+
+    cells_per_unit = 1
+
+    def __init__(self, address: str | None, num_cpus: float, num_gpus: float, threads: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        import ray
+
+        self._ray: Any = ray
+        self._started = not ray.is_initialized()
+        if self._started:
+            self._connect(address, threads)
+        self._task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(_call)
+        self._num_cpus = num_cpus
+        self._running: dict[Any, Unit] = {}
+
+    def _connect(self, address: str | None, threads: int) -> None:
+        variables = thread_variables(threads)
+        # workers find the package where this process does
+        variables |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        joined = address or os.environ.get("RAY_ADDRESS")
+        own = {} if joined else {"object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+        try:
+            self._ray.init(
+                address=address, runtime_env={"env_vars": variables}, logging_level="warning", **own
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            line = " ".join(str(error).split())
+            raise BadInput(f"hydra.launcher.address={address}: no Ray cluster there: {line}") from error
+
+    def _slots(self) -> int:
+        cores = self._ray.cluster_resources().get("CPU", 0.0)
+        return max(1, int(cores / self._num_cpus)) if self._num_cpus else len(self._running)
+
+    def describe(self) -> str:
+        """Say how large the cluster is."""
+        nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
+        return f"on a Ray cluster of {nodes} nodes, {self._slots()} at a time"
+
+    def start(self, unit: Unit) -> None:
+        """Hand a unit to Ray, which runs it where there is room."""
+        self._running[self._task.remote(unit.call)] = unit
+
+    def running(self) -> int:
+        """Return how many tasks have room."""
+        return min(len(self._running), self._slots())
+
+    def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
+        """Return what has ended."""
+        ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        return [(self._running.pop(task), self._outcome(task)) for task in ended]
+
+    def _outcome(self, task: Any) -> Outcome:
+        try:
+            found: Outcome = self._ray.get(task)
+        except self._ray.exceptions.RayTaskError as error:
+            return Lost(f"its worker failed: {' '.join(str(error.cause).split())}")
+        except self._ray.exceptions.RayError as error:
+            return Lost(f"its node or worker was lost ({type(error).__name__})")
+        return found
+
+    def close(self, *, kill: bool) -> None:
+        """Leave the cluster; with `kill`, what runs is cancelled."""
+        if kill:
+            for task in self._running:
+                self._ray.cancel(task, force=True)
+        if self._started:
+            self._ray.shutdown()

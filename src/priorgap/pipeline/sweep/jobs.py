@@ -1,0 +1,122 @@
+"""What Hydra launches: one configuration, all or some stages; failures are recorded and never stop the others."""
+
+import contextlib
+import logging
+import math
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig
+
+from priorgap.core.build import allow_plugins
+from priorgap.pipeline.config.model_config import ModelConfig, validate
+from priorgap.pipeline.config.session import plain
+from priorgap.pipeline.store import records
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import forget_failure, record_failure
+
+log = logging.getLogger(__name__)
+
+
+def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> str | None:
+    """Run some stages of one configuration; an exception becomes a record and a log entry.
+
+    Args:
+        config: composed by Hydra; the plan is made again from it.
+        stages: kinds of steps.
+        workers: processes that may share out one model's measures.
+
+    Returns:
+        Why it failed; None where it did not.
+    """
+    with _where_the_command_was_given():
+        cell = ModelConfig(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
+        return _run(cell, _store(cell), stages, workers)
+
+
+def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> float:
+    """Run a configuration that a sweeper proposed: nothing of it was known, or prepared, before.
+
+    Returns:
+        What the sweeper is to make small or large: `verdict.measure` of `verdict.baseline` in `verdict.space`; NaN
+        where it failed.
+    """
+    from priorgap.pipeline.config.plan import plan_of
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.facts import check
+    from priorgap.pipeline.precision import set_numerics
+
+    with _where_the_command_was_given():
+        cell = ModelConfig(plain(config), tuple(str(o) for o in HydraConfig.get().overrides.task))
+        store = _store(cell)
+        try:
+            validate([cell])
+            plan = plan_of([cell])
+            record = records.record_of(cell, iter(plan.models))
+            records.write(record, store)
+            set_numerics(cell.config)
+            desk = Desk(store)
+            check(plan.models, desk)
+            execute(plan, ["prepare", *(["reference"] if "measure" in stages else [])], desk)
+        except Exception as error:
+            _failed(store, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return math.nan
+        failed = _run(cell, store, stages, workers)
+        return math.nan if failed is not None or "measure" not in stages else _objective(record, store)
+
+
+def _objective(record: records.Record, store: Store) -> float:
+    from priorgap.pipeline.gathering import gather
+
+    wanted = record.config["verdict"]
+    table = gather([record], store).table
+    rows = table[(table["sampler"] == wanted["baseline"]) & (table["space"] == wanted["space"])]
+    found = rows[rows["measure"] == wanted["measure"]]["value"]
+    return float(found.iloc[0]) if len(found) else math.nan
+
+
+def _where_the_command_was_given() -> contextlib.AbstractContextManager[None]:
+    """Paths of a configuration are relative to the command's folder, also where `hydra.job.chdir` moved the job."""
+    return contextlib.chdir(get_original_cwd())
+
+
+def _run(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -> str | None:
+    from priorgap.pipeline.config.plan import plan_of
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.precision import set_numerics
+
+    try:
+        allow_plugins(cell.config)
+        set_numerics(cell.config)
+        failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)
+    except Exception as error:
+        return _failed(store, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+    if failed:
+        first = f"{failed[0].name}: {type(failed[0].error).__name__}: {failed[0].error}"
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        trace = "\n".join("".join(traceback.format_exception(one.error)) for one in failed)
+        return _failed(store, cell, f"{first}{more}", trace)
+    forget_failure(store, cell)
+    return None
+
+
+def _failed(store: Store, cell: ModelConfig, line: str, trace: str) -> str:
+    log.error("%s failed: %s", cell.label, line)
+    log.debug("%s", trace)
+    record_failure(store, cell, line, trace)
+    return line
+
+
+def _store(cell: ModelConfig) -> Store:
+    return Store(Path(str(cell.config["output_root"])))
+
+
+def record_loss(config: DictConfig, reason: str) -> None:
+    """Record the failure of a configuration whose worker died before it could."""
+    cell = ModelConfig(plain(config), tuple(str(o) for o in config.hydra.overrides.task))
+    record_failure(_store(cell), cell, reason)

@@ -1,0 +1,223 @@
+"""The library's front door: a user's VAE as two callables; the pipeline's numbers; errors that say what is wrong."""
+
+import pytest
+import torch
+
+from priorgap import compare
+from priorgap.comparison.compare import Comparison
+from priorgap.data.digits import Digits
+from priorgap.data.splits import Split
+from priorgap.samplers.ex_post import ExPostGaussian
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
+
+N_UNITS = 3
+METRICS = ("rate", "marginal_kl", "decomposition", "fid", "kid", "copying")
+
+
+class Linear:
+    """A VAE that was never trained: principal components of the digits, with a posterior of its own."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        flat = x.flatten(1)
+        self.mean = flat.mean(0)
+        _, s, v = torch.linalg.svd(flat - self.mean, full_matrices=False)
+        self.basis, self.scale = v[:N_UNITS], s[:N_UNITS] / len(x) ** 0.5
+
+    def encode(self, x):
+        mean = ((x.flatten(1) - self.mean) @ self.basis.T) / self.scale
+        return mean, torch.full_like(mean, -3.0)
+
+    def decode(self, z):
+        return ((z * self.scale) @ self.basis + self.mean).clamp(0, 1).view(-1, 1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return Digits(validation_fraction=0.2, test_fraction=0.2, split_seed=0).load(
+        root=tmp_path_factory.mktemp("data"), download=False
+    )
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return Linear(digits.train.floats())
+
+
+@pytest.fixture(scope="module")
+def result(digits, model) -> Comparison:
+    return compare(
+        model.encode, model.decode, digits.train, digits.test, validation=digits.validation,
+        samplers=["prior", "posterior", "posterior_heldout", "gaussian_full"], metrics=METRICS,
+        features="pixels", n=120,
+    )  # fmt: skip
+
+
+def test_table_and_verdict(result):
+    assert list(result.table.columns) == [*RESULT_COLUMNS, *FACT_COLUMNS]
+    assert set(result.table["sampler"]) == {"", "prior", "posterior", "posterior_heldout", "gaussian_full"}
+    assert {"rate", "marginal_kl", "kl_diag", "fid", "kid", "near_copy_excess"} <= set(
+        result.table["measure"]
+    )
+    assert "this trained model only" in result.verdict.text
+    assert "| `gaussian_full` |" in result.to_markdown()
+    assert not result.table["value"].isna().any()
+
+
+def test_same_seed_same_bits_and_order_does_not_matter(result, digits, model):
+    again = compare(
+        model.encode, model.decode, digits.train, digits.test, validation=digits.validation,
+        samplers=["gaussian_full", "posterior_heldout", "prior"], metrics=tuple(reversed(METRICS)),
+        features="pixels", n=120,
+    )  # fmt: skip
+    keys = ["sampler", "measure", "space", "unit", "bound"]
+    a, b = (r.table.set_index(keys)["value"] for r in (result, again))
+    assert (a.loc[b.index] == b).all()
+
+
+def test_sets_a_fifth_of_test_aside_and_says_that_the_null_is_unknown(digits, model):
+    found = compare(
+        model.encode, model.decode, digits.train, digits.test, samplers=["posterior"],
+        metrics=["memorisation"], features="pixels", n=60,
+    )  # fmt: skip
+    rows = found.table[found.table["measure"] == "memorisation_auc"]
+    assert list(rows["unit"]) == ["null unknown"]
+
+
+def test_data_without_labels_lose_the_class_measures_with_that_reason(digits, model):
+    bare = [Split(s.x) for s in (digits.train, digits.test)]
+    found = compare(
+        model.encode, model.decode, *bare, samplers=["prior", "per_class_gaussian_full"],
+        metrics=["fid", "accuracy_synthetic_to_real"], n=60,
+    )  # fmt: skip
+    assert set(found.table["space"]) == {"pixels"}
+    assert "no labels" in found.skipped["accuracy_synthetic_to_real of prior"]
+    assert "no labels" in found.skipped["per_class_gaussian_full"]
+
+
+def test_float_images_and_label_tensors_are_taken(digits, model):
+    found = compare(
+        model.encode, model.decode, digits.train.floats(), digits.test.floats(),
+        labels=(digits.train.label, digits.test.label), samplers=[ExPostGaussian("full"), "prior"],
+        metrics=["fid", "accuracy_real_to_synthetic"], features="pixels", n=60,
+    )  # fmt: skip
+    assert set(found.table["sampler"]) == {"gaussian_full", "prior"}
+
+
+def test_a_deterministic_encoder_is_taken(digits, model):
+    found = compare(
+        lambda x: (model.encode(x)[0], None), model.decode, digits.train, digits.test,
+        samplers=["prior", "posterior_mean", "gaussian_full", "literal_log_var"], metrics=["rate", "fid"],
+        features="pixels", n=60,
+    )  # fmt: skip
+    assert "no log_var" in found.skipped["rate"] and "no log_var" in found.skipped["literal_log_var"]
+
+
+def test_the_users_model_is_left_alone(digits):
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2 * N_UNITS), torch.nn.Dropout(0.5))
+    net.train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    decoder = torch.nn.Sequential(
+        torch.nn.Linear(N_UNITS, 64), torch.nn.Sigmoid(), torch.nn.Unflatten(1, (1, 8, 8))
+    )
+    compare(
+        lambda x: net(x).chunk(2, 1), decoder, digits.train, digits.test, samplers=["prior"], metrics=["fid"],
+        features="pixels", n=60,
+    )  # fmt: skip
+    assert net.training and all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+BAD = {
+    "encode gives one tensor": ({"encode": lambda x: x.flatten(1)}, "encode: gave Tensor"),
+    "decode of another shape": (
+        {"decode": lambda z: torch.zeros(len(z), 1, 4, 4)},
+        "decode: gave rows of shape",
+    ),
+    "decode out of range": ({"decode": lambda z: 300 * torch.ones(len(z), 1, 8, 8)}, "expected images in"),
+    "unknown sampler": ({"samplers": ["nope"]}, "sampler=nope"),
+    "unknown metric": ({"metrics": ["nope"]}, "metric=nope"),
+    "no draws": ({"n": 0}, "n=0"),
+    "labels for one set only": ({"labels": [torch.zeros(3)]}, "labels: got 1"),
+    "floats out of range": ({"train": torch.rand(30, 1, 8, 8) * 255}, "train: images from"),
+    "no data": ({"test": [1, 2, 3]}, "test: got list"),
+    "tests of another shape": (
+        {"test": torch.rand(30, 1, 9, 9)},
+        "test: rows of shape|validation: rows of shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_arguments_are_named_in_one_line(digits, model, case):
+    changes, words = BAD[case]
+    arguments = {
+        "encode": model.encode, "decode": model.decode, "train": digits.train, "test": digits.test,
+        "samplers": ["prior"], "metrics": ["fid"], "features": "pixels", "n": 60,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=words) as caught:
+        compare(**{**arguments, **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_an_encoder_is_measured_on_its_samples_alone(digits, model):
+    found = compare(
+        None, model.decode, digits.train, digits.test, validation=digits.validation, latent_dim=N_UNITS,
+        samplers=["prior", "posterior", "gaussian_full"], metrics=["rate", "kl", "decomposition", "fid", "copying"],
+        features="pixels", n=60,
+    )  # fmt: skip
+    assert set(found.table["sampler"]) == {"prior"} and set(found.table["measure"]) == {"fid"}
+    for name in ("rate", "kl", "decomposition", "copying of prior"):
+        assert found.skipped[name] == "the model has no encoder"
+    for name in ("posterior", "gaussian_full"):
+        assert found.skipped[name] == f"{name}: the model has no encoder"
+
+
+class _Conditional:
+    """Decodes the mean image of the label, moved a little by z."""
+
+    def __init__(self, split: Split) -> None:
+        x = split.floats()
+        self.means = torch.stack([x[split.label == c].mean(0) for c in range(10)])
+
+    def encode(self, x, label):
+        z = (x - self.means[label]).flatten(1)[:, 20 : 20 + N_UNITS]
+        return z, torch.zeros_like(z)
+
+    def decode(self, z, label):
+        return (self.means[label] + 0.01 * z.mean(1)[:, None, None, None]).clamp(0, 1)
+
+
+@pytest.mark.slow
+def test_a_conditional_model_is_given_a_label_with_every_draw(digits):
+    model = _Conditional(digits.train)
+    metrics = ["fid", "accuracy_real_to_synthetic"]
+    found = compare(
+        model.encode, model.decode, digits.train, digits.test, validation=digits.validation,
+        samplers=["prior", "posterior", "per_class_gaussian_full"], metrics=metrics, n=200,
+    )  # fmt: skip
+    whole = found.table[(found.table["measure"] == metrics[1]) & (found.table["unit"] == "")]
+    assert dict(zip(whole["sampler"], whole["label_source"], strict=True)) == {
+        "prior": "condition", "posterior": "source", "per_class_gaussian_full": "condition"
+    }  # fmt: skip
+    # the mean image of a class is what the judge takes for it
+    assert whole["value"].min() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encode": None}, "latent_dim: missing"),
+        ({"latent_dim": 3}, "latent_dim=3: expected only with encode=None"),
+        ({"train": "unlabelled"}, "encode: takes a label, and the data have none"),
+        ({"train": "without 3"}, "label=3: a class that was never seen in training"),
+    ],
+)
+def test_what_a_conditional_model_cannot_do_is_said_in_one_line(digits, change, words):
+    model = _Conditional(digits.train)
+    arguments = {"encode": model.encode, "decode": model.decode, "train": digits.train, "test": digits.test}
+    arguments |= change
+    train = {"unlabelled": Split(digits.train.x), "without 3": digits.train.take(digits.train.label != 3)}
+    if isinstance(arguments["train"], str):
+        arguments["train"] = train[arguments["train"]]
+    with pytest.raises(ValueError, match=words) as caught:
+        compare(**arguments, samplers=["prior"], metrics=["fid"], features="pixels", n=60)
+    assert "\n" not in str(caught.value)
