@@ -87,6 +87,7 @@ Draw a synthetic data set from a finished study.
   model_id=ID     any unique prefix of a model's id; default best: the best model for the sampler
   sampler=NAME    default: the verdict's best sampler that neither copies nor reconstructs
   seed=SEED       default 0
+  plugins=[NAME]  packages whose samplers, models or data the study used, if you trust them
   output_root=DIR where the studies are; default outputs
 """
 
