@@ -36,8 +36,8 @@ from priorgap.pipeline.config.words import Word, expand, for_hydra, parsed
 CONFIG = "config"
 EXPERIMENTS = "experiments"
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-# the grid is in the words that are handed over, an experiment's with the command's in its place
-_NO_GRID = "hydra.sweeper.params=null"
+# an experiment's grid is in the words that are handed over, what the command says in its place
+_GRID = ("hydra.sweeper.params=null", "hydra.sweeper._target_=hydra_plugins.priorgap_sweeper.Grid")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Session:
         if not self.multirun:
             return list(_unended(self._hydra.run(config_name=CONFIG, task_function=task, overrides=words)))
         if self.sweeps_basically:
-            words.append(_NO_GRID)
+            words += _GRID
         found = self._hydra.multirun(config_name=CONFIG, task_function=task, overrides=words)
         return list(_unended(found))
 
