@@ -12,6 +12,7 @@ from image_metrics import (
     FrechetInceptionDistance,
     InceptionScore,
     KernelInceptionDistance,
+    LearnedPerceptualImagePatchSimilarity,
     MemorizationInformedFrechetInceptionDistance,
     MultiScaleStructuralSimilarityIndexMeasure,
     PeakSignalNoiseRatio,
@@ -408,3 +409,97 @@ def test_other_objects_are_refused(given, word):
     with pytest.raises(ValueError, match=word) as caught:
         image_metric(given)
     assert "\n" not in str(caught.value)
+
+
+# -- LPIPS, whose backbone's weights are a file ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    """Weights of the smallest backbone, drawn at random."""
+    from torchvision import models
+
+    with isolated(stream(9)):
+        network = models.squeezenet1_1(weights=None)
+    path = tmp_path_factory.mktemp("weights") / "backbone.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def large(model):
+    """The world with images of 32x32."""
+
+    def scaled(x):
+        return nn.functional.interpolate(x, scale_factor=4)
+
+    splits = {
+        part: Split((scaled(split.floats()) * 255).round().to(torch.uint8), split.label)
+        for part, split in (("train", model.reference.train), ("test", model.reference.test))
+    }
+    reference = replace(model.reference, **splits)
+    return fresh(model, reference=reference, decode=lambda z, label: scaled(decode(z)))
+
+
+LPIPS = PREFIX + "LearnedPerceptualImagePatchSimilarity"
+
+
+def test_lpips_equals_torchmetrics_with_the_weights_of_the_file(backbone, monkeypatch):
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetched"))
+    before = torch.hub.get_dir()
+    model = large(world().model)
+    metric = build_metric({"_target_": LPIPS, "net_type": "squeeze", "weights": str(backbone)}, "tm_lpips")
+    (row,) = run(metric, model.alone())
+    assert torch.hub.get_dir() == before
+    network = _LPIPS(pretrained=True, net="squeeze", pnet_rand=True)
+    tensors = torch.load(backbone, weights_only=True)
+    own = network.net.state_dict()
+    for name in own:
+        own[name] = tensors["features." + name.split(".", 2)[2]]
+    network.net.load_state_dict(own)
+    a, b = model.decoded(model.test.mean).floats(), model.reference.test.floats()
+    with torch.no_grad():
+        found = network(a.expand(-1, 3, -1, -1), b.expand(-1, 3, -1, -1), normalize=True)
+        other = network(a.flip(0).expand(-1, 3, -1, -1), b.expand(-1, 3, -1, -1), normalize=True)
+    assert row.value == pytest.approx(float(found.mean()), rel=1e-4)
+    assert row.value < 0.5 * float(other.mean())
+    assert metric.measures[0].direction == "lower"
+
+
+@pytest.mark.parametrize(
+    ("node", "word"),
+    [
+        (
+            {"_target_": LPIPS, "net_type": "squeeze"},
+            "net_type=squeeze: not from a configuration: it would fetch",
+        ),
+        ({"_target_": LPIPS}, r"it would fetch a network; expected weights=FILE"),
+        ({"_target_": LPIPS, "weights": "/no/such/file"}, r"metrics\.x\.weights=/no/such/file: no such file"),
+        (
+            {"_target_": LPIPS, "net_type": "lenet", "weights": __file__},
+            "net_type=lenet: expected vgg, alex or",
+        ),
+        ({"_target_": PREFIX + "KernelInceptionDistance", "weights": __file__}, "expected one of Learned"),
+    ],
+)
+def test_lpips_without_its_file_is_refused(node, word):
+    with pytest.raises(ValueError, match=word) as caught:
+        build_metric(node, "x")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_anything_else_is_a_reason_and_is_not_unpickled(tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (pytest.fail, ("unpickled",))
+
+    torch.save(Harm(), tmp_path / "weights.pth")
+    node = {"_target_": LPIPS, "net_type": "squeeze", "weights": str(tmp_path / "weights.pth")}
+    with pytest.raises(NotApplicable, match="no weights of squeeze"):
+        run(build_metric(node, "x"), large(world().model).alone())
+
+
+def test_classes_that_fetch_are_refused_as_objects_too():
+    with pytest.raises(ValueError, match="it would fetch a network"):
+        image_metric(LearnedPerceptualImagePatchSimilarity)

@@ -5,7 +5,7 @@ import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import PurePath, PureWindowsPath
@@ -232,23 +232,29 @@ LOGGER = Receiver(
     bare=frozenset({"name", "version", "sub_dir"}),
 )
 
+LPIPS_CLASS = "LearnedPerceptualImagePatchSimilarity"
 IMAGE_METRIC = Receiver(
     ("torchmetrics.Metric",),
     packages=("torchmetrics.image",),
-    refused_classes=dict.fromkeys(
-        (
-            "PerceptualPathLength",
-            "LearnedPerceptualImagePatchSimilarity",
-            "DeepImageStructureAndTextureSimilarity",
-            "ARNIQA",
+    refused_classes={
+        **dict.fromkeys(
+            ("PerceptualPathLength", "DeepImageStructureAndTextureSimilarity", "ARNIQA"), _DOWNLOADS
         ),
-        _DOWNLOADS,
-    ),
+        LPIPS_CLASS: "it would fetch a network; expected weights=FILE, the published weights of its net_type",
+    },
     refused=dict.fromkeys(
         ("model_name_or_path", "weights", "net_type", "sim_net", "feature_extractor_weights_path"), _DOWNLOADS
     ),
     supplied=frozenset({"feature"}),
     partial=True,
+)
+
+# where a file of weights is named, nothing is fetched
+LPIPS = replace(
+    IMAGE_METRIC,
+    classes=frozenset({LPIPS_CLASS}),
+    refused_classes={},
+    refused={key: why for key, why in IMAGE_METRIC.refused.items() if key != "net_type"},
 )
 
 CLASSIFIER = Receiver(

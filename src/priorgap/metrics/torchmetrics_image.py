@@ -10,10 +10,13 @@ network when they are made without `feature`, which is priorgap's to give. Three
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -25,7 +28,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Direction, Measure
 from priorgap.core.random import isolated
-from priorgap.core.receivers import IMAGE_METRIC, check_foreign, under
+from priorgap.core.receivers import IMAGE_METRIC, LPIPS, LPIPS_CLASS, check_foreign, under
 from priorgap.data.splits import Split
 from priorgap.features.maps import ClassScores, extract
 from priorgap.metrics.evidence import Evidence
@@ -46,6 +49,8 @@ _SENTENCES: Mapping[Kind, str] = {
 }
 # MiFID asks whether samples are nearer to images than honest ones would be: those that the model was trained on
 _AGAINST_TRAINING = "MemorizationInformedFrechetInceptionDistance"
+# LPIPS' names of its backbones -> torchvision's
+_BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 _BATCH = 500
 
 
@@ -70,11 +75,14 @@ def build_metric(node: Mapping[str, Any], name: str) -> Metric:
     if not under(str(node.get("_target_")), _PACKAGE):
         built: Metric = build(node, Metric, where=where)
         return built
+    weights = node.get("weights")
+    rest = {key: value for key, value in node.items() if key != "weights"}
+    receiver = IMAGE_METRIC if weights is None else LPIPS
     # what text alone can judge is judged before torchmetrics is imported, which takes seconds
-    for key, value in node.items():
+    for key, value in rest.items():
         if not key.startswith("_"):
-            check_foreign(key, value, IMAGE_METRIC, f"{where}.{key}")
-    return ImageMetric(build(node, IMAGE_METRIC, where=where), name)
+            check_foreign(key, value, receiver, f"{where}.{key}")
+    return ImageMetric(build(rest, receiver, where=where), name, weights)
 
 
 def image_metric(given: object) -> "ImageMetric":
@@ -133,10 +141,12 @@ class ImageMetric:
     Attributes:
         metric: the class, or a `functools.partial` of it; what priorgap gives (`feature`, `normalize`) is not in it.
         name: the metric's name, and its measure's.
+        weights: of LPIPS alone: a file with the published weights of its backbone, as torchvision has them.
     """
 
     metric: Callable[..., Any]
     name: str
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.metric, _Recipe):
@@ -146,6 +156,7 @@ class ImageMetric:
             raise ValueError(
                 f"{where}: priorgap has a measure of this name; expected another, as tm_{self.name}"
             )
+        self._check_network(where)
         _kind(self._recipe.cls, where)
         known = parameters(self._recipe.cls)
         for key, value in self._recipe.arguments:
@@ -156,11 +167,24 @@ class ImageMetric:
                 raise ValueError(f"{place}={value}: not from a configuration: priorgap gives the images")
             if key == "data_range" and value not in (1, (0, 1)):
                 raise ValueError(f"{place}={value}: expected 1.0: images are in [0, 1]")
-            check_foreign(key, value, IMAGE_METRIC, place)
+            check_foreign(key, value, IMAGE_METRIC if self.weights is None else LPIPS, place)
             fit(value, known[key], place)
             if key == "reduction" and "mean" not in str(value):
                 raise ValueError(f"{place}={value}: expected a mean: a measure is one number, whatever n is")
         _ = self.measures
+
+    def _check_network(self, where: str) -> None:
+        """Refuse a class that would fetch a network when it is made."""
+        names = [part.__name__ for part in self._recipe.cls.__mro__]
+        if self.weights is None:
+            refused = IMAGE_METRIC.refused_classes
+            why = next((refused[name] for name in names if name in refused), None)
+            if why is not None:
+                raise ValueError(f"{where}: {self._recipe.cls.__name__}: {why}")
+        elif LPIPS_CLASS not in names:
+            raise ValueError(f"{where}.weights={self.weights}: expected for {LPIPS_CLASS} alone")
+        elif not Path(self.weights).is_file():
+            raise ValueError(f"{where}.weights={self.weights}: no such file")
 
     @property
     def _recipe(self) -> _Recipe:
@@ -201,6 +225,10 @@ class ImageMetric:
         )
 
     @property
+    def _net_type(self) -> str:
+        return str(dict(self._recipe.arguments).get("net_type", "alex"))
+
+    @property
     def _training(self) -> bool:
         return any(part.__name__ == _AGAINST_TRAINING for part in self._recipe.cls.__mro__)
 
@@ -238,7 +266,12 @@ class ImageMetric:
         if real.kind != "uint8_image":
             raise NotApplicable(f"{self.name}: defined for images only")
         made = evidence.model.test_reconstructions
-        value = self._value(list(_batches(made, real)), generator, data_range=1.0)
+        supplied: dict[str, Any] = {"data_range": 1.0}
+        if self.weights is not None:
+            # of images in [0, 1]
+            supplied["normalize"] = True
+        pairs = list(_batches(made, real, colour=self.weights is not None))
+        value = self._value(pairs, generator, **supplied)
         return measured(self.name, value, n=len(made), n_reference=len(real), space="pixels")
 
     def _value(self, updates: list[tuple[Any, ...]], generator: torch.Generator, **supplied: Any) -> float:
@@ -251,7 +284,8 @@ class ImageMetric:
             with isolated(generator), torch.no_grad(), warnings.catch_warnings():
                 # that features are held in memory is known: they are
                 warnings.simplefilter("ignore", UserWarning)
-                made = self.metric(**supplied)
+                with _backbone(self.weights, self._net_type):
+                    made = self.metric(**supplied)
                 for update in updates:
                     made.update(*update)
                 result = made.compute()
@@ -277,10 +311,44 @@ class _Given(nn.Module):
         return features.double()
 
 
-def _batches(made: Split, real: Split) -> Any:
+def _batches(made: Split, real: Split, *, colour: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield pairs in batches; with `colour`, grey images repeated over three channels."""
     for start in range(0, len(real), _BATCH):
         rows = slice(start, start + _BATCH)
-        yield made.take(rows).floats(), real.take(rows).floats()
+        pair = made.take(rows).floats(), real.take(rows).floats()
+        grey = colour and pair[0].shape[1] == 1
+        yield (pair[0].expand(-1, 3, -1, -1), pair[1].expand(-1, 3, -1, -1)) if grey else pair
+
+
+@contextmanager
+def _backbone(weights: str | None, net_type: str) -> Iterator[None]:
+    """Let torchvision find the published weights of a backbone in a file, so that nothing is fetched.
+
+    Raises:
+        ValueError: the file holds something else than tensors.
+    """
+    if weights is None:
+        yield
+        return
+    from torchvision import models
+
+    try:
+        # torchvision's loader would unpickle anything: this refuses all but tensors, first
+        torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"weights={weights}: no weights of {net_type}: {said}") from error
+    name = Path(models.get_model_weights(_BACKBONES[net_type]).DEFAULT.url).name
+    before = torch.hub.get_dir()
+    with TemporaryDirectory() as folder:
+        checkpoints = Path(folder) / "checkpoints"
+        checkpoints.mkdir()
+        (checkpoints / name).symlink_to(Path(weights).resolve())
+        torch.hub.set_dir(folder)
+        try:
+            yield
+        finally:
+            torch.hub.set_dir(before)
 
 
 def _kind(cls: type, where: str) -> Kind:
