@@ -1,10 +1,11 @@
 # make run   environment, then the main job on the embedded default; prints where the report is
-# make test  lint, types, import contracts, tests (fast ones); make test-all adds the slow ones
+# make test  lint, types, import contracts, tests (fast ones); make test-e2e: what installs or starts other programs
+# make test-all  everything but what needs a GPU
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run lint test tests test-all bench mutation repro clean
+.PHONY: setup run lint test tests test-e2e test-all bench mutation repro clean
 
 setup: .venv/.ready
 
@@ -30,6 +31,10 @@ test: setup
 
 tests: setup
 	$(BIN)/python -m pytest -n 2
+
+# an outside package installed and used; minutes
+test-e2e: setup
+	$(BIN)/python -m pytest -n 2 -m e2e
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m 'not gpu'

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/noop.py
 
-The studies are synthetic: every artifact that their cells name is there, of about the size that digits give, with
+The studies are synthetic: every result that their plan names is there, of about the size that digits give, with
 its manifest, but nothing was trained. The command is a user's own, in a process of its own.
 """
 
@@ -16,13 +16,14 @@ import time
 from pathlib import Path
 
 import torch
-from priorgap.pipeline.stages.run import artifacts_of
 
 from priorgap.core import artifacts
-from priorgap.pipeline import finished, records
 from priorgap.pipeline.config.model_config import ModelConfig
+from priorgap.pipeline.config.plan import Step, plan_of
 from priorgap.pipeline.config.session import Request, Session
-from priorgap.pipeline.store import Store
+from priorgap.pipeline.store import finished, records
+from priorgap.pipeline.store.folders import folder_of
+from priorgap.pipeline.store.layout import Files, Store, Values
 
 STUDIES = {
     "25 models x 8 samplers = 200 cells": ("seed=range(0,25)", "study=cells"),
@@ -40,11 +41,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for name, grid in STUDIES.items():
-            n_artifacts, n_files = synthesise(grid)
+            n_results, n_files = synthesise(grid)
             wall, cpu, said = command("run", "-m", *grid, "tracking=off")
             assert "nothing to do" in said, said
             print(
-                f"no-op rerun, {name}, {n_artifacts} artifacts of {n_files} files: {report(wall, cpu)} (limit 5 s)"
+                f"no-op rerun, {name}, {n_results} results in {n_files} files: {report(wall, cpu)} (limit 5 s)"
             )
         wall, cpu, _ = min(command("--help") for _ in range(3))
         print(f"priorgap --help: {report(wall, cpu)} (limit 0.5 s of CPU)")
@@ -56,23 +57,31 @@ def main() -> None:
 
 
 def synthesise(grid: tuple[str, ...]) -> tuple[int, int]:
-    """Make a finished study of a grid; return how many artifacts and files it has."""
+    """Make a finished study of a grid; return how many results and files it has."""
     request = Request((*grid, "tracking=off"), True)
     with Session(request) as session:
         cells = [ModelConfig(config, overrides) for config, overrides in session.cells()]
-    store = Store.of(cells[0])
-    cells = [records.record(cell, store) for cell in cells]
-    paths = set(artifacts_of(cells, store))
-    for path in paths:
-        with artifacts.publish(path, "key") as directory:
-            artifacts.save_json(directory / "facts.json", {"path": str(path)})
-            if "/measure/" not in str(path):
-                artifacts.save_tensors(directory / "x.safetensors", {"x": torch.zeros(1000, 8)})
+    store = Store(Path(str(cells[0].config["output_root"])))
+    plan = plan_of(cells)
+    for cell in cells:
+        records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
+    for step in plan.steps.values():
+        store.publish(step, "key", result_of(step), seed=0, seconds=1.0)
     report = store.study(cells[0].study) / "report"
     with artifacts.publish(report, "key") as directory:
         artifacts.write_text(directory / "report.html", "<p>nothing</p>")
-    finished.remember(request, cells, store, report / "report.html", "synthetic")
-    return len(paths), sum(1 for path in paths for _ in path.iterdir())
+    finished.remember(request, plan, store, report / "report.html", "synthetic")
+    folders = {folder_of(step, store) for step in plan.steps.values()}
+    return len(plan.steps), sum(1 for folder in folders for _ in folder.iterdir())
+
+
+def result_of(step: Step) -> Files | Values:
+    """Return something of about the size of a step's result."""
+    if step.kind == "sample":
+        return Values({"path": str(step.path)}, {"z": torch.zeros(1000, 8)})
+    if step.kind == "measure":
+        return Values({"rows": [{"measure": "fid", "value": 1.0, "std_error": 0.1}] * 4, "skipped": None})
+    return Files(lambda folder: artifacts.save_tensors(folder / "x.safetensors", {"x": torch.zeros(1000, 8)}))
 
 
 def command(*arguments: str) -> tuple[float, float, str]:

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from metric_contract import PUBLIC
+from public_measures import PUBLIC
 
 from priorgap.core.catalogue import BUILTIN
 

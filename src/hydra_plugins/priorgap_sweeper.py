@@ -30,7 +30,8 @@ class Grid(Sweeper):
         from priorgap.pipeline.config.words import Word, expand, parsed
 
         cells = expand(parsed([Word.parse(word) for word in arguments], multirun=True))
-        assert self.config is not None and self.launcher is not None
+        assert self.config is not None
+        assert self.launcher is not None
         folder = Path(str(self.config.hydra.sweep.dir))
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")

@@ -11,6 +11,7 @@ from image_metrics import (
 )
 
 from priorgap import compare
+from priorgap.metrics import FID
 
 N = 120
 
@@ -73,3 +74,9 @@ def test_it_repeats_itself_whatever_else_is_measured():
 def test_an_object_that_was_made_before_is_refused():
     with pytest.raises(ValueError, match=r"made already; expected the class, or functools.partial"):
         compared([StructuralSimilarityIndexMeasure(data_range=1.0)])
+
+
+def test_other_classes_are_no_metrics():
+    for given in (FID, partial(FID), partial(print)):
+        with pytest.raises(ValueError, match=r"^metrics: .*expected a name, or a Metric; it is not made yet"):
+            compared([given])

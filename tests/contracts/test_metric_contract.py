@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from metric_contract import LAWS, PUBLIC, run
-from world import decode, fresh, world
+from public_measures import PUBLIC
 
 from priorgap.core.build import build, configuration_directory, load_option, target_modules
 from priorgap.core.catalogue import BUILTIN, catalogued
@@ -56,6 +55,8 @@ from priorgap.metrics import (
 )
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.unit_dependence import UnitDependence
+from priorgap.testing.metric_contract import LAWS, run
+from priorgap.testing.world import decode, fresh, world
 
 MIXTURE = GaussianMixture(n_components=(2,), n_fit=500, max_iter=20, reg_covar=1e-6)
 FLOW = Flow(
@@ -115,6 +116,18 @@ def test_every_metric_keeps_the_contract(metric: Metric, law: Callable[[Metric],
 
 def test_together_they_give_every_public_measure() -> None:
     assert {row.measure for place in range(len(METRICS)) for row in given(place)} == PUBLIC
+
+
+def test_what_compares_with_real_data_says_how_many() -> None:
+    of_one_image = {"distortion", "distortion_sse", "elbo", "iw_bound", "amortisation_gap"}
+    for row in (row for metric in METRICS for row in run(metric)):
+        assert row.space == "latent" or row.measure in of_one_image or row.n_reference, row
+
+
+def test_measures_are_those_of_the_catalogue() -> None:
+    for metric in METRICS:
+        assert set(metric.measures) <= set(BUILTIN.values()), metric.name
+        assert {row.measure for row in run(metric)} <= PUBLIC
 
 
 def test_each_gives_all_that_it_names() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from prior_contract import LAWS, Make
 from torch import nn
 
 from priorgap.core.build import build, configuration_directory, load_option
@@ -14,6 +13,7 @@ from priorgap.priors.flow import FlowPrior
 from priorgap.priors.mixture import Mixture, MixturePrior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.priors.vamp import Vamp, VampPrior
+from priorgap.testing.prior_contract import LAWS, Make
 
 FILES = sorted(p.stem for p in (configuration_directory() / "prior").glob("*.yaml"))
 # small sizes, and what the files do not show

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from sampler_contract import LAWS, example_inputs
 
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.random import stream
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.priors.base import Prior
 from priorgap.samplers import (
     ExPostGaussian,
     ExPostMixture,
     FitInputs,
+    FittedSampler,
     FlowSampler,
     Kde,
     LiteralLogVar,
@@ -35,8 +36,9 @@ from priorgap.samplers import (
     Vamp,
 )
 from priorgap.samplers.ex_post import FittedExPost
-from priorgap.samplers.posterior import rows_of
+from priorgap.samplers.posterior import FittedRows, rows_of
 from priorgap.samplers.single_posterior import SinglePosterior
+from priorgap.testing.sampler_contract import LAWS, example_inputs
 
 GMM = ExPostMixture(n_components=[2, 4], n_fit=1_000, draws_per_image=2, max_iter=20, reg_covar=1e-6)
 REWEIGHTED = ReweightedPrior(
@@ -125,6 +127,9 @@ class Broken:
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "FittedBroken":
         return FittedBroken(self, inputs, rows_of("posterior", inputs.train, training=True))
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        return Posterior().restore(state)
+
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         return Posterior().expected_moments(inputs)
 
@@ -155,6 +160,9 @@ class Lying:
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> "FittedLying":
         return FittedLying(self.inner.fit(inputs, generator=generator), self.changes)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedSampler:
+        return self.inner.restore(state, prior)
 
 
 @dataclass(frozen=True)

@@ -264,7 +264,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(plugins, "_NAMED", ["given_package"])
+    monkeypatch.setattr(plugins, "_GIVEN", ["given_package"])
     yield "given_package"
     sys.modules.pop("given_package", None)
 
@@ -275,7 +275,7 @@ def test_a_plugin_s_re_exports_do_not_count(plugin):
 
 
 def test_a_package_that_was_not_given_is_not_imported(plugin, monkeypatch):
-    monkeypatch.setattr(plugins, "_NAMED", [])
+    monkeypatch.setattr(plugins, "_GIVEN", [])
     with pytest.raises(ValueError, match=r"expected a name under priorgap\."):
         build({"_target_": f"{plugin}.Holder", "classifier": None}, object, where="x")
     assert plugin not in sys.modules
@@ -302,9 +302,13 @@ def test_members_of_a_protocol_are_asked_of_the_class():
 
         def expected_moments(self): ...
 
+        def restore(self): ...
+
     assert lacking(Whole, Sampler) == []
-    assert lacking(_Half, Sampler) == ["expected_moments", "label_source", "role"]
-    with pytest.raises(ValueError, match="a Sampler: it declares no expected_moments, label_source, role"):
+    assert lacking(_Half, Sampler) == ["expected_moments", "label_source", "restore", "role"]
+    with pytest.raises(
+        ValueError, match="a Sampler: it declares no expected_moments, label_source, restore, role"
+    ):
         check_class(_Half, Receiver((Sampler,)), foreign=False, place="x")
 
 

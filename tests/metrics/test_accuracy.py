@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from world import decode, fresh, world
 
 from priorgap.core.latents import LatentDraw
 from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
 from priorgap.metrics import ClassBalance, NotApplicable, RealToReal, RealToSynthetic, SyntheticToReal
 from priorgap.metrics.evidence import Evidence
+from priorgap.testing.world import decode, fresh, world
 
 
 def measure(metric: object, evidence: Evidence) -> dict[tuple[str, str], Measurement]:

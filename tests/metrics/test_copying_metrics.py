@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from world import STD, decode, fresh, world
 
 from priorgap.core.latents import LatentDraw
 from priorgap.core.measurement import Measurement
@@ -13,6 +12,7 @@ from priorgap.core.random import stream
 from priorgap.metrics import Copying, Memorisation, NotApplicable
 from priorgap.metrics.copies import copies_of
 from priorgap.metrics.evidence import ModelEvidence
+from priorgap.testing.world import STD, decode, fresh, world
 
 COPYING = Copying(n_queries=250, quantile=0.04)
 

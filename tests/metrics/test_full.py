@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from world import decode, encode, fresh, world
 
 from priorgap.comparison.compare import compare
 from priorgap.core.latents import LatentDraw
@@ -19,6 +18,7 @@ from priorgap.metrics import (
     Sharpness,
     Vendi,
 )
+from priorgap.testing.world import decode, encode, fresh, world
 
 
 def rows_of(metric, draw, model=None, label_source="source"):

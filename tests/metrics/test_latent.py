@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from world import fresh, world
 
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
@@ -26,6 +25,7 @@ from priorgap.metrics import (
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.testing.world import fresh, world
 
 BRACKET = KLBracket(n_components=[1, 4], n_fit=4_000, max_iter=30, reg_covar=1e-6, n_draws=2)
 

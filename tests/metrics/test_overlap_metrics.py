@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy import stats
-from world import fresh
 
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
@@ -23,6 +22,7 @@ from priorgap.metrics import (
 )
 from priorgap.metrics.overlap import fitted_density, prior_draws
 from priorgap.priors.standard_normal import StandardNormal
+from priorgap.testing.world import fresh
 
 MIXTURE = GaussianMixture(n_components=(1, 4), n_fit=4_000, max_iter=30, reg_covar=1e-6)
 HOLES = Holes(mixture=MIXTURE, n_draws=1, n_prior=4_000, levels=[0.001, 0.1], n_repeats=50)

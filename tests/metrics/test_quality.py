@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from world import decode, fresh, world
 
 from priorgap.core.latents import LatentDraw
 from priorgap.core.measurement import Measurement
@@ -13,6 +12,7 @@ from priorgap.estimators.discrepancy import frechet_distance
 from priorgap.estimators.gaussian import sample_moments
 from priorgap.metrics import FID, KID, FIDFloor, NotApplicable, PRDCMeasures
 from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.testing.world import decode, fresh, world
 
 PRDC = PRDCMeasures(k=5, n_max=250)
 

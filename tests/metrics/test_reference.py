@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from world import world
 
 from priorgap.core.random import stream
 from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import RealToReal, build_reference, load_reference, save_reference
 from priorgap.metrics.floors import compute_floor
+from priorgap.testing.world import world
 
 
 def test_round_trip(tmp_path: Path) -> None:

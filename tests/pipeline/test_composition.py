@@ -209,6 +209,7 @@ def test_units_of_each_cell_of_a_sweep_are_its_own():
 
 
 def test_a_sampler_that_means_nothing_for_the_model_is_refused(monkeypatch):
+    from priorgap.pipeline.config import parts
     from priorgap.samplers.applicability import MODELS
 
     monkeypatch.setattr(parts, "sampling_traits", lambda config, labels: MODELS["GAN"])

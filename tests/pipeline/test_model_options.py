@@ -236,7 +236,7 @@ def test_keys_that_are_null_leave_the_ids_alone():
             ("model=gan_mlp", "sampler=[prior]", "loss.free_bits=0.1"),
             "loss.free_bits=0.1: the model is trained without",
         ),
-        (("data.binarize=often",), "data.binarize=often: expected null, static or dynamic"),
+        (("data.binarize=often",), "data.binarize=often: expected static or dynamic or null"),
         (("decode=both",), "decode=both: expected mean or draw"),
         (("prior=mixture", "prior.n_components=0"), "prior.n_components=0: expected"),
         (("prior=flow", "prior.kind=glow"), "prior.kind=glow: expected nsf or maf"),

@@ -1,6 +1,7 @@
 """A metric of torchmetrics by a line of configuration: made in its step, in results.csv, stale with its arguments."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,20 @@ def test_what_a_configuration_cannot_give_is_one_line_before_any_work(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0], lines
     assert not (tmp_path / "outputs").exists()
+
+
+def test_samplers_are_ranked_by_it(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert invoke("run", *WORDS, "verdict.measure=tm_fid") == 0
+    verdict = json.loads((folder / "outputs/tm/report/verdict.json").read_text())
+    assert verdict["measure"] == "tm_fid"
+    values = {
+        row["sampler"]: float(row["value"])
+        for row in rows(folder)
+        if row["measure"] == "tm_fid" and row["space"] == "classifier"
+    }
+    assert verdict["details"]["leader"] == min(values, key=values.__getitem__)
+    assert [c["sampler"] for c in verdict["details"]["candidates"]] == sorted(values, key=values.__getitem__)
+    # what describes the model ranks none
+    assert invoke("run", *WORDS, "verdict.measure=tm_psnr") == 2
+    assert "tm_psnr" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from crashes import Child
-from tiny_study import EXTRA, TINY, run_tiny
+from tiny_study import EXTRA, TINY, model, run_tiny
 from wandb_runs import OfflineRun, read_run, read_runs
 from wandb_stand_in import stand_in
 
@@ -65,7 +65,7 @@ def test_history_holds_curves_by_epoch(runs, tiny):
         curves = [row for row in run.history if "train/loss" in row]
         assert [row["epoch"] for row in curves] == [0, 1]
         assert {"train/kl", "train/reconstruction", "validation/loss", "validation/kl"} <= curves[0].keys()
-        (file,) = (tiny / "outputs/tiny/train").glob(f"*seed={run.config['seed']}-*/curves.csv")
+        file = tiny / "outputs/tiny/train" / model(tiny, run.config["seed"]).train_id / "curves.csv"
         with file.open(newline="") as handle:
             written = [float(row["validation_loss"]) for row in csv.DictReader(handle)]
         assert [row["validation/loss"] for row in curves] == written

@@ -10,7 +10,7 @@ from priorgap.core.latents import Latents, Moments
 from priorgap.core.random import stream
 from priorgap.densities import FittedGaussian
 from priorgap.densities.flow import Flow, FlowShape
-from priorgap.samplers import FitInputs, FlowSampler, PriorSampler, restore
+from priorgap.samplers import FitInputs, FlowSampler, PriorSampler
 
 N = 2_000
 CORRELATED = FittedGaussian.from_moments(
@@ -68,7 +68,7 @@ def test_shares_its_noise_with_the_prior() -> None:
     assert torch.allclose(z, fitted.flow.network.inverse(noise.z))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    restore(fitted.state())
+    sampler.restore(fitted.state())
     assert torch.equal(before, torch.get_rng_state())
 
 

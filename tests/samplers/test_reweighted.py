@@ -11,7 +11,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.estimators.overlap import effective_share
 from priorgap.priors.base import Prior
-from priorgap.samplers import FitInputs, PriorSampler, ReweightedPrior, SamplerNotApplicable, restore
+from priorgap.samplers import FitInputs, PriorSampler, ReweightedPrior, SamplerNotApplicable
 
 LOGISTIC = ReweightedPrior(
     hidden=[], n_fit=20_000, epochs=8, batch_size=256, learning_rate=2e-2, weight_decay=0.0, n_proposals=200
@@ -108,7 +108,7 @@ def test_state_keeps_the_effective_share() -> None:
     law = fitted(gaussian(0.7, n=500))
     state = law.state()
     assert state.json["effective_share"] == law.effective_share
-    assert restore(state).effective_share == law.effective_share
+    assert LOGISTIC.restore(state).effective_share == law.effective_share
 
 
 class Shifted(Prior):
@@ -129,8 +129,8 @@ def test_proposals_are_the_models_own_prior() -> None:
     assert law.effective_share > 0.9  # of the standard normal it would be below 1 %
     matches(law.sample(2_000, generator=stream(3)).z - 2, 0.0, 1.0)
     with pytest.raises(ValueError, match="learned prior"):
-        restore(law.state())
-    again = restore(law.state(), Shifted(2)).sample(10, generator=stream(3)).z
+        LOGISTIC.restore(law.state())
+    again = LOGISTIC.restore(law.state(), Shifted(2)).sample(10, generator=stream(3)).z
     assert torch.equal(again, law.sample(10, generator=stream(3)).z)
 
 

@@ -24,7 +24,6 @@ from priorgap.samplers import (
     SamplerNotApplicable,
     SamplerState,
     TemperedPrior,
-    restore,
 )
 
 GMM = ExPostMixture(n_components=3, n_fit=600, draws_per_image=2, max_iter=20, reg_covar=1e-6)
@@ -243,8 +242,9 @@ def test_the_models_own_prior_is_used() -> None:
     assert abs(float(draw.z.mean()) - 5) < 0.2
     assert PriorSampler().expected_moments(given) is None
     with pytest.raises(ValueError, match="learned prior; expected it"):
-        restore(fitted.state())
-    assert torch.equal(restore(fitted.state(), Shifted(2)).sample(400, generator=stream(1)).z, draw.z)
+        PriorSampler().restore(fitted.state())
+    again = PriorSampler().restore(fitted.state(), Shifted(2))
+    assert torch.equal(again.sample(400, generator=stream(1)).z, draw.z)
     with pytest.raises(SamplerNotApplicable, match="standard-normal"):
         TemperedPrior(0.8).fit(given, generator=stream(0))
 
@@ -301,7 +301,8 @@ def test_per_class_says_what_is_missing() -> None:
         (lambda: ExPostGaussian("round"), "covariance='round'"),
         (lambda: replace(GMM, n_components=0), "n_components=0"),
         (lambda: replace(GMM, draws_per_image=0), "draws_per_image=0"),
-        (lambda: restore(SamplerState("x", {}, {"kind": "pickle"})), "kind 'pickle'"),
+        (lambda: Posterior().restore(SamplerState("x", {}, {"kind": "pickle"})), "kind 'pickle'"),
+        (lambda: PerClass(GMM).restore(SamplerState("x", {}, {"kind": "rows"})), "kind 'rows'"),
     ],
 )
 def test_bad_values(make: object, expected: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from priorgap.core.latents import Latents, Moments
 from priorgap.core.random import isolated, stream
 from priorgap.densities import FittedGaussian
-from priorgap.samplers import FitInputs, TwoStage, restore
+from priorgap.samplers import FitInputs, TwoStage
 from priorgap.samplers.two_stage import SecondStage
 
 TRUTH = FittedGaussian.from_moments(
@@ -63,10 +63,11 @@ def test_a_wild_step_does_not_end_the_fit() -> None:
 
 
 def test_state_is_read_without_the_global_generator() -> None:
-    fitted = TwoStage(8, 1, 5, 50, 1e-2).fit(inputs(100), generator=stream(2))
+    sampler = TwoStage(8, 1, 5, 50, 1e-2)
+    fitted = sampler.fit(inputs(100), generator=stream(2))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    restore(fitted.state())
+    sampler.restore(fitted.state())
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -108,9 +108,14 @@ def check_arguments(
         if not given:
             raise ValueError(f"{name}: nothing is selected")
         for one in given:
-            # a class of torchmetrics, bound arguments or not, is made when it measures
-            later = kind is Metric and isinstance(one, type | partial)
-            if not isinstance(one, str) and not later and lacking(type(one), kind):
+            # `metric_of` says which of torchmetrics are taken
+            if kind is Metric and is_torchmetrics(one):
+                continue
+            if isinstance(one, type | partial):
+                raise ValueError(
+                    f"{name}: {one!r}: expected a name, or a {kind.__name__}; it is not made yet"
+                )
+            if not isinstance(one, str) and lacking(type(one), kind):
                 expected = f"a name, or a {kind.__name__}"
                 raise ValueError(
                     f"{name}: {one!r}: expected {expected}; it has no {lacking(type(one), kind)[0]}"

@@ -15,7 +15,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
-from priorgap.core import receivers
+from priorgap.core import plugins, receivers
 from priorgap.core.arguments import check, unknown_key
 from priorgap.core.receivers import Receiver
 
@@ -34,20 +34,29 @@ def configuration_directory() -> Path:
 def load_option(group: str, name: str) -> dict[str, Any]:
     """Read one file of the vocabulary as plain data, so that a library call by name has the values of conf/.
 
+    What priorgap does not have is looked for in the plugins' vocabularies.
+
     Raises:
         ValueError: there is no such file.
     """
     import yaml
 
-    folder = configuration_directory() / group
-    file = folder / f"{name}.yaml"
-    names = sorted(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
-    if name not in names:
-        near = get_close_matches(name, names, n=1)
+    own = _options(configuration_directory(), group)
+    if name not in own:
+        for _, folder in plugins.option_folders():
+            own = {**_options(folder, group), **own}
+    if name not in own:
+        near = get_close_matches(name, list(own), n=1)
         meant = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"{group}={name}: {meant}expected one of {', '.join(names)}")
+        raise ValueError(f"{group}={name}: {meant}expected one of {', '.join(sorted(own))}")
+    file = own[name]
     node = yaml.safe_load(file.read_text(encoding="utf-8"))
     return {key: value for key, value in node.items() if key != "defaults"}
+
+
+def _options(folder: Path, group: str) -> dict[str, Path]:
+    """Return the files of a group, by name."""
+    return {p.stem: p for p in (folder / group).glob("[!_]*.yaml")}
 
 
 def target_modules(node: Any) -> list[str]:
@@ -68,6 +77,32 @@ def target_modules(node: Any) -> list[str]:
         for value in node:
             found.update(target_modules(value))
     return sorted(found)
+
+
+def target_roots(node: Any) -> set[str]:
+    """Return the packages of all `_target_`s in a node, nested ones too."""
+    found: set[str] = set()
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            found.add(str(node["_target_"]).partition(".")[0])
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        found.update(*(target_roots(value) for value in node))
+    return found
+
+
+def allow_plugins(config: Mapping[str, Any]) -> None:
+    """Let a command's configuration name the classes of its plugins: those it lists, and those that are installed.
+
+    Never for a record: what a store names is no reason to import a package.
+
+    Raises:
+        ValueError: one line, for a package that is not there.
+    """
+    plugins.allow(config["plugins"])
+    for root in sorted(target_roots(config) - set(receivers.own_packages())):
+        if plugins.is_possible(root):
+            plugins.allow_installed(root)
 
 
 def build(
@@ -116,10 +151,14 @@ def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[t
         raise ValueError(f"{where}: expected a node with _target_, got {node}")
     target = node["_target_"]
     place = f"{where}._target_={target}"
+    allowed = (*receivers.own_packages(), *receiver.packages)
+    if isinstance(target, str) and not receivers.under(target, allowed):
+        plugins.allow_installed(target.partition(".")[0])
     own = receivers.own_packages()
     allowed = (*own, *receiver.packages)
     if not isinstance(target, str) or not _NAME.fullmatch(target) or not receivers.under(target, allowed):
-        raise ValueError(f"{place}: expected a name under {', '.join(f'{name}.' for name in allowed)}")
+        names = ", ".join(f"{name}." for name in allowed)
+        raise ValueError(f"{place}: expected a name under {names} or of a package in plugins=[...]")
     foreign = not receivers.under(target, own)
     if foreign and _REFUSED_PARTS & set(target.split(".")):
         raise ValueError(f"{place}: expected {receivers.described(receiver)}")

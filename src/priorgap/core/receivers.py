@@ -2,10 +2,12 @@
 
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
@@ -93,10 +95,17 @@ def import_allowed(module: str) -> Any:
     if not under(module, own_packages()):
         from priorgap.core.torchvision_compat import ensure
 
-        # torchmetrics, and Lightning with it, import torchvision
-        if under(module, ("torchmetrics", "pytorch_lightning")):
+        # torchmetrics, and Lightning with it, import torchvision where it is installed
+        if under(module, ("torchmetrics", "pytorch_lightning")) and _is_installed("torchvision"):
             ensure()
     return import_module(module)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return package in sys.modules or find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def under(name: str, packages: Sequence[str]) -> bool:

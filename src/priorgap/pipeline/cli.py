@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from priorgap.core.errors import BadInput, refusing
+from priorgap.pipeline import extras
 from priorgap.pipeline.commands import flags
 from priorgap.pipeline.signals import as_interrupts
 
@@ -86,6 +87,7 @@ Draw a synthetic data set from a finished study.
   model_id=ID     any unique prefix of a model's id; default best: the best model for the sampler
   sampler=NAME    default: the verdict's best sampler that neither copies nor reconstructs
   seed=SEED       default 0
+  plugins=[NAME]  packages whose samplers, models or data the study used, if you trust them
   output_root=DIR where the studies are; default outputs
 """
 
@@ -144,6 +146,8 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(_help(command))
         return 0
     try:
+        with refusing():
+            extras.require(f"priorgap {command}", "pipeline", extras.PIPELINE)
         if command in _PLAIN:
             status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status

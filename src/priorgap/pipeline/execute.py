@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from priorgap.core.build import allow_plugins
 from priorgap.pipeline import models
 from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
@@ -173,6 +174,7 @@ def _elsewhere(
     cell: ModelConfig, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
     """Take the measurements of one sampler in a process of its own, which makes the plan again."""
+    allow_plugins(cell.config)
     set_numerics(cell.config)
     desk = Desk(Store(root))
     (job,) = [

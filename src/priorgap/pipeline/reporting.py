@@ -13,7 +13,7 @@ from priorgap.core import artifacts
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
 from priorgap.pipeline import tracking
-from priorgap.pipeline.config.session import EXPERIMENTS, experiments_root
+from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
@@ -208,7 +208,7 @@ def _stages(model: RecordedModel, store: Store) -> list[str]:
 
 def _beside_experiment(study: str, folder: Path) -> None:
     """Copy results and figures beside a committed experiment, so that git shows its numbers."""
-    place = experiments_root() / EXPERIMENTS / study
+    place = own_experiments() / EXPERIMENTS / study
     if not (place / "config.yaml").is_file():
         return
     artifacts.sweep_partial(place / "results.csv")

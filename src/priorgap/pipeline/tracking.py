@@ -18,6 +18,7 @@ from priorgap.core import artifacts
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
+from priorgap.pipeline import extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,13 @@ class TrackingFailed(RuntimeError):  # noqa: N818
 
 
 def check_access(tracking: Mapping[str, Any]) -> None:
-    """Make sure, before any work, that W&B knows who writes online runs; on a terminal it asks.
+    """Make sure, before any work, that W&B is there and knows who writes online runs; on a terminal it asks.
 
     Raises:
         ValueError: it does not; one line.
     """
+    if tracking["mode"] != "off":
+        extras.require(f"tracking={tracking['mode']}", "tracking", extras.TRACKING, "take tracking=off")
     if tracking["mode"] != "online":
         return
     mode = os.environ.get("WANDB_MODE", "online")

@@ -30,7 +30,6 @@ _EXPORTS = {
     "TwoStage": "priorgap.samplers.two_stage",
     "UnitSwap": "priorgap.samplers.unit_swap",
     "Vamp": "priorgap.samplers.vamp",
-    "restore": "priorgap.samplers.restore",
 }
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
         SamplerNotApplicable,
         SamplerState,
     )
-    from priorgap.samplers.restore import restore
     from priorgap.samplers.reweighted import ReweightedPrior
     from priorgap.samplers.single_posterior import SinglePosterior
     from priorgap.samplers.specimens import LiteralLogVar, MuPlusLogVar, Pooled
@@ -81,7 +79,6 @@ __all__ = [
     "TwoStage",
     "UnitSwap",
     "Vamp",
-    "restore",
 ]
 
 

@@ -12,8 +12,16 @@ from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
 from priorgap.densities.gaussian import Covariance
+from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import pick_rows
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState, total_moments
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerState,
+    check_kind,
+    total_moments,
+)
 
 # what is true of a density fitted to draws of the training posteriors
 FITTED = SamplerFacts(
@@ -58,6 +66,7 @@ class FittedExPost:
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         density = _DENSITIES[state.json["density"]].from_state(state.tensors)
         return cls(state.name, density, SamplerFacts.from_json(state.json["facts"]))
 
@@ -86,6 +95,10 @@ class ExPostGaussian:
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
         """Return the Gaussian with the aggregate moments of the training posteriors."""
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
+        """Return the fitted sampler of a state."""
+        return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the aggregate mean, and the aggregate covariance or its diagonal."""
@@ -139,6 +152,10 @@ class ExPostMixture:
             n_validation = min(self.n_fit, self.draws_per_image * len(inputs.validation))
             z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
         return FittedExPost(self.name, density.fit(z_train, z_validation, generator=generator))
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
+        """Return the fitted sampler of a state."""
+        return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: EM's moments follow from its draws, not from the posteriors in closed form."""

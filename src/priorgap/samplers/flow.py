@@ -11,8 +11,15 @@ from torch import Tensor
 from priorgap.core.latents import LatentDraw
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.flow import Family, FittedFlow, Flow, FlowShape
+from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED, draw_rows
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerState,
+    check_kind,
+)
 
 # an epoch is chosen on at most this share of the number of training draws
 _VALIDATION_SHARE = 4
@@ -44,6 +51,7 @@ class FittedFlowSampler:
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         return cls(state.name, FittedFlow.from_state(state.tensors, state.json["flow"]))
 
 
@@ -98,6 +106,10 @@ class FlowSampler:
         z_train = draw_rows(inputs.train, n, generator=generator)
         z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
         return FittedFlowSampler(self.name, self._density().fit(z_train, z_validation, generator=generator))
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedFlowSampler:
+        """Return the fitted sampler of a state."""
+        return FittedFlowSampler.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: a flow has no moments in closed form."""

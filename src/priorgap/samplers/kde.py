@@ -12,6 +12,7 @@ from torch import Tensor
 from priorgap.core.latents import Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.estimators.mixture import mixture_log_prob
+from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import (
     FittedMixtureOfRows,
     pick_rows,
@@ -23,6 +24,7 @@ from priorgap.samplers.protocols import (
     LabelSource,
     Role,
     SamplerState,
+    check_kind,
     require_log_var,
     total_moments,
 )
@@ -56,6 +58,7 @@ class FittedKde(FittedMixtureOfRows):
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         tensors, json = state.tensors, state.json
         return cls(
             state.name,
@@ -125,6 +128,10 @@ class Kde:
             tuple(self.bandwidths),
             tuple(scores),
         )
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedKde:
+        """Return the fitted sampler of a state."""
+        return FittedKde.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return Cov(mu) + h² diag(mean s²) for a single candidate; h is random otherwise."""

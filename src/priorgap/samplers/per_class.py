@@ -22,6 +22,7 @@ from priorgap.samplers.protocols import (
     Sampler,
     SamplerNotApplicable,
     SamplerState,
+    check_kind,
 )
 
 
@@ -81,21 +82,6 @@ class FittedPerClass:
             tensors |= {f"{i}/state/{key}": value for key, value in inner.tensors.items()}
             members.append({"name": inner.name, "json": inner.json})
         return SamplerState(self.name, tensors, {"kind": self.kind, "members": members})
-
-    @classmethod
-    def from_state(cls, state: SamplerState, prior: Prior | None = None) -> "FittedPerClass":
-        """Rebuild from `state`'s result; `prior` goes to members that need the model's."""
-        from priorgap.samplers.restore import restore  # restore knows every kind, this one included
-
-        members = []
-        for i, member in enumerate(state.json["members"]):
-            prefix = f"{i}/state/"
-            tensors = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
-            members.append(restore(SamplerState(member["name"], tensors, member["json"]), prior))
-        rows = tuple(state.tensors[f"{i}/rows"] for i in range(len(members)))
-        return assemble(
-            state.name, state.tensors["classes"], state.tensors["probability"], tuple(members), rows
-        )
 
 
 class FittedPerClassDensity(FittedPerClass):
@@ -166,6 +152,18 @@ class PerClass:
                 raise type(error)(f"{self.name}: class {label}: {error}") from error
             rows.append(row)
         return assemble(self.name, classes, probability, tuple(members), tuple(rows))
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedPerClass:
+        """Return the fitted sampler of a state; the base restores each class's."""
+        check_kind(state, FittedPerClass.kind)
+        members = []
+        for i, member in enumerate(state.json["members"]):
+            prefix = f"{i}/state/"
+            tensors = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            members.append(self.base.restore(SamplerState(member["name"], tensors, member["json"]), prior))
+        rows = tuple(state.tensors[f"{i}/rows"] for i in range(len(members)))
+        classes, probability = state.tensors["classes"], state.tensors["probability"]
+        return assemble(state.name, classes, probability, tuple(members), rows)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return the moments of the mixture of the classes, None where the base has none."""

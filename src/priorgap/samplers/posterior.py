@@ -11,12 +11,14 @@ from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.mixture import mixture_log_prob
+from priorgap.priors.base import Prior
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
     Role,
     SamplerNotApplicable,
     SamplerState,
+    check_kind,
     total_moments,
 )
 
@@ -97,6 +99,7 @@ class FittedRows:
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         tensors = state.tensors
         return cls(
             state.name,
@@ -118,6 +121,16 @@ class FittedMixtureOfRows(FittedRows):
         """Return the log-density of the mixture over all rows, nats, float64."""
         assert self.spread is not None
         return mixture_log_prob(z, self.centre, 2 * self.spread.abs().log())
+
+
+def restore_rows(state: SamplerState) -> FittedRows:
+    """Return the table of posteriors of a state, with a density where it was kept with one.
+
+    Raises:
+        ValueError: the state is no such table's.
+    """
+    dense = state.json.get("kind") == FittedMixtureOfRows.kind
+    return (FittedMixtureOfRows if dense else FittedRows).from_state(state)
 
 
 def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
@@ -172,6 +185,10 @@ class Posterior:
         """Return the table of training posteriors."""
         return rows_of(self.name, inputs.train, training=True)
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
+
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the aggregate moments of the training posteriors."""
         return _aggregate(inputs.train)
@@ -197,6 +214,10 @@ class PosteriorHeldout:
             )
         return rows_of(self.name, inputs.validation, training=False)
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
+
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the aggregate moments of the validation posteriors."""
         return _aggregate(inputs.validation)
@@ -213,6 +234,10 @@ class PosteriorMean:
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of training means."""
         return FittedRows(self.name, inputs.train.mean, None, inputs.train.label, True, _MEANS)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the mean and covariance of the means."""

@@ -21,6 +21,7 @@ from priorgap.samplers.protocols import (
     Role,
     SamplerNotApplicable,
     SamplerState,
+    check_kind,
     standard_moments,
 )
 
@@ -58,6 +59,7 @@ class FittedPrior:
         Raises:
             ValueError: a learned prior is missing.
         """
+        check_kind(state, cls.kind)
         if prior is None and state.json["learned"]:
             raise ValueError("prior: the model has a learned prior; expected it as an argument of restore")
         return cls(
@@ -77,6 +79,10 @@ class PriorSampler:
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedPrior:
         """Return the prior itself; N(0, I) where the inputs name none."""
         return FittedPrior(StandardNormal(inputs.train.dim) if inputs.prior is None else inputs.prior)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedPrior:
+        """Return the fitted sampler of a state."""
+        return FittedPrior.from_state(state, prior)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return 0 and I for the standard normal, None for a learned prior."""
@@ -113,6 +119,10 @@ class TemperedPrior:
         moments = standard_moments(inputs.train.dim, self.temperature)
         facts = replace(FittedPrior.facts, cost="It needs nothing but the decoder and a temperature.")
         return FittedExPost(self.name, FittedGaussian.from_moments(moments), facts)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
+        """Return the fitted sampler of a state."""
+        return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return 0 and T² I."""

@@ -1,7 +1,7 @@
 """Where z comes from: what a sampler is given, what it returns, and its state."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -44,12 +44,12 @@ class FitInputs:
 
 @dataclass(frozen=True)
 class SamplerState:
-    """A fitted sampler as tensors and JSON; `restore` gives back one that draws the same.
+    """A fitted sampler as tensors and JSON; its sampler's `restore` gives back one that draws the same.
 
     Attributes:
         name: the sampler's name, its label in tables.
         tensors: what it learned.
-        json: plain JSON types; `kind` says what `restore` makes of it.
+        json: plain JSON types; `kind` names the class that the state is of.
     """
 
     name: str
@@ -71,12 +71,7 @@ class FittedSampler(Protocol):
         ...
 
     def state(self) -> SamplerState:
-        """Return what `from_state` needs to draw the same."""
-        ...
-
-    @classmethod
-    def from_state(cls, state: SamplerState) -> Self:
-        """Rebuild from `state`'s result."""
+        """Return what the sampler's `restore` needs to give one that draws the same."""
         ...
 
 
@@ -117,9 +112,33 @@ class Sampler(Protocol):
         """
         ...
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedSampler:
+        """Return the fitted sampler of a state; it draws the same.
+
+        Args:
+            state: what `FittedSampler.state` returned.
+            prior: the model's own, where that is a learned one: its weights are the model's, not the state's.
+
+        Raises:
+            ValueError: the state is of another kind, or a learned prior is missing.
+        """
+        ...
+
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return the moments that the law implies, None where they have no closed form."""
         ...
+
+
+def check_kind(state: SamplerState, kind: str) -> None:
+    """Refuse the state of another class.
+
+    Raises:
+        ValueError: one line.
+    """
+    if state.json.get("kind") != kind:
+        raise ValueError(
+            f"sampler state {state.name!r} has kind {state.json.get('kind')!r}: expected {kind!r}"
+        )
 
 
 def require_log_var(latents: Latents, name: str) -> Float[Tensor, "n d"]:

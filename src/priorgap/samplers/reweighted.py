@@ -19,7 +19,14 @@ from priorgap.estimators.overlap import effective_share
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED, draw_rows
 from priorgap.samplers.prior import FittedPrior, PriorSampler
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerNotApplicable, SamplerState
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerNotApplicable,
+    SamplerState,
+    check_kind,
+)
 
 MIN_EFFECTIVE_SHARE = 0.01
 # proposals in memory at a time; fixed, because the order of the draws depends on it
@@ -108,6 +115,7 @@ class FittedReweighted:
     @classmethod
     def from_state(cls, state: SamplerState, prior: Prior | None = None) -> Self:
         """Rebuild from `state`'s result, and from the model's prior where that is a learned one."""
+        check_kind(state, cls.kind)
         json = state.json
         proposals = FittedPrior.from_state(SamplerState("prior", {}, json["proposals"]), prior)
         network = RatioNetwork(json["proposals"]["dim"], json["hidden"])
@@ -193,6 +201,10 @@ class ReweightedPrior:
                 f"expected at least {MIN_EFFECTIVE_SHARE:.0%}"
             )
         return FittedReweighted(self.name, prior, network, tuple(self.hidden), self.n_proposals, share)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedReweighted:
+        """Return the fitted sampler of a state."""
+        return FittedReweighted.from_state(state, prior)
 
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: the moments follow from an estimated ratio."""

@@ -8,8 +8,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from priorgap.core.latents import Latents, Moments
-from priorgap.samplers.posterior import FittedRows, training_posteriors
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
+from priorgap.priors.base import Prior
+from priorgap.samplers.posterior import FittedRows, restore_rows, training_posteriors
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerState,
+    require_log_var,
+    total_moments,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,10 @@ class SinglePosterior:
         # its rows are not the training set's, so that a row's number is no draw's source
         facts = training_posteriors("one a class")
         return FittedRows(self.name, chosen.mean, chosen.std, chosen.label, False, facts)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the moments of the mixture of the chosen posteriors, as many draws from each."""

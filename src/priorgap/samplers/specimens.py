@@ -8,9 +8,17 @@ import torch
 from priorgap.core.latents import Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedGaussian
+from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FittedExPost
-from priorgap.samplers.posterior import FittedRows
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, require_log_var, total_moments
+from priorgap.samplers.posterior import FittedRows, restore_rows
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerState,
+    require_log_var,
+    total_moments,
+)
 
 _FORMULA = SamplerFacts(
     reconstructs=False,
@@ -38,6 +46,10 @@ class LiteralLogVar:
         log_var = require_log_var(inputs.train, self.name)
         return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True, _FORMULA)
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
+
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return Cov(mu) + diag(mean (log s²)²) about the mean of mu."""
         log_var = require_log_var(inputs.train, self.name)
@@ -62,6 +74,10 @@ class MuPlusLogVar:
         log_var = require_log_var(inputs.train, self.name)
         return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True, _FORMULA)
 
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
+        """Return the fitted sampler of a state."""
+        return restore_rows(state)
+
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the moments of the rows mu_i + log s_i²."""
         return total_moments(inputs.train.mean + require_log_var(inputs.train, self.name), None)
@@ -83,6 +99,10 @@ class Pooled:
             SamplerNotApplicable: the encoder gives no log_var.
         """
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
+        """Return the fitted sampler of a state."""
+        return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return mean mu and diag(mean s²)."""

@@ -13,8 +13,15 @@ from priorgap.core.latents import LatentDraw
 from priorgap.core.random import child, isolated
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
+from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED
-from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerState
+from priorgap.samplers.protocols import (
+    FitInputs,
+    LabelSource,
+    Role,
+    SamplerState,
+    check_kind,
+)
 
 _MIN_LOG_GAMMA = -5.0
 _LOG_VAR = (-15.0, 5.0)
@@ -120,6 +127,7 @@ class FittedTwoStage:
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         json = state.json
         # the initial weights, which nobody sees, are drawn from the global RNG
         with torch.random.fork_rng(devices=[]):
@@ -182,6 +190,10 @@ class TwoStage:
             generator=generator,
         )
         return FittedTwoStage(self.name, network, self.width, self.n_blocks)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedTwoStage:
+        """Return the fitted sampler of a state."""
+        return FittedTwoStage.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: a network has no moments in closed form."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from priorgap.core.latents import LatentDraw, Moments
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.posterior import FittedRows
 from priorgap.samplers.protocols import (
@@ -17,6 +18,7 @@ from priorgap.samplers.protocols import (
     Role,
     SamplerNotApplicable,
     SamplerState,
+    check_kind,
     total_moments,
 )
 
@@ -93,9 +95,11 @@ class FittedUnitSwap:
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
+        rows = SamplerState(state.name, state.tensors, {**state.json, "kind": FittedRows.kind})
         json = state.json
         return cls(
-            state.name, FittedRows.from_state(state), json["unit"], json["arm"], json["mean"], json["std"]
+            state.name, FittedRows.from_state(rows), json["unit"], json["arm"], json["mean"], json["std"]
         )
 
 
@@ -145,6 +149,10 @@ class UnitSwap:
         rows = FittedRows(self.name, train.mean, spread, train.label, True, _SWAPPED)
         mean, variance = self._replacement(inputs)
         return FittedUnitSwap(self.name, rows, self.unit, self.arm, mean, variance**0.5)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedUnitSwap:
+        """Return the fitted sampler of a state."""
+        return FittedUnitSwap.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
         """Return the aggregate moments without the unit's covariances, and with its replacement's moments."""

@@ -11,12 +11,14 @@ from priorgap.core.latents import LatentDraw, Latents, Moments
 from priorgap.core.random import draw_seed
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.protocols import check_n
+from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import FittedMixtureOfRows, pick_rows, training_posteriors
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
     Role,
     SamplerState,
+    check_kind,
     require_log_var,
     total_moments,
 )
@@ -58,6 +60,7 @@ class FittedVamp(FittedMixtureOfRows):
     @classmethod
     def from_state(cls, state: SamplerState) -> Self:
         """Rebuild from `state`'s result."""
+        check_kind(state, cls.kind)
         tensors = state.tensors
         facts = SamplerFacts.from_json(state.json["facts"])
         return cls(
@@ -104,6 +107,10 @@ class Vamp:
         kept = inputs.train.take(rows)
         facts = training_posteriors(f"{len(rows):,} of them")
         return FittedVamp(self.name, kept.mean, kept.std, kept.label, True, facts, rows)
+
+    def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedVamp:
+        """Return the fitted sampler of a state."""
+        return FittedVamp.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
         """Return the aggregate moments where all images are components; the choice is random otherwise."""

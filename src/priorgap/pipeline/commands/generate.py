@@ -4,25 +4,27 @@ import json
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from priorgap.core import artifacts
+from priorgap.core import artifacts, plugins
 from priorgap.core.batched_calls import decode_all
+from priorgap.core.build import target_roots
 from priorgap.core.errors import BadInput, refusing
 from priorgap.core.random import stream
+from priorgap.core.receivers import PACKAGE
 from priorgap.features.maps import quantise
 from priorgap.pipeline import models
+from priorgap.pipeline.config import parts
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
-from priorgap.samplers.restore import restore
 
 _BLOCK = 4096
 _DEFAULTS = {
@@ -32,8 +34,11 @@ _DEFAULTS = {
     "format": "",
     "decode": "mean",
     "output_root": "outputs",
+    "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
+# what a model is rebuilt from
+_REBUILT = ("model", "likelihood", "prior", "loss")
 _FORMATS = ("npz", "parquet", "png")
 
 
@@ -49,6 +54,7 @@ class Order:
     seed: int
     format: str
     decode: str
+    plugins: tuple[str, ...] = ()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,11 +74,13 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     """Find model and sampler; nothing is drawn before the first block is asked for."""
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
+    plugins.allow(order.plugins)
     lost = records.unreadable(store, order.study.name)
     if lost and not known:
         raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
+    record = next(record for record in known if found in record.models)
     step = found.samples.get(sampler)
     if step is None or not (store.is_complete(step) or store.damage(step)):
         names = ", ".join(name for name, s in found.samples.items() if store.is_complete(s)) or "none"
@@ -85,6 +93,8 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
             f"sampler={sampler}: an earlier version drew from it; run the study again by the command that made it "
             "(samplers are fitted anew, nothing is trained)"
         )
+    _check_packages(order.study.name, record.config, sampler)
+    made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
     if order.format == "png" and model.kind != "uint8_image":
@@ -94,8 +104,25 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
         for key, value in store.tensors(step).items()
         if key.startswith("state.")
     }
-    fitted = restore(SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior)
+    fitted = made_by.restore(
+        SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior
+    )
     return _blocks(fitted, model, order), f"{sampler} from model {found.name}"
+
+
+def _check_packages(study: str, config: Mapping[str, Any], sampler: str) -> None:
+    """Refuse what a package made that this command was not given: a record is no reason to import one.
+
+    Raises:
+        ValueError: one line that names the packages.
+    """
+    needed = [*(config.get(group) for group in _REBUILT), config["samplers"].get(sampler)]
+    roots = target_roots(needed) - {PACKAGE}
+    known = (*plugins.allowed(), *plugins.installed())
+    unknown = sorted(root for root in roots if root not in known and plugins.is_possible(root))
+    if unknown:
+        names = ",".join(unknown)
+        raise ValueError(f"study={study}: made with the plugin {names}; if you trust it, plugins=[{names}]")
 
 
 def _parse(arguments: Sequence[str]) -> Order:
@@ -136,6 +163,7 @@ def _parse(arguments: Sequence[str]) -> Order:
         _integer(given, "seed", 0),
         kind,
         given["decode"],
+        tuple(name.strip() for name in given["plugins"].strip("[]").split(",") if name.strip()),
     )
 
 

@@ -36,6 +36,9 @@ StudyName = Annotated[
 ProjectName = Annotated[
     str, Matches(lambda s: _PROJECT.fullmatch(s) is not None, "up to 128 characters, none of /\\#?%:")
 ]
+PackageName = Annotated[
+    str, Matches(lambda s: re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", s) is not None, "the name of a package")
+]
 Folder = Annotated[Path, Matches(_is_folder, "a folder, or a place for one")]
 Node = Mapping[str, Any]
 
@@ -130,6 +133,7 @@ class Settings:
         decode: what previews and measures see of a z.
         output_root: the store.
         measure_processes: processes that measure one model; None for as many as fit.
+        plugins: outside packages whose classes the nodes may name.
         data, numerics, fleet, features, reference, verdict, tracking: the groups.
         model, likelihood, prior, loss, trainer: nodes of one object each.
         samplers, metrics, feature_spaces: nodes by name.
@@ -145,6 +149,7 @@ class Settings:
     decode: Literal["mean", "draw"]
     output_root: Folder
     measure_processes: Annotated[int, AtLeast(1)] | None
+    plugins: tuple[PackageName, ...]
     data: Data
     numerics: Numerics
     batching: Batching

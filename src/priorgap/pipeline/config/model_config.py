@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from priorgap.core.arguments import show
 from priorgap.core.artifacts import digest
+from priorgap.core.build import allow_plugins
 from priorgap.pipeline.config.groups import Settings
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def validate(cells: Sequence[ModelConfig]) -> None:
 
     for cell in cells:
         _ = cell.settings
+        allow_plugins(cell.config)
         parts.build_all(cell.config)
         parts.check_verdict(cell.config)
     _check_once(cells, _ONCE, lambda cell: cell.study, "study has one")

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from priorgap.core import artifacts
+from priorgap.core import artifacts, plugins
 from priorgap.core.build import target_modules
+from priorgap.core.receivers import under
 from priorgap.metrics.protocols import Metric, wants
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.model_config import ModelConfig
@@ -38,9 +39,15 @@ class Closure:
 
 @dataclass(frozen=True)
 class Version:
-    """A result depends on a number that is raised by hand: what is expensive is not redone for each edit."""
+    """A result depends on a number that is raised by hand: what is expensive is not redone for each edit.
+
+    Attributes:
+        number: of our own code.
+        modules: modules of plugins, which have no such number: their code counts.
+    """
 
     number: int
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -333,9 +340,11 @@ class _Builder:
         from priorgap.pipeline.config.train_version import TRAIN_VERSION
 
         path = PurePosixPath(cell.study) / "train" / cell.train_id
+        own = {key: node for key, node in cell.training_slice.items() if key != "data"}
+        brought = [m for m in target_modules(own) if under(m, plugins.allowed())]
         return self._step(
-            cell, "train", path, "", cell.training_slice, (data,), Version(TRAIN_VERSION), cell.seed,
-            Subject(cell.train_id),
+            cell, "train", path, "", cell.training_slice, (data,), Version(TRAIN_VERSION, tuple(brought)),
+            cell.seed, Subject(cell.train_id),
         )  # fmt: skip
 
     def _sample(self, cell: ModelConfig, model_id: str, name: str, inputs: Sequence[Step]) -> Step:

@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from priorgap.core import plugins
 from priorgap.core.arguments import unknown_key
 from priorgap.core.build import configuration_directory
 from priorgap.pipeline.config import launchers, yaml_source
@@ -67,7 +68,9 @@ class Session:
     def __init__(self, request: Request) -> None:
         self.request = request
         self._words: list[Word] = []
-        self._typed = _with_experiment([Word.parse(o) for o in request.overrides])
+        typed = [Word.parse(o) for o in request.overrides]
+        self._typed = _with_experiment(typed)
+        plugins.allow(_named_plugins(typed, request))
         GlobalHydra.instance().clear()
         yaml_source.register()
         self._hydra = Hydra("priorgap", Composer(_search_path(request.config_dir)))
@@ -345,8 +348,28 @@ def _no_such_option(found: str) -> str:
     return f"{group}={name}: unknown option; {meant}expected one of {', '.join(options)}"
 
 
+def _named_plugins(words: Iterable[Word], request: Request) -> list[Any]:
+    """Return the plugins that a command names, before it is composed: their options are part of the vocabulary.
+
+    Where it names none, its experiment does, or the first config.yaml on the search path.
+    """
+    typed = [word.value for word in words if word.key == "plugins" and word.value is not None]
+    if typed:
+        given = yaml_source.plain_value(typed[-1])
+    else:
+        files = [_experiment_file(request.experiment)] if request.experiment is not None else []
+        folders = [
+            *([Path(request.config_dir)] if request.config_dir is not None else []),
+            Path.cwd() / "conf",
+        ]
+        files += [folder / f"{CONFIG}.yaml" for folder in folders]
+        found = (yaml_source.plain_file(file).get("plugins") for file in files if file.is_file())
+        given = next((names for names in found if names is not None), [])
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given or [])
+
+
 def _search_path(config_dir: str | None) -> ConfigSearchPath:
-    """The vocabulary, first the folder that the command names, then conf/ here, then the package's."""
+    """The vocabulary: first the folder that the command names, then conf/ here, the package's, the plugins'."""
     package = configuration_directory()
     path = create_config_search_path(_folder(package))
     main = SearchPathQuery(provider="main")
@@ -358,6 +381,8 @@ def _search_path(config_dir: str | None) -> ConfigSearchPath:
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != package.resolve():
         path.prepend("working-directory", _folder(local), anchor=main)
+    for name, options in plugins.option_folders():
+        path.append(f"plugin-{name}", _folder(options))
     # experiments/<id>/config.yaml is reached as the group `experiments` of this folder
     path.prepend("experiments", _folder(experiments_root()), anchor=SearchPathQuery(provider="schema"))
     return path
@@ -368,7 +393,13 @@ def _folder(path: Path) -> str:
 
 
 def experiments_root() -> Path:
-    """Return the folder that holds experiments/: the working directory, or the one PRIORGAP_EXPERIMENTS names."""
+    """Return the folder that holds experiments/: the user's own, or, where there are none, priorgap's."""
+    own, packaged = own_experiments(), configuration_directory().parent
+    return own if any((own / EXPERIMENTS).glob("*/config.yaml")) else packaged
+
+
+def own_experiments() -> Path:
+    """Return the folder that may hold the user's experiments/: the working directory, or PRIORGAP_EXPERIMENTS."""
     return Path(os.environ.get("PRIORGAP_EXPERIMENTS", Path.cwd())).absolute()
 
 

@@ -3,6 +3,7 @@
 import os
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.object_type import ObjectType
@@ -64,6 +65,23 @@ class YamlFolder(ConfigSource):
 
     def _file(self, config_path: str) -> Path:
         return Path(self.path, self._normalize_file_name(config_path))
+
+
+def plain_file(file: Path) -> dict[str, Any]:
+    """Return what stands in a file before Hydra composes it; {} where it cannot be read, which Hydra will say."""
+    try:
+        found = yaml.safe_load(file.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def plain_value(text: str) -> Any:
+    """Return what a word of the command line says, before Hydra reads it: a list, a text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _named(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""What code a result depends on: a digest of the modules in an import closure."""
+"""What code a result depends on: a digest of the modules in an import closure, a plugin's own among them."""
 
 import ast
 import hashlib
@@ -7,35 +7,42 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "priorgap"
+from priorgap.core import plugins
+from priorgap.core.receivers import PACKAGE, own_packages, under
+
 # how numbers are shown, never what they are: a changed title makes no measurement stale
 _SHOWN = frozenset({"priorgap.core.measures", "priorgap.core.catalogue"})
 _ROOT = Path(__file__).parents[2]
 
 
 @cache
-def _graph() -> Any:
+def _graph(roots: tuple[str, ...]) -> Any:
     import grimp
 
-    return grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=True)
+    return grimp.build_graph(*roots, cache_dir=None, exclude_type_checking_imports=True)
 
 
 def module_file(module: str) -> Path:
-    """Return the source file of one of the package's modules."""
-    path = _ROOT.joinpath(*module.split(".")[1:])
+    """Return the source file of a module of priorgap, or of a plugin."""
+    root, *rest = module.split(".")
+    path = (_ROOT if root == PACKAGE else plugins.folder(root)).joinpath(*rest)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def closure(modules: Iterable[str]) -> list[str]:
-    """Return the modules of the package that `modules` import, directly or not, with themselves, sorted.
+    """Return the modules of priorgap and its plugins that `modules` import, with themselves, sorted.
 
-    Without the catalogue of measures, which says how numbers are shown.
+    Without the catalogue of measures, which says how numbers are shown, and without other packages, whose versions
+    are a result's provenance.
     """
-    graph = _graph()
+    own = [module for module in modules if under(module, own_packages())]
+    # a plugin may import another; without one in sight there is no need to read any
+    brought = own_packages() if any(not under(module, (PACKAGE,)) for module in own) else (PACKAGE,)
+    graph = _graph(brought)
     found: set[str] = set()
-    for module in modules:
+    for module in own:
         if module not in graph.modules:
-            raise ValueError(f"{module}: not a module of {PACKAGE}")
+            raise ValueError(f"{module}: not a module of {module.partition('.')[0]}")
         found |= {module, *graph.find_upstream_modules(module)}
     return sorted(found - _SHOWN)
 
@@ -53,9 +60,15 @@ def module_digest(module: str) -> str:
 
 
 @cache
-def code_digest(modules: tuple[str, ...]) -> str:
-    """Return the digest of the code in the import closure of `modules`."""
-    text = "\n".join(f"{module} {module_digest(module)}" for module in closure(modules))
+def code_digest(modules: tuple[str, ...], *, brought: bool = False) -> str:
+    """Return the digest of the code in the import closure of `modules`.
+
+    Args:
+        modules: of priorgap and of plugins; those of other packages do not count.
+        brought: only what plugins bring.
+    """
+    found = [m for m in closure(modules) if not (brought and under(m, (PACKAGE,)))]
+    text = "\n".join(f"{module} {module_digest(module)}" for module in found)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

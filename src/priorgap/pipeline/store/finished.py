@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from priorgap.core import artifacts
+from priorgap.core import artifacts, plugins
 from priorgap.core.build import configuration_directory
 from priorgap.pipeline.config.session import EXPERIMENTS, Request, experiments_root
 from priorgap.pipeline.store.code_digest import tree_digest
@@ -49,6 +49,8 @@ def remember(request: Request, plan: "Plan", store: Store, report: Path, size: s
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
+        # the code of plugins, which stands outside the folders that name the record
+        "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
         "line": f"study={plan.cells[0].study} is complete ({size}): nothing to do; report: {report}",
         # another command may write the study's report anew: it must be whole, not the same
         "report": {str(report.parent): _entry(report.parent)},
@@ -73,6 +75,8 @@ def finished(request: Request) -> str | None:
     record = read_record(file) if file.is_file() else None
     if record is None:
         return None
+    if not _same_plugins(record.get("plugins")):
+        return None
     touched = [*_touched(record["artifacts"]), *_touched(record["report"])]
     for path in touched:
         known = record["artifacts"].get(path)
@@ -83,6 +87,15 @@ def finished(request: Request) -> str | None:
             record[group] |= {path: _entry(Path(path)) for path in touched if path in record[group]}
         keep(Store(_root(request)), file, record)
     return str(record["line"])
+
+
+def _same_plugins(known: Mapping[str, str] | None) -> bool:
+    try:
+        return known is not None and all(
+            tree_digest([plugins.folder(name)]) == code for name, code in known.items()
+        )
+    except ValueError:
+        return False  # one is gone
 
 
 def _touched(entries: Mapping[str, Any]) -> Iterator[str]:

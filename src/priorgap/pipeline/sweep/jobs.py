@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
+from priorgap.core.build import allow_plugins
 from priorgap.pipeline.config.model_config import ModelConfig, validate
 from priorgap.pipeline.config.session import plain
 from priorgap.pipeline.store import records
@@ -90,6 +91,7 @@ def _run(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -
     from priorgap.pipeline.precision import set_numerics
 
     try:
+        allow_plugins(cell.config)
         set_numerics(cell.config)
         failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)
     except Exception as error:

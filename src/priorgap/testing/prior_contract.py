@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ N_DRAWS = 20_000
 SHAPE = (1, 4, 4)
 
 
+def _numpy_state() -> Any:
+    state: Any = np.random.get_state()
+    return state[1].copy()
+
+
 def model(make: Make, dim: int, seed: int = 0) -> VAE:
     """A model whose prior has been moved away from where it starts, as training does."""
     vae = build_vae(MLP(dim, (8,)), Bernoulli(), make(dim), SHAPE, generator=stream(seed, "weights"))
@@ -28,11 +34,12 @@ def model(make: Make, dim: int, seed: int = 0) -> VAE:
     with torch.no_grad():
         for module, size in ((vae.prior, 0.15), (vae.encoder, 0.3)):
             for p in module.parameters():
-                p += size * torch.randn(p.shape, generator=g)
+                p.add_(size * torch.randn(p.shape, generator=g))
     return vae
 
 
 def prior(make: Make, dim: int, seed: int = 0) -> Prior:
+    """Its prior alone."""
     return model(make, dim, seed).prior
 
 
@@ -44,11 +51,13 @@ def grid(dim: int) -> tuple[Tensor, float]:
 
 
 def density(law: Prior, z: Tensor) -> Tensor:
+    """p(z), in parts that fit into memory."""
     with torch.no_grad():
         return torch.cat([law.log_prob(part) for part in z.split(50_000)]).exp()
 
 
 def integrates_to_one(make: Make) -> None:
+    """The density's mass on a grid, in one and two dimensions."""
     for dim in (1, 2):
         z, cell = grid(dim)
         mass = float(density(prior(make, dim), z).sum()) * cell
@@ -74,6 +83,7 @@ def sample_matches_log_prob(make: Make) -> None:
 
 
 def repeats_itself(make: Make) -> None:
+    """The same generator, the same draws."""
     law = prior(make, 3)
     first = law.sample(200, generator=stream(1))
     assert torch.equal(first, law.sample(200, generator=stream(1)))
@@ -84,16 +94,17 @@ def repeats_itself(make: Make) -> None:
 
 
 def leaves_global_rng_alone(make: Make) -> None:
+    """It neither moves nor reads the global generators."""
     torch.manual_seed(3)
     random.seed(3)
     np.random.seed(3)
-    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
+    before = (torch.get_rng_state(), random.getstate(), _numpy_state())
     law = prior(make, 2)
     first = law.sample(50, generator=stream(1))
     law.log_prob(first)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
-    assert (before[2] == np.random.get_state()[1]).all()
+    assert (before[2] == _numpy_state()).all()
     torch.manual_seed(4)
     assert torch.equal(first, prior(make, 2).sample(50, generator=stream(1)))  # nor is it read
     assert torch.distributions.Distribution._validate_args is True
@@ -117,6 +128,7 @@ def survives_its_state(make: Make) -> None:
 
 
 def minds_sizes_and_types(make: Make) -> None:
+    """float32 draws, densities in the precision of z, one-line refusals."""
     law = prior(make, 3)
     assert law.dim == 3
     for n in (1, 7):
@@ -128,7 +140,8 @@ def minds_sizes_and_types(make: Make) -> None:
     for n in (0, -1):
         with pytest.raises(ValueError, match=rf"n={n}: expected"):
             law.sample(n, generator=stream(1))
-    for bad in (0, -1, 1.5, True):
+    wrong: tuple[Any, ...] = (0, -1, 1.5, True)
+    for bad in wrong:
         with pytest.raises(ValueError, match="dim="):
             make(bad)
 

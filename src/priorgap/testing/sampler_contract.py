@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from torch import Tensor
 
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.core.random import stream
-from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable, restore
+from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable
 
 N_MOMENTS = 20_000
 N_ROWS = 4_000
+
+
+def _numpy_state() -> Any:
+    state: Any = np.random.get_state()
+    return state[1].copy()
 
 
 def posteriors(n: int, seed: int, n_classes: int = 3) -> Latents:
@@ -29,19 +35,23 @@ def posteriors(n: int, seed: int, n_classes: int = 3) -> Latents:
 
 
 def example_inputs(n: int = 600) -> FitInputs:
+    """Posteriors of training and of validation images."""
     return FitInputs(posteriors(n, 1), posteriors(n // 2, 2))
 
 
 def draw(sampler: Sampler, inputs: FitInputs, n: int, seed: int = 5) -> LatentDraw:
+    """Fit with one stream, draw with another."""
     fitted = sampler.fit(inputs, generator=stream(seed, "fit"))
     return fitted.sample(n, generator=stream(seed, "sample"))
 
 
 def parts(value: LatentDraw) -> list[Tensor]:
+    """The tensors of a draw."""
     return [t for t in (value.z, value.source, value.label) if t is not None]
 
 
 def same(a: LatentDraw, b: LatentDraw) -> bool:
+    """Whether two draws are the same, bit for bit."""
     return len(parts(a)) == len(parts(b)) and all(
         torch.equal(x, y) for x, y in zip(parts(a), parts(b), strict=True)
     )
@@ -61,12 +71,13 @@ def repeats_itself(sampler: Sampler) -> None:
 
 
 def leaves_global_rng_alone(sampler: Sampler) -> None:
+    """It neither moves nor reads the global generators of torch, Python and numpy."""
     torch.manual_seed(3)
     random.seed(3)
     np.random.seed(3)
-    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy())
+    before = (torch.get_rng_state(), random.getstate(), _numpy_state())
     first = draw(sampler, example_inputs(), 100)
-    after = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1])
+    after = (torch.get_rng_state(), random.getstate(), _numpy_state())
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
     assert (before[2] == after[2]).all()
@@ -77,12 +88,15 @@ def leaves_global_rng_alone(sampler: Sampler) -> None:
 
 
 def leaves_inputs_alone(sampler: Sampler) -> None:
+    """What it is fitted to stays as it was."""
     inputs = example_inputs()
     before = copy.deepcopy(inputs)
     draw(sampler, inputs, 100)
     for a, b in ((inputs.train, before.train), (inputs.validation, before.validation)):
         assert torch.equal(a.mean, b.mean)
+        assert a.log_var is not None and b.log_var is not None
         assert torch.equal(a.log_var, b.log_var)
+        assert a.label is not None and b.label is not None
         assert torch.equal(a.label, b.label)
 
 
@@ -122,9 +136,12 @@ def survives_its_state(sampler: Sampler) -> None:
     state = fitted.state()
     assert state.name == sampler.name
     tensors = load(save({k: v.contiguous() for k, v in state.tensors.items()}))
-    again = restore(replace(state, tensors=tensors, json=json.loads(json.dumps(state.json))))
+    again = sampler.restore(replace(state, tensors=tensors, json=json.loads(json.dumps(state.json))))
     assert type(again) is type(fitted)
     assert same(fitted.sample(300, generator=stream(7)), again.sample(300, generator=stream(7)))
+    with pytest.raises(ValueError) as caught:
+        sampler.restore(replace(state, json={**state.json, "kind": "of another kind"}))
+    assert "\n" not in str(caught.value)
 
 
 def minds_sizes(sampler: Sampler) -> None:
@@ -143,6 +160,8 @@ def minds_sizes(sampler: Sampler) -> None:
 def speaks_its_types(sampler: Sampler) -> None:
     """float32 [n, d]; int64 source rows in range; labels of the data; a role that exists."""
     inputs = example_inputs()
+    known = inputs.train.label
+    assert known is not None
     value = draw(sampler, inputs, 700)
     assert value.z.shape == (700, 3)
     assert value.z.dtype == torch.float32
@@ -152,10 +171,10 @@ def speaks_its_types(sampler: Sampler) -> None:
         assert value.source.dtype == torch.int64
         assert int(value.source.min()) >= 0 and int(value.source.max()) < len(inputs.train)
         if value.label is not None:
-            assert torch.equal(value.label, inputs.train.label[value.source])
+            assert torch.equal(value.label, known[value.source])
     assert (sampler.label_source != "") == (value.label is not None)
     if value.label is not None:
-        assert set(value.label.tolist()) <= set(inputs.train.label.tolist())
+        assert set(value.label.tolist()) <= set(known.tolist())
 
 
 def islands(n: int = 60) -> FitInputs:
@@ -200,7 +219,7 @@ def says_what_it_is(sampler: Sampler) -> None:
     moved = sampler.fit(other, generator=stream(5, "fit")).sample(N_ROWS, generator=stream(5, "sample"))
     assert facts.fixed == torch.equal(moved.z, value.z), "fixed"
     assert facts.cost.endswith(".") and "\n" not in facts.cost, "cost"
-    assert restore(fitted.state()).facts == facts, "state"
+    assert sampler.restore(fitted.state()).facts == facts, "state"
 
 
 LAWS: dict[str, Callable[[Sampler], None]] = {

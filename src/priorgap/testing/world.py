@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
 
 
 def part(name: str) -> tuple[Split, Latents]:
+    """The images of one split, and their posteriors."""
     z, label = truth(SIZES[name], name)
     g = stream(1, "noise", name)
     x = decode(z) + 0.05 * torch.randn(len(z), 1, 8, 8, generator=g)
@@ -63,6 +65,8 @@ def log_likelihood_of(split: Split) -> LogLikelihood:
 
 @dataclass(frozen=True)
 class World:
+    """The real data and one model's evidence."""
+
     reference: Reference
     model: ModelEvidence
 
@@ -72,6 +76,7 @@ class World:
         return LatentDraw(z, None, label)
 
     def prior_draw(self, n: int = 250) -> LatentDraw:
+        """Draws of N(0, I), without labels."""
         return LatentDraw(torch.randn(n, DIM, generator=stream(2, "prior")))
 
 
@@ -111,6 +116,6 @@ def world() -> World:
     return replace(built, model=fresh(built.model))
 
 
-def fresh(model: ModelEvidence, **changes: object) -> ModelEvidence:
+def fresh(model: ModelEvidence, **changes: Any) -> ModelEvidence:
     """The same evidence with other fields and an empty cache."""
     return replace(model, **({"memo": {}} | changes))
