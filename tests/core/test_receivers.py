@@ -323,3 +323,8 @@ def test_other_packages_are_imported_only_when_they_are_named():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("cls", [int, dict, type(None)])
+def test_a_built_in_class_lacks_what_a_protocol_has(cls):
+    assert "fit" in lacking(cls, Sampler)

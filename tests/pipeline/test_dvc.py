@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from priorgap.core.build import configuration_directory, load_option, target_modules
+from priorgap.pipeline.config import train_version
 from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import Closure, Plan, Version, plan_of
 from priorgap.pipeline.config.session import Request, Session
-from priorgap.pipeline.config import train_version
 from priorgap.pipeline.store import code_digest
 
 ROOT = Path(__file__).parents[2]

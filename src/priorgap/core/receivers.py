@@ -1,5 +1,6 @@
 """What may stand at a place of a configuration: our own kinds by protocol, other packages' by a nominal base."""
 
+import contextlib
 import inspect
 import re
 import sys
@@ -64,7 +65,9 @@ def lacking(cls: type, base: type) -> list[str]:
         if not name.startswith("_")
     }
     declared = {name for part in cls.__mro__ for name in vars(part).get("__annotations__", ())}
-    declared |= set(inspect.signature(cls).parameters)
+    # built-in classes (int, dict) have no signature
+    with contextlib.suppress(ValueError, TypeError):
+        declared |= set(inspect.signature(cls).parameters)
     return sorted(name for name in members if name not in declared and not hasattr(cls, name))
 
 

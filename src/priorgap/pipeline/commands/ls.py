@@ -27,7 +27,11 @@ def main(arguments: Sequence[str]) -> int:
             ("study", "models", "trained", "failed", "report", "size", "last result"),
             [_study(order.store, name) for name in order.studies],
         )
-    lines = [line for study in order.studies for line in records.unreadable(order.store, study)]
+    lines = [
+        line
+        for study in order.studies
+        for line in records.unreadable(order.store, study, other_versions=False)
+    ]
     for line in lines:
         sys.stderr.write(f"priorgap: {line}\n")
     return 1 if lines else 0
@@ -59,8 +63,8 @@ def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
         except records.OtherVersion as error:
             log.warning("%s; the command that made it writes it again", error)
             yield (file.stem, *[""] * 4, "other version", "", "", "")
-        except ValueError as error:
-            log.warning("%s; left out: the command that made it writes it again", error)
+        except ValueError:
+            continue  # said at the end
         else:
             yield from (_model(store, record, model) for model in record.models)
 

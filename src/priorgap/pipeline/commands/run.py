@@ -270,7 +270,8 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
         chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
     lost = records.unreadable(store, study)
     if not chosen:
-        raise ValueError(lost[0] if lost else f"study={study}: nothing has been run in it")
+        unread = f" that can be read: {lost[0]}" if lost else ""
+        raise ValueError(f"study={study}: nothing has been run in it{unread}")
     for line in lost:
         _say(line)
     return list(chosen.values())

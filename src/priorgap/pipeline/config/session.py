@@ -329,7 +329,8 @@ def one_line(error: BaseException) -> str:
         return f"+{there.group(1)}: the key is there already; expected {there.group(1)}=VALUE"
     reference = re.search(r"Interpolation key '([^']+)' not found", text)
     if reference and key:
-        return f"{key.group(1)}=${{{reference.group(1)}}}: there is no key {reference.group(1)}; \\${{ stands for the characters"
+        name = reference.group(1)
+        return f"{key.group(1)}=${{{name}}}: there is no key {name}; \\${{ stands for the characters"
     # the first line says what is wrong; of those after it, which key
     said = " ".join(lines[:1]) or type(error).__name__
     return f"{key.group(1)}: {said}" if key and key.group(1) not in said else said

@@ -251,14 +251,15 @@ def records_of(store: Store, study: str) -> Iterator[Record]:
             yield read(file)
 
 
-def unreadable(store: Store, study: str) -> list[str]:
-    """Return a line for each record of a study that cannot be read."""
+def unreadable(store: Store, study: str, *, other_versions: bool = True) -> list[str]:
+    """Return a line for each record of a study that cannot be read; another version's is no damage."""
     lines = []
     for file in files_of(store, study):
         try:
             read(file)
         except ValueError as error:
-            lines.append(f"{error}; left out: the command that made it writes it again")
+            if other_versions or not isinstance(error, OtherVersion):
+                lines.append(f"{error}; left out: the command that made it writes it again")
     return lines
 
 
