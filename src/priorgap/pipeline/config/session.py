@@ -382,10 +382,12 @@ def _search_path(config_dir: str | None) -> ConfigSearchPath:
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != package.resolve():
         path.prepend("working-directory", _folder(local), anchor=main)
+    # Hydra wants its schema last
+    schema = SearchPathQuery(provider="schema")
     for name, options in plugins.option_folders():
-        path.append(f"plugin-{name}", _folder(options))
+        path.prepend(f"plugin-{name}", _folder(options), anchor=schema)
     # experiments/<id>/config.yaml is reached as the group `experiments` of this folder
-    path.prepend("experiments", _folder(experiments_root()), anchor=SearchPathQuery(provider="schema"))
+    path.prepend("experiments", _folder(experiments_root()), anchor=schema)
     return path
 
 

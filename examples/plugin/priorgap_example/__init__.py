@@ -1,0 +1,1 @@
+"""An outside package for priorgap: a sampler, a metric and a data set that priorgap does not have."""
