@@ -120,8 +120,14 @@ def test_the_report_ranks_the_sampler_by_our_measures_and_by_its_own(place: Plac
 def test_an_edit_makes_exactly_its_results_stale(place: Place) -> None:
     assert "nothing to do" in place.call(*RUN)
     before = stamps(place.folder)
+    # other code that draws the same: drawn again, and nothing is computed from the same draws
     place.edit("samplers", "(noise @ self.scale.T)", "(noise @ self.scale.T) * 1.0")
     assert "nothing to do" not in place.call(*RUN)
+    assert place.remade(before) <= {"sample/student_t", "report"}
+    assert "sample/student_t" in place.remade(before)
+    before = stamps(place.folder)
+    place.edit("samplers", "(noise @ self.scale.T) * 1.0", "(noise @ self.scale.T) * 1.1")
+    place.call(*RUN)
     assert place.remade(before) == {
         "sample/student_t", "measure/student_t/fid@classifier", "measure/student_t/brightness", "report",
     }  # fmt: skip
