@@ -104,6 +104,8 @@ def _run(
     os.environ.update(environment)
     # the fork server ignores Ctrl-C, and so would what it forks
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # tests may run under nohup, whose children ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(folder)
     with said.open("ab", buffering=0) as out:
         os.dup2(out.fileno(), 1)

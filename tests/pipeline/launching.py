@@ -14,6 +14,7 @@ def start(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -
 
     def heed() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     return subprocess.Popen(
         [sys.executable, "-m", "priorgap.pipeline", *arguments],
