@@ -64,7 +64,9 @@ def test_no_collection_of_names(file: str) -> None:
 
 def test_there_are_names_and_files_to_look_for() -> None:
     assert {"prior", "posterior", "gmm", "kde"} <= SAMPLERS and len(BUILTIN) > 70
-    assert {"verdict/labels.py", "report/tables.py", "pipeline/tracking.py", "comparison/compare.py"} <= set(FILES)
+    assert {"verdict/labels.py", "report/tables.py", "pipeline/tracking.py", "comparison/compare.py"} <= set(
+        FILES
+    )
     assert most("verdict/words.py") == 0 and most("samplers/kde.py") == 1
 
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from tiny_study import content, leftovers, run_tiny
 from priorgap.core import artifacts
 from priorgap.data.digits import Digits
 from priorgap.pipeline.config.model_config import ModelConfig
-from priorgap.pipeline.store import Store
 from priorgap.pipeline.sweep import batched, batched_program
 from priorgap.pipeline.sweep.batching_rule import BatchingRule
 from priorgap.pipeline.sweep.engines import processes
@@ -39,7 +39,7 @@ def models(folder: Path) -> dict[str, tuple[str, str]]:
     """By the id of each trained model: the checksums of its weights and curves."""
     files = sorted((folder / "outputs/tiny/train").glob("*/weights.safetensors"))
     return {
-        file.parent.name.rpartition("-")[2]: (
+        file.parent.name: (
             artifacts.file_digest(file),
             artifacts.file_digest(file.with_name("curves.csv")),
         )
@@ -127,8 +127,8 @@ def test_the_trainer_is_part_of_the_id_and_the_default_one_keeps_its_own() -> No
 
     default, chosen = composed(), composed("trainer=batched")
     assert default.train_id != chosen.train_id
-    # the id that the default configuration had before there was a choice
-    assert default.train_id == "3e7cfeb0"
+    # as frozen: an id that changes trains every stored model anew
+    assert default.train_id == "7cecef4b"
     assert composed("batching.max_seconds=5").train_id == default.train_id
     assert composed("trainer=batched", "batching.max_seconds=5").train_id == chosen.train_id
 
@@ -169,23 +169,28 @@ def cell(**changes: object) -> ModelConfig:
     return ModelConfig(config)
 
 
+def planned(**changes: object) -> SimpleNamespace:
+    """What batched training reads of a planned model."""
+    return SimpleNamespace(cell=cell(**changes))
+
+
 def test_groups_hold_what_differs_only_in_what_may_differ() -> None:
     same = [
-        cell(),
-        cell(seed=1),
-        cell(loss__alpha=5.0),
-        cell(loss__beta=2.0),
-        cell(trainer__learning_rate=0.1),
+        planned(),
+        planned(seed=1),
+        planned(loss__alpha=5.0),
+        planned(loss__beta=2.0),
+        planned(trainer__learning_rate=0.1),
     ]
-    others = [cell(model__latent_dim=4), cell(trainer__max_epochs=3), cell(loss__reduction="mean")]
-    found = batched.groups([*same, *others, cell()])
+    others = [planned(model__latent_dim=4), planned(trainer__max_epochs=3), planned(loss__reduction="mean")]
+    found = batched.groups([*same, *others, planned()])
     assert [len(group) for group in found] == [5, 1, 1, 1]
 
 
 def test_time_is_told_by_rows_epochs_and_weights() -> None:
     dataset = Digits().load(root=Path("none"), download=False)
-    small = cell(trainer__max_epochs=12, model__hidden=[64])
-    large = cell(trainer__max_epochs=12, model__hidden=[1024, 512])
+    small = planned(trainer__max_epochs=12, model__hidden=[64])
+    large = planned(trainer__max_epochs=12, model__hidden=[1024, 512])
     one = batched._seconds([small], dataset)
     assert 0.03 < one < 0.5
     assert batched._seconds([small] * 3, dataset) == pytest.approx(3 * one)
@@ -312,13 +317,10 @@ def test_a_program_whose_process_dies_is_said_and_leaves_its_models_to_their_job
 def test_a_damaged_model_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from tiny_study import flip
 
-    from priorgap.pipeline import store
-
     train(tmp_path, "trainer=batched")
     before = models(tmp_path)
     (file,) = (tmp_path / "outputs/tiny/train").glob("*/weights.safetensors")
     flip(file, 200)
-    store._VERIFIED.clear()
     assert models(tmp_path) != before
     train(tmp_path, "trainer=batched")
     assert "damaged, will be made again" in capfd.readouterr().err
@@ -341,30 +343,30 @@ def test_a_launcher_starts_no_worker_where_nothing_is_left_to_do(
 
 
 def test_what_another_command_trained_meanwhile_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[ModelConfig] = []
+    seen: list[object] = []
 
-    def is_done(one: ModelConfig, _: object) -> bool:
+    def is_done(one: object, _: object) -> bool:
         seen.append(one)
         return len(seen) > 4
 
     @contextmanager
-    def locked(path: Path, locks: Path) -> Iterator[None]:
+    def locked(path: PurePosixPath) -> Iterator[None]:
         assert len(seen) == 4 and path.name.startswith("batch-")
         yield
 
-    monkeypatch.setattr(batched.train_stage, "is_done", is_done)
-    monkeypatch.setattr(batched.artifacts, "locked", locked)
-    monkeypatch.setattr(batched.artifacts, "is_complete", lambda _: True)
-    cells = [ModelConfig({**cell(seed=k).config, "study": "s"}) for k in range(4)]
-    assert batched.train(cells, Store(Path("none")), RULE, processes=1) == 0
+    monkeypatch.setattr(batched, "_is_done", is_done)
+    models = [
+        SimpleNamespace(cell=ModelConfig({**cell(seed=k).config, "study": "s"}), data=None) for k in range(4)
+    ]
+    desk = SimpleNamespace(store=SimpleNamespace(is_complete=lambda _: True, locked=locked))
+    assert batched.train(SimpleNamespace(models=models), desk, RULE, processes=1) == 0  # type: ignore[arg-type]
     assert len(seen) == 8
 
 
-def test_data_that_are_not_prepared_are_missed_by_the_jobs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_tiny(tmp_path, *FOUR, "trainer=batched", command=("train",)) == 1
-    assert capsys.readouterr().err.count("run `priorgap prepare` first (the same") == 4
+def test_data_that_are_not_prepared_are_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tiny(tmp_path, *FOUR, "trainer=batched", command=("train",)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run `priorgap prepare` first" in line
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def test_samplers_do_not_depend_on_measures():
 
 
 def test_closure_sees_imports_inside_functions():
-    # restore.py is imported by per_class inside a function: leaving it out would miss an edit
-    assert "priorgap.samplers.restore" in code_digest.closure(["priorgap.samplers.per_class"])
+    # parts.py is imported by model_config inside a function: leaving it out would miss an edit
+    assert "priorgap.pipeline.config.parts" in code_digest.closure(["priorgap.pipeline.config.model_config"])
 
 
 def test_unknown_module_is_refused():

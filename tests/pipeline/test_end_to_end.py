@@ -268,7 +268,12 @@ def test_weights_of_another_shape_are_refused(copy, monkeypatch, capsys):
     for folder in sorted((copy / "outputs/tiny/train").iterdir()):
         weights = artifacts.load_tensors(folder / "weights.safetensors")
         weights = {k: torch.zeros(*(s + 1 for s in v.shape)) for k, v in weights.items()}
-        artifacts.save_tensors(folder / "weights.safetensors", weights)
+        others = {p.name: p.read_bytes() for p in folder.iterdir() if p.name in ("config.yaml", "curves.csv")}
+        # published whole, so that its checksums hold
+        with artifacts.publish(folder, "another model's") as directory:
+            artifacts.save_tensors(directory / "weights.safetensors", weights)
+            for name, content_of_file in others.items():
+                artifacts.write_bytes(directory / name, content_of_file)
     assert invoke("generate", "study=tiny", "n=3", "out=y.npz", "sampler=prior") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "shape" in err

@@ -61,13 +61,13 @@ def of_library(folder: Path, samplers, metrics, space):
 
 def shorter_references(monkeypatch):
     """Let compare() read the values that the commands above set."""
-    from priorgap.comparison.compare import user_inputs as brought
+    from priorgap.comparison import user_inputs
 
-    config = brought.settings()
+    config = user_inputs.settings()
     config["reference"]["classifier"]["epochs"] = 1
     config["reference"]["n_repeats"] = 3
-    for module in ("brought", "comparison"):
-        monkeypatch.setattr(f"priorgap.{module}.settings", lambda: config)
+    for module in ("user_inputs", "compare"):
+        monkeypatch.setattr(f"priorgap.comparison.{module}.settings", lambda: config)
 
 
 def key(row):

@@ -213,7 +213,7 @@ class Store:
     def _damaged(self, step: Placed) -> artifacts.Damaged:
         found = self.damage(step) or [f"{self.path(step)}: missing"]
         return artifacts.Damaged(
-            f"damaged: {found[0]}; the command that made it makes it again, or `priorgap {step.kind}` does"
+            f"damaged: {found[0]}; the command that made it makes it again; `priorgap {step.kind}` makes it again alone"
         )
 
     def publish(self, step: Placed, key: str, result: Files | Values, *, seed: int, seconds: float) -> None:
