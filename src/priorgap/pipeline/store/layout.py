@@ -87,6 +87,7 @@ class Store:
     root: Path
     _shelves: dict[Path, Shelf] = field(default_factory=dict, repr=False)
     _verified: dict[Path, tuple[str, object]] = field(default_factory=dict, repr=False)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     @property
     def locks(self) -> Path:
@@ -147,7 +148,7 @@ class Store:
             state: object = entry
             if entry is None or entry.key != key:
                 for line in shelf.damage([name]) if name in shelf.damaged else ():
-                    log.warning("damaged, will be made again: %s", line)
+                    self._say(line)
                 return False
         else:
             path = self.path(step)
@@ -156,13 +157,19 @@ class Store:
                 return False
             if not artifacts.is_complete(path, key):
                 for line in artifacts.damage(path) if artifacts.read_manifest(path) is not None else ():
-                    log.warning("damaged, will be made again: %s", line)
+                    self._say(line)
                 return False
             state = stamps(path)
         found = self._found_wrong(step, (key, state))
         for line in found:
-            log.warning("damaged, will be made again: %s", line)
+            self._say(line)
         return not found
+
+    def _say(self, line: str) -> None:
+        """Say once that a result is damaged: it is looked at before its lock is taken, and again with it."""
+        if line not in self._said:
+            self._said.add(line)
+            log.warning("damaged, will be made again: %s", line)
 
     def _found_wrong(self, step: Placed, state: tuple[str, object]) -> list[str]:
         """Return what is wrong with a result's contents, read once a process, and again when it was touched."""
@@ -213,7 +220,8 @@ class Store:
     def _damaged(self, step: Placed) -> artifacts.Damaged:
         found = self.damage(step) or [f"{self.path(step)}: missing"]
         return artifacts.Damaged(
-            f"damaged: {found[0]}; the command that made it makes it again; `priorgap {step.kind}` makes it again alone"
+            f"damaged: {found[0]}; the command that made it makes it again, "
+            f"and `priorgap {step.kind}` makes it again alone"
         )
 
     def publish(self, step: Placed, key: str, result: Files | Values, *, seed: int, seconds: float) -> None:
