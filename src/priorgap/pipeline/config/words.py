@@ -20,9 +20,9 @@ from priorgap.core.arguments import show
 LISTS = ("sampler", "metric", "features", "callbacks", "logger")
 # keys whose values are paths and names, by how they end
 _TEXT = re.compile(
-    r"(.*[._])?(path|root|dir|directory|file|folder|weights|study|output_root|project|entity|address|partition)"
+    r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|study|output_root|project|entity|address|partition)"
 )
-_PATH = re.compile(r"(.*[._])?(path|root|dir|directory|file|folder|weights|output_root)")
+_PATH = re.compile(r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|output_root)")
 _LONGEST_KEY = 200
 
 
