@@ -192,6 +192,8 @@ def load(folder: Path) -> TrainedModel:
     artifacts.check(folder)
     content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
     config = content["config"]
+    # every part that the file names is judged, also one that a mean image does not need
+    parts.loss(config)
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))
     vae = build(config, tuple(content["shape"]), classes)

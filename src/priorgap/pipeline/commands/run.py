@@ -274,7 +274,8 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
         raise ValueError(f"study={study}: nothing has been run in it{unread}")
     for line in lost:
         _say(line)
-    return list(chosen.values())
+    # one order, whichever command reports
+    return sorted(chosen.values(), key=lambda record: (record.config["seed"], record.train_id))
 
 
 def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> dict[str, Any]:
