@@ -198,6 +198,9 @@ def _parsed(content: Mapping[str, Any]) -> Record:
     study = str(content["study"])
     models = []
     for entry in content["models"]:
+        for _, path, *_ in entry["steps"]:
+            if str(PurePosixPath(path)) != path:
+                raise ValueError(f"{path}: no place as it is written here")
         steps = tuple(RecordedStep(kind, PurePosixPath(path), *rest) for kind, path, *rest in entry["steps"])
         models.append(RecordedModel(**{**entry, "steps": steps}))
         models[-1].check(study)
