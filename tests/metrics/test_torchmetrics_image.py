@@ -21,9 +21,7 @@ from image_metrics import (
     TotalVariation,
     torchmetrics,
 )
-from metric_contract import LAWS, run
 from torch import nn
-from world import decode, fresh, world
 
 from priorgap.core.build import configuration_directory, load_option
 from priorgap.core.catalogue import BUILTIN
@@ -34,6 +32,8 @@ from priorgap.features.maps import ClassifierFeatures, extract, fit_classifier
 from priorgap.metrics import FID, KID, ImageMetric, Metric, NotApplicable
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric
+from priorgap.testing.metric_contract import LAWS, run
+from priorgap.testing.world import decode, fresh, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric `.*` will save all extracted features")
 KID_OF = partial(KernelInceptionDistance, subsets=7, subset_size=60)
