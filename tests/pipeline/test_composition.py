@@ -89,6 +89,7 @@ def test_two_settings_of_one_sampler_for_one_model_are_refused():
 NODES = {"sampler": "samplers", "features": "feature_spaces", "metric": "metrics"}
 NEEDED = {
     "image_folder": ["data.path=x", "data.image_size=8"],
+    "learning_rate": ["logger=csv"],
     "npz": ["data.path=x.npz"],
     # the default samplers ask for more than these models offer
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},

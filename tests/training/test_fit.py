@@ -18,8 +18,8 @@ from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
+from priorgap.training.config import NonFiniteLoss
 from priorgap.training.fit import CHECKPOINT, TrainerConfig, train_vae
-from priorgap.training.module import NonFiniteLoss
 
 
 def tiny_dataset(n: int = 100, seed: int = 0) -> Dataset:

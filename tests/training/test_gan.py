@@ -13,10 +13,10 @@ from priorgap.models.controls import Adversary
 from priorgap.models.families import AutoencoderMLP, ConditionalMLP, GanConv, GanMLP, build_model
 from priorgap.models.likelihoods import Gaussian
 from priorgap.models.losses import ElboLoss
-from priorgap.training.datamodule import TrainBatches, ValidationBatches
+from priorgap.training.config import NonFiniteLoss
+from priorgap.training.datamodule import ImageData
 from priorgap.training.fit import CHECKPOINT, TrainerConfig, train_vae
 from priorgap.training.gan import train_gan
-from priorgap.training.module import NonFiniteLoss
 
 ADVERSARY = Adversary(1.0, (0.5, 0.99))
 
@@ -195,17 +195,21 @@ def test_a_conditional_model_learns_the_class_from_its_label(tmp_path):
     assert gaps["own"] < 0.01 < gaps["shuffled"]
 
 
+def epoch_of(data: Dataset, part: str, **settings) -> list:
+    """The batches of the first epoch."""
+    module = ImageData(data, 2, 16, seed=0, **settings)
+    loader = module.train_dataloader() if part == "train" else module.val_dataloader()
+    return list(loader)
+
+
 def test_only_conditional_models_see_labels():
-    """The batches of other models are what they were: two tensors, the same numbers."""
+    """The batches of other models are what they were: the same rows, and no label."""
     data = labelled()
-    plain = next(iter(TrainBatches(data.train, 2, 16, seed=0, epoch=lambda: 0)))
-    with_labels = next(iter(TrainBatches(data.train, 2, 16, seed=0, epoch=lambda: 0, labels=True)))
-    for (x, noise), (x2, noise2, label) in zip(plain, with_labels, strict=True):
-        assert torch.equal(x, x2) and torch.equal(noise, noise2) and len(label) == len(x)
-    assert all(
-        len(batch) == 2 for block in ValidationBatches(data.validation, 2, 16, seed=0) for batch in block
-    )
-    (block,) = ValidationBatches(data.validation, 2, 16, seed=0, labels=True)
-    assert torch.equal(torch.cat([b[2] for b in block]), data.validation.label)
+    for plain, full in zip(epoch_of(data, "train"), epoch_of(data, "train", labels=True), strict=True):
+        assert torch.equal(plain.x, full.x) and plain.label is None and len(full.label) == len(full.x)
+    assert all(batch.label is None for batch in epoch_of(data, "validation"))
+    (batch,) = epoch_of(data, "validation", labels=True)
+    assert torch.equal(batch.label, data.validation.label)
+    unlabelled = Dataset("plain", Split(data.train.x), data.validation, data.test)
     with pytest.raises(ValueError, match="labels"):
-        TrainBatches(Split(data.train.x), 2, 16, seed=0, epoch=lambda: 0, labels=True)
+        ImageData(unlabelled, 2, 16, seed=0, labels=True)

@@ -247,7 +247,7 @@ def _is_plain(value: Any, annotation: Any) -> bool:
         return isinstance(value, annotation)
     # objects are the receiver's to check; plain data where an object is needed is nobody's
     plain = value is None or isinstance(value, bool | int | float | str | list | tuple | dict)
-    return not (isclass(annotation) and plain)
+    return not ((isclass(annotation) or get_origin(annotation) is Callable) and plain)
 
 
 def _is_finite(value: float) -> bool:
@@ -283,7 +283,7 @@ def describe(annotation: Any) -> str:
         return f"a list, each {describe(arguments[0])}"
     if isclass(origin) and issubclass(origin, Mapping):
         return "keys with values"
-    if isclass(annotation) and annotation not in _WORDS:
+    if origin is Callable or (isclass(annotation) and annotation not in _WORDS):
         return "a node with _target_"
     return _WORDS.get(annotation, "another value")
 

@@ -8,8 +8,6 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from priorgap.fused_steps import FusedSteps
-
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -62,7 +60,6 @@ def fit_network(
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
-    steps = FusedSteps(optimizer)
     n_steps = epochs * -(-n // batch_size)
     losses: list[float] = []
     step = 0
@@ -74,9 +71,9 @@ def fit_network(
                     learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
                 )
             loss = loss_fn(module, *(t.index_select(0, rows.to(t.device)).to(device) for t in inputs))
-            steps.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            steps.step()
+            optimizer.step()
             total += loss.detach().double() * len(rows)
             step += 1
         losses.append(float(total) / n)

@@ -214,6 +214,10 @@ CALLBACK = Receiver(
         "ModelPruning": _OUTSIDE_ID,
         "BaseFinetuning": _OUTSIDE_ID,
         "BasePredictionWriter": _PLACE,
+        "Checkpoint": "priorgap keeps one checkpoint, with the best epoch's weights inside",
+        "Timer": "what is trained would depend on the machine's speed; trainer.max_epochs is the bound",
+        "ProgressBar": "trainer.progress is that",
+        "SpikeDetection": "it skips batches, and writes which to a file",
     },
     refused={
         **dict.fromkeys(("dirpath", "exclude_batches_path", "save_dir"), _PLACE),

@@ -1,53 +1,50 @@
-"""What happens at the end of an epoch: curves, best weights, early stopping, checkpoint, progress."""
+"""What happens at the end of an epoch: curves, best weights, one checkpoint, progress."""
 
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from priorgap.core.artifacts import write_bytes
 from priorgap.training.config import Record
-from priorgap.training.datamodule import TrainBatches
-from priorgap.training.lightning import TorchCheckpointIO, pl
-from priorgap.training.module import Trainee
+from priorgap.training.lightning import pl
+from priorgap.training.module import MONITOR, Trainee
+
+# the name of the history in a checkpoint
+HISTORY = "History"
 
 
-class History(pl.Callback):
-    """Curves by epoch and, with `patience`, the best weights and the decision to stop; all survive a resume.
+class History:
+    """Curves by epoch and, where asked for, the best epoch's weights; `EpochCheckpoint` adds to it and keeps it.
 
     Args:
-        patience: epochs without a better validation loss before training stops; None never stops early.
-        on_epoch: called with each new epoch's record.
+        keep_best: whether to keep the weights of the best validation loss.
+        listeners: called with each new epoch's record.
     """
 
-    def __init__(self, patience: int | None, on_epoch: Callable[[Record], None] | None = None) -> None:
-        self.patience = patience
-        self._on_epoch = on_epoch
+    def __init__(self, keep_best: bool, listeners: Sequence[Callable[[Record], None]] = ()) -> None:
+        self._keep_best, self._listeners = keep_best, listeners
         self.curves: list[Record] = []
         self.best_epoch = -1
         self.best_weights: dict[str, Tensor] = {}
         self.stopped = False
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the epoch; validation has run already."""
-        assert isinstance(pl_module, Trainee)
-        record: Record = {"epoch": trainer.current_epoch, **pl_module.take_means()}
+    def add(self, record: Record, network: nn.Module) -> None:
+        """Add an epoch: strictly better than the best so far counts as better."""
         self.curves.append(record)
-        if self.patience is not None:
-            best = self.curves[self.best_epoch]["validation_loss"] if self.best_epoch >= 0 else float("inf")
-            if record["validation_loss"] < best:
-                self.best_epoch = trainer.current_epoch
-                weights = pl_module.network.state_dict()
+        if self._keep_best:
+            best = self.curves[self.best_epoch][MONITOR] if self.best_epoch >= 0 else float("inf")
+            if record[MONITOR] < best:
+                self.best_epoch = len(self.curves) - 1
+                weights = network.state_dict()
                 self.best_weights = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
-            self.stopped = trainer.current_epoch - self.best_epoch >= self.patience
-            trainer.should_stop = trainer.should_stop or self.stopped
-        if self._on_epoch is not None:
-            self._on_epoch(dict(record))
+        for listener in self._listeners:
+            listener(dict(record))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resume needs."""
@@ -66,19 +63,87 @@ class History(pl.Callback):
         self.stopped = state_dict["stopped"]
 
 
-class EpochCheckpoint(pl.callbacks.Checkpoint):
-    """Writes one checkpoint at the end of each epoch; Lightning runs it after all other callbacks."""
+class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
+    """Writes one file at the end of each epoch, whole or not at all: what a resume needs, with the history inside.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Lightning's own writes best and last to two files, which a kill can leave in different epochs, and forgets its
+    scores where the store has moved. Here `best_model_path` and `last_model_path` are that one file: the best epoch's
+    weights are in its history. Lightning runs it after all other callbacks.
+
+    Args:
+        path: of the file.
+        history: what is added to, and saved with it.
+        at_the_end: save the last epoch only after training has ended: a callback may change the weights there.
+    """
+
+    def __init__(self, path: Path, history: History, *, at_the_end: bool = False) -> None:
+        super().__init__(
+            dirpath=path.parent, filename=path.stem, monitor=MONITOR, mode="min", save_top_k=1,
+            save_on_train_epoch_end=True, enable_version_counter=False,
+        )  # fmt: skip
+        self._path, self._history, self._at_the_end = path, history, at_the_end
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in the checkpoint."""
+        return HISTORY
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history."""
+        return self._history.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the history."""
+        self._history.load_state_dict(state_dict)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Nothing: the place is given."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Nothing: no checkpoint inside an epoch is exact."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing: the epoch has not ended."""
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Nothing: a checkpoint inside an epoch would not be exact."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace the checkpoint."""
+        """Add the epoch to the history and save."""
+        assert isinstance(pl_module, Trainee)
+        epoch = trainer.current_epoch
+        self._history.add({"epoch": epoch, **pl_module.means}, pl_module.network)
+        # after early stopping, which has decided
+        self._history.stopped = trainer.should_stop
+        is_last = trainer.should_stop or epoch + 1 == trainer.max_epochs
+        if not (self._at_the_end and is_last):
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what callbacks made of the weights at the end."""
+        if self._at_the_end:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self._path)
+        self.best_model_path = self.last_model_path = str(self._path)
+        self.best_model_score = trainer.callback_metrics.get(MONITOR)
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints whole or not at all, synced to disk."""
+class AtomicCheckpointIO(pl.plugins.TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -97,9 +162,7 @@ class ProgressBar(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar."""
-        batches = trainer.train_dataloader
-        assert isinstance(batches, TrainBatches)
-        steps = batches.n_steps
+        steps = int(trainer.num_training_batches)
         self._bar = tqdm(
             total=steps * (trainer.max_epochs or 0),
             initial=steps * trainer.current_epoch,
@@ -117,19 +180,17 @@ class ProgressBar(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Move the bar by a block's steps."""
+        """Move the bar by a step."""
         if self._bar is not None:
-            self._bar.update(len(batch))
+            self._bar.update()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch's losses."""
-        history = next((c for c in trainer.callbacks if isinstance(c, History)), None)  # type: ignore[attr-defined]
-        if self._bar is not None and history is not None and history.curves:
-            last = history.curves[-1]
+    def show(self, record: Record) -> None:
+        """Show an epoch's losses."""
+        if self._bar is not None:
             self._bar.set_postfix(
-                epoch=int(last["epoch"]) + 1,
-                train=f"{last['train_loss']:.4g}",
-                validation=f"{last['validation_loss']:.4g}",
+                epoch=int(record["epoch"]) + 1,
+                train=f"{record['train_loss']:.4g}",
+                validation=f"{record['validation_loss']:.4g}",
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

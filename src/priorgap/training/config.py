@@ -1,15 +1,20 @@
 """How a model is trained and what training gives: plain data, without Lightning."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from priorgap.core.arguments import Above, AtLeast, check
+from priorgap.core.receivers import OPTIMIZER, SCHEDULER
 
 Record = dict[str, float]
 Part = Literal["train", "validation"]
+MakeOptimizer = Callable[..., torch.optim.Optimizer]
+MakeScheduler = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 Network = TypeVar("Network", bound=nn.Module)
 
 VALIDATION_BATCH = 500
@@ -30,7 +35,10 @@ class TrainerConfig:
         weight_decay: of the optimiser.
         gradient_clip: largest norm of the gradient, None for no clipping.
         patience: epochs without a better validation loss before training stops, None for never.
-        optimizer: "adam" or "adamw".
+        optimizer: "adam" or "adamw", or (a node with `_partial_`) what makes an optimiser of parameters; `lr` and
+            `weight_decay` that it does not say are those of here.
+        scheduler: what makes a schedule of an optimiser, a step an epoch; `ReduceLROnPlateau` watches the
+            validation loss. None: the rate is constant.
         accelerator: "auto", "cpu" or "cuda".
         precision: "bf16": the networks' products in bfloat16 while training (`mixed`), validation and all else in
             float32; None: float32 throughout.
@@ -44,27 +52,52 @@ class TrainerConfig:
     weight_decay: Annotated[float, AtLeast(0)] = 0.0
     gradient_clip: Annotated[float, Above(0)] | None = None
     patience: Annotated[int, AtLeast(1)] | None = None
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw"] | Annotated[MakeOptimizer, OPTIMIZER] = "adam"
+    scheduler: Annotated[MakeScheduler, SCHEDULER] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["bf16"] | None = None
 
     def __post_init__(self) -> None:
         check(type(self), vars(self), "trainer")
+        self._check_optimizer()
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
+
+    def _check_optimizer(self) -> None:
+        """Refuse one number in two places: one of them would be without effect."""
+        given = self.optimizer.keywords if isinstance(self.optimizer, partial) else {}
+        for key, own, place in (
+            ("lr", self.learning_rate, "learning_rate"),
+            ("weight_decay", self.weight_decay, "weight_decay"),
+        ):
+            if key in given and given[key] != own:
+                raise ValueError(
+                    f"trainer.optimizer.{key}={given[key]}: trainer.{place} is {own}; expected it there alone"
+                )
+
+
+def _made(make: object) -> object:
+    return make.func if isinstance(make, partial) else make
 
 
 def check_for_gan(trainer: TrainerConfig) -> None:
     """Refuse what has no meaning for a GAN.
 
     Raises:
-        ValueError: early stopping: no loss of a GAN falls as its samples get better; mixed precision, which is
-            for the networks of `VaeModule`.
+        ValueError: early stopping, or a schedule that watches a loss: no loss of a GAN falls as its samples get
+            better; an optimiser that evaluates the loss itself; mixed precision, which is for the networks of
+            `VaeModule`.
     """
     if trainer.patience is not None:
         raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
     if trainer.precision is not None:
         raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected null")
+    if _made(trainer.scheduler) is torch.optim.lr_scheduler.ReduceLROnPlateau:
+        raise ValueError("trainer.scheduler=ReduceLROnPlateau: a GAN has no loss to watch; expected another")
+    if _made(trainer.optimizer) is torch.optim.LBFGS:
+        raise ValueError(
+            "trainer.optimizer=LBFGS: not for a GAN, whose two networks take turns; expected another"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +122,11 @@ class BatchedTrainerConfig(TrainerConfig):
                 f"trainer.precision={self.precision}: trainer=batched trains in float32; "
                 "expected null, or trainer=default"
             )
+        expected = "trainer=batched has Adam and AdamW at a constant rate; expected trainer=default"
+        if not isinstance(self.optimizer, str):
+            raise ValueError(f"trainer.optimizer: {expected}")
+        if self.scheduler is not None:
+            raise ValueError(f"trainer.scheduler: {expected}")
 
 
 @dataclass(frozen=True)

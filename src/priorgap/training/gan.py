@@ -1,6 +1,5 @@
 """Train a GAN with Lightning: two optimisers, and the same exact resume as a VAE's."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,128 +8,88 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.data.splits import Dataset, as_float
-from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import GAN
 from priorgap.training.checks import check_data
-from priorgap.training.config import NonFiniteLoss, Part, Record, TrainerConfig, TrainResult, check_for_gan
-from priorgap.training.datamodule import Batch
-from priorgap.training.fit import run
-from priorgap.training.lightning import pl
+from priorgap.training.config import Record, TrainerConfig, TrainResult, check_for_gan
+from priorgap.training.datamodule import Batch, ImageData
+from priorgap.training.fit import RunOptions, run
+from priorgap.training.lightning import Logger, OptimizerLRScheduler, pl
+from priorgap.training.module import EpochModule
+from priorgap.training.options import optimizer_of
 
 # train_loss and validation_loss are the generator's; a discriminator loss of 2 log 2 = 1.386 says: cannot tell
 _TERMS = ("loss", "discriminator", "penalty")
 
 
-class GanModule(pl.LightningModule):
+class GanModule(EpochModule):
     """Alternates one step of the discriminator and one of the decoder on each batch, at the same z.
+
+    Two optimisers that take turns are beyond Lightning's automatic optimisation: the steps are taken here.
 
     Args:
         gan: the model; its weights are changed.
-        optimizer: "adam" or "adamw".
-        learning_rate: of both optimisers.
-        weight_decay: of both optimisers.
-        gradient_clip: largest norm of either network's gradient, None for no clipping.
+        seed: of the noise of training.
+        trainer: settings of both optimisers, their schedules, and the largest norm of either network's gradient.
     """
 
     prefix: str = "gan."
 
-    def __init__(
-        self,
-        gan: GAN,
-        *,
-        optimizer: str,
-        learning_rate: float,
-        weight_decay: float,
-        gradient_clip: float | None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, gan: GAN, *, seed: int, trainer: TrainerConfig) -> None:
+        super().__init__(_TERMS, seed=seed, latent_dim=gan.latent_dim)
         self.automatic_optimization = False
         self.gan = gan
-        self._optimizer = optimizer
-        self._learning_rate, self._weight_decay = learning_rate, weight_decay
-        self._gradient_clip = gradient_clip
-        self._sums: dict[Part, list[float]] = {}
-        self._n_rows: dict[Part, int] = {}
-        self._n_steps: dict[Part, int] = {}
+        self._trainer_config = trainer
 
     @property
     def network(self) -> nn.Module:
         """The model."""
         return self.gan
 
-    def _add(self, part: Part, n_rows: int, terms: Sequence[Tensor]) -> None:
-        """Add one batch's terms to the epoch's sums; refuse what is not finite."""
-        means = torch.stack([t.detach() for t in terms]).tolist()
-        if not all(map(math.isfinite, means)):
-            values = ", ".join(f"{v:g}" for v in means)
-            raise NonFiniteLoss(
-                f"non-finite {part} loss at step {self._n_steps.get(part, 0)} of epoch {self.current_epoch} "
-                f"({', '.join(_TERMS)} = {values}): try a lower learning_rate or a gradient_clip"
-            )
-        sums = self._sums.get(part, [0.0] * len(means))
-        self._sums[part] = [s + m * n_rows for s, m in zip(sums, means, strict=True)]
-        self._n_rows[part] = self._n_rows.get(part, 0) + n_rows
-        self._n_steps[part] = self._n_steps.get(part, 0) + 1
-
-    def _step(self, steps: FusedSteps, network: nn.Module, loss: Tensor) -> None:
+    def _step(self, optimizer: Any, network: nn.Module, loss: Tensor) -> None:
         """Change one network; the other's gradients are of no use, and are dropped at its own step."""
-        steps.zero_grad()
-        loss.backward()
-        if self._gradient_clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), self._gradient_clip)
-        steps.step()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self._trainer_config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), self._trainer_config.gradient_clip)
+        optimizer.step()
 
-    def training_step(self, batch: list[Batch], batch_idx: int) -> None:
-        """Take both steps on each batch of the block."""
-        optimizers = self.optimizers(use_pl_optimizer=False)
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take both steps."""
+        optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         of_discriminator, of_decoder = optimizers
-        assert isinstance(of_discriminator, torch.optim.Adam)
-        assert isinstance(of_decoder, torch.optim.Adam)
-        with fused_steps(of_discriminator) as first, fused_steps(of_decoder) as second:
-            self._take(first, second, batch)
-
-    def _take(self, of_discriminator: FusedSteps, of_decoder: FusedSteps, batch: list[Batch]) -> None:
         gan, weight = self.gan, 0.5 * self.gan.adversary.r1
-        for x, noise in batch:
-            fake = gan.decode(noise)
-            loss, penalty = gan.discriminator_terms(as_float(x), fake.detach())
-            self._step(of_discriminator, gan.discriminator, loss + weight * penalty if weight else loss)
-            generator_loss = gan.generator_loss(fake)
-            self._step(of_decoder, gan.decoder, generator_loss)
-            self._add("train", len(x), [generator_loss, loss, penalty])
+        fake = gan.decode(self.noise(batch))
+        loss, penalty = gan.discriminator_terms(as_float(batch.x), fake.detach())
+        self._step(of_discriminator, gan.discriminator, loss + weight * penalty if weight else loss)
+        generator_loss = gan.generator_loss(fake)
+        self._step(of_decoder, gan.decoder, generator_loss)
+        self._epoch_means.add("train", [generator_loss, loss, penalty], len(batch.x))
 
-    def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
-        """Add a block of validation batches: where `discriminator` is above training's, it knows the images."""
-        for x, noise in batch:
-            fake = self.gan.decode(noise)
-            with torch.inference_mode(mode=False), torch.enable_grad():
-                loss, penalty = self.gan.discriminator_terms(as_float(x.clone()), fake.clone())
-                self._add("validation", len(x), [self.gan.generator_loss(fake.clone()), loss, penalty])
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a validation batch: where `discriminator` is above training's, it knows the images."""
+        fake = self.gan.decode(self.noise(batch))
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            loss, penalty = self.gan.discriminator_terms(as_float(batch.x.clone()), fake.clone())
+            terms = [self.gan.generator_loss(fake.clone()), loss, penalty]
+            self._epoch_means.add("validation", terms, len(batch.x))
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Return the discriminator's optimiser and the decoder's."""
-        cls = torch.optim.AdamW if self._optimizer == "adamw" else torch.optim.Adam
-        return [
-            cls(
-                network.parameters(), lr=self._learning_rate, betas=self.gan.adversary.betas,
-                weight_decay=self._weight_decay, fused=True,
-            )
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the discriminator's optimiser and the decoder's, each with its schedule where there is one."""
+        betas = {"betas": self.gan.adversary.betas}
+        both = [
+            optimizer_of(self._trainer_config, network, **betas)
             for network in (self.gan.discriminator, self.gan.decoder)
-        ]  # fmt: skip
+        ]
+        if self._trainer_config.scheduler is None:
+            return both
+        return both, [self._trainer_config.scheduler(optimizer) for optimizer in both]
 
-    def take_means(self) -> dict[str, float]:
-        """Return the means over the rows seen since the last call, by part and term, and start anew."""
-        record = {}
-        for part, sums in self._sums.items():
-            for name, value in zip(_TERMS, sums, strict=True):
-                record[f"{part}_{name}"] = value / self._n_rows[part]
-        self._sums, self._n_rows, self._n_steps = {}, {}, {}
-        return record
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the checkpoint loadable with `weights_only=True`: no hyperparameter objects."""
-        checkpoint.pop("hyper_parameters", None)
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means and take the schedules' steps, which Lightning leaves to manual optimisation."""
+        super().on_train_epoch_end()
+        for schedule in self._schedules():
+            schedule.step()
 
 
 def train_gan(
@@ -143,6 +102,7 @@ def train_gan(
     progress: bool,
     on_epoch: Callable[[Record], None] | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> TrainResult[GAN]:
     """Train a GAN in place; see `train_vae`, whose promises on resuming hold here too.
 
@@ -152,14 +112,6 @@ def train_gan(
     """
     check_for_gan(trainer)
     check_data(gan, dataset)
-    module = GanModule(
-        gan,
-        optimizer=trainer.optimizer,
-        learning_rate=trainer.learning_rate,
-        weight_decay=trainer.weight_decay,
-        gradient_clip=trainer.gradient_clip,
-    )
-    return run(
-        module, gan, dataset, trainer, seed=seed, directory=directory, progress=progress, on_epoch=on_epoch,
-        callbacks=callbacks,
-    )  # fmt: skip
+    module = GanModule(gan, seed=seed, trainer=trainer)
+    data = ImageData(dataset, gan.latent_dim, trainer.batch_size, seed=seed)
+    return run(module, gan, data, trainer, RunOptions(directory, progress, on_epoch, callbacks, loggers))

@@ -7,7 +7,28 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from priorgap.training.lightning import Precision
+
 _PRODUCTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+class Bf16Products(Precision):
+    """`bf16` in training steps, as Lightning's precision plugin.
+
+    Lightning's own `bf16-mixed` would cast what enters the losses (means, log-variances), and validation too.
+
+    Args:
+        networks: whose layers multiply in bfloat16.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        self._networks = networks
+
+    @contextmanager
+    def train_step_context(self) -> Iterator[None]:
+        """Open `bf16` for the forward pass; the backward pass follows it."""
+        with bf16(*self._networks):
+            yield
 
 
 @contextmanager

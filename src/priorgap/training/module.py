@@ -1,21 +1,24 @@
-"""The Lightning module: it moves batches through the model and adds up; the formulas are in `models`."""
+"""The Lightning module: it moves batches through the model and logs by epoch; the formulas are in `models`."""
 
-import math
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from priorgap.core.random import stream
 from priorgap.data.splits import as_float
-from priorgap.fused_steps import FusedSteps, fused_steps
 from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
-from priorgap.training.config import NonFiniteLoss, Part
+from priorgap.training.config import MakeScheduler, Part
 from priorgap.training.datamodule import Batch
-from priorgap.training.lightning import pl
-from priorgap.training.mixed import bf16
+from priorgap.training.lightning import OptimizerLRScheduler, pl
+from priorgap.training.means import EpochMeans
+
+# what a configured scheduler may watch
+MONITOR = "validation_loss"
 
 
 @runtime_checkable
@@ -24,34 +27,105 @@ class Trainee(Protocol):
 
     Attributes:
         prefix: of the network's names in the module's state.
+        means: of the epoch that has ended, by part and term.
     """
 
     prefix: str
+    means: dict[str, float]
 
     @property
     def network(self) -> nn.Module:
         """What is trained and published."""
         ...
 
-    def take_means(self) -> dict[str, float]:
-        """Return the means since the last call, and start anew."""
-        ...
+
+class EpochModule(pl.LightningModule):
+    """What the modules here share: the noise of a step, and means that are logged once an epoch.
+
+    Args:
+        terms: names of the losses that steps add.
+        seed: of the noise of training.
+        latent_dim: of the noise.
+    """
+
+    def __init__(self, terms: tuple[str, ...], *, seed: int, latent_dim: int) -> None:
+        super().__init__()
+        self.means: dict[str, float] = {}
+        self._epoch_means = EpochMeans(terms)
+        self._seed, self._d = seed, latent_dim
+        self._noise = torch.Generator()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the name of the running hook, which Lightning sets dozens of times a step, quickly."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def noise(self, batch: Batch) -> Tensor:
+        """Return the noise of a batch: validation brings its own, training draws from the epoch's stream."""
+        if batch.noise is not None:
+            return batch.noise
+        return torch.randn(len(batch.x), self._d, generator=self._noise).to(batch.x.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's stream of noise."""
+        self._noise = stream(self._seed, "noise", self.current_epoch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Read the means of training, which ends here: what is not finite needs no validation."""
+        self._take("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the validation rows."""
+        self._log(self._take("validation"))
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means over the training rows, and lower the rate of a schedule that watches validation."""
+        self._take("train")
+        self._log({name: value for name, value in self.means.items() if name.startswith("train_")})
+        for schedule in self._schedules():
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(self.means[MONITOR])
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Take a schedule's step; one that watches validation has its own by now.
+
+        Lightning would take it after the epoch's checkpoint is written, and a resumed run would miss it.
+        """
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def _schedules(self) -> list[Any]:
+        found = self.lr_schedulers()
+        return [] if found is None else found if isinstance(found, list) else [found]
+
+    def _take(self, part: Part) -> dict[str, float]:
+        found = dict(self._epoch_means.take(part, self.current_epoch))
+        if found:
+            kept = self.means if part == "validation" else {}
+            self.means = {**kept, **found}
+        return found
+
+    def _log(self, means: dict[str, float]) -> None:
+        # in float64: the best epoch must not depend on how far float32 tells two losses apart
+        values = {name: torch.tensor(value, dtype=torch.float64) for name, value in means.items()}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the checkpoint loadable with `weights_only=True`: no hyperparameter objects."""
+        checkpoint.pop("hyper_parameters", None)
 
 
-class VaeModule(pl.LightningModule):
-    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`; sums over an epoch, logs nothing per step.
-
-    One call takes a block of batches, and the optimiser steps are taken here: Lightning's hooks would cost a
-    tenth or more of the step of a small network.
+class VaeModule(EpochModule):
+    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`.
 
     Args:
         vae: the model; its weights are changed.
         loss: the weights of the two terms, in sum units.
-        optimizer: "adam" or "adamw".
-        learning_rate: of the optimiser.
-        weight_decay: of the optimiser.
-        gradient_clip: largest norm of the gradient, None for no clipping.
-        precision: "bf16" for products in bfloat16 in training steps, None for float32.
+        seed: of the noise of training.
+        optimizer: makes the optimiser of a network.
+        scheduler: makes the learning rate's schedule of an optimiser, a step an epoch; None: it is constant.
     """
 
     prefix: str = "vae."
@@ -61,24 +135,36 @@ class VaeModule(pl.LightningModule):
         vae: VAE | Autoencoder,
         loss: ElboLoss,
         *,
-        optimizer: str,
-        learning_rate: float,
-        weight_decay: float,
-        gradient_clip: float | None,
-        precision: Literal["bf16"] | None,
+        seed: int,
+        optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        scheduler: MakeScheduler | None = None,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(("loss", "reconstruction", "kl"), seed=seed, latent_dim=vae.latent_dim)
         self.vae = vae
         self._loss = loss
-        self._optimizer = optimizer
-        self._learning_rate, self._weight_decay = learning_rate, weight_decay
-        self._gradient_clip, self._precision = gradient_clip, precision
-        self._sums: dict[Part, list[float]] = {}
-        self._n_rows: dict[Part, int] = {}
-        self._n_steps: dict[Part, int] = {}
-        # of drawn rates, for the standard error of their mean
-        self._squares: dict[Part, float] = {}
+        self._make_optimizer, self._make_scheduler = optimizer, scheduler
+
+    @property
+    def network(self) -> nn.Module:
+        """The model."""
+        return self.vae
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._objective("train", batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a validation batch to the epoch's means."""
+        self._objective("validation", batch)
+
+    def _objective(self, part: Part, batch: Batch) -> Tensor:
+        label = () if batch.label is None else (batch.label,)
+        terms = self.vae.terms(as_float(batch.x), self.noise(batch), *label)
+        loss = self._weighted(part, terms)
+        rate = terms.rate.detach().sum(1)
+        means = [loss, terms.reconstruction.detach().mean(), rate.mean()]
+        self._epoch_means.add(part, means, len(batch.x), rate if terms.drawn else None)
+        return loss
 
     def _weighted(self, part: Part, terms: LossTerms) -> Tensor:
         """Return a batch's loss: warm-up and free bits shape training alone, validation is at the final weights."""
@@ -87,79 +173,13 @@ class VaeModule(pl.LightningModule):
         beta = self._loss.beta_at(self.current_epoch)
         return objective(terms, self._loss.alpha, beta, self._loss.free_bits)
 
-    @property
-    def network(self) -> nn.Module:
-        """The model."""
-        return self.vae
-
-    def _objective(self, part: Part, batch: Batch) -> Tensor:
-        """Return the loss of one batch, and add it to the epoch's sums."""
-        x, noise, *label = batch
-        terms = self.vae.terms(as_float(x), noise, *label)
-        loss = self._weighted(part, terms)
-        means = torch.stack([loss, terms.reconstruction.mean(), terms.rate.sum(1).mean()]).tolist()
-        if not all(map(math.isfinite, means)):
-            values = ", ".join(f"{v:g}" for v in means)
-            raise NonFiniteLoss(
-                f"non-finite {part} loss at step {self._n_steps.get(part, 0)} of epoch {self.current_epoch} "
-                f"(loss, reconstruction, kl = {values}): try a lower learning_rate or a gradient_clip"
-            )
-        sums = self._sums.get(part, [0.0] * len(means))
-        self._sums[part] = [s + m * len(x) for s, m in zip(sums, means, strict=True)]
-        self._n_rows[part] = self._n_rows.get(part, 0) + len(x)
-        self._n_steps[part] = self._n_steps.get(part, 0) + 1
-        if terms.drawn:
-            squares = float(terms.rate.detach().double().square().sum())
-            self._squares[part] = self._squares.get(part, 0.0) + squares
-        return loss
-
-    def training_step(self, batch: list[Batch], batch_idx: int) -> None:
-        """Take one optimiser step per batch of the block."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Adam)
-        with self._products(), fused_steps(optimizer) as steps:
-            self._take(steps, batch)
-
-    def _products(self) -> AbstractContextManager[None]:
-        if self._precision is None:
-            return nullcontext()
-        return bf16(self.vae.encoder, self.vae.decoder)
-
-    def _take(self, steps: FusedSteps, batch: list[Batch]) -> None:
-        for part in batch:
-            loss = self._objective("train", part)
-            steps.zero_grad()
-            loss.backward()
-            if self._gradient_clip is not None:
-                nn.utils.clip_grad_norm_(self.vae.parameters(), self._gradient_clip)
-            steps.step()
-
-    def validation_step(self, batch: list[Batch], batch_idx: int) -> None:
-        """Add a block of validation batches to the epoch's sums."""
-        for part in batch:
-            self._objective("validation", part)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimiser; the fused one does a step in one pass over the weights."""
-        cls = torch.optim.AdamW if self._optimizer == "adamw" else torch.optim.Adam
-        return cls(self.vae.parameters(), lr=self._learning_rate, weight_decay=self._weight_decay, fused=True)
-
-    def take_means(self) -> dict[str, float]:
-        """Return the means over the rows seen since the last call, by part and term, and start anew.
-
-        Where the KL is drawn, its standard error over rows (of the images and of the draws) is beside it.
-        """
-        record = {}
-        for part, sums in self._sums.items():
-            for name, value in zip(("loss", "reconstruction", "kl"), sums, strict=True):
-                record[f"{part}_{name}"] = value / self._n_rows[part]
-            if part in self._squares:
-                n = self._n_rows[part]
-                variance = max(self._squares[part] / n - record[f"{part}_kl"] ** 2, 0.0)
-                record[f"{part}_kl_std_error"] = math.sqrt(variance / n)
-        self._sums, self._n_rows, self._n_steps, self._squares = {}, {}, {}, {}
-        return record
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the checkpoint loadable with `weights_only=True`: no hyperparameter objects."""
-        checkpoint.pop("hyper_parameters", None)
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimiser and, where there is one, the schedule."""
+        optimizer = self._make_optimizer(self.vae)
+        if self._make_scheduler is None:
+            return optimizer
+        schedule = self._make_scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "epoch", "monitor": MONITOR},
+        }

@@ -136,7 +136,7 @@ class Settings:
         plugins: outside packages whose classes the nodes may name.
         data, numerics, fleet, features, reference, verdict, tracking: the groups.
         model, likelihood, prior, loss, trainer: nodes of one object each.
-        samplers, metrics, feature_spaces: nodes by name.
+        samplers, metrics, feature_spaces, callbacks, logger: nodes by name; of the last two there may be none.
     """
 
     study: StudyName
@@ -165,6 +165,8 @@ class Settings:
     samplers: Mapping[str, Any]
     metrics: Mapping[str, Any]
     feature_spaces: Mapping[str, Any]
+    callbacks: Mapping[str, Any]
+    logger: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: Mapping[str, Any], *, referred: frozenset[str] = frozenset()) -> "Settings":
@@ -188,7 +190,7 @@ class Settings:
         for name in ("model", "likelihood", "prior", "loss", "trainer"):
             _check_node(config[name], name)
         _check_node(config["data"]["source"], "data.source")
-        for name in ("samplers", "metrics", "feature_spaces"):
+        for name in ("samplers", "metrics", "feature_spaces", "callbacks", "logger"):
             for key, node in config[name].items():
                 fit(key, Name, f"{name}.{key}")
                 _check_node(node, f"{name}.{key}")

@@ -20,8 +20,10 @@ _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
 # keys that came after models had been trained: left out while null, so that those models keep their ids
 LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "loss": ("beta_warmup_epochs", "free_bits"),
-    "trainer": ("precision",),
+    "trainer": ("precision", "scheduler"),
 }
+# callbacks that look on: they change nothing that is trained
+_OBSERVERS = frozenset({"LearningRateMonitor", "ModelSummary", "RichModelSummary", "DeviceStatsMonitor"})
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,14 @@ class ModelConfig:
             "data": self._data,
             "trainer": _without_nulls("trainer", trainer),
             **{key: _without_nulls(key, self.config[key]) for key in _TRAINING_KEYS},
+            **self._callbacks,
         }
+
+    @property
+    def _callbacks(self) -> dict[str, Any]:
+        """The callbacks that may change what is trained, where there are any."""
+        found = {name: node for name, node in self.config["callbacks"].items() if not _looks_on(node)}
+        return {"callbacks": found} if found else {}
 
     @property
     def binarize(self) -> "Binarize | None":
@@ -126,7 +135,10 @@ class ModelConfig:
         for override in self.overrides:
             key, _, value = override.lstrip("+~").partition("=")
             if key.partition(".")[0] in ("data", "trainer", *_TRAINING_KEYS) and "root" not in key:
-                parts.append(f"{key.rpartition('.')[2]}={value}")
+                # of a node the name of its class
+                made = re.search(r"_target_\W+([\w.]+)", value)
+                shown = value if made is None else made[1].rpartition(".")[2]
+                parts.append(f"{key.rpartition('.')[2]}={shown}")
         text = re.sub(r"[^A-Za-z0-9_.=,+-]+", "_", ",".join(parts))[:80]
         return text.lstrip("._-+=,") or str(self.config["data"]["name"])
 
@@ -134,6 +146,11 @@ class ModelConfig:
     def data_id(self) -> str:
         """Name and hash of the data set: the folder under outputs/data and outputs/reference."""
         return f"{self.config['data']['name']}-{digest(self._data)[:8]}"
+
+
+def _looks_on(node: Mapping[str, Any]) -> bool:
+    package, _, name = str(node["_target_"]).rpartition(".")
+    return package.partition(".")[0] == "pytorch_lightning" and name in _OBSERVERS
 
 
 def _without_nulls(group: str, node: Any) -> Any:

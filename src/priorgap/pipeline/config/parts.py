@@ -5,11 +5,13 @@ Each node's object is built once a process: all of them are frozen settings.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from priorgap.core.build import build, configuration_directory
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import united
+from priorgap.core.receivers import CALLBACK, LOGGER
 from priorgap.data.splits import DataSource
 from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.protocols import Metric
@@ -25,6 +27,9 @@ from priorgap.samplers.applicability import ModelTraits, PriorKind, invalid
 from priorgap.samplers.protocols import Sampler
 from priorgap.training.batched.program import refusal_of_parts
 from priorgap.training.config import TrainerConfig, check_for_gan
+
+if TYPE_CHECKING:
+    from priorgap.training.lightning import Logger, pl
 
 _BUILT: dict[tuple[str, str, type], Any] = {}
 
@@ -111,6 +116,43 @@ def trainer(config: Mapping[str, Any]) -> TrainerConfig:
     return built
 
 
+def callbacks(config: Mapping[str, Any]) -> list["pl.Callback"]:
+    """Build the callbacks of one training: they have a state, so each training has its own."""
+    return [build(node, CALLBACK, where=f"callbacks.{name}") for name, node in config["callbacks"].items()]
+
+
+def loggers(config: Mapping[str, Any], folder: Path) -> list["Logger"]:
+    """Build the loggers of one training, which write into a folder.
+
+    A W&B run stays on this machine unless `tracking=online`.
+    """
+    supplied = {"save_dir": folder, "offline": config["tracking"]["mode"] != "online"}
+    return [
+        build(node, LOGGER, where=f"logger.{name}", supplied=supplied)
+        for name, node in config["logger"].items()
+    ]
+
+
+def check_lightning(config: Mapping[str, Any]) -> None:
+    """Check callbacks and loggers against the trainer; without any, Lightning is not imported.
+
+    Raises:
+        ValueError: one line.
+    """
+    chosen = {**config["callbacks"], **config["logger"]}
+    if not chosen:
+        return
+    if trainer(config).batched:
+        group, name = next((g, n) for g in ("callbacks", "logger") for n in config[g])
+        raise ValueError(f"{group}={name}: trainer=batched has none; expected trainer=default")
+    from priorgap.training.options import check_callbacks
+
+    has_logger = bool(loggers(config, Path()))
+    check_callbacks(
+        callbacks(config), trainer(config), has_logger=has_logger, has_loss=traits(config).encoder
+    )
+
+
 def check_batched(config: Mapping[str, Any]) -> None:
     """Refuse what the configuration alone says that `trainer=batched` cannot train.
 
@@ -187,6 +229,7 @@ def build_all(config: Mapping[str, Any]) -> None:
     check_samplers(config, labels=True)
     for name in config["feature_spaces"]:
         feature_space(config, name)
-    # last: a metric of torchmetrics takes seconds to import
+    # last: what takes seconds to import
     for name in config["metrics"]:
         metric(config, name)
+    check_lightning(config)

@@ -38,14 +38,21 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     log.info("%s: %s", cell.label, model.describe(loss))
     seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
     progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    more = parts.callbacks(cell.config)
+    # of one model: a resume adds a version beside what was logged before
+    loggers = parts.loggers(cell.config, desk.store.root / cell.study / "lightning" / step.path.name)
     result: TrainResult[Any]
     if model.traits.encoder:
         trained = cast("VAE | Autoencoder", model)
-        result = train_vae(trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress)
+        result = train_vae(
+            trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress,
+            callbacks=more, loggers=loggers,
+        )  # fmt: skip
     else:
         result = train_gan(
-            cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress
-        )
+            cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress,
+            callbacks=more, loggers=loggers,
+        )  # fmt: skip
     yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)
 

@@ -1,0 +1,149 @@
+"""This checkout beside a checkout of another commit, in turns: what a change costs or saves.
+
+    git worktree add ../before 9ce8c51
+    OMP_NUM_THREADS=1 python benchmarks/against.py --before ../before
+
+Ratios are the other commit's CPU seconds over this one's, medians of the rounds: above 1 this checkout is faster.
+- train: the default MLP on MNIST by the default trainer, without imports and without reading the images.
+- batched: `priorgap train` of 64 digits models that are trained together, as a user types it, with all start-up.
+- no-op: the same `priorgap run` again, of a study that is complete.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+TRAIN = """
+import resource, sys, tempfile
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from priorgap.data.images import TorchvisionImages
+from priorgap.models.likelihoods import Gaussian
+from priorgap.models.losses import ElboLoss
+from priorgap.models.networks import MLP
+from priorgap.models.vae import build_vae
+from priorgap.training.fit import TrainerConfig, train_vae
+
+data = TorchvisionImages("mnist", 5000, 0).load(root=Path(sys.argv[1]), download=True)
+trainer = TrainerConfig(max_epochs=int(sys.argv[2]), accelerator="cpu")
+
+def train(trainer):
+    vae = build_vae(MLP(16, (512, 256)), Gaussian(), None, data.shape, generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder:
+        train_vae(vae, data, ElboLoss(10.0), trainer, seed=0, directory=Path(folder), progress=False)
+
+before = resource.getrusage(resource.RUSAGE_SELF)
+train(trainer)
+after = resource.getrusage(resource.RUSAGE_SELF)
+print("CPU", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+"""
+COMMAND = "from priorgap.pipeline.cli import main; main()"
+GRID = ("data=digits", "seed=range(0,64)", "trainer.max_epochs=12", "tracking=off", "study=speed")
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--before", type=Path, required=True, help="a checkout of the other commit")
+    parser.add_argument(
+        "--before-batched", default="", help="what chooses batched training there; none if empty"
+    )
+    parser.add_argument("--data", type=Path, default=Path("outputs/data"))
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", default="train,batched,noop")
+    options = parser.parse_args()
+    trees = {"before": options.before.resolve(), "now": Path(__file__).resolve().parents[1]}
+    print(f"processor: {processor()}; medians of {options.rounds} rounds in turns, CPU seconds")
+    if "train" in options.parts:
+        words = [str(options.data.resolve()), str(options.epochs)]
+        show("train", in_turns(options.rounds, lambda name: seconds_within(trees[name], words)))
+    words_of = {"before": options.before_batched.split(), "now": ["trainer=batched"]}
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {name: Path(folder, name) for name in trees}
+        if "batched" in options.parts:
+            found = in_turns(
+                options.rounds,
+                lambda name: command(trees[name], roots[name], "train", "-m", *GRID, *words_of[name]),
+                fresh=roots,
+            )
+            show("batched", found)
+        if "noop" in options.parts:
+            study = ("run", "-m", "data=digits", "seed=0,1", "sampler=[prior,gmm]", "metric=[rate,fid]")
+            few = ("trainer.max_epochs=1", "tracking=off", "study=noop")
+            for name, tree in trees.items():
+                command(tree, roots[name], *study, *few)
+            show(
+                "no-op",
+                in_turns(options.rounds, lambda name: command(trees[name], roots[name], *study, *few)),
+            )
+
+
+def in_turns(rounds: int, cost, fresh: "dict[str, Path] | None" = None) -> dict[str, list[float]]:  # type: ignore[no-untyped-def]
+    """Return the costs of both sides, taken one after the other in each round."""
+    found: dict[str, list[float]] = {"before": [], "now": []}
+    for _ in range(rounds):
+        for name, costs in found.items():
+            if fresh is not None:
+                subprocess.run(["rm", "-rf", str(fresh[name])], check=True)
+            costs.append(cost(name))
+    return found
+
+
+def show(part: str, found: dict[str, list[float]]) -> None:
+    """Print a part's medians and their ratio."""
+    before, now = median(found["before"]), median(found["now"])
+    print(f"{part}: before {before:.2f}, now {now:.2f}, ratio {before / now:.3f}", flush=True)
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Return the environment in which `priorgap` is a tree's."""
+    return {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
+
+
+def seconds_within(tree: Path, words: Sequence[str]) -> float:
+    """Return the CPU seconds that the training alone takes."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, *words],
+        env=environment(tree),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def command(tree: Path, root: Path, *words: str) -> float:
+    """Return the CPU seconds of a command with all its processes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND, *words, f"output_root={root}"],
+            env=environment(tree),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
