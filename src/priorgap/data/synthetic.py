@@ -80,7 +80,8 @@ class LinearGaussian:
         generator = stream(self.data_seed, "synthetic", "weight")
         square = torch.randn(self.n_features, self.latent_dim, generator=generator, dtype=torch.float64)
         columns = torch.linalg.qr(square).Q
-        return columns * torch.linspace(2.0, 1.0, self.latent_dim, dtype=torch.float64)
+        found: Tensor = columns * torch.linspace(2.0, 1.0, self.latent_dim, dtype=torch.float64)
+        return found
 
     def mean(self) -> Float[Tensor, "D"]:
         """Return b, the population mean of x."""

@@ -95,11 +95,13 @@ class FlowNetwork(nn.Module):
         """Return log f(z), nats."""
         base, log_det = self.transform(None).call_and_ladj((z - self.centre) / self.scale)
         normal = -0.5 * base.square().sum(1) - 0.5 * base.shape[1] * math.log(2 * math.pi)
-        return normal + log_det - self.scale.log().sum()
+        found: Tensor = normal + log_det - self.scale.log().sum()
+        return found
 
     def inverse(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Return the z that the noise stands for."""
-        return self.centre + self.scale * self.transform(None).inv(noise)
+        found: Tensor = self.centre + self.scale * self.transform(None).inv(noise)
+        return found
 
 
 def flow_loss(network: nn.Module, z: Float[Tensor, "n d"]) -> Tensor:

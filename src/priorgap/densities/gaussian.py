@@ -90,4 +90,5 @@ def gaussian_log_prob(
     """Return log N(z; mean, L L^T), nats, from the Cholesky factor L."""
     white = torch.linalg.solve_triangular(cholesky, (z - mean).T, upper=False)
     log_det = cholesky.diagonal().log().sum()
-    return -0.5 * white.square().sum(0) - log_det - 0.5 * len(mean) * math.log(2 * math.pi)
+    found: Tensor = -0.5 * white.square().sum(0) - log_det - 0.5 * len(mean) * math.log(2 * math.pi)
+    return found

@@ -84,5 +84,6 @@ def stable_cholesky(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     for ridge in (0.0, 1e-12, 1e-10, 1e-8, 1e-6):
         factor, info = torch.linalg.cholesky_ex(cov + ridge * scale * identity)
         if int(info) == 0:
-            return factor
+            found: Tensor = factor
+            return found
     raise ValueError("the covariance is not positive semi-definite: expected that of a set of draws")

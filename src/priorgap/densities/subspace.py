@@ -90,7 +90,8 @@ class SubspaceMixture:
 
 
 def _white(z: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-    return torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).T
+    found: Tensor = torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).T
+    return found
 
 
 def _turned(
@@ -152,12 +153,14 @@ def _complement(found: list[Tensor], d: int, dtype: torch.dtype) -> Float[Tensor
     if not found:
         return torch.eye(d, dtype=dtype)
     q, _ = torch.linalg.qr(torch.stack(found).T, mode="complete")
-    return q[:, len(found) :].T
+    rest: Tensor = q[:, len(found) :].T
+    return rest
 
 
 def _unit(w: Tensor) -> Tensor:
     norm = w.norm(dim=1, keepdim=True)
-    return (w / norm)[(norm[:, 0] > 1e-12) & norm[:, 0].isfinite()]
+    found: Tensor = (w / norm)[(norm[:, 0] > 1e-12) & norm[:, 0].isfinite()]
+    return found
 
 
 def _fixed_points(v: Float[Tensor, "n e"], start: Float[Tensor, "d e"]) -> Float[Tensor, "k e"]:

@@ -35,4 +35,5 @@ def bootstrap_std_error(
     ]
     spread = block_estimate(torch.tensor(values, dtype=torch.float64)).std_error
     # block_estimate gives the error of the mean of the repeats; one value scatters sqrt(n_repeats) as much
-    return (spread or 0.0) * n_repeats**0.5
+    found: float = (spread or 0.0) * n_repeats**0.5
+    return found

@@ -35,7 +35,8 @@ def _factor(cov: Float[Tensor, "d d"], name: str) -> Float[Tensor, "d d"]:
     factor, failed = torch.linalg.cholesky_ex(cov.double())
     if int(failed) != 0:
         raise ValueError(f"{name} is not positive definite: expected a covariance of full rank")
-    return factor
+    found: Tensor = factor
+    return found
 
 
 def gaussian_log_prob(
@@ -50,7 +51,8 @@ def gaussian_log_prob(
     factor = _factor(cov, "cov")
     white = torch.linalg.solve_triangular(factor, (z.double() - mean.double()).T, upper=False)
     log_det = 2 * factor.diagonal().log().sum()
-    return -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
+    found: Tensor = -0.5 * (white.square().sum(0) + log_det + len(mean) * LOG_2PI)
+    return found
 
 
 def kl_gaussian(

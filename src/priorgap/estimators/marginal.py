@@ -85,7 +85,8 @@ def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: in
     variance = (level.square() - step * step / 6).clamp_min(0)
     smooth = torch.exp(-0.5 * variance[:, None] * frequency.square())
     density = torch.fft.irfft((spectrum * smooth).sum(0), n=2 * n_grid)[:n_grid]
-    return (density / (len(mean) * step)).clamp_min(0)
+    found: Tensor = (density / (len(mean) * step)).clamp_min(0)
+    return found
 
 
 def _divergences(grid: Tensor, density: Tensor, step: float) -> MarginalDivergences:

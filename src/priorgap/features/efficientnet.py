@@ -73,7 +73,8 @@ class EfficientNetFeatures:
         images = (
             ((images - 127.0) / 128.0).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         )
-        return self._network.extract_features(images).mean((2, 3))
+        found: Tensor = self._network.extract_features(images).mean((2, 3))
+        return found
 
 
 def _import(module: str) -> Any:

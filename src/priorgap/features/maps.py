@@ -90,11 +90,13 @@ class Classifier(nn.Module):
 
     def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
         """Return the penultimate layer's outputs."""
-        return self.body(x - 0.5)
+        found: Tensor = self.body(x - 0.5)
+        return found
 
     def logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return unnormalised log-probabilities of the classes."""
-        return self.head(self.features(x))
+        found: Tensor = self.head(self.features(x))
+        return found
 
     def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
         """Return `logits`."""

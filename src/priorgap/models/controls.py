@@ -51,7 +51,8 @@ class Autoencoder(nn.Module):
 
     def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output, for the likelihood."""
-        return self.decoder(z)
+        found: Tensor = self.decoder(z)
+        return found
 
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z]."""
@@ -163,7 +164,8 @@ class GAN(nn.Module):
 
     def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output."""
-        return self.decoder(z)
+        found: Tensor = self.decoder(z)
+        return found
 
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the sample."""

@@ -57,7 +57,8 @@ class VAE(nn.Module):
 
     def decode_raw(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output, for the likelihood; deterministic."""
-        return self.decoder(z)
+        found: Tensor = self.decoder(z)
+        return found
 
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         """Return the mean E[x|z]; deterministic."""

@@ -87,7 +87,8 @@ class FlowPrior(Prior):
         own = next(self.transform.parameters()).dtype
         noise, log_det = self.transform().call_and_ladj(z.to(own))
         log_base = -0.5 * noise.square().sum(1) - 0.5 * self.dim * _LOG_2PI
-        return (log_base + log_det).to(z.dtype)
+        found: Tensor = (log_base + log_det).to(z.dtype)
+        return found
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:

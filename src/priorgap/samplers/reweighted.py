@@ -53,7 +53,8 @@ class RatioNetwork(nn.Module):
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return the logit of "this row is of q"."""
         white = (z - self.centre) / self.scale
-        return self.layers(torch.cat([white, white.square()], 1))[:, 0]
+        found: Tensor = self.layers(torch.cat([white, white.square()], 1))[:, 0]
+        return found
 
 
 def ratio_loss(network: nn.Module, z: Float[Tensor, "n d"], of_q: Float[Tensor, "n"]) -> Tensor:

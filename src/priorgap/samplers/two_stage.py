@@ -44,7 +44,8 @@ class Residual(nn.Module):
         h = self.first(x)
         for block in self.blocks:
             h = h + block(h)
-        return self.last(nn.functional.silu(h)) + self.skip(x)
+        found: Tensor = self.last(nn.functional.silu(h)) + self.skip(x)
+        return found
 
 
 class SecondStage(nn.Module):
@@ -79,11 +80,13 @@ class SecondStage(nn.Module):
         error = (white - self.decoder(mean + (0.5 * log_var).exp() * noise)) / self.gamma
         # without log gamma here, gamma cannot be learned; at a fixed gamma = 1 most units of u collapse
         normaliser = white.shape[1] * (self.gamma.log() + 0.5 * math.log(2 * math.pi))
-        return rate + 0.5 * error.square().sum(1) + normaliser
+        found: Tensor = rate + 0.5 * error.square().sum(1) + normaliser
+        return found
 
     def generate(self, u: Float[Tensor, "n d"], noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Return f(u) + gamma eps in the units of z."""
-        return self.centre + self.scale * (self.decoder(u) + self.gamma * noise)
+        found: Tensor = self.centre + self.scale * (self.decoder(u) + self.gamma * noise)
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,4 +135,5 @@ def medoids(z: Float[Tensor, "n d"], k: int, *, generator: torch.Generator) -> I
     kmeans = KMeans(k, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=draw_seed(generator)).fit(points)
     centres = torch.from_numpy(kmeans.cluster_centers_).double()
     nearest = torch.cat([torch.cdist(c, z.double()).argmin(1) for c in centres.split(64)])
-    return nearest.unique()
+    found: Tensor = nearest.unique()
+    return found

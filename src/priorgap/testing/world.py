@@ -32,7 +32,8 @@ def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
 def encode(x: Split) -> Tensor:
     """The decoder's inverse in least squares, of stored images."""
     logits = torch.logit(x.floats().flatten(1).clamp(1e-3, 1 - 1e-3))
-    return logits @ torch.linalg.pinv(_weights())
+    found: Tensor = logits @ torch.linalg.pinv(_weights())
+    return found
 
 
 def truth(n: int, name: str) -> tuple[Tensor, Tensor]:

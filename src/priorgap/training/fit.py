@@ -226,7 +226,8 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
         _logger.warning("%s cannot be read (%s): training starts anew", path, reason)
         path.unlink()
         return None
-    return checkpoint
+    found: dict[str, Any] | None = checkpoint
+    return found
 
 
 def _take_over(

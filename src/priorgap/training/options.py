@@ -26,7 +26,10 @@ def optimizer_of(trainer: TrainerConfig, network: nn.Module, **more: Any) -> tor
     settings = {"lr": trainer.learning_rate, "weight_decay": trainer.weight_decay}
     if isinstance(trainer.optimizer, str):
         # the fused one does a step in one pass over the weights
-        return _ADAMS[trainer.optimizer](network.parameters(), **settings, **more, fused=True)
+        found: torch.optim.Optimizer = _ADAMS[trainer.optimizer](
+            network.parameters(), **settings, **more, fused=True
+        )
+        return found
     given = trainer.optimizer.keywords if isinstance(trainer.optimizer, partial) else {}
     missing = {key: value for key, value in settings.items() if key not in given and value}
     return trainer.optimizer(network.parameters(), **missing)
