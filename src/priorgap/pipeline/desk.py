@@ -107,8 +107,8 @@ class ModelAtHand:
 
     @cached_property
     def functions(self) -> ModelFunctions:
-        """The model as functions, decoding by the rule of the configuration."""
-        return self.trained.functions(self.cell.decode, self.cell.seed)
+        """The model as functions, decoding by its rule."""
+        return self.trained.functions(self.planned.decode, self.cell.seed)
 
     @cached_property
     def latents(self) -> dict[str, Latents]:

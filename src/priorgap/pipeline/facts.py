@@ -38,7 +38,8 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
 def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> None:
     loss = parts.loss(cell.config)
     network.check_objective(loss)
-    network.check_decode(cell.decode)
+    for rule in cell.decode_rules:
+        network.check_decode(rule)
     refusal = calibration_refusal(network, loss) if calibrated else None
     if refusal is not None:
         raise ValueError(f"calibrate={cell.config['calibrate']}: {refusal}; expected false")

@@ -146,7 +146,7 @@ def _head(
         "cell": model.group,
         "model": model.id,
         "seed": model.seed,
-        "decode": str(record.config["decode"]),
+        "decode": model.decode,
         "sampler": sampler,
         "role": store.value(model.samples[sampler])["role"] if sampler else "",
         **{key: model.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},

@@ -5,7 +5,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ _DEFAULTS = {
     "sampler": "",
     "seed": "0",
     "format": "",
-    "decode": "mean",
+    "decode": "",
     "output_root": "outputs",
     "plugins": "",
 }
@@ -81,6 +81,8 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
     record = next(record for record in known if found in record.models)
+    # as it was measured, unless another rule is asked for
+    order = replace(order, decode=order.decode or found.decode)
     step = found.samples.get(sampler)
     if step is None or not (store.is_complete(step) or store.damage(step)):
         names = ", ".join(name for name, s in found.samples.items() if store.is_complete(s)) or "none"
@@ -150,7 +152,7 @@ def _parse(arguments: Sequence[str]) -> Order:
     kind = given["format"] or {".npz": "npz", ".parquet": "parquet", "": "png"}.get(out.suffix, "")
     if kind not in _FORMATS:
         raise ValueError(f"out={out}: expected .npz, .parquet or a folder, or format={'|'.join(_FORMATS)}")
-    if given["decode"] not in ("mean", "draw"):
+    if given["decode"] not in ("", "mean", "draw"):
         raise ValueError(f"decode={given['decode']}: expected mean or draw")
     if out.exists():
         raise ValueError(f"out={out}: exists already; expected a new path")

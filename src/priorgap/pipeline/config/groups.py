@@ -41,6 +41,7 @@ PackageName = Annotated[
 ]
 Folder = Annotated[Path, Matches(_is_folder, "a folder, or a place for one")]
 Node = Mapping[str, Any]
+DecodeRule = Literal["mean", "draw"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Settings:
         calibrated_samplers: the samplers of calibrated models; None for all.
         unit_swaps: null, "all" or a list of units (`unit_swaps.py`).
         unit_swap_arms: what replaces a unit.
-        decode: what previews and measures see of a z.
+        decode: what previews and measures see of a z: one rule, or several, each a cell of its own.
         output_root: the store.
         measure_processes: processes that measure one model; None for as many as fit.
         plugins: outside packages whose classes the nodes may name.
@@ -146,7 +147,7 @@ class Settings:
     calibrated_samplers: tuple[str, ...] | None
     unit_swaps: Any
     unit_swap_arms: Any
-    decode: Literal["mean", "draw"]
+    decode: DecodeRule | tuple[DecodeRule, ...]
     output_root: Folder
     measure_processes: Annotated[int, AtLeast(1)] | None
     plugins: tuple[PackageName, ...]
@@ -201,6 +202,8 @@ class Settings:
 
     def _check_together(self) -> None:
         """Check values against each other."""
+        if not self.decode or (isinstance(self.decode, tuple) and len(set(self.decode)) < len(self.decode)):
+            raise ValueError(f"decode={list(self.decode)}: expected mean, draw or [mean,draw]")
         for name in self.calibrated_samplers or ():
             if name not in self.samplers:
                 raise ValueError(f"calibrated_samplers: {name} is not among the selected samplers")

@@ -28,11 +28,26 @@ _OBSERVERS = frozenset({"LearningRateMonitor", "ModelSummary", "RichModelSummary
 
 @dataclass(frozen=True)
 class Variant:
-    """A model as sampled and measured: as trained, or calibrated afterwards."""
+    """A model as sampled and measured: as trained or calibrated, decoded by one rule.
 
+    Attributes:
+        weights_id: of its weights and posteriors.
+        model_id: of its draws and measures: the same, unless x is drawn.
+        calibrated: whether it is the calibrated one.
+        decode: how z becomes x: mean or draw.
+        samplers: their names.
+    """
+
+    weights_id: str
     model_id: str
     calibrated: bool
+    decode: str
     samplers: tuple[str, ...]
+
+    @property
+    def decoding(self) -> list[str]:
+        """The rule for ids and keys: nothing for the mean, so that those from before there was a choice stay."""
+        return [] if self.decode == "mean" else [self.decode]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +114,10 @@ class ModelConfig:
         return source if self.binarize is None else {"source": source, "binarize": self.binarize}
 
     @property
-    def decode(self) -> str:
-        """How z becomes x: mean or draw."""
-        return str(self.config["decode"])
-
-    @property
-    def decoding(self) -> list[str]:
-        """The same for keys: nothing for the mean, so that keys from before there was a choice stay."""
-        return [] if self.decode == "mean" else [self.decode]
+    def decode_rules(self) -> tuple[str, ...]:
+        """How z becomes x: mean, draw, or both."""
+        rules = self.config["decode"]
+        return (rules,) if isinstance(rules, str) else tuple(rules)
 
     @property
     def train_id(self) -> str:
@@ -115,18 +126,23 @@ class ModelConfig:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """The models to sample: the trained one, the calibrated one, or both."""
+        """The models to sample: trained, calibrated, or both, by each decode rule."""
         choice = self.config["calibrate"]
         names = tuple(self.config["samplers"])
         after = self.config["calibrated_samplers"]
-        plain = Variant(self.train_id, False, names)
-        chosen = names if after is None else tuple(name for name in names if name in after)
-        calibrated = Variant(digest([self.train_id, "calibrate"])[:8], True, chosen)
-        return {False: (plain,), True: (calibrated,), "both": (plain, calibrated)}[choice]
+        kinds = {False: (False,), True: (True,), "both": (False, True)}[choice]
+        found = []
+        for calibrated in kinds:
+            own = digest([self.train_id, "calibrate"])[:8] if calibrated else self.train_id
+            chosen = names if after is None or not calibrated else tuple(n for n in names if n in after)
+            for rule in self.decode_rules:
+                model_id = own if rule == "mean" else digest([own, "decode", rule])[:8]
+                found.append(Variant(own, model_id, calibrated, rule, chosen))
+        return tuple(found)
 
     def group_id(self, variant: Variant) -> str:
         """The hash of the model without its seed: the `cell` column of results.csv."""
-        return digest([{**self.training_slice, "seed": None}, variant.calibrated])[:8]
+        return digest([{**self.training_slice, "seed": None}, variant.calibrated, *variant.decoding])[:8]
 
     @property
     def label(self) -> str:

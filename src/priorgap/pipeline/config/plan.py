@@ -16,7 +16,7 @@ from priorgap.core.build import target_modules
 from priorgap.core.receivers import under
 from priorgap.metrics.protocols import Metric, wants
 from priorgap.pipeline.config import parts
-from priorgap.pipeline.config.model_config import ModelConfig
+from priorgap.pipeline.config.model_config import ModelConfig, Variant
 from priorgap.pipeline.store.records import MARGINALS
 
 Kind = Literal["prepare", "reference", "train", "calibrate", "encode", "sample", "measure"]
@@ -108,9 +108,10 @@ class PlannedModel:
 
     Attributes:
         cell: the configuration that names it.
-        id: its id; a calibrated model has one of its own.
+        id: its id; calibrated models, and those whose x is drawn, have ids of their own.
         group: the id of all models that differ in their seed alone: the `cell` column of results.csv.
         calibrated: whether it is the calibrated one.
+        decode: how z becomes x: mean or draw.
         data, weights, posteriors: what its samples and measures are made from.
         train: the training that its weights come from.
         references: the real data's features and networks, by feature space; "" holds labeller and judge.
@@ -122,6 +123,7 @@ class PlannedModel:
     id: str
     group: str
     calibrated: bool
+    decode: str
     data: Step
     train: Step
     weights: Step
@@ -133,8 +135,12 @@ class PlannedModel:
     @property
     def name(self) -> str:
         """What messages and tables call it."""
-        mark = " (calibrated)" if self.calibrated else ""
-        return f"{self.cell.label}-{self.id}{mark}"
+        marks = [
+            *(["calibrated"] if self.calibrated else []),
+            *(["x drawn"] if self.decode == "draw" else []),
+        ]
+        named = f"{self.cell.label}-{self.id}"
+        return f"{named} ({', '.join(marks)})" if marks else named
 
     @property
     def steps(self) -> Iterator[Step]:
@@ -261,7 +267,7 @@ class _Builder:
             group = "metrics" if subject.metric else "samplers"
             raise ValueError(
                 f"{group}.{subject.metric or subject.sampler}: two cells of this sweep give one model different "
-                "settings of it, of n_samples or of decode; give them studies of their own (study=...)"
+                "settings of it, or of n_samples; give them studies of their own (study=...)"
             )
         return known
 
@@ -271,27 +277,26 @@ class _Builder:
         references = self._references(cell, data)
         train = self._train(cell, data)
         for variant in cell.variants:
-            subject = Subject(variant.model_id)
+            subject = Subject(variant.weights_id)
             folder = PurePosixPath(cell.study)
             weights = train
             if variant.calibrated:
                 code = Closure(("priorgap.models.calibrate", "priorgap.evaluation.model"))
                 weights = self._step(
-                    cell, "calibrate", folder / "calibrate" / variant.model_id, "", {}, (train, data), code,
+                    cell, "calibrate", folder / "calibrate" / variant.weights_id, "", {}, (train, data), code,
                     cell.seed, subject,
                 )  # fmt: skip
             encoding = Closure(("priorgap.evaluation.model", "priorgap.models.families"))
             posteriors = self._step(
-                cell, "encode", folder / "encode" / variant.model_id, "posteriors",
+                cell, "encode", folder / "encode" / variant.weights_id, "posteriors",
                 dict(cell.config["numerics"]), (weights, data), encoding, cell.seed, subject,
             )  # fmt: skip
             samples = {
-                name: self._sample(cell, variant.model_id, name, (weights, posteriors))
-                for name in variant.samplers
+                name: self._sample(cell, variant, name, (weights, posteriors)) for name in variant.samplers
             }
             found = PlannedModel(
-                cell, variant.model_id, cell.group_id(variant), variant.calibrated, data, train, weights,
-                posteriors, references, samples, (),
+                cell, variant.model_id, cell.group_id(variant), variant.calibrated, variant.decode, data, train,
+                weights, posteriors, references, samples, (),
             )  # fmt: skip
             yield PlannedModel(**{**vars(found), "measures": tuple(self._measures(found))})
 
@@ -347,29 +352,33 @@ class _Builder:
             cell.seed, Subject(cell.train_id),
         )  # fmt: skip
 
-    def _sample(self, cell: ModelConfig, model_id: str, name: str, inputs: Sequence[Step]) -> Step:
+    def _sample(self, cell: ModelConfig, variant: Variant, name: str, inputs: Sequence[Step]) -> Step:
         node = cell.config["samplers"][name]
-        settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *cell.decoding]
+        settings = [node, cell.config["n_samples"], cell.seed, cell.config["numerics"], *variant.decoding]
         code = Closure((*target_modules(node), "priorgap.evaluation.sample"))
-        path = PurePosixPath(cell.study) / "sample" / model_id / name
+        path = PurePosixPath(cell.study) / "sample" / variant.model_id / name
         return self._step(
-            cell, "sample", path, name, settings, inputs, code, cell.seed, Subject(model_id, name)
+            cell, "sample", path, name, settings, inputs, code, cell.seed, Subject(variant.model_id, name)
         )
 
     def _measures(self, model: PlannedModel) -> Iterator[Step]:
         cell = model.cell
-        root = PurePosixPath(cell.study) / "measure" / model.id
+        # what looks at no x is the same for each decode rule
+        of_latents = model.posteriors.subject.model
+        root = PurePosixPath(cell.study) / "measure"
         yield self._step(
-            cell, "measure", root / OF_MODEL / MARGINALS, "marginals", MARGINALS, (model.posteriors,),
-            Closure(("priorgap.evaluation.measure",)), cell.seed, Subject(model.id, metric=MARGINALS),
+            cell, "measure", root / of_latents / OF_MODEL / MARGINALS, "marginals", MARGINALS, (model.posteriors,),
+            Closure(("priorgap.evaluation.measure",)), cell.seed, Subject(of_latents, metric=MARGINALS),
         )  # fmt: skip
         for name in cell.config["metrics"]:
             metric = parts.metric(cell.config, name)
             samplers = tuple(model.samples) if metric.scope == "sampler" else ("",)
             spaces = tuple(cell.config["feature_spaces"]) if "features" in metric.needs else ("",)
+            shared = metric.scope != "sampler" and "decode" not in metric.needs
+            owner = of_latents if shared else model.id
             for sampler in samplers:
                 for space in spaces:
-                    yield self._measure(model, root, metric, Subject(model.id, sampler, name, space))
+                    yield self._measure(model, root / owner, metric, Subject(owner, sampler, name, space))
 
     def _measure(self, model: PlannedModel, root: PurePosixPath, metric: Metric, subject: Subject) -> Step:
         cell = model.cell
@@ -383,8 +392,9 @@ class _Builder:
             inputs.append(model.samples[subject.sampler])
         node = cell.config["metrics"][subject.metric]
         settings = [node, cell.seed, space if needs_reference(metric) else None]
-        if "decode" in metric.needs:
-            settings += cell.decoding
+        # metrics of the model that decode do so by the rule too
+        if "decode" in metric.needs and model.decode != "mean":
+            settings.append(model.decode)
         # of a class of torchmetrics: the module that makes a measure of it
         modules = (*target_modules(node), type(metric).__module__)
         code = Closure((*modules, "priorgap.evaluation.measure", "priorgap.metrics.measuring"))

@@ -17,7 +17,7 @@ from hydra.errors import HydraException, OverrideParseException
 from priorgap.core.arguments import show
 
 # groups of which a list is chosen: two values are one list, not two models
-LISTS = ("sampler", "metric", "features", "callbacks", "logger")
+LISTS = ("sampler", "metric", "features", "callbacks", "logger", "decode")
 # keys whose values are paths and names, by how they end
 _TEXT = re.compile(
     r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|study|output_root|project|entity|address|partition)"

@@ -20,7 +20,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     config = job.model.cell.config
     train = desk.dataset(job.model).train
     model = models.load(desk.store.folder(job.model.train))
-    functions = model.functions(job.model.cell.decode, job.model.cell.seed)
+    functions = model.functions(job.model.decode, job.model.cell.seed)
     # the folding is done in float64 from the posteriors of all training images
     vae = fold(model.vae, functions.posteriors(train), loss=parts.loss(config)).cpu()
     yield step, Files(lambda directory: models.save(directory, vae, config, train))

@@ -61,7 +61,7 @@ class RecordedModel:
     """A model that a record names: as trained, or calibrated.
 
     Attributes:
-        id, group, calibrated, name: as in `PlannedModel`.
+        id, group, calibrated, decode, name: as in `PlannedModel`.
         seed: its seed.
         steps: every result that it stands on.
     """
@@ -69,6 +69,7 @@ class RecordedModel:
     id: str
     group: str
     calibrated: bool
+    decode: str
     name: str
     seed: int
     steps: tuple[RecordedStep, ...]
@@ -84,6 +85,8 @@ class RecordedModel:
             raise ValueError(f"{texts}: expected the id, the group and the name of a model")
         if not isinstance(self.calibrated, bool) or not isinstance(self.seed, int):
             raise ValueError(f"{self.name}: expected whether it is calibrated, and its seed")
+        if self.decode not in ("mean", "draw"):
+            raise ValueError(f"{self.name}: decode={self.decode}: expected mean or draw")
         for step in self.steps:
             step.check(study)
         if not self.of("train"):
@@ -146,7 +149,7 @@ def record_of(cell: "ModelConfig", models: "Iterator[PlannedModel]") -> Record:
         dict(cell.config),
         tuple(
             RecordedModel(
-                model.id, model.group, model.calibrated, model.name, cell.seed,
+                model.id, model.group, model.calibrated, model.decode, model.name, cell.seed,
                 tuple(RecordedStep(s.kind, s.path, **vars(s.subject)) for s in model.steps),
             )
             for model in models
