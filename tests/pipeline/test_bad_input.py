@@ -41,7 +41,10 @@ CASES = {
         ("output_root=/proc/x", "data=digits"),
         "output_root=/proc/x: no folder can be",
     ),
-    "a store inside a file": (("output_root=/dev/null/x",), "output_root=/dev/null/x: expected a path: a folder"),
+    "a store inside a file": (
+        ("output_root=/dev/null/x",),
+        "output_root=/dev/null/x: expected a path: a folder",
+    ),
     "not an override": (("seed",), "seed"),
     "data that may not be fetched": (("data=mnist", "data.download=false", "data.root=none"), "mnist"),
 }

@@ -118,7 +118,9 @@ def test_a_sweep_without_an_end_is_refused_at_once(text, line):
         assert refusal(text, multirun=True) == line
         return
     words = [Word.parse(text), Word.parse("loss.alpha=range(1,400)")]
-    with pytest.raises(ValueError, match=r"^400 of seed x 399 of loss\.alpha: too many models for one command"):
+    with pytest.raises(
+        ValueError, match=r"^400 of seed x 399 of loss\.alpha: too many models for one command"
+    ):
         expand(parsed(words, multirun=True))
 
 
