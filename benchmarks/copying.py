@@ -43,7 +43,9 @@ from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE
 from priorgap.pipeline import models
 from priorgap.samplers.drawing import draw_latents, fit_inputs, fit_sampler
-from priorgap.samplers.prior import TemperedPrior
+from priorgap.samplers.posterior import PosteriorHeldout
+from priorgap.samplers.prior import PriorSampler, TemperedPrior
+from priorgap.samplers.protocols import Sampler
 from priorgap.training.fit import TrainerConfig, train_vae
 from priorgap.verdict import RESULT_COLUMNS, decide_study
 
@@ -109,13 +111,12 @@ def returning(model: ModelEvidence, images: Tensor) -> Evidence:
     return looking_up(model, images).of("returns images", "candidate", draw)
 
 
-def sampled(model: ModelEvidence, name: str, n: int) -> Evidence:
-    """Return the evidence of n draws of a sampler of conf/sampler."""
+def sampled(model: ModelEvidence, sampler: Sampler, n: int) -> Evidence:
+    """Return the evidence of n draws of a sampler."""
     assert model.train is not None
     assert model.validation is not None
-    sampler = TemperedPrior(0.6) if name == "tempered_prior" else sampler_of(name)
     fitted = fit_sampler(sampler, fit_inputs(model.train, model.validation, None), seed=0)
-    return model.of(name, "candidate", draw_latents(fitted, n, seed=0))
+    return model.of(sampler.name, "candidate", draw_latents(fitted, n, seed=0))
 
 
 def measured(metric: Copying | DataCopying | Memorisation, evidence: Evidence) -> dict[str, Measurement]:
@@ -143,7 +144,7 @@ def samplers(claims: Claims, model: ModelEvidence, n: int) -> None:
     ):
         claims.line(f"training images returned: {measure} {bound}", said(found[measure]), holds)
 
-    gmm = sampled(model, "gmm", n)
+    gmm = sampled(model, sampler_of("gmm"), n)
     mixed = gmm.samples.floats()
     mixed[: n // 20] = copies[: n // 20]
     clean, planted = (measured(copying, e)["near_copy_excess"] for e in (gmm, returning(model, mixed)))
@@ -153,27 +154,29 @@ def samplers(claims: Claims, model: ModelEvidence, n: int) -> None:
     claims.line("... and above that of the clean draws by .03 or more", f"{gap:.4f}", gap >= 0.03)
 
     heldout = returning(model, test[torch.randperm(len(test), generator=stream(0, "held out"))[:n]])
-    honest = {name: sampled(model, name, n) for name in ("prior", "posterior_heldout", "tempered_prior")}
-    rows = {name: measured(copying, evidence) for name, evidence in honest.items()}
-    for name in ("prior", "posterior_heldout"):
+    prior, narrowed = PriorSampler(), TemperedPrior(0.6)
+    rows = {
+        sampler.name: measured(copying, sampled(model, sampler, n))
+        for sampler in (prior, PosteriorHeldout(), narrowed)
+    }
+    for name in [name for name in rows if name != narrowed.name]:
         row = rows[name]["near_copy_excess"]
         claims.line(f"{name}: near_copy_excess not above 0", said(row), low(row) <= 0)
     row = measured(copying, heldout)["near_copy_excess"]
     claims.line("held-out images returned: near_copy_excess not above 0", said(row), low(row) <= 0)
-    tempered(claims, rows)
+    tempered(claims, {sampler.name: rows[sampler.name] for sampler in (prior, narrowed)}, narrowed.name)
 
 
-def tempered(claims: Claims, rows: dict[str, dict[str, Measurement]]) -> None:
+def tempered(claims: Claims, rows: dict[str, dict[str, Measurement]], narrowed: str) -> None:
     """Whether the verdict calls the draws of a narrowed prior copies; a narrow law alone raises near_copy_excess."""
     head = {"study": "copying", "cell": "model", "model": "model", "seed": 0, "role": "candidate"}
     head |= {"traits": "fixed"}  # both ignore the encoder
-    names = ("prior", "tempered_prior")
-    records = [{**head, "sampler": n, **row.to_json()} for n in names for row in rows[n].values()]
+    records = [{**head, "sampler": n, **row.to_json()} for n, found in rows.items() for row in found.values()]
     # the verdict ranks by FID; labels do not depend on it
-    records += [{**head, "sampler": n, **Measurement("fid", 1.0, space="pixels").to_json()} for n in names]
+    records += [{**head, "sampler": n, **Measurement("fid", 1.0, space="pixels").to_json()} for n in rows]
     verdict = decide_study(pd.DataFrame(records, columns=[*RESULT_COLUMNS, "traits"]), space="pixels")
-    labels = verdict.cells[0].labels.get("tempered_prior", [])
-    row = rows["tempered_prior"]
+    labels = verdict.cells[0].labels.get(narrowed, [])
+    row = rows[narrowed]
     text = f"labels {labels}; {said(row['near_copy_excess'])}; {said(row['train_share'])}"
     claims.line("prior at T = 0.6: not labelled copies", text, "copies" not in labels)
 
@@ -191,7 +194,9 @@ def only_training_images(claims: Claims, model: ModelEvidence, n: int) -> None:
         return train[nearest_distance(x.flatten(1), train.flatten(1))[1]]
 
     for name, decode in (("honest", honest), ("only training images", snapped)):
-        row = measured(copying, sampled(replace(model, decode=decode, memo={}), "prior", n))["train_share"]
+        row = measured(copying, sampled(replace(model, decode=decode, memo={}), PriorSampler(), n))[
+            "train_share"
+        ]
         holds = low(row) > 0.5 if name != "honest" else low(row) <= 0.5
         what = "above 1/2" if name != "honest" else "not above 1/2"
         claims.line(f"prior through the {name} decoder: train_share {what}", said(row), holds)

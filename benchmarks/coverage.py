@@ -13,13 +13,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 
 import torch
 from prdc import compute_prdc
 
-from priorgap.estimators.coverage import precision_recall_density_coverage
-
-NAMES = ("precision", "recall", "density", "coverage")
+from priorgap.estimators.coverage import PRDC, precision_recall_density_coverage
 
 
 def in_turns(rounds: int, *calls: Callable[[], object]) -> list[tuple[object, float]]:
@@ -79,7 +78,7 @@ def main() -> int:
             seconds_peer + peer,
             seconds_alone + alone,
         )
-        for name in NAMES:
+        for name in (field.name for field in fields(PRDC)):
             estimate = getattr(result, name)
             agree &= abs(estimate.value - float(expected[name])) < 5e-5
             error = "-" if estimate.std_error is None else f"{estimate.std_error:.5f}"

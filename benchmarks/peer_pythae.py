@@ -1,6 +1,6 @@
 """Fit one of pythae's samplers to given posteriors; run by samplers.py in an environment that has pythae.
 
-python peer_pythae.py gmm|maf|iaf|two_stage TABLE.pt EPOCHS FOLDER
+python peer_pythae.py SAMPLER TABLE.pt EPOCHS FOLDER     SAMPLER: the name of a class below
 
 Prints CPU seconds, memory growth and epochs as JSON.
 """
@@ -58,15 +58,15 @@ def main() -> None:
     config = VAEConfig(input_dim=(1,), latent_dim=mean.shape[1])
     model = VAE(config, encoder=Table(mean, log_var), decoder=Nothing()).eval()
     x = torch.linspace(0, 1, len(mean), dtype=torch.float64)[:, None].float()
-    kinds = {"maf": MAFSampler, "iaf": IAFSampler, "two_stage": TwoStageVAESampler}
+    kinds = {cls.__name__: cls for cls in (MAFSampler, IAFSampler, TwoStageVAESampler)}
     before, start = peak(), time.process_time()
-    if name == "gmm":
+    if name not in kinds:
         GaussianMixtureSampler(model, GaussianMixtureSamplerConfig(n_components=50)).fit(x)
     else:
         training = BaseTrainerConfig(output_dir=folder, num_epochs=epochs, no_cuda=True)
         kinds[name](model).fit(x, training_config=training)
     seconds = time.process_time() - start
-    found = {"seconds": seconds, "mb": peak() - before, "epochs": None if name == "gmm" else epochs}
+    found = {"seconds": seconds, "mb": peak() - before, "epochs": epochs if name in kinds else None}
     print(json.dumps(found))
 
 

@@ -133,14 +133,14 @@ def study(data: dict[str, torch.Tensor], order: dict, folder: str) -> dict:
     start = time.process_time()
     with torch.no_grad():
         images = {
-            "prior": NormalSampler(model).sample(n, batch_size=500),
-            "posterior": reconstruct(model, x[:n]),
-            "posterior_heldout": reconstruct(model, test[:n]),
-            "posterior_mean": of_means(model, x[:n]),
-            "gaussian (one component)": mixture(model, x, 1, n),
-            "gaussian (again)": mixture(model, x, 1, n),
-            "gmm": mixture(model, x, 50, n),
-            "per_class_gmm": per_class(model, x, y, n),
+            "NormalSampler": NormalSampler(model).sample(n, batch_size=500),
+            "reconstructions": reconstruct(model, x[:n]),
+            "reconstructions of test images": reconstruct(model, test[:n]),
+            "reconstructions from means": of_means(model, x[:n]),
+            "GaussianMixtureSampler, one component": mixture(model, x, 1, n),
+            "GaussianMixtureSampler, one component, again": mixture(model, x, 1, n),
+            "GaussianMixtureSampler": mixture(model, x, 50, n),
+            "GaussianMixtureSampler, per class": per_class(model, x, y, n),
         }
     for name, drawn in images.items():
         np.save(Path(folder) / f"{order['seed']}-{name}.npy", (255 * drawn).round().byte().numpy())

@@ -24,11 +24,31 @@ import torch
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.latents import Latents
 from priorgap.core.random import stream
-from priorgap.samplers import FitInputs, Sampler, SamplerNotApplicable
+from priorgap.samplers import (
+    ExPostMixture,
+    FitInputs,
+    FlowSampler,
+    Sampler,
+    SamplerNotApplicable,
+    TwoStage,
+)
 
 DIM, CLASSES = 16, 10
-# ours -> pythae's; None: it has another law of the same family, shown without a ratio
-PEERS = {"gmm": "gmm", "flow_maf": "maf", "two_stage": "two_stage"}
+# pythae's samplers; those of none of our classes are shown without a ratio
+PEERS = ("GaussianMixtureSampler", "MAFSampler", "IAFSampler", "TwoStageVAESampler")
+
+
+def peer_of(name: str) -> str | None:
+    """Return pythae's sampler of the same distribution as one of conf/sampler."""
+    sampler: Sampler = build(load_option("sampler", name), Sampler, where=name)
+    match sampler:
+        case ExPostMixture():
+            return "GaussianMixtureSampler"
+        case FlowSampler(kind="maf"):
+            return "MAFSampler"
+        case TwoStage():
+            return "TwoStageVAESampler"
+    return None
 
 
 def posteriors(n: int, name: str) -> Latents:
@@ -76,7 +96,7 @@ def peers(python: str, n: int, epochs: int) -> dict[str, dict[str, float]]:
         train, validation = posteriors(n, "train"), posteriors(n // 6, "validation")
         torch.save([train.mean, train.log_var, validation.mean, validation.log_var], table)
         script = Path(__file__).with_name("peer_pythae.py")
-        for name in ("gmm", "maf", "iaf", "two_stage"):
+        for name in PEERS:
             command = [python, str(script), name, str(table), str(epochs), folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
@@ -101,19 +121,19 @@ def main() -> None:
     names = sorted(p.stem for p in (configuration_directory() / "sampler").glob("*.yaml"))
     names = given.only.split(",") if given.only else names
     ours = {}
-    print(f"n = {given.n}, d = {DIM}, one thread\n{'sampler':<28}{'CPU s':>9}{'MB':>8}{'epochs':>8}")
+    print(f"n = {given.n}, d = {DIM}, one thread\n{'sampler':<30}{'CPU s':>9}{'MB':>8}{'epochs':>8}")
     for name in names:
         command = [sys.executable, __file__, "--one", name, "--n", str(given.n)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         one = ours[name] = json.loads(done.stdout.strip().splitlines()[-1])
         epochs = "" if one["epochs"] is None else one["epochs"]
         note = f"  ({one['skipped']})" if one["skipped"] else ""
-        print(f"{name:<28}{one['seconds']:>9.2f}{one['mb']:>8.0f}{epochs:>8}{note}", flush=True)
+        print(f"{name:<30}{one['seconds']:>9.2f}{one['mb']:>8.0f}{epochs:>8}{note}", flush=True)
     if given.peer_python:
         for name, peer in peers(given.peer_python, given.n, given.peer_epochs).items():
             epochs = peer["epochs"] or ""
-            print(f"{'pythae ' + name:<28}{peer['seconds']:>9.2f}{peer['mb']:>8.0f}{epochs:>8}", flush=True)
-            own = next((k for k, v in PEERS.items() if v == name and k in ours), None)
+            print(f"{'pythae ' + name:<30}{peer['seconds']:>9.2f}{peer['mb']:>8.0f}{epochs:>8}", flush=True)
+            own = next((k for k in ours if peer_of(k) == name), None)
             if own is not None:
                 each = [one["seconds"] / (one["epochs"] or 1) for one in (peer, ours[own])]
                 print(

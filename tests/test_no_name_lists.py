@@ -8,7 +8,8 @@ import pytest
 from priorgap.core.build import configuration_directory
 from priorgap.core.catalogue import BUILTIN
 
-PACKAGE = Path(__file__).parents[1] / "src" / "priorgap"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "priorgap"
 SAMPLERS = {p.stem for p in (configuration_directory() / "sampler").glob("[!_]*.yaml")}
 NAMES = SAMPLERS | set(BUILTIN)
 # where measures are: the catalogue itself, and the metrics that give them
@@ -18,13 +19,13 @@ STRICT = ("verdict/", "report/", "pipeline/tracking.py", "comparison/")
 
 
 def collections_of_names(source: str) -> list[tuple[int, list[str]]]:
-    """(line, names) of every literal list, tuple, set, dictionary (its keys) or split text that has any."""
-    found = []
+    """(line, names) of every literal list, tuple, set, dictionary (keys, values) or split text that has any."""
+    found: list[tuple[int, list[str]]] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
-            parts = node.elts
+            groups: list[list[ast.expr]] = [node.elts]
         elif isinstance(node, ast.Dict):
-            parts = [key for key in node.keys if key is not None]
+            groups = [[key for key in node.keys if key is not None], node.values]
         elif (
             isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "split"
         ):
@@ -32,15 +33,14 @@ def collections_of_names(source: str) -> list[tuple[int, list[str]]]:
             words = (
                 text.value.split() if isinstance(text, ast.Constant) and isinstance(text.value, str) else []
             )
-            parts = [ast.Constant(word) for word in words]
+            groups = [[ast.Constant(word) for word in words]]
         else:
             continue
-        texts = [
-            part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
-        ]
-        names = [text for text in texts if text in NAMES]
-        if names:
-            found.append((node.lineno, names))
+        for parts in groups:
+            texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+            names = [text for text in texts if isinstance(text, str) and text in NAMES]
+            if names:
+                found.append((node.lineno, names))
     return found
 
 
@@ -56,10 +56,24 @@ FILES = sorted(
 )
 
 
+# what is not in the package: measurements of it, examples, what builds the documents
+OTHERS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("benchmarks", "docs", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_no_collection_of_names(file: str) -> None:
     found = collections_of_names((PACKAGE / file).read_text())
     assert not [(line, names) for line, names in found if len(names) > most(file)]
+
+
+@pytest.mark.parametrize("file", OTHERS)
+def test_no_collection_of_names_beside_the_package(file: str) -> None:
+    found = collections_of_names((ROOT / file).read_text())
+    assert not [(line, names) for line, names in found if len(names) > 1]
 
 
 def test_there_are_names_and_files_to_look_for() -> None:
@@ -68,6 +82,7 @@ def test_there_are_names_and_files_to_look_for() -> None:
         FILES
     )
     assert most("verdict/words.py") == 0 and most("samplers/kde.py") == 1
+    assert {"benchmarks/copying.py", "examples/plugin/priorgap_example/metrics.py"} <= set(OTHERS)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +96,8 @@ def test_there_are_names_and_files_to_look_for() -> None:
         ('def f(a=("x", ["fid", "rate"])): pass', [["fid", "rate"]]),
         ('x = "prior", 1\ny = "gmm"', [["prior"]]),
         ('select(table, "fid") or select(table, "kid")', []),
-        ('{"name": "fid", "kind": "kid"}', []),
+        ('{"name": "fid", "kind": "kid"}', [["fid", "kid"]]),
+        ('{"name": "fid", "kind": "other"}', [["fid"]]),
     ],
 )
 def test_the_search_finds_planted_lists(source: str, lists: list[list[str]]) -> None:

@@ -37,6 +37,14 @@ CASES = {
     "an unclosed bracket": (("sampler=[prior",), "sampler"),
     "a sweep without -m": (("seed=0,1",), "seed"),
     "no labels": (("data=linear_gaussian",), "no labels"),
+    "a store where none can be": (
+        ("output_root=/proc/x", "data=digits"),
+        "output_root=/proc/x: no folder can be",
+    ),
+    "a store inside a file": (
+        ("output_root=/dev/null/x",),
+        "output_root=/dev/null/x: expected a path: a folder",
+    ),
     "not an override": (("seed",), "seed"),
     "data that may not be fetched": (("data=mnist", "data.download=false", "data.root=none"), "mnist"),
 }
@@ -94,6 +102,23 @@ def test_corrupt_mnist_file(run, tmp_path, capsys):
     assert run("run", "data=mnist", "data.download=false", "data.root=data") == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "expected" in err
+    assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((3, 6, 6), "data: rows.npz: 1 training, 1 validation, 1 test rows; expected at least 2 of each"),
+        ((1, 6, 6), "rows.npz: 1 rows: split sizes"),
+        ((60, 0, 6), "rows.npz: x is float64 (60, 0, 6): rows without values"),
+    ],
+)
+def test_data_too_few_to_study(run, tmp_path, capsys, shape, words):
+    np.savez("rows.npz", x=np.random.default_rng(0).random(shape))
+    before = written(tmp_path)
+    assert run("run", "data=npz", "data.path=rows.npz", "features=[pixels]", "verdict.space=pixels") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and words in err, err
     assert written(tmp_path) == before
 
 

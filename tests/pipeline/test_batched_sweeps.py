@@ -24,6 +24,16 @@ from priorgap.training.batched import numerics
 
 FOUR, SIXTEEN = ("-m", "seed=0,1,2,3"), ("-m", "seed=range(0,16)")
 POOL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+# of each launcher: the package that it needs, and how it is chosen; Slurm's jobs are started without a queue
+LAUNCHERS = {
+    "basic": (None, ()),
+    "joblib": (None, POOL),
+    "ray": ("ray", ("hydra/launcher=ray", "hydra.launcher.num_cpus=1")),
+    "slurm": (
+        "submitit",
+        ("hydra/launcher=slurm", "hydra.launcher.cluster=local", "hydra.launcher.cells_per_job=8"),
+    ),
+}
 # odd widths: what rounds by place on some processors
 ODD = ("model.hidden=[37,20]", "model.latent_dim=5")
 
@@ -75,26 +85,36 @@ def test_a_batched_model_has_one_checksum_in_sweeps_of_1_4_and_16(
     train(
         tmp_path / "4", *FOUR, *widths, "trainer=batched", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"
     )
-    train(tmp_path / "1", *widths, "trainer=batched", "seed=2")
+    # the first, the last and one between: each a program of its own
+    for seed in (0, 2, 15):
+        train(tmp_path / "1", *widths, "trainer=batched", f"seed={seed}")
     all_of_them = models(tmp_path / "16")
     assert len(all_of_them) == 16
-    assert models(tmp_path / "4").items() <= all_of_them.items()
-    assert models(tmp_path / "1").items() <= all_of_them.items()
-    assert [p["batched"]["members"] for p in provenance(tmp_path / "1")] == [1]  # type: ignore[index]
+    assert len(models(tmp_path / "4")) == 4 and models(tmp_path / "4").items() <= all_of_them.items()
+    assert len(models(tmp_path / "1")) == 3 and models(tmp_path / "1").items() <= all_of_them.items()
+    for folder, members in (("1", 1), ("16", 16)):
+        said = {p["batched"]["members"] for p in provenance(tmp_path / folder)}  # type: ignore[index]
+        assert said == {members}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", [(), POOL], ids=["none", "joblib"])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_model_of_the_default_trainer_has_one_checksum_alone_and_in_sweeps(
-    launcher: tuple[str, ...], tmp_path: Path
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tmp_path / "16", *SIXTEEN, *ODD, *launcher)
-    train(tmp_path / "4", *FOUR, *ODD, *launcher)
-    train(tmp_path / "1", *ODD, "seed=2")
+    package, words = LAUNCHERS[launcher]
+    if package is not None:
+        pytest.importorskip(package)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    train(tmp_path / "16", *SIXTEEN, *ODD, *words)
+    train(tmp_path / "4", *FOUR, *ODD, *words)
+    for seed in (0, 2, 15):
+        train(tmp_path / "1", *ODD, f"seed={seed}")
     all_of_them = models(tmp_path / "16")
     assert len(all_of_them) == 16 and trained_by_jobs(tmp_path / "16") == 16
-    assert models(tmp_path / "4").items() <= all_of_them.items()
-    assert models(tmp_path / "1").items() <= all_of_them.items()
+    assert len(models(tmp_path / "4")) == 4 and models(tmp_path / "4").items() <= all_of_them.items()
+    assert len(models(tmp_path / "1")) == 3 and models(tmp_path / "1").items() <= all_of_them.items()
 
 
 def test_a_sweep_of_batched_models_is_one_program(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

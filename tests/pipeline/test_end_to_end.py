@@ -247,12 +247,16 @@ def test_generate_takes_the_best_by_default_and_n_only_extends(copy, monkeypatch
     ("order", "words"),
     [
         (("study=tiny", "n=0", "out=x.npz"), "n=0: expected"),
+        (("study=tiny", f"n={10**15}", "out=x.npz"), "expected an integer >= 1 and at most 1,000,000,000"),
         (("study=nope", "n=1", "out=x.npz"), "study=nope"),
         (("study=tiny", "n=1", "out=x.npz", "sampler=nope", "model_id=best"), "sampler=nope"),
         (("study=tiny", "n=1", "out=x.npz", "model_id=zzz", "sampler=prior"), "model_id=zzz"),
         (("study=tiny", "n=1", "out=x.xyz"), "out=x.xyz"),
         (("study=tiny", "n=1"), "out: missing"),
         (("study=tiny", "n=1", "out=x.npz", "size=3"), "size=3"),
+        (("study=../outputs/tiny", "n=1", "out=x.npz"), "study=../outputs/tiny: no such study"),
+        (("study=tiny", "n=1", "out=x.npz", "format="), "format=: expected a value"),
+        (("study=tiny", "n=1", "out=/dev/null/x.npz"), "/dev/null is a file; expected a path in a folder"),
     ],
 )
 def test_generate_refuses_bad_orders_in_one_line(copy, monkeypatch, capsys, order, words):

@@ -41,9 +41,27 @@ def test_alpha_passes_seven_files_at_most(tmp_path, monkeypatch):
     assert documented == way
 
 
-@pytest.mark.parametrize("line", ["isinstance(model, VAE)", "hasattr(vae, 'encode')", "type(model) is GAN"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "isinstance(model, VAE)",
+        "isinstance(x, models.GAN)",
+        "isinstance(self.network, nn.Sequential)",
+        "issubclass(type(vae), Base)",
+        "hasattr(vae, 'encode')",
+        "hasattr(model.decoder, 'head')",
+        "type(model) is GAN",
+        "model.__class__ is GAN",
+    ],
+)
 def test_the_search_for_questions_to_models_finds_them(line):
     assert questions(f"if {line}:\n    pass\n")
+
+
+def test_the_search_sees_patterns_and_leaves_others_alone():
+    assert questions("match model:\n    case VAE():\n        pass\n")
+    assert not questions("match word:\n    case Word():\n        pass\n")
+    assert not questions("if isinstance(error, ValueError) or hasattr(signal, 'SIGHUP'):\n    pass\n")
 
 
 def test_the_pipeline_asks_no_model_for_its_class():
@@ -56,19 +74,33 @@ def test_the_pipeline_asks_no_model_for_its_class():
 
 
 def questions(source: str) -> list[str]:
-    """Lines that ask a model what it is: by its class's name, or by a name that a model goes by."""
+    """Lines that ask a model what it is: by its class's name, or of a name that a model goes by."""
     import ast
 
     classes = {"VAE", "GAN", "Autoencoder", "ConditionalVAE", "Model", "TrainedModel"}
-    names = {"model", "vae", "network", "gan"}
+    names = {"model", "vae", "network", "gan", "net", "encoder", "decoder"}
     lines = source.splitlines()
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            words = {n.id for a in node.args for n in ast.walk(a) if isinstance(n, ast.Name)}
-            words |= {n.attr for a in node.args for n in ast.walk(a) if isinstance(n, ast.Attribute)}
-            if node.func.id in ("isinstance", "issubclass") and words & classes:
-                found.append(lines[node.lineno - 1])
-            if node.func.id in ("hasattr", "type") and words & names:
-                found.append(lines[node.lineno - 1])
+        asked: set[str] = set()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            if node.func.id in ("isinstance", "issubclass", "hasattr", "type"):
+                asked = words(*node.args) & classes | words(node.args[0]) & names
+        elif isinstance(node, ast.Attribute) and node.attr == "__class__":
+            asked = words(node.value) & names
+        elif isinstance(node, ast.Match):
+            patterns = [p.cls for case in node.cases for p in ast.walk(case) if isinstance(p, ast.MatchClass)]
+            asked = words(*patterns) & classes | (words(node.subject) & names if patterns else set())
+        if asked:
+            found.append(lines[node.lineno - 1])
     return found
+
+
+def words(*nodes):
+    """The names and attributes of some expressions."""
+    import ast
+
+    inside = [n for node in nodes for n in ast.walk(node)]
+    return {n.id for n in inside if isinstance(n, ast.Name)} | {
+        n.attr for n in inside if isinstance(n, ast.Attribute)
+    }

@@ -238,6 +238,7 @@ CASES = {
     "no study": (("ls", "study=none"), "study=none"),
     "no such key": (("verify", "model=1"), "model=1"),
     "no such option": (("gc", "--all"), "--all"),
+    "a study without a name": (("verify", "study="), "study=: expected a value"),
     "both": (("gc", "--yes", "--dry-run"), "--yes"),
     "merge of nothing": (("merge", "study=tiny"), "from: missing"),
     "merge of what": (("merge", "from=outputs"), "study: missing"),

@@ -1,5 +1,7 @@
 """The kernel density: h is the best of the grid for draws it has not seen, and h = 1 is the posterior."""
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,15 @@ def test_bandwidth_one_is_the_posterior_draw_for_draw() -> None:
     widened = Kde([1.0], n_score=2).fit(given, generator=stream(0)).sample(150, generator=stream(3))
     plain = Posterior().fit(given, generator=stream(0)).sample(150, generator=stream(3))
     assert torch.equal(widened.z, plain.z) and torch.equal(widened.source, plain.source)
+
+
+@pytest.mark.parametrize("h", [1.0, 1.001, 1.01, 1.02, 1.05, 1.5, 8.0])
+def test_it_reconstructs_where_the_posteriors_are_hardly_widened(h: float) -> None:
+    facts = fitted(standard_world(200, 0.3), [h]).facts
+    assert facts.needs_training_data
+    assert facts.reconstructs is (h <= 1.02)
+    # what that leaves between the two distributions: nats a unit
+    assert ((h**2 - 1) / 2 - math.log(h) < 5e-4) is facts.reconstructs
 
 
 def test_draws_are_the_posterior_widened() -> None:

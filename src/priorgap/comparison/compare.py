@@ -124,7 +124,7 @@ def compare(
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
     """
-    check_arguments(encode, decode, seed, progress, features, samplers, metrics)
+    check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
     say = progress or (lambda line: None)
     parts = splits_of(train, test, validation, labels, seed)
     config = settings()

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
+from priorgap.core.arguments import show
+from priorgap.core.batched_calls import Decode, Encode, flaw, needs_label, takes_label
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.random import stream
 from priorgap.core.receivers import lacking
 from priorgap.data.splits import Split, random_split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
-from priorgap.features.maps import FeatureMap
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_torchmetrics
 from priorgap.models.conditional import Classes
@@ -25,6 +25,7 @@ from priorgap.samplers.protocols import Sampler
 
 Data = Split | Tensor
 _PROBE = 4
+_MOST_DRAWS = 10**9
 
 
 def settings() -> dict[str, Any]:
@@ -83,6 +84,7 @@ def check_arguments(
     seed: object,
     progress: object,
     features: object,
+    prior: object,
     samplers: Sequence[object] | None,
     metrics: Sequence[object] | None,
 ) -> None:
@@ -98,8 +100,11 @@ def check_arguments(
         raise ValueError(f"decode={decode!r}: expected a callable z -> x")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r}: expected an integer >= 0")
-    if features is not None and not isinstance(features, str) and lacking(type(features), FeatureMap):
+    named = callable(features) and isinstance(getattr(features, "name", None), str)
+    if features is not None and not named and (not isinstance(features, str) or not features):
         raise ValueError(f"features={features!r}: expected a name, or a callable with a name (a FeatureMap)")
+    if prior is not None and not isinstance(prior, Prior):
+        raise ValueError(f"prior={prior!r}: expected a Prior, or None for N(0, I)")
     for name, given, kind in (("samplers", samplers, Sampler), ("metrics", metrics, Metric)):
         if given is None:
             continue
@@ -126,13 +131,13 @@ def count_of(n: int | None, n_test: int) -> int:
     """Return how many draws a sampler is asked for.
 
     Raises:
-        ValueError: n is below 2 or above what there is to compare with.
+        ValueError: n is no integer, below 2, or beyond what any memory holds.
     """
     limit = int(settings()["n_samples"])
     if n is None:
         return min(limit, n_test)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-        raise ValueError(f"n={n}: expected an integer >= 2")
+    if isinstance(n, bool) or not isinstance(n, int) or not 2 <= n <= _MOST_DRAWS:
+        raise ValueError(f"n={show(n)}: expected an integer from 2 to {_MOST_DRAWS:,}")
     return n
 
 
@@ -179,9 +184,9 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
         raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
     if len(data) == 0:
         raise ValueError(f"{name}: no rows; expected at least 1")
-    if data.layout != torch.strided or data.device.type == "meta":
-        what = "on the meta device" if data.device.type == "meta" else "sparse"
-        raise ValueError(f"{name}: a tensor that is {what}; expected a dense one with values")
+    wrong = flaw(data)
+    if wrong is not None:
+        raise ValueError(f"{name}: a tensor {wrong}; expected a dense one of finite numbers")
     known = None if label is None else label.long()
     if data.ndim == 2:
         return Split(data.float(), known, "float_vector")

@@ -42,6 +42,21 @@ def needs_label(function: Callable[..., object]) -> bool:
     return found is not None and found.default is found.empty
 
 
+def flaw(x: Tensor) -> str | None:
+    """Return why a tensor is no set of values to compute with, to stand after "a tensor"; None where it is one."""
+    if x.device.type == "meta":
+        return "on the meta device, without values"
+    if x.layout != torch.strided:
+        return "that is sparse"
+    if x.is_complex():
+        return "of complex numbers"
+    if x.numel() == 0:
+        return f"of shape {tuple(x.shape)}, without values"
+    if not torch.isfinite(x).all():
+        return "with NaN or infinity"
+    return None
+
+
 def _call(function: Callable[..., object], x: Tensor, label: Tensor | None) -> object:
     return function(x, label=label) if takes_label(function) else function(x)
 
@@ -98,8 +113,10 @@ def _checked_posterior(given: object, batch: int) -> tuple[Tensor, Tensor | None
         raise ValueError(f"encode: gave a mean of shape {tuple(mean.shape)}, expected [{batch}, d]")
     if log_var is not None and (not isinstance(log_var, Tensor) or log_var.shape != mean.shape):
         raise ValueError(f"encode: gave a log_var that does not match its mean's shape {tuple(mean.shape)}")
-    if not torch.isfinite(mean).all() or (log_var is not None and not torch.isfinite(log_var).all()):
-        raise ValueError("encode: gave values that are not finite")
+    for name, values in (("mean", mean), ("log_var", log_var)):
+        wrong = None if values is None else flaw(values)
+        if wrong is not None:
+            raise ValueError(f"encode: gave a {name} {wrong}; expected a dense tensor of finite numbers")
     return mean, log_var
 
 
@@ -129,8 +146,9 @@ def decode_all(
             raise ValueError(
                 f"decode: gave {shape} for z of shape {(batch, z.shape[1])}, expected [{batch}, ...]"
             )
-        if not torch.isfinite(x).all():
-            raise ValueError("decode: gave values that are not finite")
+        wrong = flaw(x)
+        if wrong is not None:
+            raise ValueError(f"decode: gave a tensor {wrong}; expected a dense one of finite numbers")
         parts.append(x[: len(part)].cpu())
         if progress is not None:
             progress(len(part))

@@ -64,7 +64,9 @@ def lacking(cls: type, base: type) -> list[str]:
         for name in (*vars(part), *vars(part).get("__annotations__", ()))
         if not name.startswith("_")
     }
-    declared = {name for part in cls.__mro__ for name in vars(part).get("__annotations__", ())}
+    # of types written in C (functions), `__annotations__` is a descriptor
+    annotations = [vars(part).get("__annotations__", ()) for part in cls.__mro__]
+    declared = {name for names in annotations if isinstance(names, Mapping) for name in names}
     # built-in classes (int, dict) have no signature
     with contextlib.suppress(ValueError, TypeError):
         declared |= set(inspect.signature(cls).parameters)

@@ -232,6 +232,8 @@ class NpzFile:
         floats = array.dtype.kind == "f"
         if len(array.shape) == 0 or len(array) == 0:
             raise ValueError(f"{where}: expected at least 1 row")
+        if array.size == 0:
+            raise ValueError(f"{where}: rows without values; expected images or vectors of at least 1")
         if floats and not np.isfinite(array).all():
             raise ValueError(f"{where}: holds NaN or infinity")
         if array.ndim == 2 and array.dtype.kind in "fiu":
@@ -260,12 +262,15 @@ def _split(
     source: ImageFolder | NpzFile, everything: Split, facts: Mapping[str, object], n_classes: int | None
 ) -> Dataset:
     generator = stream(source.split_seed, "split", source.name)
-    parts: list[Int[Tensor, "m"]] = fraction_split(
-        everything.label,
-        len(everything),
-        [source.test_fraction, source.validation_fraction],
-        generator=generator,
-    )
+    try:
+        parts: list[Int[Tensor, "m"]] = fraction_split(
+            everything.label,
+            len(everything),
+            [source.test_fraction, source.validation_fraction],
+            generator=generator,
+        )
+    except ValueError as error:
+        raise ValueError(f"{source.path}: {len(everything)} rows: {error}") from error
     test, validation, train = (everything.take(index) for index in parts)
     provenance = {
         **facts,

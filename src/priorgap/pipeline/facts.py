@@ -12,6 +12,9 @@ from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.sweep.batched_program import check_model
 
+# samplers, and distances between sets, take variances
+_FEWEST = 2
+
 
 def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
     """Check that each model and feature space fits its data: nothing is trained, nothing written.
@@ -21,6 +24,7 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
     """
     for model in {model.train.path: model for model in planned}.values():
         dataset, cell = desk.dataset(model), model.cell
+        _check_rows(cell, dataset)
         network = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
         calibrated = any(m.calibrated for m in planned if m.train is model.train)
         _check_objective(cell, network, calibrated=calibrated)
@@ -33,6 +37,16 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
     }
     for model, space in spaces.values():
         _check_space(model.cell, space, desk.dataset(model))
+
+
+def _check_rows(cell: ModelConfig, dataset: Dataset) -> None:
+    sizes = [len(part) for part in (dataset.train, dataset.validation, dataset.test)]
+    if min(sizes) < _FEWEST:
+        said = ", ".join(
+            f"{n} {part}" for n, part in zip(sizes, ("training", "validation", "test"), strict=True)
+        )
+        place = cell.config["data"].get("path", cell.config["data"]["name"])
+        raise ValueError(f"data: {place}: {said} rows; expected at least {_FEWEST} of each")
 
 
 def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> None:

@@ -74,6 +74,8 @@ def test_of_several_experiments_none_is_taken():
         (f"{HEADER}study: ${{nothing}}\n", "study=${nothing}: there is no key nothing"),
         (f"{HEADER}defaults:\n  - override /loss: elbow\n", "loss=elbow: unknown option; did you mean elbo?"),
         (f"{GRID}      nope.key: 1,2\n", "nope.key: unknown key"),
+        (f"{HEADER}defaults:\n  - /experiments/e/config\n", "a list that leads back to its own file"),
+        (f"{HEADER}defaults:\n  - override /metric: [rate, 5]\n", "nested list items must be strings"),
     ],
 )  # fmt: skip
 def test_mistakes_in_an_experiment(text, line):
@@ -171,6 +173,12 @@ def test_a_sweep_over_studies_is_a_command_each():
         ("features=[]", "feature_spaces: nothing is selected; expected features=[NAME,...]"),
         ("sampler=5", "sampler=5: expected the name of an option of sampler"),
         ("loss=5", "loss=5: expected the name of an option of loss"),
+        ("loss=null", "loss=null: expected the name of an option of loss"),
+        ("plugins=5", "plugins=5: expected a list"),
+        ("loss={}", "loss={}: expected the name of an option of loss"),
+        ("metric=[rate,5]", "metric=[rate,5]: expected the name of an option of metric"),
+        ("sampler=[[prior]]", "sampler=[[prior]]: expected the name of an option of sampler"),
+        ("unit_swap_arms=5", "unit_swap_arms=5: expected a list, each prior, moments or shuffle"),
         ("+seed=1", "+seed: the key is there already; expected seed=VALUE"),
         ("seed=0,1", "seed=0,1: several values make a sweep; add -m"),
         ("data=npz", "data.path: missing; expected a value"),
@@ -193,3 +201,44 @@ def test_a_session_does_not_disturb_another():
     for session, seed in ((first, 1), (second, 2), (first, 1)):
         with session:
             assert session.cells()[0][0]["seed"] == seed
+
+
+def test_globs_are_hydras():
+    cells = compose("model=glob(conditional*)", multirun=True)
+    assert sorted(c.config["model"]["_target_"] for c in cells) == [
+        "priorgap.models.ConditionalConv", "priorgap.models.ConditionalMLP"
+    ]  # fmt: skip
+    assert refusal("model=glob(nope*)", multirun=True).startswith(
+        "model=glob(nope*): expected at least one value"
+    )
+
+
+def test_launchers_and_studies_that_cannot_be(monkeypatch):
+    words = ("seed=0,1", "hydra/launcher=joblib", "hydra.launcher._target_=os.system")
+    assert refusal(*words, multirun=True).startswith(
+        "hydra.launcher._target_=os.system: expected a launcher's"
+    )
+    assert "too many studies" in refusal("study=range(0,100000000)", multirun=True)
+    ray = ("seed=0,1", "hydra/launcher=ray", "hydra.launcher.address=5")
+    monkeypatch.setattr("priorgap.pipeline.config.launchers.find_spec", lambda name: name)
+    assert refusal(*ray, multirun=True).startswith("hydra.launcher.address=5: no Ray cluster answers there")
+
+
+def test_a_setting_of_the_source_by_either_of_its_two_keys():
+    """`data.resize` stands for `data.source.resize`: who gives the latter is not told of the former."""
+    source = (
+        "data=image_folder",
+        "data.path=x",
+        "data.image_size=8",
+        "features=[pixels]",
+        "verdict.space=pixels",
+    )
+    for word in ("data.resize=pad", "data.source.resize=error"):
+        (cell,) = compose(*source, word)
+        assert cell.config["data"]["source"]["resize"] == word.partition("=")[2]
+    line = refusal(*source, "data.source.resize=pad")
+    assert line.startswith("data.resize=error and data.source.resize=pad: one setting; expected one of")
+    # of one that the option's file has once there is no second
+    line = refusal("+data.split_seed=3")
+    assert line.startswith("data.split_seed=3 and data.source.split_seed=0: one setting")
+    assert refusal("+data.nope=3").startswith("data.nope: unknown key")

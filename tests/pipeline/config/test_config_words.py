@@ -106,5 +106,23 @@ def test_sweeps_without_values_are_refused(text):
     assert refusal(text, multirun=True).startswith(text.partition("=")[0])
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed=range(0,100000000)", "seed=range(0,100000000): too many values; expected at most 100,000"),
+        ("seed=range(0,400)", None),
+    ],
+)
+def test_a_sweep_without_an_end_is_refused_at_once(text, line):
+    if line is not None:
+        assert refusal(text, multirun=True) == line
+        return
+    words = [Word.parse(text), Word.parse("loss.alpha=range(1,400)")]
+    with pytest.raises(
+        ValueError, match=r"^400 of seed x 399 of loss\.alpha: too many models for one command"
+    ):
+        expand(parsed(words, multirun=True))
+
+
 def test_what_is_the_whole_commands_is_no_factor():
     assert refusal("output_root=a,b", multirun=True).startswith("output_root=a,b: expected one value")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from priorgap.core import artifacts, plugins
+from priorgap.core.arguments import show
 from priorgap.core.batched_calls import decode_all
 from priorgap.core.build import target_roots
 from priorgap.core.errors import BadInput, refusing
@@ -20,6 +21,7 @@ from priorgap.core.receivers import PACKAGE
 from priorgap.features.maps import quantise
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
+from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
@@ -27,6 +29,8 @@ from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 
 _BLOCK = 4096
+# beyond, no disk holds them
+_MOST = 10**9
 _DEFAULTS = {
     "model_id": "best",
     "sampler": "",
@@ -135,18 +139,17 @@ def _parse(arguments: Sequence[str]) -> Order:
             raise ValueError(
                 f"{word}: expected key=value with a key of {', '.join((*_REQUIRED, *_DEFAULTS))}"
             )
+        if not value:
+            raise ValueError(f"{key}=: expected a value")
         given[key] = value
     for key in _REQUIRED:
-        if not given.get(key):
+        if key not in given:
             raise ValueError(f"{key}: missing; priorgap generate needs study=, n= and out=")
-    for key in ("model_id", "output_root"):
-        if not given[key]:
-            raise ValueError(f"{key}=: expected a value")
     root = Path(given["output_root"])
     if not root.is_dir():
         raise ValueError(f"output_root={root}: no such folder")
     study = root / given["study"]
-    if not study.is_dir():
+    if not is_study_name(given["study"]) or not study.is_dir():
         raise ValueError(f"study={given['study']}: no such study in {given['output_root']}")
     out = Path(given["out"])
     kind = given["format"] or {".npz": "npz", ".parquet": "parquet", "": "png"}.get(out.suffix, "")
@@ -156,26 +159,30 @@ def _parse(arguments: Sequence[str]) -> Order:
         raise ValueError(f"decode={given['decode']}: expected mean or draw")
     if out.exists():
         raise ValueError(f"out={out}: exists already; expected a new path")
+    file = next((place for place in out.parents if place.exists() and not place.is_dir()), None)
+    if file is not None:
+        raise ValueError(f"out={out}: {file} is a file; expected a path in a folder")
     return Order(
         study,
-        _integer(given, "n", 1),
+        _integer(given, "n", 1, _MOST),
         out,
         given["model_id"],
         given["sampler"],
-        _integer(given, "seed", 0),
+        _integer(given, "seed", 0, None),
         kind,
         given["decode"],
         tuple(name.strip() for name in given["plugins"].strip("[]").split(",") if name.strip()),
     )
 
 
-def _integer(given: dict[str, str], key: str, least: int) -> int:
+def _integer(given: dict[str, str], key: str, least: int, most: int | None) -> int:
     try:
         value = int(given[key])
     except ValueError:
         value = least - 1
-    if value < least:
-        raise ValueError(f"{key}={given[key]}: expected an integer >= {least}")
+    if value < least or (most is not None and value > most):
+        limit = "" if most is None else f" and at most {most:,}"
+        raise ValueError(f"{key}={show(given[key])}: expected an integer >= {least}{limit}")
     return value
 
 

@@ -107,6 +107,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
         _set_numerics(plan.cells)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
         _check_data(plan, desk, load="prepare" in wanted)
+        _make_root(store)
         execute(plan, ["prepare"] if "prepare" in wanted else [], desk)
     if "reference" in wanted:
         _say(_size_line(plan, store, desk))
@@ -180,6 +181,16 @@ def _set_numerics(cells: Sequence[ModelConfig]) -> None:
     precision.set_numerics(cells[0].config)
     for cell in {str(cell.config["trainer"].get("precision")): cell for cell in cells}.values():
         precision.advise(cell.config)
+
+
+def _make_root(store: Store) -> None:
+    try:
+        store.root.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        # a place where nobody can make a folder, such as /proc; a disk that is full or read-only is none of these
+        raise ValueError(
+            f"output_root={store.root}: no folder can be made there: {error.strerror}"
+        ) from error
 
 
 def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:

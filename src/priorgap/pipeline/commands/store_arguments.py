@@ -54,10 +54,10 @@ def parse(
             raise ValueError(f"{word}: unknown option; expected {', '.join((*flags, '--help'))}")
         elif not separator or key not in given:
             raise ValueError(f"{word}: expected key=value with a key of {', '.join(given)}")
+        elif not value:
+            raise ValueError(f"{key}=: expected a value")
         else:
             given[key] = value
-    if not given["output_root"]:
-        raise ValueError("output_root=: expected a folder")
     root = Path(given["output_root"])
     if root.exists() and not root.is_dir():
         raise ValueError(f"output_root={root}: expected a folder")

@@ -26,7 +26,8 @@ def is_study_name(name: str) -> bool:
 
 
 def _is_folder(path: str) -> bool:
-    return not (Path(path).exists() and not Path(path).is_dir())
+    """Whether a path is a folder, or could be made one: no part of it is a file."""
+    return all(place.is_dir() for place in (Path(path), *Path(path).parents) if place.exists())
 
 
 Name = Annotated[str, Matches(lambda s: _NAME.fullmatch(s) is not None, "letters, digits and _.=,+-")]
@@ -146,7 +147,9 @@ class Settings:
     calibrate: bool | Literal["both"]
     calibrated_samplers: tuple[str, ...] | None
     unit_swaps: Any
-    unit_swap_arms: Any
+    unit_swap_arms: (
+        tuple[Literal["prior", "moments", "shuffle"], ...] | Literal["prior", "moments", "shuffle"]
+    )
     decode: DecodeRule | tuple[DecodeRule, ...]
     output_root: Folder
     measure_processes: Annotated[int, AtLeast(1)] | None
@@ -187,7 +190,7 @@ class Settings:
         for name in ("samplers", "metrics", "feature_spaces"):
             if not config.get(name):
                 raise ValueError(f"{name}: nothing is selected; expected {_SELECTED_BY[name]}=[NAME,...]")
-        read: Settings = _read(cls, config, "", referred)
+        read: Settings = _read(cls, config, "", referred | _given_twice(config.get("data"), referred))
         for name in ("model", "likelihood", "prior", "loss", "trainer"):
             _check_node(config[name], name)
         _check_node(config["data"]["source"], "data.source")
@@ -281,6 +284,26 @@ def _check_node(node: Any, where: str) -> None:
     named = isinstance(node, Mapping) and "_target_" in node
     given = f"{where}._target_={show(target)}" if named else f"{where}={show(node)}"
     raise ValueError(f"{given}: expected a node with _target_, the name of a class")
+
+
+def _given_twice(data: Any, referred: frozenset[str]) -> frozenset[str]:
+    """Return the keys of `data` whose values its source has by its own key, to which nothing refers any more.
+
+    Raises:
+        ValueError: one line, where the two differ.
+    """
+    source = data.get("source") if isinstance(data, Mapping) else None
+    if not isinstance(source, Mapping):
+        return frozenset()
+    own = {field.name for field in fields(Data)}
+    twice = [key for key in data if key in source and key not in own and f"data.{key}" not in referred]
+    for key in twice:
+        if data[key] != source[key]:
+            raise ValueError(
+                f"data.{key}={show(data[key])} and data.source.{key}={show(source[key])}: one setting; "
+                "expected one of the two keys, as the option's file has it"
+            )
+    return frozenset(f"data.{key}" for key in twice)
 
 
 _REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")

@@ -21,7 +21,12 @@ def check(hydra: DictConfig) -> None:
     """
     name = hydra.runtime.choices["hydra/launcher"]
     node: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
-    if not str(node.get("_target_")).startswith(_OURS):
+    target = str(node.get("_target_"))
+    if not target.startswith(("hydra_plugins.", "hydra._internal.core_plugins.")):
+        raise ValueError(
+            f"hydra.launcher._target_={target}: expected a launcher's, which hydra/launcher=NAME chooses"
+        )
+    if not target.startswith(_OURS):
         return
     package = node.get("requires")
     if package is not None and find_spec(package) is None:
@@ -40,9 +45,9 @@ def check(hydra: DictConfig) -> None:
 
 def _check_address(address: str) -> None:
     """Find out whether anything answers where a Ray cluster is said to be."""
-    host, _, port = address.removeprefix("ray://").partition(":")
-    if address == "auto" or not port:
+    if address in ("auto", "local"):
         return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from priorgap.pipeline.config.composer import Composer
 from priorgap.pipeline.config.groups import Settings, referred_keys
 from priorgap.pipeline.config.hydra_internals import Hydra, create_config_search_path
 from priorgap.pipeline.config.unit_swaps import with_unit_swaps
-from priorgap.pipeline.config.words import Word, expand, for_hydra, parsed
+from priorgap.pipeline.config.words import MOST_STUDIES, Word, expand, for_hydra, parsed
 
 CONFIG = "config"
 EXPERIMENTS = "experiments"
@@ -79,6 +80,7 @@ class Session:
         if self.multirun and self.sweeps_basically:
             words = [*self._grid(words), *words]
         self._words = words
+        self._check_options()
 
     def __enter__(self) -> "Session":
         # another session may have been begun since
@@ -121,7 +123,10 @@ class Session:
         found: dict[str, None] = {}
         for override in parsed([w for w in self._words if w.key == "study"], multirun=self.multirun):
             values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-            found = dict.fromkeys(str(value) for value in values)
+            found = dict.fromkeys(str(value) for value in islice(values, MOST_STUDIES + 1))
+            if len(found) > MOST_STUDIES:
+                line = override.input_line
+                raise ValueError(f"{line}: too many studies; expected at most {MOST_STUDIES:,}")
         return tuple(found)
 
     def cells(self) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
@@ -241,19 +246,23 @@ class Session:
             r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", str(error)
         )
         if match is None:
-            option = self._no_option() if "Config group override must be" in str(error) else None
-            return option or one_line(error)
+            return one_line(error)
         key = (match.group(1) or match.group(2)).lstrip("+~").partition("=")[0]
         return f"{unknown_key(key, self._keys_beside(key))}; see priorgap run --help for the vocabulary"
 
-    def _no_option(self) -> str | None:
-        """Return which word names no option of its group but a number or a mapping."""
+    def _check_options(self) -> None:
+        """Refuse words that name no option of their group but a number or a mapping, alone or in a list."""
         groups = set(self._hydra.config_loader.list_groups(""))
-        words = [word for word in self._words if word.key in groups]
+        words = [w for w in self._words if w.value and w.sign != "~" and w.key.partition("@")[0] in groups]
         for word, override in zip(words, parsed(words, multirun=True), strict=True):
-            if not override.is_sweep_override() and not isinstance(override.value(), str | list):
-                return f"{word}: expected the name of an option of {word.key}"
-        return None
+            single = not override.is_sweep_override()
+            values = [override.value()] if single else []
+            if override.is_choice_sweep():
+                values = list(override.sweep_iterator())
+            for value in values:
+                names = value if isinstance(value, list) else [value]
+                if not all(isinstance(name, str) for name in names):
+                    raise ValueError(f"{word}: expected the name of an option of {word.key}")
 
     def _keys_beside(self, key: str) -> list[str]:
         """Return the keys that there are where a key's last part stands."""
@@ -280,6 +289,16 @@ def _in_one_line(say: Callable[[BaseException], str]) -> Iterator[None]:
     # Hydra raises plain ValueErrors too, of words that it does not expect
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ValueError(say(error)) from error
+    except RecursionError as error:
+        raise ValueError(
+            "defaults: a list that leads back to its own file; expected one that ends"
+        ) from error
+    # names that are numbers, keys that are lists: Hydra takes the files' shapes for granted
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"cannot be composed ({what}); expected defaults lists and overrides of names"
+        ) from error
 
 
 def _unended(returned: Any) -> Iterator[str]:
@@ -366,7 +385,10 @@ def _named_plugins(words: Iterable[Word], request: Request) -> list[Any]:
         files += [folder / f"{CONFIG}.yaml" for folder in folders]
         found = (yaml_source.plain_file(file).get("plugins") for file in files if file.is_file())
         given = next((names for names in found if names is not None), [])
-    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given or [])
+    if isinstance(given, str):
+        return [name.strip() for name in given.split(",")]
+    # what else it may be is refused with its key when the configuration is read
+    return given if isinstance(given, list) else []
 
 
 def _search_path(config_dir: str | None) -> ConfigSearchPath:

@@ -4,12 +4,14 @@ Hydra's grammar is made for values; a shell user types paths and names. Those ar
 Hydra's: `+key=`, `++key=`, `~key`, `key=1,2` and the functions of its sweeps.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, OverrideParseException
@@ -24,6 +26,9 @@ _TEXT = re.compile(
 )
 _PATH = re.compile(r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|output_root)")
 _LONGEST_KEY = 200
+# beyond, composing alone would take hours
+MOST_CELLS = 100_000
+MOST_STUDIES = 1_000
 
 
 @dataclass(frozen=True)
@@ -149,8 +154,10 @@ def parsed(words: Sequence[Word], *, multirun: bool) -> list[Override]:
 
 
 def _parse(word: Word) -> Override:
+    # glob() asks for the options of its group
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
     try:
-        (found,) = OverridesParser.create().parse_overrides([str(word)])
+        (found,) = OverridesParser.create(config_loader=loader).parse_overrides([str(word)])
     except OverrideParseException as error:
         raise ValueError(
             f"{show(word)}: cannot be read ({_reason(error)}); as a text: {_as_text(word)}"
@@ -179,12 +186,15 @@ def expand(overrides: Sequence[Override]) -> list[list[str]]:
     """Return the cells of a grid, each as words, in the order of Hydra's basic sweeper; a key's last word counts.
 
     Raises:
-        ValueError: one line, for a sweep that has no values, or not finitely many.
+        ValueError: one line, for a sweep that has no values, or too many.
     """
     values: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
         values[key] = _values(override) if override.is_sweep_override() else [str(override.input_line)]
+    if math.prod(map(len, values.values())) > MOST_CELLS:
+        factors = " x ".join(f"{len(found):,} of {key}" for key, found in values.items() if len(found) > 1)
+        raise ValueError(f"{factors}: too many models for one command; expected at most {MOST_CELLS:,}")
     return [list(cell) for cell in product(*values.values())]
 
 
@@ -195,9 +205,11 @@ def _values(override: Override) -> list[str]:
             f"{line}: expected values to go through; interval() needs a sweeper that draws from it"
         )
     try:
-        found = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        found = [f"{key}={value}" for value in islice(override.sweep_string_iterator(), MOST_CELLS + 1)]
     except (IndexError, ValueError, HydraException) as error:
         raise ValueError(f"{line}: expected at least one value ({show(error)})") from error
     if not found:
         raise ValueError(f"{line}: expected at least one value")
+    if len(found) > MOST_CELLS:
+        raise ValueError(f"{line}: too many values; expected at most {MOST_CELLS:,}")
     return found
