@@ -12,7 +12,6 @@ from priorgap.estimators.copying import (
     auc,
     memorisation_auc,
     near_copy_excess,
-    nearest_distance,
     train_share,
 )
 from priorgap.metrics.copies import copies_of, flat, space_of
@@ -102,13 +101,14 @@ class Copying:
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
         queries = flat(evidence.samples)[: self.n_queries]
-        distance, _ = nearest_distance(queries, flat(reference.train))
+        train = reference.neighbours("train")
+        distance, _ = train.nearest(queries)
         try:
             excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
         except ValueError as error:  # too few held-out draws for the quantile
             raise NotApplicable(f"near_copy_excess: {error}") from error
-        to_train, nearest_train = nearest_distance(queries, flat(reference.train.take(found.train_rows)))
-        to_validation, nearest_validation = nearest_distance(queries, flat(reference.validation))
+        to_train, nearest_train = train.take(found.train_rows).nearest(queries)
+        to_validation, nearest_validation = reference.neighbours("validation").nearest(queries)
         n_train = len(found.train_rows)
         nearest = torch.where(to_train <= to_validation, nearest_train, n_train + nearest_validation)
         share = train_share(
