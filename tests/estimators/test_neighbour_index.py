@@ -60,6 +60,16 @@ def test_radii_are_those_of_a_loop_bit_for_bit(make, k, generator):
     assert torch.equal(NeighbourIndex.of(b).squared_radii(k), expected)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_two_nearest_are_those_of_a_loop(make, generator):
+    b, a = make(400, 90, generator), make(50, 90, generator)
+    squared = loop(a, b)
+    distance, index = NeighbourIndex.of(b).nearest_two(a)
+    assert torch.equal(distance, squared.sort(1).values[:, :2].sqrt())
+    assert torch.equal(squared.gather(1, index).sqrt(), distance)
+    assert (index[:, 0] != index[:, 1]).all()
+
+
 def test_equal_to_the_search_without_an_index(generator):
     b, a = thin(3000, 120, generator, rank=20), thin(200, 120, generator, rank=20)
     exclude = torch.randint(-1, 3000, (200,), generator=generator)
@@ -143,5 +153,7 @@ def test_bad_input():
         index.nearest(torch.zeros(1, 2), exclude=torch.zeros(2).long())
     with pytest.raises(ValueError, match="k=3: expected an integer from 1 to 2"):
         index.squared_radii(3)
+    with pytest.raises(ValueError, match="1 points: expected at least 2"):
+        NeighbourIndex.of(torch.zeros(1, 2)).nearest_two(torch.zeros(1, 2))
     with pytest.raises(ValueError, match="n_directions=0"):
         NeighbourIndex.of(torch.zeros(3, 2), n_directions=0)

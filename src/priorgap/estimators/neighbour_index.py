@@ -104,7 +104,19 @@ class NeighbourIndex:
             raise ValueError(
                 f"exclude has shape {tuple(exclude.shape)}: expected [{len(queries)}] and at least 2 points"
             )
-        squared, index = self._kth(queries, 1, exclude)
+        squared, index = self._nearest(queries, 1, exclude)
+        return squared[:, 0].sqrt(), index[:, 0]
+
+    def nearest_two(self, queries: Float[Tensor, "m D"]) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
+        """Return each query's distances to its two nearest points, float64, the nearest first, and their indices.
+
+        Raises:
+            ValueError: another width, or fewer than 2 points.
+        """
+        check_matrix("queries", queries, n_columns=self.points.shape[1])
+        if len(self) < 2:
+            raise ValueError(f"{len(self)} points: expected at least 2")
+        squared, index = self._nearest(queries, 2, None)
         return squared.sqrt(), index
 
     def squared_radii(self, k: int) -> Float[Tensor, "n"]:
@@ -115,7 +127,7 @@ class NeighbourIndex:
         """
         if not 1 <= k < len(self):
             raise ValueError(f"k={k}: expected an integer from 1 to {len(self) - 1}")
-        return self._kth(self.points, k, torch.arange(len(self)))[0]
+        return self._nearest(self.points, k, torch.arange(len(self)))[0][:, -1]
 
     @cached_property
     def _centred(self) -> tuple[Tensor, Tensor]:
@@ -127,10 +139,10 @@ class NeighbourIndex:
             half.append((0.5 * centred.square().sum(1)).float())
         return torch.cat(points), torch.cat(half)
 
-    def _kth(self, queries: Tensor, k: int, exclude: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the k-th smallest squared distance of each query, and whose it is."""
-        distance = torch.empty(len(queries), dtype=torch.float64)
-        index = torch.empty(len(queries), dtype=torch.long)
+    def _nearest(self, queries: Tensor, k: int, exclude: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the k smallest squared distances of each query in their order, and whose they are: [m, k]."""
+        distance = torch.empty(len(queries), k, dtype=torch.float64)
+        index = torch.empty(len(queries), k, dtype=torch.long)
         # one product gives |t|² / 2 - s.t, which orders the points of a query as the bound does
         right = torch.cat([-self.shadows, self.half_square[:, None]], 1).T
         chunk = max(1, min(len(queries), _SCORES // len(self)))
@@ -153,9 +165,8 @@ class NeighbourIndex:
         column = torch.from_numpy(_smallest(values, k))
         row = torch.arange(len(queries)).repeat_interleave(k)
         # the k points of the smallest bounds are measured: none beyond the farthest of them is wanted
-        measured = squared_distances(queries, self.points, row, column.flatten()).view(-1, k)
-        reached, farthest = measured.max(1)
-        found = column.gather(1, farthest[:, None])[:, 0]
+        squared, order = squared_distances(queries, self.points, row, column.flatten()).view(-1, k).sort(1)
+        found, reached = column.gather(1, order), squared[:, -1]
         half = 0.5 * shadows.double().square().sum(1)
         rounding = _rounding(half, float(self.half_square.max()), shadows.shape[1])
         wanted = values <= (0.5 * reached - half + rounding).float().numpy()[:, None]
@@ -165,9 +176,9 @@ class NeighbourIndex:
             left_out = None if exclude is None else exclude[rows]
             wanted[rows.numpy()] &= self._within(queries[rows], k, left_out)
         for piece in _pieces(np.count_nonzero(wanted, axis=1)):
-            some, squared, whose = self._least(queries[piece], wanted[piece], k)
-            reached[piece][some], found[piece][some] = squared, whose
-        return reached, found
+            some, near, whose = self._least(queries[piece], wanted[piece], k)
+            squared[piece][some], found[piece][some] = near, whose
+        return squared, found
 
     def _within(self, queries: Tensor, k: int, exclude: Tensor | None) -> "_Marks":
         """Mark the points that may be among the k nearest of a query, by products of all columns in float32."""
@@ -181,20 +192,20 @@ class NeighbourIndex:
         return values <= kth + (2 * rounding).float().numpy()[:, None]
 
     def _least(self, queries: Tensor, wanted: "_Marks", k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return which queries have wanted points, and of each the k-th smallest squared distance and its point."""
+        """Return which queries have wanted points, and of each the k smallest squared distances and their points."""
         row, column = (torch.from_numpy(part) for part in np.divmod(np.flatnonzero(wanted), wanted.shape[1]))
         if queries.dtype == self.points.dtype == torch.float32:
             row, column = self._survivors(queries, row, column, k)
         squared = squared_distances(queries, self.points, row, column)
         some = row.unique_consecutive()
-        chosen = _kth_of_each(row, squared, k)
+        chosen = _least_of_each(row, squared, k)
         return some, squared[chosen], column[chosen]
 
     def _survivors(self, queries: Tensor, row: Tensor, column: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the pairs that are among their query's k nearest, up to the rounding of float32 differences."""
         rough = squared_distances(queries, self.points, row, column, dtype=torch.float32)
         limit = torch.zeros(len(queries))
-        limit[row.unique_consecutive()] = rough[_kth_of_each(row, rough, k)]
+        limit[row.unique_consecutive()] = rough[_least_of_each(row, rough, k)[:, -1]]
         # a sum of squares loses no digits: each term and each addition rounds once, in both sums
         kept = rough <= (limit * (1 + 4 * (queries.shape[1] + 2) * _EPS) + 1e-36)[row]
         return row[kept], column[kept]
@@ -234,12 +245,12 @@ def _pieces(count: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[slice]:
         start = stop
 
 
-def _kth_of_each(row: Tensor, value: Tensor, k: int) -> Tensor:
-    """Return, for each row that occurs (they ascend), the place of its k-th smallest value."""
+def _least_of_each(row: Tensor, value: Tensor, k: int) -> Tensor:
+    """Return, for each row that occurs (they ascend), the places of its k smallest values, in their order."""
     order = value.argsort(stable=True)
     order = order[row[order].argsort(stable=True)]
     start = torch.searchsorted(row, row.unique_consecutive())
-    return order[start + k - 1]
+    return order[start[:, None] + torch.arange(k)]
 
 
 def squared_distances(
@@ -280,6 +291,13 @@ def _smallest(
     values: "np.ndarray[Any, np.dtype[np.float32]]", k: int
 ) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """Return the places of each row's k smallest values, in any order."""
-    if k == 1:
-        return values.argmin(1)[:, None]
-    return np.argpartition(values, k - 1, axis=1)[:, :k]
+    if k > 2:
+        return np.argpartition(values, k - 1, axis=1)[:, :k]
+    # two passes over the values cost a tenth of a partition
+    rows, places = np.arange(len(values)), [values.argmin(1)]
+    if k == 2:
+        least = values[rows, places[0]]
+        values[rows, places[0]] = np.inf
+        places.append(values.argmin(1))
+        values[rows, places[0]] = least
+    return np.stack(places, 1)

@@ -26,6 +26,24 @@ def space_of(split: Split) -> str:
     return "pixels" if split.kind == "uint8_image" else "data"
 
 
+Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]
+
+
+def found_in_pixels(split: Split, reference: Reference, n: int) -> list[Found]:
+    """Return the two nearest training images, and the two nearest validation images, of the first n rows.
+
+    The last search is kept with the reference: the copying measures of one sampler use the same one.
+    """
+    key = "nearest in pixels"
+    kept = reference.memo.get(key)
+    if kept is None or kept[0] is not split.x or kept[1] is not reference.train.x or kept[2] != n:
+        queries = flat(split.take(slice(0, n)))
+        found = [reference.neighbours(part).nearest_two(queries) for part in ("train", "validation")]
+        kept = reference.memo[key] = (split.x, reference.train.x, n, found)
+    result: list[Found] = kept[3]
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class Copies:
     """Distances that belong to a model, whatever its samplers; Euclidean, T the training images.
