@@ -1,6 +1,7 @@
 """Calibration: moments become 0 and 1, images stay the same; what cannot be calibrated is refused."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.models.calibrate import calibrate, calibration_refusal
 from priorgap.models.likelihoods import Bernoulli, Gaussian
+from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP, Conv, Linear
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import Prior
@@ -126,3 +128,61 @@ def test_refusals_name_the_reason():
         calibrate(vae, Latents(torch.zeros(4, 2), torch.zeros(4, 2)))
     with pytest.raises(ValueError, match="finite, positive variance"):
         calibrate(vae, Latents(torch.full((4, 3), torch.inf), torch.zeros(4, 3)))
+
+
+def weight_norm_of_old(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.utils.weight_norm(layer)
+
+
+PARAMETRISED = [
+    weight_norm_of_old,
+    nn.utils.parametrizations.weight_norm,
+    nn.utils.spectral_norm,
+    nn.utils.parametrizations.spectral_norm,
+    nn.utils.parametrizations.orthogonal,
+]
+
+
+@pytest.mark.parametrize("change", PARAMETRISED)
+@pytest.mark.parametrize("part", ["head", "first"])
+def test_layers_that_compute_their_weight_are_refused(change, part):
+    vae = off_centre(MLP(3, (16,)), Gaussian(), (6,)).float()
+    layers, place = (vae.encoder, -1) if part == "head" else (vae.decoder, 0)
+    layers[place] = change(layers[place])
+    assert isinstance(layers[place], nn.Linear)
+    reason = calibration_refusal(vae)
+    assert reason is not None and "computes its weight" in reason
+    with pytest.raises(ValueError, match=r"calibrate: .* computes its weight"):
+        calibrate(vae, Latents(torch.zeros(4, 3), torch.zeros(4, 3)))
+
+
+def test_hooks_and_missing_biases_are_refused():
+    vae = off_centre(MLP(3, (16,)), Gaussian(), (6,))
+    handle = vae.decoder[0].register_forward_pre_hook(lambda layer, x: (x[0].clamp(-1, 1),))
+    assert "has hooks" in (calibration_refusal(vae) or "")
+    handle.remove()
+    assert calibration_refusal(vae) is None
+    vae.decoder[0] = nn.Linear(3, 16, bias=False)
+    assert "first layer has no bias" in (calibration_refusal(vae) or "")
+
+
+def test_where_a_converged_model_may_keep_a_mismatch():
+    loss = ElboLoss()
+    for vae in (
+        off_centre(MLP(3, (16,)), Gaussian(), (6,)),
+        off_centre(Conv(2, (4, 4), 8), Gaussian(), (1, 8, 8)),
+    ):
+        assert vae.moments_may_differ(loss, weight_decay=0.0) is None
+        assert "weight_decay=0.01" in (vae.moments_may_differ(loss, weight_decay=0.01) or "")
+        assert "free_bits" in (vae.moments_may_differ(ElboLoss(free_bits=0.1), weight_decay=0.0) or "")
+    bounded = copy.deepcopy(vae)
+    bounded.encoder.append(nn.Hardtanh())
+    assert "ends with Hardtanh" in (bounded.moments_may_differ(loss, weight_decay=0.0) or "")
+    normed = off_centre(MLP(3, (16,)), Gaussian(), (6,))
+    normed.decoder[0] = nn.utils.parametrizations.weight_norm(normed.decoder[0])
+    assert "computes its weight" in (normed.moments_may_differ(loss, weight_decay=0.0) or "")
+    learned = off_centre(MLP(3, (16,)), Gaussian(), (6,))
+    learned.prior = _Learned(3)
+    assert "not N(0, I)" in (learned.moments_may_differ(loss, weight_decay=0.0) or "")

@@ -57,6 +57,17 @@ QUALITY = (
 )  # fmt: skip
 
 COPYING = (
+    _copying("identical_share", "identical share", "Share of samples that are a training image, pixel by pixel.",
+        range=_SHARE),
+    _copying("identical_share_floor", "identical share of test images",
+        "Share of test images that are a training image, pixel by pixel.", range=_SHARE),
+    _copying("near_copy_share", "near-copy share",
+        "Share of samples with a training image much nearer to them than any other image.", range=_SHARE),
+    _copying("near_copy_share_floor", "near-copy share of test images",
+        "Share of test images with a training image much nearer to them than any other image.", range=_SHARE),
+    _copying("near_train_share", "train share of near copies",
+        "Of the images that samples are near copies of, how often it is a training image, at as many unseen ones.",
+        null=0.5, range=_SHARE),
     _copying("near_copy_excess", "near-copy excess",
         "Share of samples nearer to a training image than honest draws are, beyond what these have.",
         null=0.0, range=(-1.0, 1.0), direction="lower", rankable=True),

@@ -33,6 +33,7 @@ class EfficientNetFeatures:
     """
 
     name = "efficientnet"
+    fitted = False
 
     def __init__(self, side: int = _SIDE) -> None:
         if side < _LEAST:

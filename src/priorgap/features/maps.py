@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -34,6 +34,15 @@ class FeatureMap(Protocol):
         ...
 
 
+def knows_the_training_data(feature_map: FeatureMap) -> bool:
+    """Return whether a map was fitted to the training images, in which these are not like unseen ones.
+
+    A map says so in `fitted`; one that does not say is taken to be.
+    """
+    fitted: bool = getattr(feature_map, "fitted", True)
+    return fitted
+
+
 @runtime_checkable
 class ClassScores(Protocol):
     """A feature map whose network also scores classes."""
@@ -48,6 +57,7 @@ class PixelFeatures:
     """The observations themselves, flattened."""
 
     name: str = "pixels"
+    fitted: ClassVar[bool] = False
 
     def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
         """Return x with one axis of dimensions."""
@@ -234,6 +244,7 @@ class InceptionFeatures:
     """
 
     name = "inception"
+    fitted = False
 
     def __init__(self, weights: Path | None = None, *, cache: Path | None = None) -> None:
         torchvision_compat.ensure()

@@ -10,6 +10,7 @@ _EXPORTS = {
     "ActiveUnits": "priorgap.metrics.latent",
     "AmortisationGap": "priorgap.metrics.likelihood",
     "ClassBalance": "priorgap.metrics.accuracy",
+    "CopyShares": "priorgap.metrics.near_copies",
     "Copying": "priorgap.metrics.copying",
     "DataCopying": "priorgap.metrics.data_copying",
     "Decomposition": "priorgap.metrics.latent",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from priorgap.metrics.frechet_variants import FIDByClass, FIDInfinity
     from priorgap.metrics.latent import ActiveUnits, Decomposition, Elbo, MarginalKL, Rate, TrainMixture
     from priorgap.metrics.likelihood import AmortisationGap, ImportanceWeightedBound, split_log_likelihood
+    from priorgap.metrics.near_copies import CopyShares
     from priorgap.metrics.overlap import DependenceSplit, Holes
     from priorgap.metrics.protocols import Metric, NotApplicable
     from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
@@ -84,6 +86,7 @@ __all__ = [
     "ActiveUnits",
     "AmortisationGap",
     "ClassBalance",
+    "CopyShares",
     "Copying",
     "DataCopying",
     "Decomposition",

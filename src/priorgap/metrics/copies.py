@@ -10,7 +10,6 @@ from torch import Tensor
 from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.estimators.copying import nearest_distance
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
 
@@ -25,6 +24,24 @@ def flat(split: Split) -> Float[Tensor, "n D"]:
 def space_of(split: Split) -> str:
     """Return the name of that space."""
     return "pixels" if split.kind == "uint8_image" else "data"
+
+
+Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]
+
+
+def found_in_pixels(split: Split, reference: Reference, n: int) -> list[Found]:
+    """Return the two nearest training images, and the two nearest validation images, of the first n rows.
+
+    The last search is kept with the reference: the copying measures of one sampler use the same one.
+    """
+    key = "nearest in pixels"
+    kept = reference.memo.get(key)
+    if kept is None or kept[0] is not split.x or kept[1] is not reference.train.x or kept[2] != n:
+        queries = flat(split.take(slice(0, n)))
+        found = [reference.neighbours(part).nearest_two(queries) for part in ("train", "validation")]
+        kept = reference.memo[key] = (split.x, reference.train.x, n, found)
+    result: list[Found] = kept[3]
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +93,16 @@ def make_copies(
     held = torch.randperm(len(validation), generator=generator)[:n]
     swapped = torch.randint(len(train), (n,), generator=generator)
     train_rows = torch.randperm(len(train), generator=generator)[: len(validation)]
-    searched = flat(reference.train)
+    searched = reference.neighbours("train")
     draws = []
     for latents, rows in ((train, own), (validation, held)):
         chosen = latents.take(rows)
         draws.append(flat(decoded(chosen.draw(generator=generator).float(), chosen.label)))
-    posterior_to_train, _ = nearest_distance(draws[0], searched)
-    heldout_to_train, winner = nearest_distance(draws[1], searched)
+    posterior_to_train, _ = searched.nearest(draws[0])
+    heldout_to_train, winner = searched.nearest(draws[1])
     without = heldout_to_train.clone()
     again = (winner == swapped).nonzero()[:, 0]  # elsewhere the image that leaves T is not the nearest one
     if len(again):
-        without[again] = nearest_distance(draws[1][again], searched, exclude=swapped[again])[0]
+        without[again] = searched.nearest(draws[1][again], exclude=swapped[again])[0]
     to_own = (draws[1].double() - flat(reference.validation.take(held)).double()).square().sum(1).sqrt()
     return Copies(posterior_to_train, heldout_to_train, torch.minimum(without, to_own), train_rows)

@@ -12,10 +12,9 @@ from priorgap.estimators.copying import (
     auc,
     memorisation_auc,
     near_copy_excess,
-    nearest_distance,
     train_share,
 )
-from priorgap.metrics.copies import copies_of, flat, space_of
+from priorgap.metrics.copies import copies_of, flat, found_in_pixels, space_of
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -101,14 +100,19 @@ class Copying:
         require(evidence, self.needs)
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
+        if len(reference.train) < 2 or len(reference.validation) < 2:
+            raise NotApplicable("expected at least 2 training and 2 validation images")
         queries = flat(evidence.samples)[: self.n_queries]
-        distance, _ = nearest_distance(queries, flat(reference.train))
+        (near_train, _), (near_validation, validation) = found_in_pixels(
+            evidence.samples, reference, self.n_queries
+        )
+        distance = near_train[:, 0]
         try:
             excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
         except ValueError as error:  # too few held-out draws for the quantile
             raise NotApplicable(f"near_copy_excess: {error}") from error
-        to_train, nearest_train = nearest_distance(queries, flat(reference.train.take(found.train_rows)))
-        to_validation, nearest_validation = nearest_distance(queries, flat(reference.validation))
+        to_train, nearest_train = reference.neighbours("train").take(found.train_rows).nearest(queries)
+        to_validation, nearest_validation = near_validation[:, 0], validation[:, 0]
         n_train = len(found.train_rows)
         nearest = torch.where(to_train <= to_validation, nearest_train, n_train + nearest_validation)
         share = train_share(

@@ -152,12 +152,12 @@ class PRDCMeasures:
         n = min(self.n_max, len(features), len(reference.test_features))
         # test sets are often sorted in quality; the same subset for every sampler, which keeps them paired
         rows = torch.randperm(len(reference.test_features), generator=stream(0, "prdc", n))[:n]
-        real, memo = reference.test_features[rows], evidence.model.memo
-        key = (f"prdc, {reference.feature_map.name}, {self.k}", n)
-        if key not in memo:
-            memo[key] = ball_reach(real, self.k)
+        # kept with the reference: the same for every model
+        real, memo, key = reference.test_features[rows], reference.memo, ("ball_reach", self.k, n)
+        if key not in memo or memo[key][0] is not reference.test_features:
+            memo[key] = (reference.test_features, ball_reach(real, self.k))
         found = precision_recall_density_coverage(
-            real, features[:n], generator=generator, k=self.k, real_reach=memo[key]
+            real, features[:n], generator=generator, k=self.k, real_reach=memo[key][1]
         )
         return [
             measured(name, getattr(found, name), n=n, n_reference=n, space=reference.feature_map.name)

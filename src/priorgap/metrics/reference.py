@@ -1,13 +1,16 @@
 """What is known of the real data before any model: features, floors, classifiers and their ceilings."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 from priorgap.data.splits import Split
+from priorgap.estimators.neighbour_index import NeighbourIndex
 from priorgap.features.maps import FeatureMap
 from priorgap.metrics.classifiers import Classifiers, load_classifiers, save_classifiers
 
@@ -56,6 +59,7 @@ class Reference:
         n_classes: the number of classes, None without labels.
         floor: the real-against-real floor of FID.
         classifiers: labeller and judge, None without labels.
+        memo: what metrics compute of the real data alone and share, under names of their own.
     """
 
     train: Split
@@ -67,6 +71,19 @@ class Reference:
     n_classes: int | None = None
     floor: Floor | None = None
     classifiers: Classifiers | None = None
+    memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def neighbours(self, part: Literal["train", "validation", "test"]) -> NeighbourIndex:
+        """Return the index of a part's rows as float vectors, images in [0, 1], made once."""
+        split: Split = getattr(self, part)
+        # a reference that was copied with other data has none of the old ones
+        kept = self.memo.get(("neighbours", part))
+        if kept is None or kept[0] is not split.x:
+            rows = split.floats().flatten(1)
+            index = NeighbourIndex.of(rows) if part == "train" else self.neighbours("train").over(rows)
+            kept = self.memo[("neighbours", part)] = (split.x, index)
+        found: NeighbourIndex = kept[1]
+        return found
 
 
 def save_reference(reference: Reference, directory: Path) -> None:

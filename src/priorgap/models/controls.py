@@ -81,6 +81,10 @@ class Autoencoder(nn.Module):
         line = loss.describe(self.likelihood, math.prod(self.shape))
         return f"{line}; no prior: beta has no effect"
 
+    def moments_may_differ(self, loss: ElboLoss, *, weight_decay: float) -> str | None:
+        """Return why a converged model may keep a diagonal mismatch: it has no prior to match."""
+        return "an autoencoder's codes have no reason to match a prior"
+
     def check_objective(self, loss: ElboLoss) -> None:
         """Check that a loss suits the model.
 
@@ -192,6 +196,10 @@ class GAN(nn.Module):
     def describe(self, loss: ElboLoss) -> str:
         """Return one line that says what the model is trained on."""
         return f"a GAN, r1={self.adversary.r1:g}: alpha and beta have no effect"
+
+    def moments_may_differ(self, loss: ElboLoss, *, weight_decay: float) -> str | None:
+        """Return why a converged model may keep a diagonal mismatch: a GAN has no posterior to match a prior."""
+        return "a GAN has no posterior to match a prior"
 
     def check_objective(self, loss: ElboLoss) -> None:
         """Check that a loss suits the model.

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from priorgap.core.random import isolated
+from priorgap.models.affine import not_free
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms
 from priorgap.models.networks import Architecture
@@ -93,6 +94,40 @@ class VAE(nn.Module):
             ValueError: it does not, in one line.
         """
         loss.check_prior(self.prior)
+
+    def not_free_at_z(self) -> str | None:
+        """Return why a shift and a scale of z cannot be folded into the networks; None where they can."""
+        head, first = self.encoder[-1], self.decoder[0]
+        if not isinstance(head, nn.Linear) or head.out_features != 2 * self.latent_dim:
+            return (
+                f"the encoder ends with {type(head).__name__}: expected an affine head, 2 x latent_dim wide"
+            )
+        if not isinstance(first, nn.Linear) or first.in_features != self.latent_dim:
+            return f"the decoder starts with {type(first).__name__}: expected an affine layer on z"
+        for what, layer in (("the encoder's head", head), ("the decoder's first layer", first)):
+            reason = not_free(layer)
+            if reason is not None:
+                return f"{what} {reason}"
+        return None
+
+    def moments_may_differ(self, loss: ElboLoss, *, weight_decay: float) -> str | None:
+        """Return why a converged model may keep a diagonal mismatch; None where it cannot.
+
+        At an optimum of the ELBO with a prior N(0, I) each unit of q(z) has mean 0 and variance 1: otherwise the
+        shift and scale that give it these moments would lower the rate at equal reconstructions. That needs a shift
+        and a scale that the networks can express at no cost.
+
+        Args:
+            loss: what the model was trained on.
+            weight_decay: of its optimiser, which makes the scale cost something.
+        """
+        if not isinstance(self.prior, StandardNormal):
+            return f"the prior is {type(self.prior).__name__}, not N(0, I)"
+        if loss.free_bits is not None:
+            return f"loss.free_bits={loss.free_bits}: units below it have no reason to match the prior"
+        if weight_decay > 0:
+            return f"weight_decay={weight_decay:g}: the scale of z is chosen against the size of the weights"
+        return self.not_free_at_z()
 
     def check_decode(self, rule: str) -> None:
         """Check that x can be had from z by a decode rule; a VAE allows both, the mean and a draw of p(x|z)."""

@@ -139,8 +139,8 @@ class PerClass:
         """Fit the base to every class that has a positive probability.
 
         Raises:
-            SamplerNotApplicable: the data have no labels, or a class has fewer than two training images.
-            ValueError: a class has no validation images to choose by.
+            SamplerNotApplicable: the data have no labels, or a class has too few training or validation images for
+                the base sampler.
         """
         classes, probability = self._classes(inputs)
         members, rows = [], []
@@ -149,7 +149,9 @@ class PerClass:
             try:
                 members.append(self.base.fit(part, generator=generator))
             except ValueError as error:
-                raise type(error)(f"{self.name}: class {label}: {error}") from error
+                # a class that is too small for the base must not stop the other samplers
+                few = f"{self.name}: class {label}, {len(row)} training images: {error}"
+                raise SamplerNotApplicable(few) from error
             rows.append(row)
         return assemble(self.name, classes, probability, tuple(members), tuple(rows))
 

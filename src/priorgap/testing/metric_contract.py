@@ -69,7 +69,7 @@ def gives_finite_named_rows(metric: Metric) -> None:
     rows = run(metric)
     assert rows
     named = {measure.name for measure in metric.measures}
-    keys = [(r.measure, r.unit, r.bound, r.label_source) for r in rows]
+    keys = [(r.measure, r.space, r.unit, r.bound, r.label_source) for r in rows]
     assert len(set(keys)) == len(keys)
     for row in rows:
         assert row.measure in named
@@ -77,7 +77,7 @@ def gives_finite_named_rows(metric: Metric) -> None:
         assert row.std_error is None or (math.isfinite(row.std_error) and row.std_error >= 0)
         assert isinstance(row.n, int) and row.n > 0
         assert row.n_reference is None or row.n_reference > 0
-        assert row.space in ("latent", "data", "pixels")
+        assert row.space in ("latent", "data", "pixels", "aligned pixels")
         assert Measurement.from_json(row.to_json()) == row
 
 

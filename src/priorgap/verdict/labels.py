@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.verdict.contrasts import lower_limit_exceeds, mean_interval
+from priorgap.verdict.contrasts import mean_interval
+from priorgap.verdict.copying_label import copying_label
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
@@ -15,9 +16,6 @@ COPIES = "copies"
 DECODER_MEMORISES = "the decoder memorises"
 NOT_CLEAN = frozenset({RECONSTRUCTIVE, COPIES})
 
-# Copying must exceed the clean rate by a whole point, not merely by sampling error.
-_EXCESS_NULL = 0.01
-_SHARE_NULL = 0.5
 # Closed-form diagonal mismatch on the training posteriors, in nats, that a converged model cannot have.
 _CONVERGED_BELOW = 0.05
 
@@ -38,32 +36,17 @@ def candidate_labels(
     `reconstructive`: the sampler says so itself: its draws are noisy reconstructions of training images. Their
     `train_share` has no null of ½ (its distribution depends on the split), so that nothing else is tested of them.
 
-    `copies`: near_copy_excess above 1 point and train_share above ½, both beyond their uncertainty (a narrow
-    distribution alone raises the first). `the decoder memorises`: train_share alone. In any one space.
+    `copies`, `the decoder memorises`: by `copying_label`.
     """
     labels: dict[str, list[str]] = {}
     for name, facts in candidates.items():
         if facts.reconstructs:
             labels[name] = [RECONSTRUCTIVE]
             continue
-        found = {_copy_label(table, name, space, level) for space in _spaces(table, "train_share")}
-        for label in (COPIES, DECODER_MEMORISES):
-            if label in found:
-                labels[name] = [label]
-                break
+        found = copying_label(table, name, level)
+        if found is not None:
+            labels[name] = [found]
     return labels
-
-
-def _spaces(table: pd.DataFrame, measure: str) -> list[str]:
-    return sorted(set(text_column(select(table, measure), "space")))
-
-
-def _copy_label(table: pd.DataFrame, name: str, space: str, level: float) -> str | None:
-    share = readings_of(select(table, "train_share", space), [name]).get(name, {})
-    excess = readings_of(select(table, "near_copy_excess", space), [name]).get(name, {})
-    if not lower_limit_exceeds(share, _SHARE_NULL, level):
-        return None
-    return COPIES if lower_limit_exceeds(excess, _EXCESS_NULL, level) else DECODER_MEMORISES
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Distances between images after the best flip and the best shift of up to two pixels."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from priorgap.estimators.neighbour_index import NeighbourIndex
+
+MAX_SHIFT = 2
+# queries at a time
+_CHUNK = 64
+# mirrored both ways an image has its own spectrum again, so that two of the four need a search
+_SEARCHED = ((), (3,))
+_FLIPS = ((), (3,), (2,), (2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedIndex:
+    """Images, and an index of the moduli of their Fourier transforms, which a cyclic shift does not change.
+
+    Attributes:
+        images: float32.
+        spectra: index of the moduli, scaled so that their distance is at most that of the images at any cyclic shift.
+    """
+
+    images: Float[Tensor, "n c h w"]
+    spectra: NeighbourIndex
+
+    @classmethod
+    def of(cls, images: Float[Tensor, "n c h w"]) -> Self:
+        """Index a set of images.
+
+        Raises:
+            ValueError: no images [n, c, h, w].
+        """
+        if images.ndim != 4 or len(images) == 0:
+            raise ValueError(f"images has shape {tuple(images.shape)}: expected [n, c, h, w]")
+        return cls(images, NeighbourIndex.of(spectra(images)))
+
+    def nearest_two(
+        self, queries: Float[Tensor, "m c h w"]
+    ) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
+        """Return each query's distances to its two nearest images after flips and shifts, and their indices.
+
+        Measured are the images whose spectra are the two nearest to the query's, and to its mirror image's: of an
+        image that is a shift of another within its margins that one is the nearest; of others a nearer image may be
+        missed. All images of the set are treated alike.
+
+        Raises:
+            ValueError: images of another shape, or fewer than 2 in the set.
+        """
+        if queries.shape[1:] != self.images.shape[1:]:
+            raise ValueError(
+                f"queries has shape {tuple(queries.shape)}: expected images {tuple(self.images.shape[1:])}"
+            )
+        found = [self.spectra.nearest_two(spectra(queries.flip(axes)))[1] for axes in _SEARCHED]
+        index = torch.cat(found, 1)
+        parts = zip(queries.split(_CHUNK), index.split(_CHUNK), strict=True)
+        distance = torch.cat([aligned_distance(x, self.images[i]) for x, i in parts])
+        # an image that both searches found counts once
+        again = (index[:, 2:, None] == index[:, None, :2]).any(2)
+        distance[:, 2:][again] = math.inf
+        order = distance.argsort(dim=1, stable=True)[:, :2]
+        return distance.gather(1, order), index.gather(1, order)
+
+
+def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
+    """Return the moduli of the Fourier transform of each channel, whose distance is that of images or less.
+
+    |F x| is the same for every cyclic shift of x, and for x turned by 180 degrees; by Parseval's theorem and
+    ||a| - |b|| <= |a - b| the moduli of two images are at most as far apart as the images, however they are shifted.
+    """
+    height, width = images.shape[2:]
+    # the half that is left out repeats all columns but the first and, for an even width, the last
+    weight = torch.full((width // 2 + 1,), math.sqrt(2 / (height * width)))
+    weight[0] = math.sqrt(1 / (height * width))
+    if width % 2 == 0:
+        weight[-1] = weight[0]
+    parts = [(torch.fft.rfft2(rows).abs() * weight).flatten(1) for rows in images.split(4096)]
+    return torch.cat(parts)
+
+
+def aligned_distance(
+    x: Float[Tensor, "m c h w"], candidates: Float[Tensor, "m k c h w"]
+) -> Float[Tensor, "m k"]:
+    """Return the least distance of each image's flips and shifts, zeros shifted in, to each candidate; float64."""
+    height, width = x.shape[2:]
+    moved = []
+    for axes in _FLIPS:
+        padded = functional.pad(x.flip(axes), [MAX_SHIFT] * 4)
+        moved += [
+            padded[:, :, down : down + height, right : right + width].flatten(1)
+            for down in range(2 * MAX_SHIFT + 1)
+            for right in range(2 * MAX_SHIFT + 1)
+        ]
+    images, flat = torch.stack(moved, 1), candidates.flatten(2)
+    # products find the best flip and shift, a direct difference measures it
+    score = 0.5 * images.square().sum(2)[:, None] - flat @ images.transpose(1, 2)
+    best = images.gather(1, score.argmin(2)[:, :, None].expand(-1, -1, images.shape[2]))
+    return (best.double() - flat.double()).square().sum(2).sqrt()

@@ -1,0 +1,112 @@
+"""Near copies: draws that lie next to one image and far from all others, and whether training images are those."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from priorgap.estimators.identical import ExactShare
+from priorgap.estimators.two_sample import clopper_pearson
+from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+
+# a draw is near an image when it is at most so far from it, in distances to the second nearest
+RATIO = 2 / 3
+
+
+@dataclass(frozen=True)
+class NearCopies:
+    """How many draws are near copies of training images, and whether unseen images have as many.
+
+    Attributes:
+        share: draws that are near a training image, of all draws.
+        train_share: of the images that have near draws, the share of training images at as many unseen ones; 1/2 for
+            every distribution that does not depend on which images were trained on. None where no draw is near.
+        n: draws.
+        n_hit: images that have near draws, training and unseen ones together.
+    """
+
+    share: ExactShare
+    train_share: ExactShare | None
+    n: int
+    n_hit: int
+
+
+def near_copies(
+    distance: Float[Tensor, "m 2"],
+    index: Int[Tensor, "m 2"],
+    n_train: int,
+    n_unseen: int,
+    *,
+    level: float = 0.95,
+    ratio: float = RATIO,
+) -> NearCopies:
+    """Count near copies of training images, and hold them against near copies of unseen ones.
+
+    A draw is near an image when no other image is less than 1 / `ratio` times as far: scale and blur change both
+    distances alike. Where the draws do not depend on which images were trained on, each image that has near draws is
+    an unseen one with probability n_unseen / N, N = n_train + n_unseen: images count once, however many draws sit at
+    them, and the number of unseen ones is hypergeometric. The binomial limits of it are a little wider.
+
+    With h the counted share of training images, train_share is (h / n_train) / (h / n_train + (1 - h) / n_unseen),
+    increasing in h, and its limits are those of h.
+
+    Args:
+        distance: each draw's distances to its two nearest images, training and unseen ones together.
+        index: whose they are; training images are 0 to n_train - 1, unseen ones follow.
+        n_train, n_unseen: how many there are.
+        level: two-sided, of the limits.
+        ratio: between 0 and 1.
+
+    Raises:
+        ValueError: shapes differ, an index is too large, or a number is out of its range.
+    """
+    if distance.ndim != 2 or distance.shape[1] != 2 or index.shape != distance.shape or len(distance) == 0:
+        raise ValueError(
+            f"distance has shape {tuple(distance.shape)}, index {tuple(index.shape)}: expected [m, 2] both"
+        )
+    if min(n_train, n_unseen) < 1 or int(index.max()) >= n_train + n_unseen:
+        raise ValueError(
+            f"n_train={n_train}, n_unseen={n_unseen}: expected positive numbers, together above each index"
+        )
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio={ratio}: expected a number between 0 and 1")
+    near = is_near(distance, ratio)
+    nearest = index[:, 0]
+    hit = nearest[near].unique()
+    n_copies = int((near & (nearest < n_train)).sum())
+    share = ExactShare.of(n_copies, len(distance), level=level)
+    if len(hit) == 0:
+        return NearCopies(share, None, len(distance), 0)
+    found = _train_share(int((hit < n_train).sum()), len(hit), n_train, n_unseen, level)
+    return NearCopies(share, found, len(distance), len(hit))
+
+
+def is_near(distance: Float[Tensor, "m 2"], ratio: float = RATIO) -> Bool[Tensor, "m"]:
+    """Return which draws are near their nearest image: two images at distance 0 are both near."""
+    return (distance[:, 0] < ratio * distance[:, 1]) | (distance[:, 0] == 0)
+
+
+def _train_share(hits: int, n: int, n_train: int, n_unseen: int, level: float) -> ExactShare:
+    def balanced(share: float) -> float:
+        a, b = share / n_train, (1 - share) / n_unseen
+        return a / (a + b)
+
+    low, high = clopper_pearson(hits, n, level)
+    counted = proportion_estimate(hits, n)
+    # the derivative of `balanced`, at a share that is not 0 or 1
+    shrunk = (hits + 2) / (n + 4)
+    slope = n_train * n_unseen / (shrunk * n_unseen + (1 - shrunk) * n_train) ** 2
+    value = balanced(counted.value)
+    return ExactShare(Estimate(value, slope * (counted.std_error or 0.0)), balanced(low), balanced(high))
+
+
+def merged(
+    parts: list[tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]], sizes: list[int]
+) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
+    """Return the two nearest points of several sets together, indices counted on from set to set."""
+    start = torch.tensor([0, *sizes]).cumsum(0)[:-1].tolist()
+    distance = torch.cat([distance for distance, _ in parts], 1)
+    index = torch.cat([own + first for (_, own), first in zip(parts, start, strict=True)], 1)
+    order = distance.argsort(dim=1, stable=True)[:, :2]
+    return distance.gather(1, order), index.gather(1, order)

@@ -1,0 +1,183 @@
+"""Draws that are training images, or lie next to one: exact copies, near copies, and the same of test images."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Measure
+from priorgap.core.random import stream
+from priorgap.data.splits import Split
+from priorgap.estimators.aligned import AlignedIndex
+from priorgap.estimators.identical import ExactShare, RowSet
+from priorgap.estimators.near_copies import NearCopies, merged, near_copies
+from priorgap.estimators.neighbour_index import NeighbourIndex
+from priorgap.features.maps import extract, knows_the_training_data
+from priorgap.metrics.copies import found_in_pixels, space_of
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.reference import Reference
+
+ALIGNED = "aligned pixels"
+# the unit of a share whose null is not 1/2
+NULL_UNKNOWN = "null unknown"
+# identical rows, and near copies in pixels, in aligned pixels and in a feature space: their limits hold together
+N_LIMITS = 4
+# each lower limit errs with probability .025 / N_LIMITS at most
+LEVEL = 1 - 0.05 / N_LIMITS
+
+_MEASURES = (
+    "identical_share",
+    "identical_share_floor",
+    "near_copy_share",
+    "near_copy_share_floor",
+    "near_train_share",
+)
+
+
+@dataclass(frozen=True)
+class CopyShares:
+    """Exact and near copies of training images among a sampler's draws, beside the same of test images.
+
+    identical_share: draws that are equal to a training image in every pixel (to a row in every column).
+    near_copy_share: draws that have a training image at less than two thirds of the distance to any other image.
+    near_train_share: of the images, training and validation, that have such draws, the share of training images at
+    equal numbers of both; 1/2 where draws do not depend on which images were trained on. The two are searched for in
+    pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. `_floor`: the
+    same of test images. All limits (bound lower and upper) are exact, and the lower ones of a sampler hold together
+    with probability .975.
+
+    Attributes:
+        n_queries: at most so many draws, and test images, are searched for in pixels; all are compared for equality.
+        n_searched: at most so many after flips and shifts, and in the feature space.
+    """
+
+    n_queries: int
+    n_searched: int
+    name: ClassVar[str] = "copy_shares"
+    scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(*_MEASURES)
+    needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference"})
+
+    def __post_init__(self) -> None:
+        if self.n_queries < 2 or self.n_searched < 2:
+            raise ValueError(
+                f"n_queries={self.n_queries}, n_searched={self.n_searched}: expected integers of at least 2"
+            )
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the rows of all spaces, over the first draws: a sampler's rows are exchangeable."""
+        require(evidence, self.needs)
+        reference = evidence.model.reference
+        assert reference is not None
+        if len(reference.train) < 2 or len(reference.validation) < 2:
+            raise NotApplicable("expected at least 2 training and 2 validation images")
+        known = evidence.model.heldout_exchangeable
+        rows = self._identical(evidence.samples, reference)
+        for space, exchangeable in _spaces(reference).items():
+            found = self._near(space, evidence.samples, reference, lambda: evidence.features)
+            floor = self._floor(space, reference)
+            rows += _rows(found, floor, space, reference, "" if known and exchangeable else NULL_UNKNOWN)
+        return rows
+
+    def _identical(self, samples: Split, reference: Reference) -> list[Measurement]:
+        train = _kept(reference, "rows", lambda: RowSet.of(reference.train.x))
+        space, rows = space_of(reference.train), []
+        for measure, split in (("identical_share", samples), ("identical_share_floor", reference.test)):
+            share = ExactShare.of(train.shared(split.x), len(split), level=LEVEL)
+            rows += _limited(measure, share, n=len(split), n_reference=train.n, space=space)
+        return rows
+
+    def _floor(self, space: str, reference: Reference) -> NearCopies:
+        """Return the near copies among random test images."""
+
+        def found() -> NearCopies:
+            # the first half of a test set may be cleaner than the second
+            order = torch.randperm(
+                len(reference.test), generator=stream(0, "copy_shares", len(reference.test))
+            )
+            rows = order[: max(self.n_queries, self.n_searched)]
+            return self._near(
+                space, reference.test.take(rows), reference, lambda: reference.test_features[rows]
+            )
+
+        return _kept(reference, f"near copies, {space}, {self.n_queries}, {self.n_searched}", found)
+
+    def _near(
+        self, space: str, split: Split, reference: Reference, features: Callable[[], Tensor]
+    ) -> NearCopies:
+        """Return the near copies among the first rows of a split."""
+        n_train, n_unseen = len(reference.train), len(reference.validation)
+        if space == ALIGNED:
+            aligned = _kept(reference, "aligned", lambda: _aligned(reference))
+            distance, index = aligned.nearest_two(split.take(slice(0, self.n_searched)).floats())
+            return near_copies(distance, index, n_train, n_unseen, level=LEVEL)
+        if space == space_of(reference.train):
+            parts = found_in_pixels(split, reference, self.n_queries)
+        else:
+            queries = features()[: self.n_searched]
+            train, unseen = _kept(reference, "features", lambda: _of_features(reference))
+            parts, n_train = [train.nearest_two(queries), unseen.nearest_two(queries)], len(train)
+        distance, index = merged(parts, [n_train, n_unseen])
+        return near_copies(distance, index, n_train, n_unseen, level=LEVEL)
+
+
+def _spaces(reference: Reference) -> dict[str, bool]:
+    """Return the spaces to search, and whether training and unseen images are exchangeable in them."""
+    spaces = {space_of(reference.train): True}
+    if reference.train.kind == "uint8_image":
+        spaces[ALIGNED] = True
+    name = reference.feature_map.name
+    # "pixels" is the space that is searched already
+    if name != "pixels" and len(reference.pool_features) >= 2:
+        spaces[name] = not knows_the_training_data(reference.feature_map)
+    return spaces
+
+
+def _aligned(reference: Reference) -> AlignedIndex:
+    return AlignedIndex.of(torch.cat([reference.train.floats(), reference.validation.floats()]))
+
+
+def _of_features(reference: Reference) -> tuple[NeighbourIndex, NeighbourIndex]:
+    """Return the indices of a random part of the training images and of the validation images, by features."""
+    train = NeighbourIndex.of(reference.pool_features)
+    return train, train.over(extract(reference.feature_map, reference.validation.x))
+
+
+def _kept(reference: Reference, name: Hashable, make: Callable[[], Any]) -> Any:
+    """Return what is kept with the reference under a name, as long as its training images are the same."""
+    kept = reference.memo.get(("copy_shares", name))
+    if kept is None or kept[0] is not reference.train.x:
+        kept = reference.memo[("copy_shares", name)] = (reference.train.x, make())
+    return kept[1]
+
+
+def _rows(
+    found: NearCopies, floor: NearCopies, space: str, reference: Reference, unit: str
+) -> list[Measurement]:
+    size = len(reference.train) + len(reference.validation)
+    rows = [
+        *_limited("near_copy_share", found.share, n=found.n, n_reference=size, space=space),
+        *_limited("near_copy_share_floor", floor.share, n=floor.n, n_reference=size, space=space),
+    ]
+    if found.train_share is not None:
+        rows += _limited(
+            "near_train_share", found.train_share, n=found.n_hit, n_reference=size, space=space, unit=unit
+        )
+    return rows
+
+
+def _limited(
+    measure: str, share: ExactShare, *, n: int, n_reference: int, space: str, unit: str = ""
+) -> list[Measurement]:
+    """Return the row of a share, and those of its exact limits."""
+    point = measured(measure, share.estimate, n=n, n_reference=n_reference, space=space, unit=unit)
+    return [
+        point,
+        Measurement(measure, share.low, None, n, n_reference, space, unit, "lower"),
+        Measurement(measure, share.high, None, n, n_reference, space, unit, "upper"),
+    ]

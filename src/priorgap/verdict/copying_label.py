@@ -1,0 +1,105 @@
+"""Whether a sampler copies training images, or the decoder memorises them: the rule, from the rows of one cell."""
+
+import math
+from typing import Literal
+
+import pandas as pd
+
+from priorgap.estimators.uncertainty import normal_quantile
+from priorgap.metrics.near_copies import NULL_UNKNOWN
+from priorgap.verdict.readings import Reading, readings_of, select, text_column
+
+CopyingLabel = Literal["copies", "the decoder memorises"]
+
+# near_copy_excess must exceed 0 by a whole point, not merely by its error: a blurred law raises it, too
+_EXCESS_NULL = 0.01
+_SHARE_NULL = 0.5
+# level of the joint rule's two limits: rarer than one of the exact limits, which hold together at .975
+_JOINT = 0.995
+
+# model (seed) -> value
+_Values = dict[int, float]
+
+
+def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLabel | None:
+    """Return the label of a sampler of one cell; None where nothing is shown.
+
+    `copies`, where in every model of the cell one of these holds:
+        identical_share: its exact lower limit lies above the upper one of test images;
+        near_train_share, in any one space: its exact lower limit lies above 1/2 (and, where that null is not known,
+        near_copy_share's above the upper one of test images).
+    Or, over all models: near_copy_excess above one point and train_share above 1/2.
+    `the decoder memorises`: train_share above 1/2 alone.
+
+    Models of one cell may share their split into training and unseen images, and with it the error of what they
+    say: so exact limits must hold in every one of them, and the error of a mean over models is taken to be as
+    large as that of one model (`shared_limit_exceeds`).
+
+    Args:
+        table: rows of one cell's models.
+        sampler: whose label.
+        level: two-sided, of the limit behind `the decoder memorises`.
+    """
+    rows = table[text_column(table, "sampler") == sampler]
+    if _identical(rows) or any(_near(rows, space) for space in _spaces(rows, "near_copy_share")):
+        return "copies"
+    found: CopyingLabel | None = None
+    for space in _spaces(rows, "train_share"):
+        share = readings_of(select(rows, "train_share", space)).get(sampler, {})
+        excess = readings_of(select(rows, "near_copy_excess", space)).get(sampler, {})
+        joint = [(share, _SHARE_NULL), (excess, _EXCESS_NULL)]
+        if all(shared_limit_exceeds(values, null, _JOINT) for values, null in joint):
+            return "copies"
+        if shared_limit_exceeds(share, _SHARE_NULL, 0.5 + 0.5 * level):
+            found = "the decoder memorises"
+    return found
+
+
+def shared_limit_exceeds(by_model: dict[int, Reading], null: float, level: float) -> bool:
+    """Return whether the mean over models lies above a null beyond an error that all models may share.
+
+    The error of the mean is taken as the mean of the models' own, its largest possible value (no model averages
+    another's error out). Without an error of every model nothing is known.
+
+    Args:
+        by_model: each model's value and standard error.
+        null: what the mean must exceed.
+        level: one-sided.
+    """
+    errors = [reading.std_error for reading in by_model.values()]
+    if not by_model or any(error is None for error in errors):
+        return False
+    mean = math.fsum(reading.value for reading in by_model.values()) / len(by_model)
+    error = math.fsum(error for error in errors if error is not None) / len(by_model)
+    return mean - normal_quantile(level) * error > null
+
+
+def _identical(rows: pd.DataFrame) -> bool:
+    return _above(_limit(rows, "identical_share", "lower"), _limit(rows, "identical_share_floor", "upper"))
+
+
+def _near(rows: pd.DataFrame, space: str) -> bool:
+    """Return whether near copies are those of training images in every model that was searched in a space."""
+    own = rows[text_column(rows, "space") == space]
+    searched = _limit(own, "near_copy_share", "lower")
+    lower = _limit(own, "near_train_share", "lower")
+    # a model without near copies has no such row, and copies nothing
+    if not _above(lower, dict.fromkeys(searched, _SHARE_NULL)):
+        return False
+    unknown = own[(own["measure"] == "near_train_share") & (text_column(own, "unit") == NULL_UNKNOWN)]
+    return unknown.empty or _above(searched, _limit(own, "near_copy_share_floor", "upper"))
+
+
+def _above(values: _Values, nulls: _Values) -> bool:
+    """Return whether every model of `nulls`, and at least one, has a value above its null."""
+    return bool(nulls) and all(model in values and values[model] > null for model, null in nulls.items())
+
+
+def _limit(rows: pd.DataFrame, measure: str, bound: str) -> _Values:
+    """Return each model's limit of a measure."""
+    own = rows[(rows["measure"] == measure) & (text_column(rows, "bound") == bound)]
+    return {int(seed): float(value) for seed, value in zip(own["seed"], own["value"], strict=True)}
+
+
+def _spaces(rows: pd.DataFrame, measure: str) -> list[str]:
+    return sorted(set(text_column(rows[rows["measure"] == measure], "space")))
