@@ -189,7 +189,8 @@ class NeighbourIndex:
         values = score.numpy()
         rounding = _rounding(0.5 * rows.double().square().sum(1), float(square.max()), queries.shape[1])
         kth = np.partition(values, k - 1, axis=1)[:, k - 1 : k]
-        return values <= kth + (2 * rounding).float().numpy()[:, None]
+        near: np.ndarray = values <= kth + (2 * rounding).float().numpy()[:, None]
+        return near
 
     def _least(self, queries: Tensor, wanted: "_Marks", k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return which queries have wanted points, and of each the k smallest squared distances and their points."""
@@ -281,7 +282,7 @@ def _directions(centred: Tensor, k: int) -> Float[Tensor, "D k"]:
     if k >= width:
         return torch.eye(width, dtype=torch.float64)
     start = torch.randn(width, k, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    basis = torch.linalg.qr(start)[0]
+    basis: Tensor = torch.linalg.qr(start)[0]
     for _ in range(4):
         basis = torch.linalg.qr(centred.T @ (centred @ basis))[0]
     return basis

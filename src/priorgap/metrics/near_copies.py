@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
+Kept = TypeVar("Kept")
 ALIGNED = "aligned pixels"
 # the unit of a share whose null is not 1/2
 NULL_UNKNOWN = "null unknown"
@@ -148,9 +149,9 @@ def _of_features(reference: Reference) -> tuple[NeighbourIndex, NeighbourIndex]:
     return train, train.over(extract(reference.feature_map, reference.validation.x))
 
 
-def _kept(reference: Reference, name: Hashable, make: Callable[[], Any]) -> Any:
+def _kept(reference: Reference, name: Hashable, make: Callable[[], Kept]) -> Kept:
     """Return what is kept with the reference under a name, as long as its training images are the same."""
-    kept = reference.memo.get(("copy_shares", name))
+    kept: tuple[Tensor, Kept] | None = reference.memo.get(("copy_shares", name))
     if kept is None or kept[0] is not reference.train.x:
         kept = reference.memo[("copy_shares", name)] = (reference.train.x, make())
     return kept[1]
