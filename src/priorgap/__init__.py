@@ -12,20 +12,25 @@ _EXPORTS = {
     "Measurement": "priorgap.core.measurement",
     "compare": "priorgap.comparison.compare",
 }
+# whole modules: `priorgap.torchvision_compat.ensure()` makes torchvision importable beside a CPU build of torch
+_MODULES = {"torchvision_compat": "priorgap.core.torchvision_compat"}
 
 if TYPE_CHECKING:
     from priorgap.comparison.compare import Comparison, compare
+    from priorgap.core import torchvision_compat
     from priorgap.core.latents import Latents
     from priorgap.core.measurement import Measurement
 
-__all__ = ["Comparison", "Latents", "Measurement", "__version__", "compare"]
+__all__ = ["Comparison", "Latents", "Measurement", "__version__", "compare", "torchvision_compat"]
 
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _EXPORTS:
         raise AttributeError(f"module 'priorgap' has no attribute {name!r}")
     return getattr(import_module(_EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_EXPORTS])
+    return sorted([*globals(), *_EXPORTS, *_MODULES])

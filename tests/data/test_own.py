@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from priorgap.data.own import ImageFolder, NpzFile
+from priorgap.data.npz_file import NpzFile
+from priorgap.data.own import ImageFolder
 from priorgap.data.splits import DataCorrupt, DataUnavailable
 
 
@@ -123,7 +124,7 @@ def test_bad_folders_are_refused(folder, tmp_path):
         load(ImageFolder(folder))
     (folder / "cat" / "broken.png").unlink()
     write_image(folder / "bird" / "1.png")
-    with pytest.raises(ValueError, match="class 0 has 1 rows"):
+    with pytest.raises(ValueError, match="class bird has 1 rows"):
         load(ImageFolder(folder))
 
 
@@ -176,16 +177,22 @@ def test_npz_with_its_own_split(tmp_path):
     ("arrays", "message"),
     [
         ({"z": BYTES}, "expected x, or x_train and x_test"),
-        ({"x_train": BYTES}, "expected x, or x_train and x_test"),
-        ({"x": BYTES.astype(np.int64)}, "expected uint8 or float images"),
-        ({"x": BYTES * 2.0}, "leave [0, 1]"),
+        ({"x_test": BYTES}, "expected x, or x_train and x_test"),
+        ({"x": BYTES, "data": BYTES}, "holds x and data; expected one of the two"),
+        ({"x": BYTES.astype(np.int64) - 9}, "expected integers of 0..255"),
+        ({"x": np.full((9, 4, 4), "a")}, "expected numbers: uint8 or float images"),
+        ({"x": BYTES * 2.0}, "expected float images in [0, 1]"),
+        ({"x": BYTES / 255 * 16}, "divide by the largest value"),
+        ({"x": np.where(BYTES > 250, np.nan, BYTES / 255)}, "rows; expected numbers: fill or leave out"),
         ({"x": np.full((9, 3), np.nan)}, "NaN or infinity"),
         ({"x": BYTES[:0]}, "at least 1 row"),
         ({"x": np.zeros((9, 7, 7, 2), np.uint8)}, "1 or 3 channels"),
         ({"x": np.zeros(9)}, "vectors [n, d]"),
-        ({"x": BYTES, "y": np.arange(39)}, "expected 40 integers"),
+        ({"x": BYTES, "y": np.arange(39)}, "expected 40 labels"),
         ({"x": BYTES, "y": np.linspace(0, 1, 40)}, "expected 40 integers"),
-        ({"x": BYTES, "y": -np.ones(40, int)}, "expected 40 integers"),
+        ({"x": BYTES, "y": np.where(np.arange(40) < 7, -1, 1)}, "7 of 40 rows have no label"),
+        ({"x": BYTES, "y": np.repeat(["a", ""], 20)}, "20 of 40 rows have no label"),
+        ({"x": BYTES, "y": np.where(np.arange(40) < 7, np.nan, 1)}, "7 of 40 rows have no label"),
         ({"x_train": BYTES, "x_test": BYTES[:, :3]}, "x_test has rows of shape (1, 3, 5) (uint8_image)"),
     ],
 )

@@ -9,14 +9,15 @@ _EXPORTS = {
     "Digits": "priorgap.data.digits",
     "ImageFolder": "priorgap.data.own",
     "LinearGaussian": "priorgap.data.synthetic",
-    "NpzFile": "priorgap.data.own",
+    "NpzFile": "priorgap.data.npz_file",
     "TorchvisionImages": "priorgap.data.images",
 }
 
 if TYPE_CHECKING:
     from priorgap.data.digits import Digits
     from priorgap.data.images import TorchvisionImages
-    from priorgap.data.own import ImageFolder, NpzFile
+    from priorgap.data.npz_file import NpzFile
+    from priorgap.data.own import ImageFolder
     from priorgap.data.synthetic import LinearGaussian
 
 __all__ = [

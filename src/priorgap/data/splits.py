@@ -165,9 +165,15 @@ def random_split(n: int, sizes: Sequence[int], *, generator: torch.Generator) ->
 
 
 def stratified_split(
-    label: Int[Tensor, "n"], fractions: Sequence[float], *, generator: torch.Generator
+    label: Int[Tensor, "n"],
+    fractions: Sequence[float],
+    *,
+    generator: torch.Generator,
+    names: Sequence[str] = (),
 ) -> list[Int[Tensor, "m"]]:
     """Return disjoint, sorted index sets with about these fractions of every class, and last the rest.
+
+    Classes are called by their `names` in messages, where there are any.
 
     Raises:
         ValueError: the fractions leave nothing for the rest, or a class is too small.
@@ -180,7 +186,10 @@ def stratified_split(
         rows = rows[torch.randperm(len(rows), generator=generator)]
         sizes = [max(1, round(f * len(rows))) for f in fractions]
         if sum(sizes) >= len(rows):
-            raise ValueError(f"class {value} has {len(rows)} rows: too few for one in each split")
+            called = names[value] if names else value
+            raise ValueError(
+                f"class {called} has {len(rows)} rows: too few for one in each split; give it more, or leave it out"
+            )
         for part, chosen in zip(parts, rows.split([*sizes, len(rows) - sum(sizes)]), strict=True):
             part.append(chosen)
     return [torch.cat(part).sort().values for part in parts]
@@ -203,11 +212,16 @@ def check_fractions(validation_fraction: float, test_fraction: float) -> None:
 
 
 def fraction_split(
-    label: Int[Tensor, "n"] | None, n: int, fractions: Sequence[float], *, generator: torch.Generator
+    label: Int[Tensor, "n"] | None,
+    n: int,
+    fractions: Sequence[float],
+    *,
+    generator: torch.Generator,
+    names: Sequence[str] = (),
 ) -> list[Int[Tensor, "m"]]:
-    """Split by fractions: within classes where there are labels, else at random."""
+    """Split by fractions: within classes where there are labels (with these names), else at random."""
     if label is not None:
-        return stratified_split(label, fractions, generator=generator)
+        return stratified_split(label, fractions, generator=generator, names=names)
     if any(not 0 < f < 1 for f in fractions) or sum(fractions) >= 1:
         raise ValueError(f"split fractions {list(fractions)}: expected positive ones that sum to less than 1")
     return random_split(n, [max(1, round(f * n)) for f in fractions], generator=generator)
