@@ -31,7 +31,7 @@ class FeatureSpace(Protocol):
         """Find out whether the space can be had, before any work.
 
         Args:
-            labelled: whether the data have labels.
+            labelled: whether training and test rows have labels, of two classes or more.
 
         Raises:
             ValueError: it cannot, in one line.
@@ -76,8 +76,8 @@ class ClassifierSpace:
         """Refuse data without labels: there is nothing to train a classifier with."""
         if not labelled:
             raise ValueError(
-                "features=classifier: the data have no labels; expected features=[pixels] verdict.space=pixels "
-                "(or inception)"
+                "features=classifier: the data have no labels of two or more classes for training and test rows; "
+                "expected features=[pixels] verdict.space=pixels (or inception)"
             )
 
     def open(self, classifier: Classifier | None) -> FeatureMap:

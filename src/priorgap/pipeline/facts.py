@@ -60,5 +60,5 @@ def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> 
 
 
 def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
-    labelled = dataset.train.label is not None and dataset.test.label is not None
+    labelled = dataset.labelled and (dataset.n_classes or 0) > 1
     parts.feature_space(cell.config, name).check(labelled=labelled)
