@@ -1,4 +1,4 @@
-"""The library's front door: compare ways of sampling a VAE that is brought as two plain callables."""
+"""The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,7 +95,7 @@ def compare(
     latent_dim: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
+    """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
     Args:
         encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it. None for

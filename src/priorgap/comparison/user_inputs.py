@@ -1,4 +1,4 @@
-"""What a user brings to `compare`: data, two callables, names of samplers and metrics; checked, and made one kind."""
+"""What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
