@@ -5,6 +5,7 @@ import torch
 
 from priorgap import compare
 from priorgap.comparison.compare import Comparison
+from priorgap.comparison.user_inputs import splits_of
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -103,6 +104,22 @@ def test_float_images_and_label_tensors_are_taken(digits, model):
     assert set(found.table["sampler"]) == {"gaussian_full", "prior"}
 
 
+def test_labels_are_taken_as_arrays_and_lists(digits):
+    data, labels = (digits.train.floats(), digits.test.floats()), (digits.train.label, digits.test.label)
+    found = [
+        splits_of(*data, None, given, 0)
+        for given in (
+            labels,
+            [x.numpy() for x in labels],
+            [x.tolist() for x in labels],
+            [x.float() for x in labels],
+        )
+    ]
+    for parts in found:
+        assert all(torch.equal(parts[name].label, found[0][name].label) for name in parts)
+        assert parts["train"].label.dtype == torch.int64
+
+
 def test_a_deterministic_encoder_is_taken(digits, model):
     found = compare(
         lambda x: (model.encode(x)[0], None), model.decode, digits.train, digits.test,
@@ -164,6 +181,26 @@ BAD = {
     "no name of features": ({"features": ""}, "features=''"),
     "features without a name": ({"features": lambda x: x}, "features=<function .*a FeatureMap"),
     "labels for one set only": ({"labels": [torch.zeros(3)]}, "labels: got 1"),
+    "labels that are no list": ({"labels": 5}, "labels: got int"),
+    "labels as text": ({"labels": (["a"] * 1079, ["b"] * 359)}, "labels of train: .*integers from 0"),
+    "labels with None": ({"labels": ([None] * 1079, [None] * 359)}, "labels of train: .*integers from 0"),
+    "labels between classes": (
+        {"labels": [torch.full((k,), 0.5) for k in (1079, 359)]},
+        "labels of train: torch.float32",
+    ),
+    "negative labels": (
+        {"labels": [torch.full((k,), -1) for k in (1079, 359)]},
+        "labels of train: .*from -1 to -1",
+    ),
+    "endless classes": (
+        {"labels": [torch.full((k,), 10**12) for k in (1079, 359)]},
+        r"labels of train: .*to 1e\+12",
+    ),
+    "too few labels": ({"labels": [torch.zeros(3), torch.zeros(3)]}, r"labels of train: of shape \(3,\)"),
+    "labels without values": (
+        {"labels": [torch.zeros(k, dtype=torch.int64, device="meta") for k in (1079, 359)]},
+        "labels of train: .*meta",
+    ),
     "floats out of range": ({"train": torch.rand(30, 1, 8, 8) * 255}, "train: images from"),
     "no data": ({"test": [1, 2, 3]}, "test: got list"),
     "tests of another shape": (

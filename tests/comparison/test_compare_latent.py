@@ -1,4 +1,4 @@
-"""The latent measures through the front door, for a model that is brought as two callables."""
+"""The latent measures through the front door, for a model that the user supplies as two callables."""
 
 import math
 

@@ -1,14 +1,12 @@
-"""The library's front door: compare ways of sampling a VAE that is brought as two plain callables."""
+"""The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Int
-from torch import Tensor
-
 from priorgap.comparison.user_inputs import (
     Data,
+    Labels,
     check_arguments,
     count_of,
     is_conditional,
@@ -85,7 +83,7 @@ def compare(
     test: Data,
     *,
     validation: Data | None = None,
-    labels: Sequence[Int[Tensor, "n"]] | None = None,
+    labels: Sequence[Labels | None] | None = None,
     samplers: Sequence[Sampler | str] | None = None,
     metrics: Sequence[Metric | str | Callable[..., Any]] | None = None,
     n: int | None = None,
@@ -95,7 +93,7 @@ def compare(
     latent_dim: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Compare ways of sampling a trained VAE: which law of z gives the best synthetic data, and at what cost.
+    """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
     Args:
         encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it. None for
@@ -105,7 +103,8 @@ def compare(
         train: what the VAE was trained on: a Split, uint8 images, float images in [0, 1], or vectors.
         test: held-out data of the same kind; nothing is fitted or selected on it.
         validation: held-out data for selection; None sets a seeded fifth of `test` aside, never a part of `train`.
-        labels: labels of train and test (and of validation, when given), for plain tensors.
+        labels: labels of train and test (and of validation, when given), for plain tensors: integers from 0, each a
+            tensor, an array or a list.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
             Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.

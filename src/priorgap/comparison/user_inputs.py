@@ -1,10 +1,11 @@
-"""What a user brings to `compare`: data, two callables, names of samplers and metrics; checked, and made one kind."""
+"""What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,11 @@ from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 
 Data = Split | Tensor
+# integers: a tensor, an array or a list
+Labels = Tensor | np.ndarray | Sequence[int]
 _PROBE = 4
+# every class gets a row in tables
+_MOST_CLASSES = 10_000
 _MOST_DRAWS = 10**9
 
 
@@ -142,7 +147,7 @@ def count_of(n: int | None, n_test: int) -> int:
 
 
 def splits_of(
-    train: Data, test: Data, validation: Data | None, labels: Sequence[Tensor] | None, seed: int
+    train: Data, test: Data, validation: Data | None, labels: Sequence[Labels | None] | None, seed: int
 ) -> dict[str, Split]:
     """Return train, validation and test with their labels; without `validation` a seeded fifth of test is it.
 
@@ -150,11 +155,10 @@ def splits_of(
         ValueError: data of the wrong kind or shape, or labels that do not belong to them.
     """
     expected = 2 if validation is None else 3
-    if labels is not None and len(labels) != expected:
-        raise ValueError(
-            f"labels: got {len(labels)} tensors, expected {expected}: one for each data argument"
-        )
-    own: Sequence[Tensor | None] = [None] * 3 if labels is None else [*labels, None]
+    if labels is not None and (not isinstance(labels, list | tuple) or len(labels) != expected):
+        got = f"{len(labels)} tensors" if isinstance(labels, list | tuple) else type(labels).__name__
+        raise ValueError(f"labels: got {got}, expected {expected}: one for each data argument")
+    own: Sequence[Labels | None] = [None] * 3 if labels is None else [*labels, None]
     parts = {"train": _split(train, own[0], "train"), "test": _split(test, own[1], "test")}
     if validation is None:
         if len(parts["test"]) < 10:
@@ -176,9 +180,10 @@ def splits_of(
     return parts
 
 
-def _split(data: Data, label: Tensor | None, name: str) -> Split:
+def _split(data: Data, given: Labels | None, name: str) -> Split:
     if isinstance(data, Split):
-        return data if label is None else Split(data.x, label.long(), data.kind)
+        known = _label(data.label if given is None else given, len(data), name)
+        return data if given is None else Split(data.x, known, data.kind)
     if not isinstance(data, Tensor) or data.ndim not in (2, 4):
         got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
         raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
@@ -187,7 +192,7 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
     wrong = flaw(data)
     if wrong is not None:
         raise ValueError(f"{name}: a tensor {wrong}; expected a dense one of finite numbers")
-    known = None if label is None else label.long()
+    known = _label(given, len(data), name)
     if data.ndim == 2:
         return Split(data.float(), known, "float_vector")
     if data.dtype == torch.uint8:
@@ -196,6 +201,30 @@ def _split(data: Data, label: Tensor | None, name: str) -> Split:
     if low < 0 or high > 1:
         raise ValueError(f"{name}: images from {low:g} to {high:g}; expected floats in [0, 1] or uint8")
     return Split((data * 255).round().to(torch.uint8), known, "uint8_image")
+
+
+def _label(given: Labels | None, n: int, name: str) -> Tensor | None:
+    """Return labels as integers, one a row.
+
+    Raises:
+        ValueError: they are none, or not as many as rows.
+    """
+    if given is None:
+        return None
+    expected = f"expected {n} integers from 0 to {_MOST_CLASSES - 1:,}, the number of each row's class"
+    try:
+        label = given if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"labels of {name}: {show(given)}; {expected}") from error
+    if label.ndim != 1 or len(label) != n:
+        raise ValueError(f"labels of {name}: of shape {tuple(label.shape)}; {expected}")
+    wrong = flaw(label)
+    if wrong is not None:
+        raise ValueError(f"labels of {name}: a tensor {wrong}; {expected}")
+    low, high = float(label.min()), float(label.max())
+    if not torch.equal(label, label.long()) or low < 0 or high >= _MOST_CLASSES:
+        raise ValueError(f"labels of {name}: {label.dtype} from {low:g} to {high:g}; {expected}")
+    return label.long()
 
 
 def is_conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Split]) -> bool:

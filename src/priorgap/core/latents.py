@@ -58,7 +58,7 @@ class Latents:
 
 @dataclass(frozen=True)
 class LatentDraw:
-    """Draws of z, with the index of the training row each came from and its label, where the law has them."""
+    """Draws of z, with the training row that each came from and its label, where the distribution has them."""
 
     z: Float[Tensor, "n d"]
     source: Int[Tensor, "n"] | None = None
@@ -70,7 +70,7 @@ class LatentDraw:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance that a law implies, float64."""
+    """Mean and covariance that a distribution implies, float64."""
 
     mean: Float[Tensor, "d"]
     cov: Float[Tensor, "d d"]

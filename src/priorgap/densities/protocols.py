@@ -1,4 +1,4 @@
-"""What a density is: hyperparameters whose `fit` returns a fitted law of z."""
+"""What a density is: hyperparameters whose `fit` returns a fitted distribution of z."""
 
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
@@ -11,7 +11,7 @@ from priorgap.core.latents import Moments
 
 @runtime_checkable
 class FittedDensity(Protocol):
-    """A law of z with a log-density and draws; its state is float64 tensors."""
+    """A distribution of z with a log-density and draws; its state is float64 tensors."""
 
     kind: ClassVar[str]
 
@@ -24,21 +24,21 @@ class FittedDensity(Protocol):
         ...
 
     def moments(self) -> Moments:
-        """Return the law's mean and covariance, float64."""
+        """Return the distribution's mean and covariance, float64."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors from which `from_state` restores the law exactly."""
+        """Return the tensors from which `from_state` restores the distribution exactly."""
         ...
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> Self:
-        """Rebuild the law from `state`'s result."""
+        """Rebuild the distribution from `state`'s result."""
         ...
 
 
 class Density(Protocol):
-    """Frozen hyperparameters of a family of laws."""
+    """Frozen hyperparameters of a family of distributions."""
 
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator

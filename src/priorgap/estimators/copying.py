@@ -113,7 +113,7 @@ def _search_tile(
 def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
     """Return P(a < b) + 1/2 P(a = b) for a from `smaller`, b from `larger`, with DeLong's standard error.
 
-    Unbiased, 0 to 1; 1/2 when both have one law. The standard error is 0 for perfectly separated sets: read
+    Unbiased, 0 to 1; 1/2 when both have one distribution. The standard error is 0 for perfectly separated sets: read
     it there as "below what n and m can show".
 
     **Source**: DeLong, DeLong & Clarke-Pearson (1988).
@@ -159,7 +159,7 @@ def near_copy_excess(
     """Return P(d(sample, T) < Q) - q, Q the q quantile of the held-out draws' distance to T.
 
     The share of samples closer to a training image than all but a fraction q of draws that cannot have
-    copied. 0 when samples have the law of held-out draws, at most 1 - q; negative for samples far from
+    copied. 0 when samples have the distribution of held-out draws, at most 1 - q; negative for samples far from
     everything. Q sits at rank q (m + 1), so that E F(Q) = q and the excess is unbiased at its null. The
     standard error has the binomial part and the quantile's (by moving Q one standard error both ways).
 
@@ -196,7 +196,7 @@ def train_share(
 ) -> Estimate:
     """Return the share of samples nearer to T' than to V (equally many training and validation images).
 
-    Mean of 1[a < b] + 1/2 1[a = b]: 1/2 for every law that does not depend on which images were trained on.
+    Mean of 1[a < b] + 1/2 1[a = b]: 1/2 for every distribution that does not depend on which images were trained on.
 
     Args:
         to_train: each sample's distance to its nearest image of T'.

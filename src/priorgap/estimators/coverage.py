@@ -30,8 +30,8 @@ class PRDC:
     Attributes:
         precision: share of fakes inside the k-neighbour ball of a real point, 0 to 1.
         recall: share of reals inside the k-neighbour ball of a fake point, 0 to 1.
-        density: mean number of real balls a fake lies in, divided by k; about 1 at equal laws, unbounded.
-        coverage: share of real balls that hold a fake, 0 to 1; at equal laws and sizes about 1 - 2^-k.
+        density: mean number of real balls a fake lies in, divided by k; about 1 at equal distributions, unbounded.
+        coverage: share of real balls that hold a fake, 0 to 1; at equal distributions and sizes about 1 - 2^-k.
     """
 
     precision: Estimate

@@ -39,7 +39,7 @@ def data_copying_score(
     In each cell with a share of samples of at least `least_share` (and held-out points), Z is the
     Mann-Whitney statistic of P(d(sample) > d(held-out)) + ties 1/2, standardised by its null variance
     (n + m + 1) / (12 n m). C_T is the mean of Z over those cells, weighted with their shares of held-out
-    points. About N(0, 1 / cells) where samples have the law of held-out points; negative: copying; positive:
+    points. About N(0, 1 / cells) where samples have the distribution of held-out points; negative: copying; positive:
     samples farther from everything, underfitting. The standard error is the null's, sqrt(sum of squared
     weights). Grows with the root of the sample size, so compare at equal sizes. Smooth samples lie near
     training data without copying: blur alone makes it negative.
@@ -75,7 +75,7 @@ def authenticity(
 
     A sample is authentic if it is farther from its nearest training row than that row is from its own nearest
     other training row. 0 for copies; higher is less copying; the value without copying is unknown and below 1
-    (held-out data of the same law have about 1/2, smoothed ones less): compare with held-out draws.
+    (held-out data of the same distribution have about 1/2, smoothed ones less): compare with held-out draws.
     Binomial standard error.
 
     **Source**: Alaa et al. (2022), "How faithful is your synthetic data?". (Their published code compares in

@@ -19,7 +19,7 @@ def frechet_infinity(
     order, so 2 FID - mean FID of halves is free of it. The halves are random, `n_splits` times. To first order
     the mean over two halves has the fluctuation of the whole, so the standard error is that of FID (None near
     the floor, where no first order is left). Left over: terms in 1/n^2, large when n is below a few D. May be
-    negative where the laws are equal; units of features squared; lower is better.
+    negative where the distributions are equal; units of features squared; lower is better.
 
     **Source**: the extrapolation in 1/n is Chong & Forsyth (2020), "Effectively unbiased FID"; they fit a line
     over subsets of the samples alone, which leaves the reference's share of the bias.

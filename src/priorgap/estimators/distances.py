@@ -1,4 +1,4 @@
-"""Distances between draws of q and of p in latent space, and what each is when the laws are equal."""
+"""Distances between draws of q and of p in latent space, and what each is when the distributions are equal."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _KOLMOGOROV_STD = math.sqrt(math.pi**2 / 12 - _KOLMOGOROV_MEAN**2)
 
 @dataclass(frozen=True)
 class NullTest:
-    """A distance beside its values under equal laws.
+    """A distance beside its values under equal distributions.
 
     Attributes:
-        excess: the distance minus the mean of the null; around 0 at equal laws.
-        p_value: probability of so large a distance at equal laws.
+        excess: the distance minus the mean of the null; around 0 at equal distributions.
+        p_value: probability of so large a distance at equal distributions.
     """
 
     excess: Estimate
@@ -33,8 +33,8 @@ def minus_null(observed: Estimate, null: Sequence[float]) -> NullTest:
     """Return a distance minus the mean of its null values, and its rank among them as a p-value.
 
     The standard error adds the null's spread to the distance's own: a distance's first derivative vanishes at
-    equal laws, and what is left of its scatter is the null's. p = (1 + #{null >= observed}) / (1 + repeats), exact
-    when the null values are exchangeable with the observed one at equal laws.
+    equal distributions, and what is left of its scatter is the null's. p = (1 + #{null >= observed}) / (1 +
+    repeats), exact when the null values are exchangeable with the observed one at equal distributions.
 
     Raises:
         ValueError: fewer than 2 null values.
@@ -52,9 +52,9 @@ def minus_null(observed: Estimate, null: Sequence[float]) -> NullTest:
 def squared_mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, scale: float | None = None) -> Estimate:
     """Return the unbiased squared MMD with the kernel C / (C + |x - y|²), C = `scale`, by default 2 d.
 
-    U-statistic over all pairs: its mean is 0 at equal laws, where negative values are usual, and positive at any
-    other pair (the kernel is characteristic). No unit. The standard error is that of its linear part, 4 Var h_a /
-    n + 4 Var h_b / m, h_a(x) = E k(x, a) - E k(x, b); it vanishes at equal laws: see `minus_null`.
+    U-statistic over all pairs: its mean is 0 at equal distributions, where negative values are usual, and positive
+    at any other pair (the kernel is characteristic). No unit. The standard error is that of its linear part, 4 Var
+    h_a / n + 4 Var h_b / m, h_a(x) = E k(x, a) - E k(x, b); it vanishes at equal distributions: see `minus_null`.
 
     **Source**: Gretton et al. (2012), "A kernel two-sample test"; kernel and C as in Tolstikhin et al. (2018).
 
@@ -96,11 +96,11 @@ def sliced_wasserstein(
     """Return the squared sliced Wasserstein-2 distance: W2² of the projections, averaged over directions.
 
     In one dimension W2² is the mean squared difference of sorted values. Latent units squared; for N(m, I) against
-    N(0, I) it is |m|² / d. Biased upwards: positive at equal laws, so take it with `minus_null`. The standard error
-    is that of Kantorovich's potentials phi with phi' = 2 (x - T(x)), over both sets, directions held fixed; it
-    vanishes at equal laws.
+    N(0, I) it is |m|² / d. Biased upwards: positive at equal distributions, so take it with `minus_null`. The
+    standard error is that of Kantorovich's potentials phi with phi' = 2 (x - T(x)), over both sets, directions held
+    fixed; it vanishes at equal distributions.
 
-    **Source**: Rabin et al. (2012) for the distance; del Barrio & Loubes (2019) for its limit law.
+    **Source**: Rabin et al. (2012) for the distance; del Barrio & Loubes (2019) for its limit distribution.
 
     Raises:
         ValueError: sets of fewer than 2 rows or of different sizes, or n_projections < 1.
@@ -129,11 +129,12 @@ def _potential(x: Float[Tensor, "n L"], target: Float[Tensor, "n L"]) -> Float[T
 
 
 def radius_test(z: Float[Tensor, "n d"]) -> NullTest:
-    """Return the Kolmogorov distance between the law of |z|² and chi-squared with d degrees, minus its null mean.
+    """Return the Kolmogorov distance of |z|² from chi-squared with d degrees, minus its null mean.
 
-    In many dimensions N(0, I) is a thin shell of radius sqrt(d) (the soap bubble): a law may have its mean and
-    covariance and sit inside or outside the shell. 0 to 1, around 0 at equal laws (0.87 / sqrt n, the mean of
-    Kolmogorov's distribution, is taken off). It sees the radius alone: a law on the shell with holes passes.
+    In many dimensions N(0, I) is a thin shell of radius sqrt(d) (the soap bubble): a distribution may have its mean
+    and covariance and sit inside or outside the shell. 0 to 1, around 0 at equal distributions (0.87 / sqrt n, the
+    mean of Kolmogorov's distribution, is taken off). It sees the radius alone: a distribution on the shell with holes
+    passes.
 
     Returns:
         The excess (its standard error is binomial at the point of the largest gap, at least the null's), and

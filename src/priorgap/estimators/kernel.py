@@ -34,7 +34,8 @@ class KernelDistance:
     """A kernel distance and its limits.
 
     Attributes:
-        value: the distance with its standard error at the law that was seen, None for sets of fewer than 4 rows.
+        value: the distance with its standard error at the distribution that was seen, None for sets of fewer than 4
+            rows.
         limits: the interval; it is not symmetric about the value. None as above.
     """
 
@@ -63,15 +64,15 @@ def kernel_distance(
 ) -> KernelDistance:
     """Return the kernel distance (KID): the unbiased squared MMD with kernel (x.y / D + 1)^3.
 
-    The value is the U-statistic over all pairs: negative values are usual when the laws are equal. Its variance by
-    Hoeffding's decomposition is F + S, F = 4 V_a / n + 4 V_b / m with V_a the variance over x of E k(x, a) -
-    E k(x, b), S = 2 S_aa / (n (n-1)) + 2 S_bb / (m (m-1)) + 4 S_ab / (n m) with S the mean squares of the doubly
+    The value is the U-statistic over all pairs: negative values are usual when the distributions are equal. Its
+    variance by Hoeffding's decomposition is F + S, F = 4 V_a / n + 4 V_b / m with V_a the variance over x of E k(x,
+    a) - E k(x, b), S = 2 S_aa / (n (n-1)) + 2 S_bb / (m (m-1)) + 4 S_ab / (n m) with S the mean squares of the doubly
     centred kernel. V is corrected for the noise of the means that estimate it. The standard error is
-    sqrt(max(F, 0) + S). F vanishes where the laws are equal, and its estimate rises and falls with the value's own
-    error there, so that an interval of that standard error would always hold 0. The limits are the t with
+    sqrt(max(F, 0) + S). F vanishes where the distributions are equal, and its estimate rises and falls with the
+    value's own error there, so that an interval of that standard error would always hold 0. The limits are the t with
     (value - t)^2 <= z^2 (S + F t / value): all distances that do not contradict the value, F being taken as
     proportional to the distance. For a value not above 0, F / value is 4 (1/n + 1/m) times the root of the centred
-    kernel's mean square, the most it can be for laws that are nearly equal.
+    kernel's mean square, the most it can be for distributions that are nearly equal.
 
     **Source**: Bińkowski et al. (2018), "Demystifying MMD GANs", for the kernel; the peers average over overlapping
     subsets, whose spread is not a standard error.
@@ -82,7 +83,7 @@ def kernel_distance(
         level: of the limits.
 
     Returns:
-        Value with standard error and limits, in the kernel's unit (none); 0 at equal laws.
+        Value with standard error and limits, in the kernel's unit (none); 0 at equal distributions.
 
     Raises:
         ValueError: fewer than 2 rows in a set, different widths, or a `within_b` of another set's size.
@@ -116,7 +117,7 @@ def _limits(value: float, first: float, second: float, z: float) -> tuple[float,
     reach, middle = z * math.sqrt(second), value + 0.5 * z * z * slope
     root = middle * middle - value * value + reach * reach
     half = math.sqrt(max(root, 0.0))
-    # below 0 the variance is that of equal laws
+    # below 0 the variance is that of equal distributions
     low = middle - half if value > reach else value - reach
     high = max(middle + half, value + reach) if root >= 0 else value + reach
     return low, high

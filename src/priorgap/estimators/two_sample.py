@@ -1,4 +1,4 @@
-"""What a classifier between two sets of draws proves about their laws: a lower bound of total variation."""
+"""What a classifier between two sets of draws proves about their distributions: a lower bound of total variation."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from priorgap.estimators.uncertainty import Estimate
 
 @dataclass(frozen=True)
 class VariationBound:
-    """2 accuracy - 1 of a classifier on draws it has not seen, which no law's classifier expects above TV(q, p).
+    """2 accuracy - 1 of a classifier on draws it has not seen; its expectation is at most TV(q, p).
 
     Attributes:
         point: 2 hits / n - 1, and its binomial standard error.

@@ -17,7 +17,7 @@ def gaussian_dependence(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
     the other units explains.
 
     Returns:
-        [d], nats, float64; 0 for uncorrelated units and for d = 1. For a law that is not Gaussian it is what
+        [d], nats, float64; 0 for uncorrelated units and for d = 1. For a distribution that is not Gaussian it is what
         linear dependence alone accounts for: neither a lower nor an upper bound.
 
     Raises:
@@ -47,12 +47,12 @@ def mixture_dependence(
     log N(z) - log N(z_-j) = log N(z_j | z_-j), of variance 1 / P_jj, so no marginal is ever factorised.
 
     Args:
-        z: points, of the law that f was fitted to but not those it was fitted to.
+        z: points, of the distribution that f was fitted to but not those it was fitted to.
         weight, mean, cov: the mixture.
 
     Returns:
         One estimate a unit, nats, with its standard error over z. Unbiased for I(z_j; z_-j) where z ~ f; for
-        z of another law of no certain sign: as good as the fit.
+        z of another distribution of no certain sign: as good as the fit.
 
     Raises:
         ValueError: shapes that do not belong together.

@@ -30,7 +30,7 @@ _DIRECTIONS = (2, 4)
 
 
 class HasLogProb(Protocol):
-    """All that the lower end asks of a fitted law."""
+    """All that the lower end asks of a fitted distribution."""
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log f(z), nats."""
@@ -38,7 +38,7 @@ class HasLogProb(Protocol):
 
 
 class Family(Protocol):
-    """Hyperparameters of laws that may join the bracket's list."""
+    """Hyperparameters of distributions that may join the bracket's list."""
 
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
@@ -131,7 +131,7 @@ def certified_bracket(
     mixture over test posteriors.
 
     Args:
-        train, validation, test: posteriors with log_var, of images of one law; train trained the encoder.
+        train, validation, test: posteriors with log_var, of images of one distribution; train trained the encoder.
         mixture: hyperparameters of the Gaussian mixture.
         n_draws: draws of z of each validation and test posterior.
         generator: makes all draws.

@@ -69,7 +69,7 @@ class ModelEvidence:
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
             images came from; where not, the null of memorisation_auc is unknown.
-        has_prior: whether the model has a law p(z); a plain autoencoder has none.
+        has_prior: whether the model has a distribution p(z); a plain autoencoder has none.
     """
 
     train: Latents | None = None
@@ -176,8 +176,8 @@ class Evidence:
     def lacks(self, name: str) -> str | None:
         """Return why the evidence of this name is missing, None when it is there.
 
-        Names: encoder, prior (a law p(z)), train, validation, test (posteriors), log_var, standard_normal (the
-        prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space), floor,
+        Names: encoder, prior (a distribution p(z)), train, validation, test (posteriors), log_var, standard_normal
+        (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space), floor,
         labels, classifiers, distortion, log_likelihood, draw, label_source.
 
         Raises:

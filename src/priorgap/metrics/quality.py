@@ -61,7 +61,7 @@ class FIDFloor:
     """What FID cannot be expected to go below, for this data and this model.
 
     `fid_floor`: training images against test images (point), and the 95 % range of real against real (bound
-    lower and upper). `fid_null_bias`: the expected value under equal laws. `fid_reconstruction`: the
+    lower and upper). `fid_null_bias`: the expected value under equal distributions. `fid_reconstruction`: the
     reconstructions of the validation images against the test images, what the decoder's blur costs by itself.
     """
 
@@ -97,8 +97,8 @@ class FIDFloor:
 class KID:
     """`kid`: unbiased squared MMD of the draws and the test images, cubic kernel; 0 is best, may be negative.
 
-    Its standard error is that at the law that was seen; where the laws may be equal go by the 95 % limits (bound
-    lower and upper).
+    Its standard error is that at the distribution that was seen; where the distributions may be equal go by the
+    95 % limits (bound lower and upper).
     """
 
     name: ClassVar[str] = "kid"

@@ -30,7 +30,7 @@ class Floor:
         low, high: 95 % range of the distance of n_range against n_range images of one population, by random
             disjoint subsets of the training images; None where there are too few.
         n_range: the size of both subsets behind low and high, smaller than n where images are few.
-        null_bias: the expected value under equal laws, in closed form.
+        null_bias: the expected value under equal distributions, in closed form.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Floor:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation of the distance under equal laws: the error of an FID near its floor."""
+        """Standard deviation of the distance under equal distributions: the error of an FID near its floor."""
         return None if self.low is None or self.high is None else (self.high - self.low) / _INTERVAL_WIDTH
 
 

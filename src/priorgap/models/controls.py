@@ -17,7 +17,7 @@ from priorgap.priors.standard_normal import StandardNormal
 
 
 class Autoencoder(nn.Module):
-    """x -> code -> raw: a deterministic encoder and no law of z at all.
+    """x -> code -> raw: a deterministic encoder and no distribution of z at all.
 
     Attributes:
         encoder: x -> [n, d].

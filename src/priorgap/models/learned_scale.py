@@ -88,10 +88,10 @@ class LearnedGaussian(Likelihood):
 
 
 class DiscretizedLogistic(Likelihood):
-    """A law on the 256 levels k / 255 of an image: the logistic with mean sigmoid(raw), one learned scale s.
+    """A distribution on the 256 levels k / 255 of an image: the logistic with mean sigmoid(raw), one learned scale s.
 
     Level k has the logistic's mass between k - 1/2 and k + 1/2 levels; the outermost levels have the rest on
-    their side. A probability, not a density: nats of it compare with those of other laws on 256 levels only.
+    their side. A probability, not a density: nats of it compare with those of other distributions on 256 levels only.
 
     **Source**: Salimans et al. (2017), "PixelCNN++", with one component and one scale.
 

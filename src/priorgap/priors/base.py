@@ -28,7 +28,7 @@ class PriorSpec(Protocol):
 
 
 class Prior(nn.Module, ABC):
-    """A law p(z) on R^dim that a VAE is trained with; where it has no parameters, its own `PriorSpec`."""
+    """A distribution p(z) on R^dim that a VAE is trained with; where it has no parameters, its own `PriorSpec`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from priorgap.priors.base import Prior, check_count
 
 Covariance = Literal["diag", "full"]
 _LOG_2PI = math.log(2 * math.pi)
-# means and components start with half the variance each, so that the first law is about N(0, I)
+# means and components start with half the variance each, so that the first distribution is about N(0, I)
 _INITIAL_STD = math.sqrt(0.5)
 _CHUNK_ELEMENTS = 2**22
 

@@ -17,7 +17,7 @@ class ModelTraits:
     Attributes:
         encoder: whether there is one, so that images have posteriors.
         log_var: whether its posteriors have a variance; False for a plain autoencoder.
-        prior: the law p(z) that the model was trained with: N(0, I), a learned one, or none.
+        prior: the distribution p(z) that the model was trained with: N(0, I), a learned one, or none.
         conditional: whether the decoder must be told a class with each z; draws without a label then get
             one (`samplers.drawing`), so that no sampler is invalid for that.
         labels: whether the data have labels.

@@ -42,7 +42,7 @@ def draw_latents(
     """Draw n latents in one call; all samplers of a model share the stream (common random numbers).
 
     Args:
-        fitted: the law of z.
+        fitted: the distribution of z.
         n: how many.
         seed: of the stream.
         classes: for a conditional model, the probability of each class: draws without a label get one.
@@ -56,8 +56,8 @@ def with_labels(
 ) -> LatentDraw:
     """Return draws with a label each where the model asks for one: their own, or one drawn by itself from `classes`.
 
-    A label that was drawn says nothing of z: right for p(z), and for a law fitted to all classes together only
-    as far as the conditional model's q(z) does not depend on the class.
+    A label that was drawn says nothing of z: right for p(z), and for a distribution fitted to all classes together
+    only as far as the conditional model's q(z) does not depend on the class.
     """
     if classes is None or draw.label is not None:
         return draw

@@ -1,4 +1,4 @@
-"""Ex-post densities: a law fitted to the aggregate posterior after training."""
+"""Ex-post densities: a distribution fitted to the aggregate posterior after training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

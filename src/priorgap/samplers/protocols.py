@@ -67,7 +67,7 @@ class FittedSampler(Protocol):
         ...
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
-        """Draw n exchangeable rows, float32; where the law allows it, torch.randn(n, d) comes first."""
+        """Draw n exchangeable rows, float32; where the distribution allows it, torch.randn(n, d) comes first."""
         ...
 
     def state(self) -> SamplerState:
@@ -125,7 +125,7 @@ class Sampler(Protocol):
         ...
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
-        """Return the moments that the law implies, None where they have no closed form."""
+        """Return the moments that the distribution implies, None where they have no closed form."""
         ...
 
 

@@ -68,7 +68,7 @@ class FittedReweighted:
 
     Attributes:
         name: the sampler's name.
-        prior: the proposals' law.
+        prior: the proposals' distribution.
         network: log q/p.
         hidden: its hidden widths.
         n_proposals: proposals for each draw.

@@ -346,9 +346,9 @@ class _Builder:
 
         path = PurePosixPath(cell.study) / "train" / cell.train_id
         own = {key: node for key, node in cell.training_slice.items() if key != "data"}
-        brought = [m for m in target_modules(own) if under(m, plugins.allowed())]
+        of_plugins = [m for m in target_modules(own) if under(m, plugins.allowed())]
         return self._step(
-            cell, "train", path, "", cell.training_slice, (data,), Version(TRAIN_VERSION, tuple(brought)),
+            cell, "train", path, "", cell.training_slice, (data,), Version(TRAIN_VERSION, tuple(of_plugins)),
             cell.seed, Subject(cell.train_id),
         )  # fmt: skip
 

@@ -37,8 +37,8 @@ def closure(modules: Iterable[str]) -> list[str]:
     """
     own = [module for module in modules if under(module, own_packages())]
     # a plugin may import another; without one in sight there is no need to read any
-    brought = own_packages() if any(not under(module, (PACKAGE,)) for module in own) else (PACKAGE,)
-    graph = _graph(brought)
+    packages = own_packages() if any(not under(module, (PACKAGE,)) for module in own) else (PACKAGE,)
+    graph = _graph(packages)
     found: set[str] = set()
     for module in own:
         if module not in graph.modules:
@@ -60,14 +60,14 @@ def module_digest(module: str) -> str:
 
 
 @cache
-def code_digest(modules: tuple[str, ...], *, brought: bool = False) -> str:
+def code_digest(modules: tuple[str, ...], *, plugins_only: bool = False) -> str:
     """Return the digest of the code in the import closure of `modules`.
 
     Args:
         modules: of priorgap and of plugins; those of other packages do not count.
-        brought: only what plugins bring.
+        plugins_only: leave priorgap's own modules out.
     """
-    found = [m for m in closure(modules) if not (brought and under(m, (PACKAGE,)))]
+    found = [m for m in closure(modules) if not (plugins_only and under(m, (PACKAGE,)))]
     text = "\n".join(f"{module} {module_digest(module)}" for module in found)
     return hashlib.sha256(text.encode()).hexdigest()
 

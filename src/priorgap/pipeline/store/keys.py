@@ -28,7 +28,7 @@ def key(step: Step, store: Store) -> str:
         stage = module_digest(f"priorgap.pipeline.stages.{step.kind}")
         code: object = [stage, code_digest(tuple(sorted(set(step.code.modules))))]
     elif step.code.modules:
-        code = [step.code.number, code_digest(step.code.modules, brought=True)]
+        code = [step.code.number, code_digest(step.code.modules, plugins_only=True)]
     else:
         code = step.code.number
     return artifacts.digest([step.kind, step.settings, inputs, code])
