@@ -149,10 +149,11 @@ def test_bad_input(generator):
 
 
 def test_marginals_between_and_beyond_the_points_of_the_grid():
-    grid = torch.tensor([-1.0, 0.0, 1.0]).double()
     density = torch.tensor([[0.2, 0.6, 0.4], [0.5, 0.1, 0.3]]).double()
     zero = torch.zeros(2).double()
-    given = MarginalDivergences(zero, zero, zero, grid, density)
+    one = torch.ones(2).double()
+    # at -1, 0 and 1
+    given = MarginalDivergences(zero, zero, zero, -one, one, density, one > 0)
     z = torch.tensor([[0.25, -0.5], [-1.0, 1.0]]).double()
     expected = torch.tensor([0.75 * 0.6 + 0.25 * 0.4, 0.2]) * torch.tensor([0.3, 0.3])
     torch.testing.assert_close(marginal_log_prob(given, z), expected.double().log())

@@ -6,8 +6,9 @@ import pytest
 import torch
 from refusals import refused
 
+from priorgap.estimators import marginal
 from priorgap.estimators.gaussian import kl_to_standard_normal, rate_per_unit
-from priorgap.estimators.marginal import _levels, marginal_divergences
+from priorgap.estimators.marginal import _levels, marginal_divergences, on_grid
 
 
 def quadrature(mean, std, step=1e-3, half=12.0):
@@ -77,7 +78,8 @@ def test_detects_shift_scale_point_and_two_modes(generator):
 def test_density_is_normalised_and_keeps_mean_and_variance(generator):
     mean, log_var = torch.randn(500, 2, generator=generator), torch.randn(500, 2, generator=generator) - 3
     result = marginal_divergences(mean, log_var)
-    step = float(result.grid[1] - result.grid[0])
+    step = float(result.step[0])
+    assert torch.equal(result.step, result.step[:1].expand(2))
     torch.testing.assert_close(result.density.sum(1) * step, torch.ones(2, dtype=torch.float64))
     first = (result.density * result.grid).sum(1) * step
     second = (result.density * result.grid.square()).sum(1) * step
@@ -88,7 +90,7 @@ def test_density_is_normalised_and_keeps_mean_and_variance(generator):
 
 def test_far_units_are_inside_the_grid():
     result = marginal_divergences(torch.tensor([[50.0], [51.0]]), torch.zeros(2, 1))
-    assert float(result.kl[0]) > 1000 and result.grid[-1] > 51
+    assert float(result.kl[0]) > 1000 and result.grid[0, -1] > 51
     assert float(result.wasserstein1[0]) == pytest.approx(50.5, rel=1e-3)
 
 
@@ -135,7 +137,7 @@ def test_levels_of_s_keep_its_variance():
 def test_the_grid_holds_six_steps_a_standard_deviation():
     def grid(mean, std):
         log_var = torch.full((1, 1), 2 * math.log(std), dtype=torch.float64)
-        return marginal_divergences(torch.full((1, 1), float(mean)), log_var).grid
+        return marginal_divergences(torch.full((1, 1), float(mean)), log_var).grid[0]
 
     for mean, std, low, high, n in (
         (0, 1.0, -10, 10, 4096),  # the least
@@ -166,3 +168,48 @@ def test_whole_messages():
         lambda: marginal_divergences(x, x[:, :1]), "log_var has shape (2, 1): expected that of mean, (2, 2)"
     )
     refused(lambda: marginal_divergences(x[:0], x[:0]), "mean has 0 rows: expected at least 1")
+
+
+def test_units_of_very_different_scales_have_grids_of_their_own():
+    """s = 0.003 beside a unit spread over +-900: on one grid for both it gave 0.198."""
+    n = 200
+    generator = torch.Generator().manual_seed(1)
+    narrow = torch.randn(n, generator=generator)
+    mean = torch.stack([narrow, torch.linspace(-900, 900, n)], 1)
+    log_var = torch.tensor([2 * math.log(0.003), 0.0]).expand(n, 2)
+    both, alone = marginal_divergences(mean, log_var), marginal_divergences(mean[:, :1], log_var[:, :1])
+    truth = quadrature(mean[:, 0], torch.full((n,), 0.003), step=1e-4)
+    assert float(both.kl[0]) == pytest.approx(truth[0], abs=1e-3)
+    assert float(both.kl[0]) == pytest.approx(float(alone.kl[0]), abs=1e-9)
+    assert both.resolved.tolist() == [True, True]
+    # a unit that has both scales itself is named
+    mixed = marginal_divergences(mean.sum(1, keepdim=True), log_var[:, :1])
+    assert mixed.resolved.tolist() == [False]
+
+
+def test_far_and_wide_posteriors_have_divergences_without_nan():
+    found = marginal_divergences(torch.tensor([[-1000.0], [1000.0]]), torch.tensor([[-1000.0], [1000.0]]))
+    assert float(found.kl) == math.inf and not bool(found.resolved)
+    assert 0 <= float(found.total_variation) <= 1 + 1e-9 and float(found.wasserstein1) > 1e200
+    wide = marginal_divergences(torch.zeros(1, 1), torch.full((1, 1), 2 * math.log(1e4)))
+    assert float(wide.kl) == pytest.approx(0.5 * 1e8 - 0.5 - math.log(1e4), rel=1e-4)
+    assert float(wide.total_variation) == pytest.approx(1, abs=2e-3)
+
+
+def test_levels_in_pieces_give_the_same(generator, monkeypatch):
+    mean, log_var = torch.randn(300, 1, generator=generator), 3 * torch.randn(300, 1, generator=generator) - 3
+    whole = marginal_divergences(mean, log_var)
+    monkeypatch.setattr(marginal, "_LEVELS", 3)
+    torch.testing.assert_close(
+        marginal_divergences(mean, log_var).density, whole.density, atol=1e-12, rtol=1e-9
+    )
+
+
+def test_densities_on_one_grid():
+    mean = torch.tensor([[0.0, 300.0], [0.5, 310.0]])
+    found = marginal_divergences(mean, torch.zeros(2, 2))
+    grid = found.grid[0]
+    shared = on_grid(found, grid)
+    torch.testing.assert_close(shared[0], found.density[0])
+    assert float(shared[1].max()) < 1e-12
+    assert float(on_grid(found, torch.tensor([305.0]).double())[1]) > 0

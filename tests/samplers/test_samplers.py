@@ -289,7 +289,9 @@ def test_per_class_says_what_is_missing() -> None:
     with pytest.raises(ValueError, match="label_prior"):
         PerClass(Pooled()).fit(replace(given, label_prior=torch.zeros(3)), generator=stream(0))
     unlabelled = replace(given, validation=given.validation.without_labels())
-    with pytest.raises(ValueError, match=r"per_class_gmm: class 0: .*validation"):
+    with pytest.raises(
+        SamplerNotApplicable, match=r"per_class_gmm: class 0: .*validation.*99 training images"
+    ):
         PerClass(replace(GMM, n_components=(2, 3))).fit(unlabelled, generator=stream(0))
 
 

@@ -237,7 +237,9 @@ def _reference(
     train, test = parts["train"], parts["test"]
     n_classes = None
     if train.label is not None and test.label is not None:
-        n_classes = int(max(train.label.max(), test.label.max())) + 1
+        found = int(max(train.label.max(), test.label.max())) + 1
+        # one class is none: there is nothing to tell apart
+        n_classes = found if found > 1 else None
     classifier: Classifier | None = None
     if n_classes is not None and features in (None, "classifier"):
         classifier = feature_classifier(train, n_classes, settings)

@@ -38,11 +38,11 @@ def marginal_log_prob(
     q_j is linear between the points of its grid, and 0 outside (log 1e-300 stands for log 0).
     """
     check_matrix("z", z, n_columns=len(marginals.kl))
-    grid, density = marginals.grid, marginals.density
-    step = float(grid[1] - grid[0])
-    position = (z.double() - grid[0]) / step
-    inside = (position >= 0) & (position <= len(grid) - 1)
-    cell = position.floor().long().clamp(0, len(grid) - 2)
+    density = marginals.density
+    n_grid = density.shape[1]
+    position = (z.double() - marginals.low) / marginals.step
+    inside = (position >= 0) & (position <= n_grid - 1)
+    cell = position.floor().long().clamp(0, n_grid - 2)
     right = position - cell
     unit = torch.arange(z.shape[1])
     value = density[unit, cell] * (1 - right) + density[unit, cell + 1] * right

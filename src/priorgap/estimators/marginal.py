@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from priorgap.estimators.checks import check_posteriors
@@ -13,6 +13,8 @@ from priorgap.estimators.gaussian import LOG_2PI
 _HALF_WIDTH = 10.0
 _MIN_GRID, _MAX_GRID = 4096, 65536
 _LEVEL_STEP = 0.05  # spacing of the log-s levels
+_LEVELS = 16  # levels at a time, which bounds the memory
+_COARSE = 0.1  # a step in which N(0, 1) is no longer smooth
 
 
 @dataclass(frozen=True)
@@ -20,40 +22,55 @@ class MarginalDivergences:
     """Divergences of each unit's marginal q(z_j) from N(0, 1), and the densities they were taken from.
 
     Attributes:
-        kl: KL(q(z_j) || N(0, 1)), nats.
+        kl: KL(q(z_j) || N(0, 1)), nats; inf where the second moment is none that a number can hold.
         total_variation: 1/2 integral |q - p|, 0 to 1.
         wasserstein1: integral |F_q - F_p|, in latent units.
-        grid: points at which the densities are given.
-        density: q(z_j) there.
+        low: each unit's first grid point.
+        step: the distance of its grid points.
+        density: q(z_j) at them.
+        resolved: whether all of a unit's posteriors are at least a step wide; else kl and density are those of wider
+            ones.
     """
 
     kl: Float[Tensor, "d"]
     total_variation: Float[Tensor, "d"]
     wasserstein1: Float[Tensor, "d"]
-    grid: Float[Tensor, "G"]
+    low: Float[Tensor, "d"]
+    step: Float[Tensor, "d"]
     density: Float[Tensor, "d G"]
+    resolved: Bool[Tensor, "d"]
+
+    @property
+    def grid(self) -> Float[Tensor, "d G"]:
+        """The points at which each unit's density is given."""
+        points = torch.arange(self.density.shape[1], dtype=torch.float64)
+        return self.low[:, None] + self.step[:, None] * points
 
 
 def marginal_divergences(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> MarginalDivergences:
     """Return the divergences of every unit's aggregate marginal from N(0, 1).
 
-    q(z_j) = (1/n) sum_i N(z_j | mean_ij, s_ij^2) is evaluated on a grid: means are binned linearly, per level
-    of log s (each s split between two levels so that its variance is kept), and smoothed by FFT. Of the
+    q(z_j) = (1/n) sum_i N(z_j | mean_ij, s_ij^2) is evaluated on a grid of the unit's own: means are binned linearly,
+    per level of log s (each s split between two levels so that its variance is kept), and smoothed by FFT. Of the
     mixture of *these* n posteriors it is exact to 1e-3 nat while s is above the step of the grid (at most
-    65,536 points). As an estimate for the population it is biased upwards, by about 1 / (n s_j) nats.
+    65,536 points): `resolved`. As an estimate for the population it is biased upwards, by about 1 / (n s_j) nats.
+    Memory is bounded whatever the posteriors are.
     """
     check_posteriors(mean, log_var)
     mean, std = mean.double(), (0.5 * log_var.double()).exp()
-    low = min(-_HALF_WIDTH, float((mean - 6 * std).min()))
-    high = max(_HALF_WIDTH, float((mean + 6 * std).max()))
-    wanted = 6 * (high - low) / float(std.min())
+    low = (mean - 6 * std).amin(0).clamp_max(-_HALF_WIDTH)
+    high = (mean + 6 * std).amax(0).clamp_min(_HALF_WIDTH)
+    # clamped before the division: a posterior of no width wants infinitely many points
+    wanted = float((6 * (high - low) / std.amin(0).clamp_min(1e-300)).max().clamp_max(_MAX_GRID))
     n_grid = min(_MAX_GRID, max(_MIN_GRID, 2 ** math.ceil(math.log2(wanted))))
     step = (high - low) / n_grid
-    grid = low + step * torch.arange(n_grid, dtype=torch.float64)
     density = torch.stack(
-        [_unit_density(mean[:, j], std[:, j], low, step, n_grid) for j in range(mean.shape[1])]
+        [
+            _unit_density(mean[:, j], std[:, j], float(low[j]), float(step[j]), n_grid)
+            for j in range(mean.shape[1])
+        ]
     )
-    return _divergences(grid, density, step)
+    return _divergences(low, step, density, std.amin(0) >= step)
 
 
 def _levels(std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,35 +87,64 @@ def _levels(std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: int) -> Tensor:
-    level, below, upper = _levels(std)
+    # in steps of the grid; linear binning adds a variance of 1/6: narrower posteriors are all that wide
+    level, below, upper = _levels((std / step).clamp_min(math.sqrt(1 / 6)))
     position = (mean - low) / step
     cell = position.floor().long().clamp(0, n_grid - 2)
     right = position - cell
-    histogram = torch.zeros(len(level) * n_grid, dtype=torch.float64)
-    for offset, level_weight in ((0, 1 - upper), (1, upper)) if len(level) > 1 else ((0, 1 - upper),):
-        for shift, cell_weight in ((0, 1 - right), (1, right)):
-            histogram.index_add_(0, (below + offset) * n_grid + cell + shift, level_weight * cell_weight)
-    # zero-padded to twice the length: the convolution must not wrap around
-    spectrum = torch.fft.rfft(histogram.view(len(level), n_grid), n=2 * n_grid)
-    frequency = 2 * math.pi * torch.fft.rfftfreq(2 * n_grid, d=step, dtype=torch.float64)
-    # linear binning has already added a variance of step^2 / 6
-    variance = (level.square() - step * step / 6).clamp_min(0)
-    smooth = torch.exp(-0.5 * variance[:, None] * frequency.square())
-    density = torch.fft.irfft((spectrum * smooth).sum(0), n=2 * n_grid)[:n_grid]
-    found: Tensor = (density / (len(mean) * step)).clamp_min(0)
-    return found
+    frequency = 2 * math.pi * torch.fft.rfftfreq(2 * n_grid, dtype=torch.float64)
+    variance = (level.square() - 1 / 6).clamp_min(0)
+    spectrum = torch.zeros(n_grid + 1, dtype=torch.complex128)
+    for first in range(0, len(level), _LEVELS):
+        histogram = torch.zeros(len(level[first : first + _LEVELS]), n_grid, dtype=torch.float64)
+        for offset, level_weight in ((0, 1 - upper), (1, upper)) if len(level) > 1 else ((0, 1 - upper),):
+            own = below + offset - first
+            rows = ((own >= 0) & (own < len(histogram))).nonzero()[:, 0]
+            for shift, cell_weight in ((0, 1 - right), (1, right)):
+                place = own[rows] * n_grid + cell[rows] + shift
+                histogram.view(-1).index_add_(0, place, level_weight[rows] * cell_weight[rows])
+        # zero-padded to twice the length: the convolution must not wrap around
+        smooth = torch.exp(-0.5 * variance[first : first + _LEVELS, None] * frequency.square())
+        spectrum += (torch.fft.rfft(histogram, n=2 * n_grid) * smooth).sum(0)
+    density = torch.fft.irfft(spectrum, n=2 * n_grid)[:n_grid]
+    return (density / (len(mean) * step)).clamp_min(0)
 
 
-def _divergences(grid: Tensor, density: Tensor, step: float) -> MarginalDivergences:
+def _divergences(low: Tensor, step: Tensor, density: Tensor, resolved: Tensor) -> MarginalDivergences:
+    """Return the divergences of densities on their grids, a unit at a time."""
+    found = [_unit_divergences(*unit) for unit in zip(low.tolist(), step.tolist(), density, strict=True)]
+    kl, variation, wasserstein = (torch.stack(part) for part in zip(*found, strict=True))
+    normal = density / (density.sum(1, keepdim=True) * step[:, None])
+    return MarginalDivergences(kl, variation, wasserstein, low, step, normal, resolved)
+
+
+def _unit_divergences(low: float, step: float, density: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    grid = low + step * torch.arange(len(density), dtype=torch.float64)
     log_prior = -0.5 * (grid.square() + LOG_2PI)
     prior = log_prior.exp()
-    q = density / (density.sum(1, keepdim=True) * step)
+    if step > _COARSE:
+        # N(0, 1) lies between the points: its mass around each stands for its density there
+        edge = torch.cat([grid, grid[-1:] + step]) - 0.5 * step
+        prior = torch.special.ndtr(edge).diff() / step
+    q = density / (density.sum() * step)
     log_ratio = torch.where(q > 0, q.clamp_min(1e-300).log() - log_prior, torch.zeros_like(q))
-    cdf_gap = (q - prior).cumsum(1) * step
-    return MarginalDivergences(
-        kl=(q * log_ratio).sum(1) * step,
-        total_variation=0.5 * (q - prior).abs().sum(1) * step,
-        wasserstein1=cdf_gap.abs().sum(1) * step,
-        grid=grid,
-        density=q,
+    cdf_gap = (q - prior).cumsum(0) * step
+    return (
+        (q * log_ratio).sum() * step,
+        0.5 * (q - prior).abs().sum() * step,
+        cdf_gap.abs().sum() * step,
     )
+
+
+def on_grid(marginals: MarginalDivergences, grid: Float[Tensor, "m"]) -> Float[Tensor, "d m"]:
+    """Return every unit's density at the same points, linear between its own, 0 outside."""
+    n_grid = marginals.density.shape[1]
+    rows = []
+    for low, step, density in zip(marginals.low, marginals.step, marginals.density, strict=True):
+        position = (grid - low) / step
+        inside = (position >= 0) & (position <= n_grid - 1)
+        cell = position.floor().clamp(0, n_grid - 2).long()
+        right = (position - cell).clamp(0, 1)
+        value = density[cell] * (1 - right) + density[cell + 1] * right
+        rows.append(torch.where(inside, value, torch.zeros_like(value)))
+    return torch.stack(rows)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from priorgap.core.latents import Latents
 from priorgap.core.random import stream
-from priorgap.estimators.marginal import marginal_divergences
+from priorgap.estimators.marginal import marginal_divergences, on_grid
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
@@ -52,11 +52,13 @@ def marginals(test: Latents, *, seed: int) -> dict[str, Tensor]:
     """Return the marginals of q(z) on a grid, their KL per unit, a few draws of z and their classes."""
     log_var = torch.full_like(test.mean, _NARROW) if test.log_var is None else test.log_var
     found = marginal_divergences(test.mean, log_var)
+    # the units' own grids may differ; a picture has one axis, that of the unit with the finest steps
+    grid = found.grid[int(found.step.argmin())]
     rows = torch.randperm(len(test), generator=stream(seed, "scatter"))[:N_SCATTER]
     chosen = test.take(rows)
     tensors = {
-        "grid": found.grid,
-        "marginals": found.density,
+        "grid": grid,
+        "marginals": on_grid(found, grid),
         "divergence": found.kl,
         "z": chosen.draw(generator=stream(seed, "scatter", "z")),
     }

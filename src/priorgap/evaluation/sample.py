@@ -82,6 +82,12 @@ def fit_and_draw(
     reason = invalid(sampler, traits)
     if reason is not None:
         raise SamplerNotApplicable(reason)
-    fitted = fit_sampler(sampler, inputs, seed=seed)
+    try:
+        fitted = fit_sampler(sampler, inputs, seed=seed)
+    except SamplerNotApplicable:
+        raise
+    except ValueError as error:
+        # its own settings were checked when it was made: these posteriors do not suit it, and others may
+        raise SamplerNotApplicable(f"{sampler.name}: {error}") from error
     draw = draw_latents(fitted, n, seed=seed, classes=model.class_frequencies)
     return Draws(sampler, fitted, draw, label_source_of(sampler, conditional=model.conditional))

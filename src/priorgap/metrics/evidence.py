@@ -39,7 +39,7 @@ _REASONS = {
     "reference": "there are no reference data",
     "features": "there are no reference data",
     "floor": "the reference has no real-against-real floor",
-    "labels": "the data have no labels",
+    "labels": "the data have no labels, or one class only",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
     "distortion": "there are no per-image distortions",
     "log_likelihood": "log p(x|z) of the test images is not known",

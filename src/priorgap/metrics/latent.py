@@ -139,6 +139,13 @@ class MarginalKL:
         require(evidence, self.needs)
         latents, log_var = _part(evidence, self.part)
         found = marginal_divergences(latents.mean, log_var)
+        if not bool(found.resolved.all()):
+            j = int((~found.resolved).nonzero()[0, 0])
+            narrow, points = float((0.5 * log_var[:, j].double()).exp().min()), found.density.shape[1]
+            raise NotApplicable(
+                f"unit {j}: the narrowest posterior has s = {narrow:.3g}, and {points} points of its range are "
+                f"{float(found.step[j]):.3g} apart"
+            )
         n = len(latents)
         rows = [measured("marginal_kl", float(found.kl.sum()), n=n)]
         for j in range(latents.dim):
