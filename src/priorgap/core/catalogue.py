@@ -49,11 +49,12 @@ QUALITY = (
     _quality("class_share", "class shares", "The labeller's share of each class among samples.",
         range=_SHARE, by="class"),
     _quality("fid_floor", "FID of real images against real images",
-        "What FID cannot be expected to go below.", range=_POSITIVE, needs_space=True),
+        "The floor that a sampler's FID is held against; by chance one may lie a little below it.",
+        range=_POSITIVE, needs_space=True),
     _quality("fid_reconstruction", "FID of reconstructions", "What the decoder's blur costs by itself.",
         scale="log", range=_POSITIVE, needs_space=True, direction="lower"),
     _quality("fid_null_bias", "FID expected from the sample sizes alone",
-        "FID's mean under equal distributions.", range=_POSITIVE, needs_space=True),
+        "The part of the floor that the sizes explain; no floor of its own.", range=_POSITIVE, needs_space=True),
 )  # fmt: skip
 
 COPYING = (

@@ -113,7 +113,7 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
     alpha = (1 - level) / n_cells
     critical = _critical(len(names), df, alpha, len(pairs), pooled)
     raw = _p_values(found, df)
-    adjusted = _adjusted(raw, found, n_cells, critical, (len(names), df) if pooled else None)
+    adjusted = _adjusted(raw, found, n_cells, alpha, critical, (len(names), df) if pooled else None)
     return Family(scale, level, n_cells, pooled, df, len(names), found, adjusted, critical)
 
 
@@ -183,6 +183,7 @@ def _adjusted(
     raw: Mapping[Pair, float],
     found: Mapping[Pair, _Difference],
     n_cells: int,
+    alpha: float,
     critical: float,
     tukey: tuple[int, float] | None,
 ) -> dict[Pair, float]:
@@ -190,8 +191,9 @@ def _adjusted(
     for rank, pair in enumerate(sorted(raw, key=lambda pair: raw[pair])):
         p = (len(raw) - rank) * raw[pair]
         error = found[pair].std_error
-        if tukey is not None and error is not None and abs(found[pair].mean) > critical * error:
-            # the integral is slow: it is made only where it may decide
+        excluded = error is not None and abs(found[pair].mean) > critical * error
+        if tukey is not None and error is not None and excluded and p >= alpha:
+            # the integral is slow: it is made only where it decides
             range_p = float(stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey))
             p = min(p, range_p)
         running = max(running, min(1.0, n_cells * p))

@@ -52,6 +52,14 @@ class StudyVerdict:
         return in_order(list(dict.fromkeys(finding for cell in self.cells for finding in cell.health)))
 
     @property
+    def tiers(self) -> list[str]:
+        """What to do, how sure that is, and the details: a line each, for a terminal."""
+        lines = [f"Do this: {self.headline}"]
+        lines += [f"How sure: {self.sure}"] if self.sure else []
+        lines += ["Details:", *(f"  {line}" for line in self.details)] if self.details else []
+        return lines
+
+    @property
     def stopped(self) -> bool:
         """Whether health forbids a recommendation in every cell."""
         return bool(self.cells) and all(cell.stopped for cell in self.cells)
