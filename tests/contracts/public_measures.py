@@ -21,6 +21,7 @@ PUBLIC = frozenset(
         "distortion",
         "distortion_sse",
         "elbo",
+        "explained_share",
         "fid",
         "fid_floor",
         "fid_null_bias",

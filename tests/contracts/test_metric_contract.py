@@ -48,6 +48,7 @@ from priorgap.metrics import (
     RealEquivalent,
     RealToReal,
     RealToSynthetic,
+    Reconstruction,
     Sharpness,
     SyntheticToReal,
     TotalVariation,
@@ -101,6 +102,7 @@ METRICS: list[Metric] = [
     AccuracyCurve(sizes=[20, 60], n_seeds=2),
     RealEquivalent(sizes=[20, 60], n_seeds=2),
     QualityByDensity([2], 400, 20, 1e-6, n_draws=150, n_bands=3, k=3, step=0.3),
+    Reconstruction(),
 ]
 
 

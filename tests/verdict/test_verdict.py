@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from planted import CLEAR, copying, row, rows_of, table
 from scipy import stats
 
 from priorgap.core.catalogue import BUILTIN
@@ -15,59 +16,6 @@ from priorgap.core.measures import Measure
 from priorgap.verdict import RESULT_COLUMNS, Recommendation, decide, decide_study, pick_model
 from priorgap.verdict.contrasts import contrasts, lower_limit_exceeds
 from priorgap.verdict.readings import Reading
-
-ROLES = {"posterior_heldout": "control", "posterior_mean": "control", "literal_log_var": "specimen"}
-TRAITS = {
-    "prior": "fixed",
-    "posterior": "reconstructs needs_training_data",
-    "posterior_mean": "reconstructs needs_training_data",
-    "literal_log_var": "needs_training_data",
-    "kde": "needs_training_data",
-}
-CELL = "c0ffee"
-
-
-def row(sampler, measure, seed, value, *, cell=CELL, space="classifier", std_error=None, **more):
-    return {
-        "study": "planted",
-        "cell": cell,
-        "model": f"{cell}-{seed}",
-        "seed": seed,
-        "sampler": sampler,
-        "role": ROLES.get(sampler, "candidate") if sampler else "",
-        "label_source": "",
-        "measure": measure,
-        "space": space,
-        "unit": "",
-        "value": value,
-        "std_error": std_error,
-        "n": 1000,
-        "n_reference": 1000,
-        "bound": "point",
-        "traits": TRAITS.get(sampler, "none") if sampler else "",
-        "decode": "mean",
-    } | more
-
-
-def rows_of(measure, means, n_seeds, *, spread=0.02, seed_effect=0.3, log=True, std_error=None, **more):
-    """Rows whose log (or plain) values are mean + a seed effect that all samplers share + small noise."""
-    rng = np.random.default_rng(11)
-    shared = seed_effect * rng.standard_normal(n_seeds)
-    rows = []
-    for sampler, mean in means.items():
-        noise = spread * rng.standard_normal(n_seeds)
-        for seed in range(n_seeds):
-            value = mean * math.exp(shared[seed] + noise[seed]) if log else mean + shared[seed] + noise[seed]
-            error = None if std_error is None else std_error * (value if log else 1)
-            rows.append(row(sampler, measure, seed, value, std_error=error, **more))
-    return rows
-
-
-def table(*parts):
-    return pd.DataFrame([record for part in parts for record in part])
-
-
-CLEAR = {"prior": 100.0, "gmm": 40.0, "gaussian_full": 60.0}
 
 
 class TestNaming:
@@ -185,7 +133,7 @@ class TestHowManyModels:
         verdict = decide(table(rows_of("fid", CLEAR, 2, spread=0.0001)))
         assert verdict.provisional and verdict.n_seeds == 2
         assert verdict.winner == "gmm"
-        assert verdict.text.startswith("Provisional (2 seeds)") and "best" not in verdict.text
+        assert verdict.sure.startswith("Provisional (2 seeds)") and "best" not in verdict.text
 
     @pytest.mark.parametrize(("n_seeds", "provisional"), [(1, True), (2, True), (4, True), (5, False)])
     def test_provisional_below_five(self, n_seeds, provisional):
@@ -194,7 +142,7 @@ class TestHowManyModels:
     def test_one_seed_uses_the_measures_own_errors(self):
         verdict = decide(table(rows_of("fid", CLEAR, 1, std_error=0.02)))
         assert verdict.winner == "gmm" and verdict.n_seeds == 1
-        assert verdict.text.startswith("For this trained model only") and "unknown" in verdict.text
+        assert verdict.sure.startswith("For this trained model only") and "unknown" in verdict.text
         ratio = verdict.effect
         half = stats.norm.isf(0.025 / 2) * math.hypot(0.02, 0.02)  # the smallest of the two p-values
         assert verdict.interval[1] == pytest.approx(ratio * math.exp(half), rel=0.03)
@@ -276,15 +224,6 @@ class TestBadInput:
     def test_level(self, level):
         with pytest.raises(ValueError, match="between 0 and 1"):
             decide(table(rows_of("fid", CLEAR, 5)), level=level)
-
-
-def copying(name, excess, share, n_seeds, *, error=0.003):
-    rows = []
-    for seed in range(n_seeds):
-        wobble = 0.001 * (seed - (n_seeds - 1) / 2)
-        rows.append(row(name, "near_copy_excess", seed, excess + wobble, space="pixels", std_error=error))
-        rows.append(row(name, "train_share", seed, share + wobble, space="pixels", std_error=error))
-    return rows
 
 
 class TestLabels:
@@ -504,7 +443,7 @@ class TestConvergence:
         marks = [
             row("", "kl_diag_train", s, v, space="latent") for s, v in enumerate((0.01, 0.2, 0.04, 0.3, 0))
         ]
-        verdict = decide(table(rows_of("fid", CLEAR, 5), marks))
+        verdict = decide(table(rows_of("fid", CLEAR, 5), marks), matches=True)
         assert verdict.not_converged == [1, 3]
         assert "Not converged (seeds 1 and 3)" in verdict.text
 
@@ -606,7 +545,7 @@ class TestStudy:
 
     def test_two_seeds_study_is_provisional(self):
         verdict = decide_study(two_cells(n_seeds=2))
-        assert verdict.text.startswith("Provisional (2 seeds a cell)") and "best" not in verdict.text
+        assert verdict.sure.startswith("Provisional (2 seeds a cell)") and "best" not in verdict.text
 
 
 def calibrated_pair_other():

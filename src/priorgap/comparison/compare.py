@@ -27,6 +27,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, united
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.core.verdict_rules import VerdictRules
 from priorgap.data.splits import Split
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
@@ -47,7 +48,7 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, Finding, StudyVerdict, decide_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class Comparison:
 
     Attributes:
         table: tidy results, with the columns of results.csv.
-        verdict: winner, effect, interval, labels and the paragraph.
+        verdict: what to do, how sure that is, what it rests on; `Comparison.health` are its findings.
         skipped: what is absent -> why.
         catalogue: the entries of the measures: title, direction, section, ...
     """
@@ -70,10 +71,21 @@ class Comparison:
     catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
     def to_markdown(self) -> str:
-        """Return the verdict's paragraph and a table of samplers by measures."""
+        """Return what to do, how sure that is, a table of samplers by measures, and the details."""
         from priorgap.report import readme_table
 
-        return f"{self.verdict.text}\n\n{readme_table(self.table, catalogue=self.catalogue)}"
+        table = readme_table(self.table, catalogue=self.catalogue, verdict=self.verdict)
+        parts = [f"**Do this:** {self.verdict.headline}"]
+        parts += [f"**How sure:** {self.verdict.sure}"] if self.verdict.sure else []
+        parts += [table.rstrip("\n")]
+        if self.verdict.details:
+            parts.append("\n".join(["**Details:**", "", *(f"- {line}" for line in self.verdict.details)]))
+        return "\n\n".join(parts) + "\n"
+
+    @property
+    def health(self) -> tuple[Finding, ...]:
+        """What is wrong, or worth knowing, with the model and the data; the gravest first."""
+        return self.verdict.health
 
 
 def compare(
@@ -162,12 +174,15 @@ def compare(
     table = _table(rows, facts, seed)
     absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
+    rules = VerdictRules.of(config["verdict"])
     verdict = decide_study(
         table,
-        measure=str(config["verdict"]["measure"]),
+        measure=rules.measure,
         space=reference.feature_map.name,
-        baseline=str(config["verdict"]["baseline"]),
-        level=float(config["verdict"]["level"]),
+        baseline=rules.baseline,
+        level=rules.level,
+        smallest_ratio=rules.smallest_ratio,
+        limits=rules.health,
         skipped=absent,
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,

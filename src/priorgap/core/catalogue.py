@@ -49,11 +49,12 @@ QUALITY = (
     _quality("class_share", "class shares", "The labeller's share of each class among samples.",
         range=_SHARE, by="class"),
     _quality("fid_floor", "FID of real images against real images",
-        "What FID cannot be expected to go below.", range=_POSITIVE, needs_space=True),
+        "The floor that a sampler's FID is held against; by chance one may lie a little below it.",
+        range=_POSITIVE, needs_space=True),
     _quality("fid_reconstruction", "FID of reconstructions", "What the decoder's blur costs by itself.",
         scale="log", range=_POSITIVE, needs_space=True, direction="lower"),
     _quality("fid_null_bias", "FID expected from the sample sizes alone",
-        "FID's mean under equal distributions.", range=_POSITIVE, needs_space=True),
+        "The part of the floor that the sizes explain; no floor of its own.", range=_POSITIVE, needs_space=True),
 )  # fmt: skip
 
 COPYING = (
@@ -165,6 +166,9 @@ LATENT = (
         direction="lower", unit="nat"),
     _latent("distortion_sse", "squared error", "Of reconstructions of test images.", range=_POSITIVE,
         direction="lower"),
+    _latent("explained_share", "share of variance that reconstructions explain",
+        "1 minus their squared error over that of the mean training image; 0 where they are no better.",
+        range=(None, 1.0), direction="higher"),
     _latent("dimension_wise_kl", "dimension-wise KL, certified bracket", "The marginals' part of KL(q‖p).",
         direction="lower", unit="nat"),
     _latent("dimension_wise_kl_point", "dimension-wise KL, point values",

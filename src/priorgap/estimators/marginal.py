@@ -107,7 +107,8 @@ def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: in
         smooth = torch.exp(-0.5 * variance[first : first + _LEVELS, None] * frequency.square())
         spectrum += (torch.fft.rfft(histogram, n=2 * n_grid) * smooth).sum(0)
     density = torch.fft.irfft(spectrum, n=2 * n_grid)[:n_grid]
-    return (density / (len(mean) * step)).clamp_min(0)
+    found: Tensor = (density / (len(mean) * step)).clamp_min(0)
+    return found
 
 
 def _divergences(low: Tensor, step: Tensor, density: Tensor, resolved: Tensor) -> MarginalDivergences:

@@ -41,6 +41,7 @@ _EXPORTS = {
     "RealEquivalent": "priorgap.metrics.real_equivalent",
     "RealToReal": "priorgap.metrics.accuracy",
     "RealToSynthetic": "priorgap.metrics.accuracy",
+    "Reconstruction": "priorgap.metrics.reconstruction",
     "Reference": "priorgap.metrics.reference",
     "Sharpness": "priorgap.metrics.diversity",
     "SyntheticToReal": "priorgap.metrics.accuracy",

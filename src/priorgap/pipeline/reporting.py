@@ -12,6 +12,7 @@ import yaml
 from priorgap.core import artifacts
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
+from priorgap.core.verdict_rules import VerdictRules
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
@@ -19,7 +20,7 @@ from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, readme_table, write_report
-from priorgap.verdict import decide_study
+from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,12 @@ class Written(NamedTuple):
 
     Attributes:
         path: the page.
-        text: the verdict's paragraph.
+        verdict: what it says.
         untracked: why W&B has not got all of it; None where it has, or was not to.
     """
 
     path: Path
-    text: str
+    verdict: StudyVerdict
     untracked: str | None
 
 
@@ -62,13 +63,16 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     gathered = gather(reported, store)
     for name in gathered.missing:
         log.warning("not complete, left out of the report: %s", name)
-    settings = config["verdict"]
+    rules = VerdictRules.of(config["verdict"])
     verdict = decide_study(
         gathered.table,
-        measure=settings["measure"],
-        space=settings["space"],
-        baseline=settings["baseline"],
-        level=settings["level"],
+        measure=rules.measure,
+        space=rules.space,
+        baseline=rules.baseline,
+        level=rules.level,
+        smallest_ratio=rules.smallest_ratio,
+        limits=rules.health,
+        matches=_matches(reported),
         skipped=gathered.skipped,
         costs=gathered.costs,
         catalogue=gathered.catalogue,
@@ -79,7 +83,8 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         artifacts.write_text(directory / "results.csv", results)
         artifacts.save_json(directory / "verdict.json", record)
         artifacts.write_text(
-            directory / "table.md", readme_table(gathered.table, catalogue=gathered.catalogue)
+            directory / "table.md",
+            readme_table(gathered.table, catalogue=gathered.catalogue, verdict=verdict),
         )
         write_report(
             directory,
@@ -106,8 +111,23 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             verdict=verdict,
         )
     except tracking.TrackingFailed as error:
-        return Written(folder / "report.html", verdict.text, str(error))
-    return Written(folder / "report.html", verdict.text, None)
+        return Written(folder / "report.html", verdict, str(error))
+    return Written(folder / "report.html", verdict, None)
+
+
+def _matches(reported: Sequence[Record]) -> dict[str, bool]:
+    """Return the cells of which it is known that training to convergence matches means and variances.
+
+    Known where the study calibrates, which asks for an affine head and first layer, a standard normal prior and no
+    free bits; and where no weight decay holds the scale of the latents back.
+    """
+    found: dict[str, bool] = {}
+    for record in reported:
+        if record.config.get("trainer", {}).get("weight_decay") == 0 and any(
+            m.calibrated for m in record.models
+        ):
+            found |= {model.group: True for model in record.models}
+    return found
 
 
 def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:

@@ -20,7 +20,7 @@ from priorgap.report.parts import parts_of, tables
 from priorgap.report.tiles import Preview, sample_tile, samples_side_by_side
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.sentences import measure_name
+from priorgap.verdict.headline import measure_name, number
 
 _MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
 
@@ -102,6 +102,7 @@ def write_report(
         verdict=verdict,
         cells=cells,
         chips=_chips(verdict),
+        number=number,
         measure="" if verdict.measure is None else measure_name(verdict.measure, verdict.space),
         parts=parts_of(cells),
         units=tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
@@ -235,8 +236,8 @@ def _chips(verdict: StudyVerdict) -> list[str]:
         chips.append("measures disagree")
     if not any(cell.winner for cell in verdict.cells):
         chips.append("no winner named")
-    if any(cell.not_converged for cell in verdict.cells):
-        chips.append("not converged")
+    chips += ["stop: see health"] if any(cell.stopped for cell in verdict.cells) else []
+    chips += ["health warning"] if any(finding.severity == "warn" for finding in verdict.health) else []
     return chips
 
 

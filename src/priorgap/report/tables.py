@@ -5,7 +5,7 @@ brings is shown in the section that its entry names.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +16,9 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure, Section
 from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
+from priorgap.verdict.headline import number
 from priorgap.verdict.labels import NULL_UNKNOWN, RECONSTRUCTIVE
-from priorgap.verdict.sentences import number, plus_minus
+from priorgap.verdict.sentences import plus_minus
 from priorgap.verdict.units import is_unit_swap
 
 _FORWARD = "accuracy_real_to_synthetic"
@@ -25,6 +26,11 @@ _BACKWARD = "accuracy_synthetic_to_real"
 _CEILING = "accuracy_real_to_real"
 _ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
 ABSENT = "–"
+_TRAITS = {
+    "reconstructs": "reconstructs training images",
+    "needs_training_data": "needs the training data to draw",
+    "fixed": "the same whatever the encoder",
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,12 @@ class Cell:
         if reconstructs and RECONSTRUCTIVE not in found:
             found.append(RECONSTRUCTIVE)
         return found
+
+    def traits(self, sampler: str) -> str:
+        """Return what a sampler says of itself, for a reader: what it needs when it draws, what it does not see."""
+        own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
+        found = {word for traits in rd.text_column(own, "traits") for word in traits.split()}
+        return ", ".join(words for trait, words in _TRAITS.items() if trait in found)
 
 
 def cells_of(table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN) -> list[Cell]:
@@ -209,7 +221,7 @@ def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTa
 
 def _model_notes(cell: Cell, section: Section) -> list[str]:
     return [
-        f"{measure.title}{f' ({space})' if space else ''}: {mean_and_spread(values)}."
+        f"{measure.title}{f' ({space})' if space else ''}: {mean_and_spread(values)}. {measure.sentence}"
         for measure in cell.measures(section)
         if measure.name != _CEILING  # which has rows of its own
         for space, values in _model_values(cell.rows, measure.name).items()
@@ -328,18 +340,28 @@ def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
 
 
 def readme_table(
-    table: pd.DataFrame, *, measures: Sequence[str] | None = None, catalogue: Catalogue = BUILTIN
+    table: pd.DataFrame,
+    *,
+    measures: Sequence[str] | None = None,
+    catalogue: Catalogue = BUILTIN,
+    verdict: StudyVerdict | None = None,
 ) -> str:
     """Return sampler × measures as a Markdown table, mean ± s.d. over seeds; cells follow each other.
+
+    Candidates come first, best first; beside a name stands what it is: its role, or what keeps it from being used.
 
     Args:
         table: the study's results, with the columns of results.csv.
         measures: which columns, in this order; those that nobody measured are left out. None is the measures of
             sample quality that may rank.
         catalogue: the entries of the study's measures.
+        verdict: the study's, for its order and its labels; None orders by the first column.
     """
-    groups = list(rd.cell_groups(table))
-    cells = [Cell(rd.describe(keys), rd.with_calibrated_labels(group), None) for keys, group in groups]
+    if verdict is None:
+        groups = list(rd.cell_groups(table))
+        cells = [Cell(rd.describe(keys), rd.with_calibrated_labels(group), None) for keys, group in groups]
+    else:
+        cells = [replace(c, name=rd.describe(c.keys)) for c in cells_of(table, verdict, catalogue)]
     chosen = (
         [catalogue[name] for name in measures]
         if measures is not None
@@ -351,8 +373,24 @@ def readme_table(
     lines.append(["---"] * (len(lines[0]) - len(columns)) + ["---:"] * len(columns))
     for cell in cells:
         parts = [column.of(cell.rows) for column in columns]
-        for sampler in cell.samplers:
+        for sampler in cell.samplers if verdict is not None else _best_first(cell, columns):
             entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
             if any(entry != ABSENT for entry in entries):
-                lines.append([cell.name] * named + [f"`{sampler}`", *entries])
+                is_what = ", ".join(cell.marks(sampler))
+                name = f"`{sampler}`" + (f" ({is_what})" if is_what else "")
+                lines.append([cell.name] * named + [name, *entries])
     return "".join(f"| {' | '.join(entry.replace('|', '¦') for entry in line)} |\n" for line in lines)
+
+
+def _best_first(cell: Cell, columns: Sequence[_Column]) -> list[str]:
+    """Return a cell's samplers by role and by the mean of the first column, best first."""
+    if not columns:
+        return cell.samplers
+    rows = columns[0].of(cell.rows)
+    means = rows.groupby(rd.text_column(rows, "sampler"))["value"].mean()
+    role = dict(zip(rd.text_column(cell.rows, "sampler"), rd.text_column(cell.rows, "role"), strict=True))
+    sign = columns[0].measure.sign or 1
+    return sorted(
+        cell.samplers,
+        key=lambda name: (_ROLE_ORDER.get(role[name], 3), -sign * means.get(name, -sign * np.inf), name),
+    )

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from priorgap.core.catalogue import BUILTIN
 from priorgap.report.drawing import PALETTE, empty_figure, png
 from priorgap.report.tables import Cell, TextTable, mean_and_spread
-from priorgap.verdict.sentences import number
+from priorgap.verdict.headline import number
 from priorgap.verdict.units import ARMS, PROPERTIES, unit_correlations, unit_effects
 
 _TITLES = {name: BUILTIN[name].heading for name in PROPERTIES}

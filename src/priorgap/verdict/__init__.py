@@ -1,20 +1,25 @@
-"""A study's statistics and its conclusion, as data and as a paragraph."""
+"""A study's statistics and its conclusion, as data and in words: health, what is shown, what to do."""
 
+from priorgap.verdict.advice import Advice
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
+from priorgap.verdict.health import Finding
 from priorgap.verdict.readings import FACT_COLUMNS, RESULT_COLUMNS, varying_keys
-from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model
+from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model, stop_of
 
 __all__ = [
     "FACT_COLUMNS",
     "RESULT_COLUMNS",
+    "Advice",
     "CandidateSummary",
     "Contrast",
+    "Finding",
     "Recommendation",
     "StudyVerdict",
     "Verdict",
     "decide",
     "decide_study",
     "pick_model",
+    "stop_of",
     "varying_keys",
 ]

@@ -1,4 +1,4 @@
-"""Paired comparisons of samplers, with Holm's adjustment over the whole family."""
+"""Comparisons of two samplers, and of a measure with its null; `family` compares all candidates of a cell."""
 
 import math
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ class Contrast:
         sampler: the sampler that is compared.
         against: what it is compared with.
         effect: on the log scale the ratio sampler / against, else the difference sampler − against.
-        interval: the Holm-adjusted interval of `effect`; None where there is nothing to base one on.
-        p_value: the Holm-adjusted p-value; 1 where there is no interval.
+        interval: the interval of `effect`; None where there is nothing to base one on.
+        p_value: the adjusted p-value; 1 where there is no interval.
         n_pairs: the models (seeds) that have both.
         scale: "log" (the effect is a ratio) or "identity" (a difference).
-        shown: whether the interval excludes no difference.
+        shown: whether the difference is shown: the p-value is below 1 - level.
     """
 
     sampler: str
@@ -85,13 +85,14 @@ def contrasts(
     results = []
     for (a, b), difference, p_adjusted in zip(pairs, found, adjusted, strict=True):
         factor = p_adjusted / difference.p_value if difference.p_value > 0 else float(len(found))
-        interval = _interval(difference, 1 - (1 - level) / max(factor, 1.0))
+        known = difference.std_error is not None or len(set(difference.values)) > 1
+        interval = _interval(difference, 1 - (1 - level) / max(factor, 1.0)) if known else None
         results.append(
             Contrast(
                 sampler=a,
                 against=b,
-                effect=_back(difference.mean, scale),
-                interval=None if interval is None else (_back(interval[0], scale), _back(interval[1], scale)),
+                effect=back(difference.mean, scale),
+                interval=None if interval is None else (back(interval[0], scale), back(interval[1], scale)),
                 p_value=float(p_adjusted),
                 n_pairs=len(difference.values) or len(set(readings[a]) & set(readings[b])),
                 scale=scale,
@@ -110,10 +111,10 @@ def _difference(a: dict[int, Reading], b: dict[int, Reading], scale: Scale, one_
     mean = float(np.mean(values))
     if not one_model:
         return _Difference(mean, _paired_p(values), tuple(values), None)
-    error = _combined_error(a[seeds[0]], b[seeds[0]], scale)
+    error = combined_error(a[seeds[0]], b[seeds[0]], scale)
     if error is None:
         return _Difference(mean, 1.0, (), None)
-    p = 2 * float(stats.norm.sf(abs(mean) / error)) if error > 0 else float(mean == 0)
+    p = 2 * float(stats.norm.sf(abs(mean) / error))
     return _Difference(mean, p, (), error)
 
 
@@ -121,14 +122,15 @@ def _paired_p(values: list[float]) -> float:
     if len(values) < 2:
         return 1.0
     spread = float(np.std(values, ddof=1))
-    if spread == 0:
-        return float(np.mean(values) == 0)
+    if spread == 0:  # no error is known from it
+        return 1.0
     t = float(np.mean(values)) / (spread / math.sqrt(len(values)))
     return 2 * float(stats.t.sf(abs(t), len(values) - 1))
 
 
-def _combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
-    if a.std_error is None or b.std_error is None:
+def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
+    """Return the standard error of a difference within one model; None where one is unknown, as one of 0 is."""
+    if not a.std_error or not b.std_error:
         return None
     if scale == "log":  # delta method: the error of log v is the relative error of v
         return math.hypot(a.std_error / a.value, b.std_error / b.value)
@@ -145,7 +147,8 @@ def _interval(difference: _Difference, level: float) -> tuple[float, float] | No
     return difference.mean - half, difference.mean + half
 
 
-def _back(value: float, scale: Scale) -> float:
+def back(value: float, scale: Scale) -> float:
+    """Return a difference on a scale as an effect: a ratio on the log scale."""
     return math.exp(value) if scale == "log" else value
 
 

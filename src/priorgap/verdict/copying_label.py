@@ -41,10 +41,10 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
         level: two-sided, of the limit behind `the decoder memorises`.
     """
     rows = table[text_column(table, "sampler") == sampler]
-    if _identical(rows) or any(_near(rows, space) for space in _spaces(rows, "near_copy_share")):
+    if _identical(rows) or any(_near(rows, space) for space in spaces_of(rows, "near_copy_share")):
         return "copies"
     found: CopyingLabel | None = None
-    for space in _spaces(rows, "train_share"):
+    for space in spaces_of(rows, "train_share"):
         share = readings_of(select(rows, "train_share", space)).get(sampler, {})
         excess = readings_of(select(rows, "near_copy_excess", space)).get(sampler, {})
         joint = [(share, _SHARE_NULL), (excess, _EXCESS_NULL)]
@@ -101,5 +101,6 @@ def _limit(rows: pd.DataFrame, measure: str, bound: str) -> _Values:
     return {int(seed): float(value) for seed, value in zip(own["seed"], own["value"], strict=True)}
 
 
-def _spaces(rows: pd.DataFrame, measure: str) -> list[str]:
+def spaces_of(rows: pd.DataFrame, measure: str) -> list[str]:
+    """Return the feature spaces that a measure was taken in, sorted."""
     return sorted(set(text_column(rows[rows["measure"] == measure], "space")))

@@ -1,8 +1,8 @@
 """The decision for one cell: rank the candidates, name a winner only where the evidence does."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,16 @@ import pandas as pd
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure, Scale
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.core.verdict_rules import HealthLimits, standard_rules
 from priorgap.verdict import readings as rd
+from priorgap.verdict.advice import Advice, advise, counts
 from priorgap.verdict.contrasts import Contrast, contrasts, scaled_mean
-from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, not_converged
+from priorgap.verdict.family import Family, family_of, rank_agreement
+from priorgap.verdict.headline import headline, sure
+from priorgap.verdict.health import Finding, findings_of, is_stop, unmatched_seeds
+from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, train_shares
 from priorgap.verdict.planning import Plan, plan
-from priorgap.verdict.sentences import cell_text
+from priorgap.verdict.sentences import details
 
 _ENOUGH_SEEDS = 5  # below this a conclusion is provisional
 
@@ -33,18 +38,24 @@ class CandidateSummary:
 class Verdict:
     """The conclusion for one cell.
 
+    Where health says stop, `winner`, `winner_clean`, `effect`, `interval`, `recommended` and `best_set` are None:
+    the numbers are there, and mean nothing yet.
+
     Attributes:
         measure: what ranks the candidates: its entry of the catalogue.
         space: the feature space it was measured in.
-        winner: the named winner; None where no difference was shown or nothing could be ranked.
-        winner_clean: the named winner among candidates that are neither reconstructive nor copies.
+        winner: the leader, where every other candidate is shown to be worse; None otherwise.
+        winner_clean: the same among candidates that are neither reconstructive nor copies.
         effect: the winner's (without one, the leader's) ratio to, or difference from, `against`.
-        interval: its Holm-adjusted interval.
+        interval: its interval, which holds together with all others of the study.
         n_seeds: the models behind the decision.
         provisional: fewer than five seeds.
         labels: candidate -> its labels (reconstructive, copies, the decoder memorises).
-        disagree: second opinions (kid, density, coverage) on which the leader is worse than the runner-up.
-        text: the paragraph.
+        disagree: second opinions on which the leader is worse than the runner-up.
+        headline: what to do; one or two plain sentences.
+        sure: how sure that is, and what it is conditional on.
+        details: the sentences that it rests on.
+        health: what is wrong, or worth knowing, the gravest first.
         keys: the varying keys' values of this cell.
         scale: "log": effects are ratios; "identity": differences.
         against: what the effect is relative to: the baseline (the runner-up, where the leader is it).
@@ -52,15 +63,22 @@ class Verdict:
         leader_clean: the same among candidates that are neither reconstructive nor copies.
         reason: why there is no winner; "" where there is one.
         candidates: every candidate from best to worst mean.
-        against_leader: leader − every other candidate, one Holm family.
-        against_baseline: every other candidate − baseline, one Holm family.
-        second_opinions: leader − runner-up on the measures that the catalogue names for that.
-        calibration: the calibrated prior − the prior, where both exist.
+        advice: what to do, as data; None where health says stop or nothing could be ranked.
+        against_leader: leader - every other candidate.
+        against_baseline: every other candidate - baseline; with `against_leader` of one family.
+        n_cells: the cells of the study, for which the intervals allow.
+        n_rows: test observations behind the ranking; None where unknown.
+        second_opinions: leader - runner-up on the measures that the catalogue names for that, and on the ranking
+            measure in other feature spaces.
+        without_error: second opinions that have no valid standard error, and so say nothing.
+        agreement: other feature space -> Kendall's tau of its ranking with this one.
+        calibration: the calibrated prior - the prior, where both exist.
         memorisation_auc: whether training made the posterior's own images closer; None where not measured.
-        not_converged: seeds whose model is not converged; None where that was not measured.
+        train_share: candidate that the decoder memorises for -> its largest mean train share.
+        not_converged: seeds whose means and variances are not matched; None where that was not measured.
         caveats: one sentence each.
-        planning: what the seeds could have shown of leader − the nearest candidate that it is not shown to
-            beat (without such a one, − the runner-up); None with one seed.
+        planning: what the seeds could have shown of leader - the nearest candidate that it is not shown to
+            beat (without such a one, - the runner-up); None with one seed.
         facts: candidate -> what it says of itself.
         catalogue: the entries of all measures of the study.
     """
@@ -75,7 +93,10 @@ class Verdict:
     provisional: bool
     labels: dict[str, list[str]]
     disagree: list[str]
-    text: str = ""
+    headline: str = ""
+    sure: str = ""
+    details: tuple[str, ...] = ()
+    health: tuple[Finding, ...] = ()
     keys: dict[str, Any] = field(default_factory=dict)
     scale: Scale = "identity"
     against: str | None = None
@@ -83,22 +104,58 @@ class Verdict:
     leader_clean: str | None = None
     reason: str = ""
     level: float = 0.95
+    smallest_ratio: float = 1.0
     candidates: tuple[CandidateSummary, ...] = ()
+    advice: Advice | None = None
     against_leader: tuple[Contrast, ...] = ()
     against_baseline: tuple[Contrast, ...] = ()
+    n_cells: int = 1
+    n_rows: int | None = None
+    baseline: str = "prior"
     second_opinions: dict[str, Contrast] = field(default_factory=dict)
+    without_error: tuple[str, ...] = ()
+    agreement: dict[str, float] = field(default_factory=dict)
     calibration: Contrast | None = None
     memorisation_auc: MemorisationAuc | None = None
+    train_share: dict[str, float] = field(default_factory=dict)
     not_converged: list[int] | None = None
     caveats: tuple[str, ...] = ()
     planning: Plan | None = None
     facts: Mapping[str, SamplerFacts] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
+    @property
+    def text(self) -> str:
+        """The three tiers as one paragraph."""
+        place = f"For {rd.describe(self.keys)}: " if self.keys else ""
+        return place + " ".join(part for part in (self.headline, self.sure, *self.details) if part)
+
+    @property
+    def recommended(self) -> str | None:
+        """The sampler to use; None where health says stop, or none may be recommended."""
+        return None if self.advice is None else self.advice.recommended
+
+    @property
+    def best_set(self) -> tuple[str, ...] | None:
+        """The candidates that are not shown to be worse than the leader, best first; None without a ranking."""
+        return None if self.advice is None else self.advice.best_set
+
+    @property
+    def stopped(self) -> bool:
+        """Whether health forbids a recommendation."""
+        return is_stop(self.health)
+
     def to_json(self) -> dict[str, Any]:
         """Return the public keys, and all that they rest on under `details`."""
         public = ("space", "winner", "winner_clean", "effect", "n_seeds", "provisional", "labels")
-        record: dict[str, Any] = {"measure": self.measure.name}
+        record: dict[str, Any] = {
+            "headline": self.headline,
+            "sure": self.sure,
+            "recommended": self.recommended,
+        }
+        record["best_set"] = None if self.best_set is None else list(self.best_set)
+        record["health"] = [finding.to_json() for finding in self.health]
+        record["measure"] = self.measure.name
         record |= {name: getattr(self, name) for name in public}
         record["interval"] = None if self.interval is None else list(self.interval)
         record["disagree"] = list(self.disagree)
@@ -106,6 +163,7 @@ class Verdict:
         record["planning"] = None if self.planning is None else self.planning.to_json()
         auc = self.memorisation_auc
         record["details"] = {
+            "sentences": list(self.details),
             "keys": self.keys,
             "scale": self.scale,
             "against": self.against,
@@ -113,10 +171,15 @@ class Verdict:
             "leader_clean": self.leader_clean,
             "reason": self.reason,
             "level": self.level,
+            "smallest_ratio": self.smallest_ratio,
+            "n_cells": self.n_cells,
             "candidates": [vars(summary) for summary in self.candidates],
+            "advice": None if self.advice is None else self.advice.to_json(),
             "against_leader": [contrast.to_json() for contrast in self.against_leader],
             "against_baseline": [contrast.to_json() for contrast in self.against_baseline],
             "second_opinions": {name: c.to_json() for name, c in self.second_opinions.items()},
+            "without_error": list(self.without_error),
+            "agreement": self.agreement,
             "calibration": None if self.calibration is None else self.calibration.to_json(),
             "not_converged": self.not_converged,
             "caveats": list(self.caveats),
@@ -134,24 +197,31 @@ def decide(
     space: str | None = None,
     baseline: str = "prior",
     level: float = 0.95,
+    smallest_ratio: float | None = None,
+    limits: HealthLimits | None = None,
+    findings: Sequence[Finding] = (),
+    matches: bool | None = None,
     skipped: Mapping[str, str] | None = None,
     costs: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
 ) -> Verdict:
-    """Decide one cell: which candidate has the best mean of `measure`, and whether that is shown.
+    """Decide one cell: is the model healthy, what is shown of its samplers, what is to be done.
 
-    The winner is named only if the Holm-adjusted paired intervals of winner − every other candidate exclude
-    no difference. What the catalogue has on the log scale (FID) is compared by
-    ratios, all else by differences. Controls and specimens
-    are never ranked. One model: the interval comes from the measure's own standard errors, and the conclusion
-    is about this trained model only. Two to four: provisional.
+    The best set are the candidates that are not shown to be worse than the one with the best mean; a winner is named
+    only where that is the leader alone. What the catalogue has on the log scale (FID) is compared by ratios, all else
+    by differences. Controls and specimens are never ranked. One model: the intervals come from the measure's own
+    standard errors, and the conclusion is about this trained model only. Two to four: provisional.
 
     Args:
         table: rows of one cell (and of its calibrated twin), with the columns of results.csv, `traits` included.
         measure: what ranks.
         space: the feature space; None where the measure was made in one only.
         baseline: the candidate that effects are relative to.
-        level: the family-wise level of the intervals.
+        level: the level at which all intervals hold together.
+        smallest_ratio: a difference counts from this ratio on; None for that of conf/config.yaml.
+        limits: of a healthy model; None for those of conf/config.yaml.
+        findings: what is known to be wrong already: of the model's functions, or of the data.
+        matches: whether training to convergence would match means and variances (see `findings_of`).
         skipped: measure -> why it was not computed, for the reason of an absent verdict.
         costs: sampler -> what drawing from it takes, said of the winner.
         catalogue: the entries of all measures of the study.
@@ -168,99 +238,121 @@ def decide(
         named = "; ".join(rd.describe(keys) for keys, _ in groups)
         raise ValueError(f"table: expected one cell, got {len(groups)} ({named})")
     keys, group = groups[0] if groups else ({}, table)
-    return decide_cell(
-        keys, group, measure=measure, space=space, baseline=baseline, level=level, skipped=skipped, costs=costs,
+    asked = Asked.of(
+        measure=measure, space=rd.one_space(group, measure, space), baseline=baseline, level=level,
+        smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
         catalogue=catalogue,
     )  # fmt: skip
-
-
-def decide_cell(
-    keys: dict[str, Any],
-    group: pd.DataFrame,
-    *,
-    measure: str,
-    space: str | None,
-    baseline: str,
-    level: float,
-    skipped: Mapping[str, str] | None,
-    costs: Mapping[str, str] | None,
-    catalogue: Catalogue,
-) -> Verdict:
-    """Decide one cell of a study whose varying keys have these values; see `decide`."""
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}: expected a number between 0 and 1")
-    ranked_by = rd.ranking(catalogue, measure)
-    space = rd.one_space(group, measure, space)
-    group = rd.with_calibrated_labels(group)
-    candidates = rd.candidates_of(group)
-    facts = {name: fact for name, fact in rd.facts_of(group, costs).items() if name in candidates}
-    rows = rd.select(group, measure, space or None)
-    label_source = rd.most_common_label_source(rows[rows["role"] == "candidate"])
-    rows = rows[rd.text_column(rows, "label_source") == label_source]
-    values = rd.readings_of(rows, candidates)
-    n_seeds = len({seed for by_seed in values.values() for seed in by_seed})
-    asked = _Asked(ranked_by, space, baseline, level, n_seeds, catalogue, facts, keys)
-    if len(values) < 2:
-        return _absent(group, values, asked, dict(skipped or {}))
-    draft = _decide(group, values, asked)
-    caveats = _caveats(group, rows, values, label_source)
-    return _with_text(draft, caveats)
+    return decide_cell(keys, group, asked, matches=matches)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a verdict is asked for one cell, and what is known of its candidates."""
+class Asked:
+    """What a verdict is asked: the same for every cell of a study."""
 
     measure: Measure
     space: str
     baseline: str
     level: float
-    n_seeds: int
+    smallest_ratio: float
+    limits: HealthLimits
+    findings: tuple[Finding, ...]
+    skipped: Mapping[str, str]
+    costs: Mapping[str, str]
     catalogue: Catalogue
-    facts: Mapping[str, SamplerFacts]
-    keys: dict[str, Any]
+    n_cells: int = 1
 
-    @property
-    def one_model(self) -> bool:
-        return self.n_seeds == 1
+    @classmethod
+    def of(
+        cls,
+        *,
+        measure: str,
+        space: str,
+        baseline: str,
+        level: float,
+        smallest_ratio: float | None,
+        limits: HealthLimits | None,
+        findings: Sequence[Finding],
+        skipped: Mapping[str, str] | None,
+        costs: Mapping[str, str] | None,
+        catalogue: Catalogue,
+        n_cells: int = 1,
+    ) -> Self:
+        """Check what is asked, and fill in the values of conf/.
+
+        Raises:
+            ValueError: a measure that does not rank, a level outside (0, 1), a ratio below 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level={level}: expected a number between 0 and 1")
+        ratio = standard_rules().smallest_ratio if smallest_ratio is None else smallest_ratio
+        if ratio < 1:
+            raise ValueError(f"smallest_ratio={ratio}: expected a number >= 1")
+        return cls(
+            rd.ranking(catalogue, measure), space, baseline, level, ratio,
+            limits or standard_rules().health, tuple(findings), dict(skipped or {}), dict(costs or {}), catalogue,
+            n_cells,
+        )  # fmt: skip
 
 
-def _absent(group: pd.DataFrame, values: rd.Readings, asked: _Asked, skipped: dict[str, str]) -> Verdict:
+def decide_cell(
+    keys: dict[str, Any], group: pd.DataFrame, asked: Asked, *, matches: bool | None = None
+) -> Verdict:
+    """Decide one cell of a study whose varying keys have these values; see `decide`."""
+    group = rd.with_calibrated_labels(group)
+    health = findings_of(
+        group, asked.limits, space=asked.space, baseline=asked.baseline, matches=matches, given=asked.findings
+    )
+    converged = unmatched_seeds(group, asked.limits)
+    candidates = rd.candidates_of(group)
+    facts = {name: fact for name, fact in rd.facts_of(group, asked.costs).items() if name in candidates}
+    rows = rd.select(group, asked.measure.name, asked.space or None)
+    label_source = rd.most_common_label_source(rows[rows["role"] == "candidate"])
+    rows = rows[rd.text_column(rows, "label_source") == label_source]
+    values = rd.readings_of(rows, candidates)
+    n_seeds = len({seed for by_seed in values.values() for seed in by_seed})
+    labels = candidate_labels(group, facts, asked.level)
+    draft = Verdict(
+        measure=asked.measure, space=asked.space, winner=None, winner_clean=None, effect=None, interval=None,
+        n_seeds=n_seeds, provisional=n_seeds < _ENOUGH_SEEDS, labels=labels, disagree=[], health=health, keys=keys,
+        level=asked.level, smallest_ratio=asked.smallest_ratio, n_cells=asked.n_cells, n_rows=_n_rows(rows),
+        baseline=asked.baseline, not_converged=converged, facts=facts, catalogue=asked.catalogue,
+        train_share=train_shares(group, labels),
+        candidates=tuple(_summary(name, by_seed) for name, by_seed in values.items()),
+    )  # fmt: skip
+    if len(values) < 2:
+        return _with_words(replace(draft, reason=_absent(values, asked)))
+    draft = _ranked_verdict(draft, group, values, label_source, asked)
+    draft = replace(draft, caveats=_caveats(group, rows, values, label_source))
+    return _with_words(_nulled(draft) if draft.stopped else draft)
+
+
+def _n_rows(rows: pd.DataFrame) -> int | None:
+    if "n_reference" not in rows.columns or rows["n_reference"].dropna().empty:
+        return None
+    return int(rows["n_reference"].min())
+
+
+def _absent(values: rd.Readings, asked: Asked) -> str:
     measure, space = asked.measure.name, asked.space
     where = f" in {space} space" if space else ""
     if values:
-        reason = (
-            f"only one candidate ({next(iter(values))}) has {measure}{where}: there is nothing to compare"
-        )
-    else:
-        reason = f"{measure} was not computed{where} for any candidate"
-        if measure in skipped:
-            reason += f" ({skipped[measure]})"
-    draft = Verdict(
-        measure=asked.measure,
-        space=space,
-        winner=None,
-        winner_clean=None,
-        effect=None,
-        interval=None,
-        n_seeds=asked.n_seeds,
-        provisional=asked.n_seeds < _ENOUGH_SEEDS,
-        labels=candidate_labels(group, asked.facts, asked.level),
-        disagree=[],
-        keys=asked.keys,
-        reason=reason,
-        level=asked.level,
-        candidates=tuple(_summary(name, by_seed) for name, by_seed in values.items()),
-        not_converged=not_converged(group),
-        facts=asked.facts,
-        catalogue=asked.catalogue,
-    )
-    return _with_text(draft, ())
+        only = next(iter(values))
+        return f"only one candidate ({only}) has {measure}{where}: there is nothing to compare"
+    reason = f"{measure} was not computed{where} for any candidate"
+    return reason + (f" ({asked.skipped[measure]})" if measure in asked.skipped else "")
 
 
-def _with_text(draft: Verdict, caveats: tuple[str, ...]) -> Verdict:
-    complete = {**vars(draft), "caveats": caveats}
-    return Verdict(**{**complete, "text": cell_text(Verdict(**complete))})
+def _nulled(draft: Verdict) -> Verdict:
+    """Return the verdict of a model that is not healthy: nothing is named, whatever its numbers."""
+    return replace(
+        draft, winner=None, winner_clean=None, effect=None, interval=None, advice=None, planning=None, disagree=[],
+        reason=draft.health[0].sentence.removesuffix("."),
+    )  # fmt: skip
+
+
+def _with_words(draft: Verdict) -> Verdict:
+    return replace(draft, headline=headline(draft), sure=sure(draft), details=details(draft))
 
 
 def _ranked(values: rd.Readings, sign: int, scale: Scale) -> list[str]:
@@ -270,64 +362,50 @@ def _ranked(values: rd.Readings, sign: int, scale: Scale) -> list[str]:
     return sorted(values, key=lambda name: (-sign * means[name], name))
 
 
-def _against_leader(
-    values: rd.Readings, order: list[str], scale: Scale, level: float, one_model: bool
-) -> list[Contrast]:
-    pairs = [(order[0], other) for other in order[1:]]
-    return contrasts(values, pairs, scale=scale, level=level, one_model=one_model)
-
-
-def _decide(group: pd.DataFrame, values: rd.Readings, asked: _Asked) -> Verdict:
-    scale, level, one_model = rd.scale_of(asked.measure, values), asked.level, asked.one_model
+def _ranked_verdict(
+    draft: Verdict, group: pd.DataFrame, values: rd.Readings, source: str, asked: Asked
+) -> Verdict:
+    scale, level, baseline = rd.scale_of(asked.measure, values), asked.level, asked.baseline
     order = _ranked(values, asked.measure.sign, scale)
     leader, runner_up = order[0], order[1]
-    versus = _against_leader(values, order, scale, level, one_model)
-    labels = candidate_labels(group, {name: asked.facts[name] for name in order}, level)
-    clean = [name for name in order if not NOT_CLEAN & set(labels.get(name, []))]
-    versus_clean = _against_leader(values, clean, scale, level, one_model) if len(clean) > 1 else []
-    winner = leader if all(contrast.shown for contrast in versus) else None
-    named_clean = bool(clean) and all(contrast.shown for contrast in versus_clean)
-    baseline = asked.baseline
-    baselines = contrasts(
-        values,
-        [(name, baseline) for name in order if name != baseline] if baseline in values else [],
-        scale=scale,
-        level=level,
-        one_model=one_model,
-    )
+    family = family_of(values, scale=scale, level=level, n_cells=asked.n_cells)
+    versus = [family.contrast(leader, other) for other in order[1:]]
+    clean = [name for name in order if not NOT_CLEAN & set(draft.labels.get(name, []))]
+    advice = advise(
+        order, family, draft.facts, draft.labels, measure=asked.measure, baseline=baseline,
+        smallest_ratio=asked.smallest_ratio,
+    )  # fmt: skip
+    winner = leader if advice.best_set == (leader,) else None
+    beside = [name for name in order if name != baseline] if baseline in values else []
+    baselines = [family.contrast(name, baseline) for name in beside]
     effect = next((c for c in baselines if c.sampler == leader), versus[0])
-    opinions = _second_opinions(group, leader, runner_up, asked)
-    unshown = [contrast.against for contrast in versus if not contrast.shown]
-    nearest = unshown[0] if unshown else runner_up
-    return Verdict(
-        measure=asked.measure,
-        space=asked.space,
-        winner=winner,
-        winner_clean=clean[0] if named_clean else None,
-        effect=effect.effect,
-        interval=effect.interval,
-        n_seeds=asked.n_seeds,
-        provisional=asked.n_seeds < _ENOUGH_SEEDS,
-        labels=labels,
-        disagree=[n for n, c in opinions.items() if c.shown and asked.catalogue[n].sign * c.effect < 0],
-        keys=asked.keys,
-        scale=scale,
-        against=effect.against,
-        leader=leader,
-        leader_clean=clean[0] if clean else None,
+    opinions, mute = _second_opinions(group, source, leader, runner_up, draft, asked)
+    unshown = [name for name in advice.best_set if name != leader]
+    return replace(
+        draft, winner=winner, winner_clean=_alone(clean, family, asked.smallest_ratio),
+        effect=effect.effect, interval=effect.interval, against=effect.against, scale=scale,
+        disagree=[n for n, c in opinions.items() if c.shown and _sign(n, asked) * c.effect < 0],
+        leader=leader, leader_clean=clean[0] if clean else None,
         reason="" if winner else f"no difference shown between {leader} and {', '.join(unshown)}",
-        level=level,
-        candidates=tuple(_summary(name, values[name]) for name in order),
-        against_leader=tuple(versus),
-        against_baseline=tuple(baselines),
-        second_opinions=opinions,
-        calibration=_calibration(values, baseline, scale, level, one_model),
+        candidates=tuple(_summary(name, values[name]) for name in order), advice=advice,
+        against_leader=tuple(versus), against_baseline=tuple(baselines),
+        second_opinions=opinions, without_error=mute, agreement=_agreement(group, source, order, asked),
+        calibration=_calibration(values, baseline, scale, level, draft.n_seeds == 1),
         memorisation_auc=memorisation(group, level),
-        not_converged=not_converged(group),
-        planning=plan(values, leader, nearest, scale=scale, level=level, n_comparisons=len(versus)),
-        facts=asked.facts,
-        catalogue=asked.catalogue,
-    )
+        planning=plan(
+            values, leader, unshown[0] if unshown else runner_up, scale=scale, level=level, n_comparisons=len(versus)
+        ),
+    )  # fmt: skip
+
+
+def _alone(order: Sequence[str], family: Family, smallest_ratio: float) -> str | None:
+    """Return the first of some candidates where every other of them is shown to be worse."""
+    others = [family.contrast(name, order[0]) for name in order[1:]]
+    return order[0] if order and all(counts(contrast, smallest_ratio) for contrast in others) else None
+
+
+def _sign(opinion: str, asked: Asked) -> int:
+    return asked.catalogue[opinion.partition(" (")[0]].sign
 
 
 def _summary(name: str, by_seed: dict[int, rd.Reading]) -> CandidateSummary:
@@ -336,16 +414,51 @@ def _summary(name: str, by_seed: dict[int, rd.Reading]) -> CandidateSummary:
     return CandidateSummary(name, float(np.mean(values)), spread, len(values))
 
 
-def _second_opinions(group: pd.DataFrame, leader: str, runner_up: str, asked: _Asked) -> dict[str, Contrast]:
-    """Return leader − runner-up on each second opinion, with its own, unadjusted interval."""
-    found = {}
-    for measure in (one.name for one in asked.catalogue.values() if one.second_opinion):
-        values = rd.readings_of(rd.select(group, measure, asked.space or None), [leader, runner_up])
-        if len(values) == 2:
-            pair = [(leader, runner_up)]
-            found[measure] = contrasts(
-                values, pair, scale="identity", level=asked.level, one_model=asked.one_model
-            )[0]
+def _second_opinions(
+    group: pd.DataFrame, source: str, leader: str, runner_up: str, draft: Verdict, asked: Asked
+) -> tuple[dict[str, Contrast], tuple[str, ...]]:
+    """Return leader − runner-up on each second opinion, with its own interval, and those without a valid error."""
+    asked_of = [(one.name, asked.space, one.name) for one in asked.catalogue.values() if one.second_opinion]
+    ranks = asked.measure.name
+    asked_of += [(ranks, space, f"{ranks} ({space})") for space in _other_spaces(group, ranks, asked.space)]
+    found, mute = {}, []
+    for measure, space, name in asked_of:
+        if name == ranks:
+            continue
+        rows = rd.select(group, measure, space or None, label_source=source if measure == ranks else None)
+        values = rd.readings_of(rows, [leader, runner_up])
+        if len(values) < 2:
+            continue
+        contrast = contrasts(
+            values, [(leader, runner_up)], scale="identity", level=asked.level, one_model=draft.n_seeds == 1
+        )[0]
+        found[name] = contrast
+        if contrast.interval is None:
+            mute.append(name)
+    return found, tuple(mute)
+
+
+def _other_spaces(group: pd.DataFrame, measure: str, space: str) -> list[str]:
+    rows = rd.select(group, measure)
+    found = set(rd.text_column(rows[rd.text_column(rows, "role") == "candidate"], "space"))
+    return sorted(found - {space, ""})
+
+
+def _agreement(group: pd.DataFrame, source: str, order: Sequence[str], asked: Asked) -> dict[str, float]:
+    """Return Kendall's tau of the ranking with that in every other feature space."""
+
+    def means(where: str) -> dict[str, float]:
+        rows = rd.select(group, asked.measure.name, where or None, label_source=source)
+        values = rd.readings_of(rows, list(order))
+        return {name: float(np.mean([r.value for r in by_seed.values()])) for name, by_seed in values.items()}
+
+    own, found = means(asked.space), {}
+    for other in _other_spaces(group, asked.measure.name, asked.space):
+        there = means(other)
+        common = [name for name in order if name in there]
+        tau = rank_agreement([[own[n] for n in common], [there[n] for n in common]])
+        if tau is not None:
+            found[other] = tau
     return found
 
 

@@ -1,6 +1,6 @@
 """What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,13 @@ import pandas as pd
 
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict.contrasts import mean_interval
-from priorgap.verdict.copying_label import copying_label
+from priorgap.verdict.copying_label import copying_label, spaces_of
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
 COPIES = "copies"
 DECODER_MEMORISES = "the decoder memorises"
 NOT_CLEAN = frozenset({RECONSTRUCTIVE, COPIES})
-
-# Closed-form diagonal mismatch on the training posteriors, in nats, that a converged model cannot have.
-_CONVERGED_BELOW = 0.05
 
 # The unit of a memorisation_auc whose null is not 0.5 (see the metric).
 NULL_UNKNOWN = "null unknown"
@@ -84,12 +81,12 @@ def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
     return None
 
 
-def not_converged(table: pd.DataFrame) -> list[int] | None:
-    """Return the seeds whose model has a diagonal mismatch above 0.05 nat on its training posteriors.
-
-    None where `kl_diag_train` was not measured.
-    """
-    by_seed = readings_of(select(table, "kl_diag_train"), [""]).get("")
-    if by_seed is None:
-        return None
-    return sorted(seed for seed, reading in by_seed.items() if reading.value > _CONVERGED_BELOW)
+def train_shares(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Return the largest mean train share, over spaces, of each candidate that the decoder memorises for."""
+    found: dict[str, float] = {}
+    for name in (name for name, own in labels.items() if DECODER_MEMORISES in own):
+        for space in spaces_of(table, "train_share"):
+            by_seed = readings_of(select(table, "train_share", space), [name]).get(name)
+            if by_seed:
+                found[name] = max(found.get(name, 0.0), mean_interval(by_seed, 0.95)[0])
+    return found

@@ -1,11 +1,21 @@
-"""The verdict in words: one paragraph per cell and one for the study, generated from the numbers alone."""
+"""The third tier of a verdict: the details that it rests on, and the paragraph of a study of several cells."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from priorgap.core.measures import Measure
 from priorgap.verdict.contrasts import Contrast
+from priorgap.verdict.headline import (
+    basis,
+    interval_text,
+    join,
+    measure_name,
+    number,
+    opinion_name,
+    study_headline,
+    study_sure,
+)
+from priorgap.verdict.health import Severity, sentences_of
 from priorgap.verdict.labels import COPIES, DECODER_MEMORISES, NOT_CLEAN, RECONSTRUCTIVE
 from priorgap.verdict.readings import describe
 
@@ -13,31 +23,11 @@ if TYPE_CHECKING:
     from priorgap.verdict.decision import CandidateSummary, Verdict
 
 
-def measure_name(measure: Measure, space: str = "") -> str:
-    """Return a measure's name as prose has it, with its space: "FID (classifier)"."""
-    return f"{measure.title} ({space})" if space else measure.title
-
-
-def number(value: float) -> str:
-    """Return a value at three significant digits, without an exponent where one is avoidable."""
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1000:
-        text = f"{value:.3g}"
-        return text if "e" not in text else f"{value:.0f}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2g}"
-
-
 def plus_minus(mean: float, spread: float) -> str:
     """Return "20.4 ± 0.6": both at the decimals that give the larger of them three significant digits."""
     largest = max(abs(mean), abs(spread))
     decimals = 0 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
     return f"{mean:,.{decimals}f} ± {spread:,.{decimals}f}"
-
-
-def interval_text(interval: tuple[float, float] | None) -> str:
-    """Return "[low, high]", or the words for having none."""
-    return "[no interval]" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def effect_text(contrast: Contrast) -> str:
@@ -58,45 +48,37 @@ def mean_text(summary: "CandidateSummary") -> str:
     return f"{plus_minus(summary.mean, summary.std_deviation)} (s.d.)"
 
 
-def join(names: Sequence[str]) -> str:
-    """Return "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def cell_text(verdict: "Verdict") -> str:
-    """Return the paragraph of one cell."""
-    place = f"For {describe(verdict.keys)}: " if verdict.keys else ""
-    if verdict.leader is None:
-        return f"{place}No verdict: {verdict.reason}."
+def details(verdict: "Verdict") -> tuple[str, ...]:
+    """Return the sentences that a cell's headline rests on."""
+    follows = list(
+        sentences_of(verdict.health[1:] if verdict.stopped else verdict.health, _SAID_HERE[verdict.stopped])
+    )
+    if verdict.leader is None or verdict.stopped:
+        return (*follows, *verdict.caveats)
     sentences = [
         _opening(verdict),
         _evidence(verdict),
         *_planning(verdict),
         *_clean_choice(verdict),
-        *_disagreement(verdict),
-    ]
-    sentences += [
+        *_agreement(verdict),
         *_label_sentences(verdict),
         *_calibration(verdict),
-        *_convergence(verdict),
+        *follows,
         *verdict.caveats,
     ]
-    if verdict.winner is not None:
-        sentences += _cost(verdict, verdict.winner)
-    return place + " ".join(sentences)
+    if verdict.recommended is not None:
+        sentences.append("The choice was made on the test observations that it is reported on.")
+        sentences += _cost(verdict, verdict.recommended)
+    return tuple(sentences)
+
+
+# what the tier above has said already is not said again
+_SAID_HERE: Mapping[bool, tuple[Severity, ...]] = {True: ("stop", "warn", "note"), False: ("note",)}
 
 
 def _cost(verdict: "Verdict", sampler: str) -> list[str]:
     cost = verdict.facts[sampler].cost
     return [cost] if cost else []
-
-
-def _basis(verdict: "Verdict") -> str:
-    if verdict.n_seeds == 1:
-        return "For this trained model only (how much training again would change is unknown)"
-    if verdict.provisional:
-        return f"Provisional ({verdict.n_seeds} seeds)"
-    return f"Over {verdict.n_seeds} seeds"
 
 
 def _opening(verdict: "Verdict") -> str:
@@ -105,21 +87,21 @@ def _opening(verdict: "Verdict") -> str:
     mean = mean_text(verdict.candidates[0])
     count = len(verdict.candidates)
     if verdict.winner is None:
-        others = [contrast.against for contrast in verdict.against_leader if not contrast.shown]
+        others = [name for name in verdict.best_set or () if name != verdict.leader]
         return (
-            f"{_basis(verdict)}, no difference shown: {verdict.leader} has the {extreme} mean {name}, "
-            f"{mean}, but against {join(others)} the interval includes equality."
+            f"{basis(verdict)}, no difference shown: {verdict.leader} has the {extreme} mean {name}, "
+            f"{mean}, but {join(others)} {'is' if len(others) == 1 else 'are'} not shown to be worse."
         )
     if verdict.disagree:
         return (
-            f"{_basis(verdict)}, measures disagree: {verdict.winner} has the {extreme} {name} of {count} "
+            f"{basis(verdict)}, measures disagree: {verdict.winner} has the {extreme} {name} of {count} "
             f"candidates, {mean}."
         )
     if verdict.winner != verdict.leader_clean:  # it reconstructs or copies: a fact, no advice
-        return f"{_basis(verdict)}, {verdict.winner} has the {extreme} {name} of {count} candidates, {mean}."
+        return f"{basis(verdict)}, {verdict.winner} has the {extreme} {name} of {count} candidates, {mean}."
     if verdict.provisional:
-        return f"{_basis(verdict)}, use {verdict.winner}: the {extreme} {name} of {count} candidates, {mean}."
-    return f"{_basis(verdict)}, {verdict.winner} is the best of {count} candidates by {name}: {mean}."
+        return f"{basis(verdict)}, use {verdict.winner}: the {extreme} {name} of {count} candidates, {mean}."
+    return f"{basis(verdict)}, {verdict.winner} is the best of {count} candidates by {name}: {mean}."
 
 
 def _evidence(verdict: "Verdict") -> str:
@@ -127,9 +109,9 @@ def _evidence(verdict: "Verdict") -> str:
         (c for c in verdict.against_baseline if c.sampler == verdict.leader), verdict.against_leader[0]
     )
     spread = "within-model standard errors" if verdict.n_seeds == 1 else "paired by model"
-    shown = "; against every other candidate the interval excludes equality" if verdict.winner else ""
+    shown = "; every other candidate is shown to be worse" if verdict.winner else ""
     name = measure_name(verdict.measure)
-    how = f"{verdict.level:.0%} interval, {spread}, Holm-adjusted"
+    how = f"{verdict.level:.0%} interval, {spread}, simultaneous over all pairs"
     return f"Its {name} is {effect_text(contrast)} ({how}){shown}."
 
 
@@ -165,17 +147,24 @@ def _clean_choice(verdict: "Verdict") -> list[str]:
     ]
 
 
-def _disagreement(verdict: "Verdict") -> list[str]:
-    if not verdict.disagree:
-        return []
-    parts = [
-        f"{measure_name(verdict.catalogue[name])} (difference {number(c.effect)} {interval_text(c.interval)})"
-        for name, c in verdict.second_opinions.items()
-        if name in verdict.disagree
+def _agreement(verdict: "Verdict") -> list[str]:
+    """Say how alike other feature spaces rank, and which second opinions have no valid error."""
+    sentences = [
+        f"The feature space {space} ranks the candidates {_alike(tau)} (Kendall's tau {number(tau)})."
+        for space, tau in verdict.agreement.items()
     ]
-    contrast = verdict.second_opinions[verdict.disagree[0]]
-    lead = "Measures disagree: " if verdict.winner is None else ""
-    return [f"{lead}{contrast.against} is better than {contrast.sampler} on {join(parts)}."]
+    if verdict.without_error:
+        names = join([opinion_name(verdict, name) for name in verdict.without_error])
+        sentences.append(f"Without a valid standard error, and so without a say: {names}.")
+    return sentences
+
+
+def _alike(tau: float) -> str:
+    if tau >= 0.8:
+        return "alike"
+    if tau >= 0.4:
+        return "much alike"
+    return "differently" if tau > -0.4 else "in nearly the opposite order"
 
 
 def _label_sentences(verdict: "Verdict") -> list[str]:
@@ -230,31 +219,20 @@ def _is_ex_post(verdict: "Verdict", name: str) -> bool:
     return not verdict.facts[name].fixed and not (NOT_CLEAN & set(verdict.labels.get(name, [])))
 
 
-def _convergence(verdict: "Verdict") -> list[str]:
-    if not verdict.not_converged:
-        return []
-    seeds = join([str(seed) for seed in verdict.not_converged])
-    which = "seed" if len(verdict.not_converged) == 1 else "seeds"
-    return [
-        f"Not converged ({which} {seeds}): the diagonal mismatch on training posteriors is above 0.05 nat, "
-        "which a fully trained model does not have, so part of the prior's deficit is under-training."
-    ]
-
-
 def study_lines(cells: "Sequence[Verdict]") -> list[str]:
-    """Return the study's paragraph in pieces: one cell's own text, or a count and then a line per cell."""
+    """Return the study's paragraph in pieces: one cell's own text, or what holds of all and then a line per cell."""
     if not cells:
         return ["No verdict: the study has no finished cell."]
     if len(cells) == 1:
         return [cells[0].text]
-    sentences = [_headline(cells)]
+    sentences = [study_headline(cells), study_sure(cells), _winners(cells)]
     copying = sorted({name for cell in cells for name, found in cell.labels.items() if COPIES in found})
     if copying:
         sentences.append(f"Copying was found for {join(copying)}.")
-    unconverged = [describe(cell.keys) for cell in cells if cell.not_converged]
-    if unconverged:
-        sentences.append(f"Not converged: {'; '.join(unconverged)}.")
-    return [" ".join(sentences), *(_cell_line(cell) for cell in cells)]
+    unmatched = [describe(cell.keys) for cell in cells if cell.not_converged]
+    if unmatched:
+        sentences.append(f"Means and variances are not matched: {'; '.join(unmatched)}.")
+    return [" ".join(part for part in sentences if part), *(_cell_line(cell) for cell in cells)]
 
 
 def _marked(cells: "Sequence[Verdict]", name: str) -> str:
@@ -263,34 +241,33 @@ def _marked(cells: "Sequence[Verdict]", name: str) -> str:
     return f"{name} ({', '.join(sorted(found))})" if found else name
 
 
-def _headline(cells: "Sequence[Verdict]") -> str:
+def _winners(cells: "Sequence[Verdict]") -> str:
     counts: dict[str, int] = {}
-    for cell in cells:
+    ranked = [cell for cell in cells if cell.advice is not None]
+    for cell in ranked:
         if cell.winner is not None:
             counts[cell.winner] = counts.get(cell.winner, 0) + 1
-    n_seeds = min(cell.n_seeds for cell in cells)
-    seeds = f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'} a cell"
-    basis = f"Provisional ({seeds})" if any(cell.provisional for cell in cells) else f"Over {seeds}"
     named = [
         f"{_marked(cells, name)} in {count}"
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    open_cells = len(cells) - sum(counts.values())
-    if open_cells:
-        named.append(f"no difference shown in {open_cells}")
+    if len(ranked) > sum(counts.values()):
+        named.append(f"no single one in {len(ranked) - sum(counts.values())}")
+    if not ranked:
+        return ""
     name = measure_name(cells[0].measure, cells[0].space)
-    return f"{basis}, by {name}, of {len(cells)} cells the winner is: {join(named)}."
+    return f"By {name}, of {len(cells)} cells the winner is: {join(named)}."
 
 
 def _cell_line(cell: "Verdict") -> str:
-    if cell.leader is None:
-        return f"{describe(cell.keys)}: no verdict, {cell.reason}."
+    if cell.leader is None or cell.stopped:
+        return f"{describe(cell.keys)}: no verdict: {cell.reason}."
     contrast = next((c for c in cell.against_baseline if c.sampler == cell.leader), cell.against_leader[0])
-    status = "" if cell.winner else " leads, no difference shown"
+    status = "" if cell.winner else " leads, not shown to be alone"
     disagree = f", measures disagree ({', '.join(cell.disagree)})" if cell.disagree else ""
     clean = ""
     if cell.leader_clean not in (None, cell.leader):
-        shown = "" if cell.winner_clean else ", no difference shown"
+        shown = "" if cell.winner_clean else ", not shown to be alone"
         clean = f"; leaving out reconstructions and copies: {cell.leader_clean}{shown}"
     calibration = "".join(f"; {sentence[0].lower()}{sentence[1:-1]}" for sentence in _calibration(cell))
     return (

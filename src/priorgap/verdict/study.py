@@ -1,6 +1,6 @@
 """The decision for a study: one verdict per cell, and what they say together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -8,8 +8,11 @@ import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure, entry, united
+from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
-from priorgap.verdict.decision import Verdict, decide_cell
+from priorgap.verdict.decision import Asked, Verdict, decide_cell
+from priorgap.verdict.headline import study_headline, study_sure
+from priorgap.verdict.health import Finding, in_order
 from priorgap.verdict.labels import plain_name
 from priorgap.verdict.sentences import study_lines
 
@@ -25,6 +28,46 @@ class StudyVerdict:
     def text(self) -> str:
         """The study's paragraph."""
         return " ".join(self.lines)
+
+    @property
+    def headline(self) -> str:
+        """What to do."""
+        if len(self.cells) == 1:
+            return self.cells[0].headline
+        return study_headline(self.cells) if self.cells else self.text
+
+    @property
+    def sure(self) -> str:
+        """How sure that is."""
+        return self.cells[0].sure if len(self.cells) == 1 else study_sure(self.cells)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The sentences that it rests on: of the one cell, or a line for each."""
+        return self.cells[0].details if len(self.cells) == 1 else tuple(self.lines[1:])
+
+    @property
+    def health(self) -> tuple[Finding, ...]:
+        """The findings of all cells, the gravest first, each once."""
+        return in_order(list(dict.fromkeys(finding for cell in self.cells for finding in cell.health)))
+
+    @property
+    def tiers(self) -> list[str]:
+        """What to do, how sure that is, and the details: a line each, for a terminal."""
+        lines = [f"Do this: {self.headline}"]
+        lines += [f"How sure: {self.sure}"] if self.sure else []
+        lines += ["Details:", *(f"  {line}" for line in self.details)] if self.details else []
+        return lines
+
+    @property
+    def stopped(self) -> bool:
+        """Whether health forbids a recommendation in every cell."""
+        return bool(self.cells) and all(cell.stopped for cell in self.cells)
+
+    @property
+    def recommended(self) -> str | None:
+        """The sampler that all cells recommend; None where they differ or one recommends none."""
+        return _unanimous([cell.recommended for cell in self.cells])
 
     @property
     def measure(self) -> Measure | None:
@@ -68,6 +111,11 @@ class StudyVerdict:
         else:
             first = self.cells[0] if self.cells else None
             record = {
+                "headline": self.headline,
+                "sure": self.sure,
+                "recommended": self.recommended,
+                "best_set": _common([cell.best_set for cell in self.cells]),
+                "health": [finding.to_json() for finding in self.health],
                 "measure": first.measure.name if first else None,
                 "space": first.space if first else None,
                 "winner": self.winner,
@@ -88,6 +136,13 @@ def _unanimous(names: list[str | None]) -> str | None:
     return names[0] if names and len(set(names)) == 1 else None
 
 
+def _common(sets: Sequence[Sequence[str] | None]) -> list[str] | None:
+    """Return the one best set that all cells have; None where they differ or one has none."""
+    known = [sorted(one) for one in sets if one is not None]
+    alike = len(known) == len(sets) and known and all(one == known[0] for one in known)
+    return known[0] if alike else None
+
+
 def _union(labels: list[dict[str, list[str]]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for of_cell in labels:
@@ -104,6 +159,10 @@ def decide_study(
     space: str | None = None,
     baseline: str = "prior",
     level: float = 0.95,
+    smallest_ratio: float | None = None,
+    limits: HealthLimits | None = None,
+    findings: Sequence[Finding] = (),
+    matches: Mapping[str, bool] | None = None,
     skipped: Mapping[str, str] | None = None,
     costs: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
@@ -115,7 +174,11 @@ def decide_study(
         measure: what ranks the candidates.
         space: the study's one declared feature space; None where the measure was made in one only.
         baseline: the candidate that effects are relative to.
-        level: the family-wise level of the intervals, per cell.
+        level: the level at which all intervals of the study hold together.
+        smallest_ratio: a difference counts from this ratio on; None for that of conf/config.yaml.
+        limits: of a healthy model; None for those of conf/config.yaml.
+        findings: what is known to be wrong already: of the models' functions, or of the data.
+        matches: cell -> whether training to convergence would match means and variances (`health.findings_of`).
         skipped: measure -> why it was not computed.
         costs: sampler -> what drawing from it takes, said of a winner.
         catalogue: the entries of all measures of the study.
@@ -127,22 +190,21 @@ def decide_study(
         ValueError: as for `decide`.
     """
     table = rd.tidy(table)
-    space = rd.one_space(table, measure, space)
+    groups = list(rd.cell_groups(table))
+    asked = Asked.of(
+        measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,
+        smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
+        catalogue=catalogue, n_cells=max(1, len(groups)),
+    )  # fmt: skip
     cells = [
-        decide_cell(
-            keys,
-            group,
-            measure=measure,
-            space=space,
-            baseline=baseline,
-            level=level,
-            skipped=skipped,
-            costs=costs,
-            catalogue=catalogue,
-        )
-        for keys, group in rd.cell_groups(table)
+        decide_cell(keys, group, asked, matches=_matches(group, matches or {})) for keys, group in groups
     ]
     return StudyVerdict(cells=cells, lines=study_lines(cells))
+
+
+def _matches(group: pd.DataFrame, known: Mapping[str, bool]) -> bool | None:
+    found = {known.get(cell) for cell in rd.text_column(group, "cell")}
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -152,12 +214,14 @@ class Recommendation:
     Attributes:
         measure: what ranked.
         space: the feature space; None where there is none.
-        samplers: per cell the best candidate that neither reconstructs nor copies; None where there is none.
+        samplers: per cell the recommended sampler; None where there is none.
+        stops: per cell the sentence of health that forbids a recommendation; "" where none does.
     """
 
     measure: Measure
     space: str | None
     samplers: tuple[str | None, ...]
+    stops: tuple[str, ...]
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -169,7 +233,8 @@ class Recommendation:
         try:
             details = [cell["details"] for cell in record["cells"]]
             known = united(Measure.from_json(one["measure"]) for one in details)
-            samplers = tuple(one["leader_clean"] for one in details)
+            samplers = tuple(cell["recommended"] for cell in record["cells"])
+            stops = tuple(_stop_of(cell["health"]) for cell in record["cells"])
             name, space = record["measure"], record["space"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -178,8 +243,13 @@ class Recommendation:
         if not details:
             raise ValueError("model_id=best: the study has no finished cell; name a model")
         if not all(one is None or isinstance(one, str) for one in samplers):
-            raise ValueError("verdict.json: leader_clean is no name of a sampler")
-        return cls(entry(known, str(name)), None if not space else str(space), samplers)
+            raise ValueError("verdict.json: recommended is no name of a sampler")
+        return cls(entry(known, str(name)), None if not space else str(space), samplers, stops)
+
+
+def _stop_of(findings: Any) -> str:
+    """Return the sentence of the first finding that stops; "" without one."""
+    return next((str(one["sentence"]) for one in findings if one["severity"] == "stop"), "")
 
 
 def pick_model(
@@ -187,9 +257,9 @@ def pick_model(
 ) -> tuple[str, str]:
     """Return (model id, sampler) to generate from when nobody names one.
 
-    The sampler is the given one or, cell by cell, the recommended: the winner, or where none is named the leader,
-    among candidates that neither reconstruct nor copy. One that does is never taken unasked. The model is the one
-    with that sampler's best value of the verdict's measure in the whole study.
+    The sampler is the given one or, cell by cell, the recommended. One that reconstructs, copies or needs the
+    training data is never taken unasked, and no model of a cell where health says stop. The model is the one with
+    that sampler's best value of the verdict's measure in the whole study.
 
     Args:
         table: the study's results.
@@ -197,13 +267,20 @@ def pick_model(
         sampler: a candidate's name; None for the verdict's.
 
     Raises:
-        ValueError: no cell ranks its candidates, none of them is clean, or the sampler was not measured.
+        ValueError: no model is healthy, no cell ranks its candidates, none of them may be taken, or the sampler was
+            not measured.
     """
     measure = recommended.measure
     options: list[tuple[float, str, str]] = []
     groups = [rd.with_calibrated_labels(group) for _, group in rd.cell_groups(table)]
-    for clean, group in zip(recommended.samplers, groups, strict=True):
-        name = sampler or clean
+    if recommended.stops and all(recommended.stops):
+        raise ValueError(
+            f"model_id=best: {recommended.stops[0]} To draw all the same, name model_id= and sampler="
+        )
+    for own, stop, group in zip(recommended.samplers, recommended.stops, groups, strict=True):
+        if stop:
+            continue
+        name = sampler or own
         rows = rd.select(group, measure.name, recommended.space)
         rows = rows[rd.text_column(rows, "sampler") == name]
         for model, value in zip(rows["model"], rows["value"], strict=True):
@@ -217,11 +294,25 @@ def pick_model(
     return model, name
 
 
+def stop_of(table: pd.DataFrame, recommended: Recommendation, model: str) -> str:
+    """Return the sentence of health that forbids a recommendation for a model's cell; "" without one.
+
+    Args:
+        table: the study's results.
+        recommended: what its verdict recommends.
+        model: the model's id.
+    """
+    for (_, group), stop in zip(rd.cell_groups(table), recommended.stops, strict=True):
+        if model in set(rd.text_column(group, "model")):
+            return stop
+    return ""
+
+
 def _nothing_clean(table: pd.DataFrame, measure: Measure) -> str:
     if rd.select(table, measure.name).empty:
         return f"model_id=best: the verdict has no {measure.name} in this study; name a model"
     candidates = ", ".join(rd.candidates_of(table))
     return (
-        "sampler: every candidate of this study reconstructs training images or copies them, and none is taken "
-        f"unasked; expected sampler= with one of {candidates}"
+        "sampler: every candidate of this study reconstructs training images, copies them or needs them, and none is "
+        f"taken unasked; expected sampler= with one of {candidates}"
     )

@@ -117,7 +117,16 @@ def test_every_key_refuses_values_of_a_wrong_kind_by_its_name_or_takes_them(comm
 
 
 def test_groups_have_no_defaults_of_their_own():
-    for name in ("Numerics", "Batching", "Features", "Reference", "Verdict", "Tracking", "Data", "Settings"):
+    for name in (
+        "Numerics",
+        "Batching",
+        "Features",
+        "Reference",
+        "VerdictRules",
+        "Tracking",
+        "Data",
+        "Settings",
+    ):
         group = getattr(groups, name)
         assert not [f for f in group.__dataclass_fields__ if hasattr(group, f)], name
 

@@ -84,6 +84,7 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
         raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
+    _warn_of_health(order.study, found.id)
     record = next(record for record in known if found in record.models)
     # as it was measured, unless another rule is asked for
     order = replace(order, decode=order.decode or found.decode)
@@ -208,6 +209,24 @@ def _choose(
         raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
     best, named = pick_model(table, recommended, sampler=sampler or None)
     return (best if model_id == "best" else model_id), named
+
+
+def _warn_of_health(study: Path, model_id: str) -> None:
+    """Say loudly where a named model is one that the verdict does not recommend anything of."""
+    report = study / "report"
+    if not (report / "verdict.json").is_file():
+        return
+    import pandas as pd
+
+    from priorgap.verdict import Recommendation, stop_of
+
+    artifacts.check(report, "verdict.json", "results.csv")
+    recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
+    if any(recommended.stops):
+        table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
+        stop = stop_of(table, recommended, model_id)
+        if stop:
+            _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
 
 
 def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:

@@ -166,7 +166,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
     if command == "run" and not failed and session.grid_is_known:
         finished.remember(session.request, plan, store, written.path, _size(plan))
     _say(f"report: {written.path}")
-    sys.stdout.write(f"{written.text}\n")
+    sys.stdout.write("".join(f"{line}\n" for line in written.verdict.tiers))
     return 1 if failed else 0
 
 

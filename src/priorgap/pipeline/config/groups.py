@@ -11,18 +11,18 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from priorgap.core.arguments import Above, AtLeast, Between, Matches, fit, show, unknown_key
+from priorgap.core.arguments import Above, AtLeast, Matches, fit, show, unknown_key
+from priorgap.core.verdict_rules import Name, VerdictRules, completed, is_name
 
 Group = TypeVar("Group")
 RESERVED_STUDIES = ("data", "reference")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 # what W&B accepts
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
 
 def is_study_name(name: str) -> bool:
     """Whether a text can name a study: a folder of its own beside those of the data."""
-    return _NAME.fullmatch(name) is not None and name not in RESERVED_STUDIES
+    return is_name(name) and name not in RESERVED_STUDIES
 
 
 def _is_folder(path: str) -> bool:
@@ -30,7 +30,6 @@ def _is_folder(path: str) -> bool:
     return all(place.is_dir() for place in (Path(path), *Path(path).parents) if place.exists())
 
 
-Name = Annotated[str, Matches(lambda s: _NAME.fullmatch(s) is not None, "letters, digits and _.=,+-")]
 StudyName = Annotated[
     str, Matches(is_study_name, f"letters, digits and _.=,+- (not {' or '.join(RESERVED_STUDIES)})")
 ]
@@ -88,16 +87,6 @@ class Reference:
     seed: Annotated[int, AtLeast(0)]
     classifier: ReferenceClassifier
     n_repeats: Annotated[int, AtLeast(3)]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`verdict`: which measure is compared, in which feature space, with which sampler, at which level."""
-
-    measure: Name
-    space: Name
-    baseline: Name
-    level: Annotated[float, Between(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -159,7 +148,7 @@ class Settings:
     batching: Batching
     features: Features
     reference: Reference
-    verdict: Verdict
+    verdict: VerdictRules
     tracking: Tracking
     model: Node
     likelihood: Node
@@ -217,13 +206,14 @@ class Settings:
             )
 
 
-def verdict_of(node: Any) -> Verdict:
-    """Return the group `verdict` of a configuration.
+def verdict_of(node: Any) -> VerdictRules:
+    """Return the group `verdict` of a recorded configuration; keys that came later have their values in conf/.
 
     Raises:
         ValueError: one line, for the first key that is unknown, missing, or has no such value.
     """
-    verdict: Verdict = _read(Verdict, node, "verdict", frozenset())
+    whole = completed(node) if isinstance(node, Mapping) else node
+    verdict: VerdictRules = _read(VerdictRules, whole, "verdict", frozenset())
     return verdict
 
 

@@ -1,0 +1,104 @@
+"""`verdict`: by what samplers are ranked, what counts, and the limits of a healthy model; values stand in conf/."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Self
+
+from priorgap.core.arguments import AtLeast, Between, Matches
+from priorgap.core.build import configuration_directory
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name something: letters, digits and a few marks, no place in a file system."""
+    return _NAME.fullmatch(text) is not None
+
+
+Name = Annotated[str, Matches(is_name, "letters, digits and _.=,+-")]
+
+
+@dataclass(frozen=True)
+class HealthLimits:
+    """`verdict.health`: beyond these a model is not what a verdict can be about; see docs/verdicts.md.
+
+    Attributes:
+        explained: reconstructions explain at least this share of the variance of test observations.
+        rate: the whole rate is at least this, nats.
+        unit_rate: no unit's rate is above this, nats.
+        rows_stop: with fewer test observations no sampler is recommended.
+        rows_warn: with fewer the verdict says that they are few.
+        decoder_stop: reconstructions whose FID is this many times the floor's leave nothing to choose, where they are
+            also `decoder_share` of the baseline's FID.
+        decoder_warn: the same, where the verdict says that the decoder limits quality.
+        decoder_share: the share of the baseline's FID from which on reconstructions count as near the samplers.
+        moments: mismatch of means and variances on training posteriors that counts as matched, nats.
+    """
+
+    explained: Annotated[float, AtLeast(0)]
+    rate: Annotated[float, AtLeast(0)]
+    unit_rate: Annotated[float, AtLeast(0)]
+    rows_stop: Annotated[int, AtLeast(2)]
+    rows_warn: Annotated[int, AtLeast(2)]
+    decoder_stop: Annotated[float, AtLeast(1)]
+    decoder_warn: Annotated[float, AtLeast(1)]
+    decoder_share: Annotated[float, Between(0, 1)]
+    moments: Annotated[float, AtLeast(0)]
+
+
+@dataclass(frozen=True)
+class VerdictRules:
+    """`verdict`: which measure is compared, in which feature space, with which sampler, and what counts.
+
+    Attributes:
+        measure: what ranks.
+        space: the feature space of the ranking.
+        baseline: the sampler that the question is about.
+        level: the level at which all intervals of a study hold together.
+        smallest_ratio: a difference counts from this ratio on, on the log scale.
+        health: the limits of a healthy model.
+    """
+
+    measure: Name
+    space: Name
+    baseline: Name
+    level: Annotated[float, Between(0, 1)]
+    smallest_ratio: Annotated[float, AtLeast(1)]
+    health: HealthLimits
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> Self:
+        """Return the rules of a configuration's group; what an earlier version did not have is conf's."""
+        whole = completed(node)
+        health = HealthLimits(**whole["health"])
+        return cls(**{**{f.name: whole[f.name] for f in fields(cls)}, "health": health})
+
+
+@cache
+def _standard() -> dict[str, Any]:
+    import yaml
+
+    text = (configuration_directory() / "config.yaml").read_text(encoding="utf-8")
+    node: dict[str, Any] = yaml.safe_load(text)["verdict"]
+    return node
+
+
+def standard_rules() -> VerdictRules:
+    """Return the rules of conf/config.yaml."""
+    return VerdictRules.of(_standard())
+
+
+def completed(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded group with the keys that came later, at their values in conf/config.yaml."""
+    own = dict(node)
+    health = own.get("health", {})
+    if isinstance(health, Mapping):
+        own["health"] = {**_standard()["health"], **health}
+    return {**_standard(), **own}
+
+
+def as_node(rules: VerdictRules) -> dict[str, Any]:
+    """Return rules as a configuration holds them."""
+    return asdict(rules)

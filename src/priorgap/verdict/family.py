@@ -1,0 +1,245 @@
+"""All pairs of candidates of a cell as one family: intervals that hold together, and adjusted p-values.
+
+Pairs are chosen by looking at the data (the leader against all others), so the family is that of all pairs: what
+holds for all of them together holds for those that are looked at.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from priorgap.core.measures import Scale
+from priorgap.core.random import stream
+from priorgap.verdict.contrasts import Contrast, back, combined_error, scaled_mean
+from priorgap.verdict.readings import Readings
+
+Pair = tuple[str, str]
+# below this p-value samplers are held to differ in how much they vary over seeds, and nothing is pooled
+_EQUAL_BELOW = 0.05
+_NULL_DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """One pair on the measure's scale."""
+
+    mean: float
+    std_error: float | None  # None: unknown, and so is every claim
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """The differences of all pairs of a cell's candidates.
+
+    Attributes:
+        scale: "log" (effects are ratios) or "identity".
+        level: the level at which all its intervals hold together, and all of the study's with them.
+        n_cells: the cells of the study: each family has its share of 1 - level.
+        pooled: whether one residual variance stands for all samplers.
+        df: the degrees of freedom of the standard errors; infinite for those of one model.
+    """
+
+    scale: Scale
+    level: float
+    n_cells: int
+    pooled: bool
+    df: float
+    n_samplers: int
+    differences: Mapping[Pair, _Difference]  # (a, b) with a before b by name
+    adjusted: Mapping[Pair, float]
+    critical: float
+
+    def contrast(self, sampler: str, against: str) -> Contrast:
+        """Return how one candidate differs from another."""
+        pair, sign = ((sampler, against), 1.0)
+        if pair not in self.differences:
+            pair, sign = (against, sampler), -1.0
+        found = self.differences[pair]
+        mean = sign * found.mean
+        interval = None
+        if found.std_error is not None:
+            half = self.critical * found.std_error
+            interval = (back(mean - half, self.scale), back(mean + half, self.scale))
+        p_value = self.adjusted[pair]
+        return Contrast(
+            sampler, against, back(mean, self.scale), interval, p_value, found.n_pairs, self.scale,
+            shown=p_value < 1 - self.level,
+        )  # fmt: skip
+
+
+def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1) -> Family:
+    """Compare all candidates of a cell with each other.
+
+    With several models: differences are paired by seed. Where the residual variances of the samplers are not shown
+    to be unequal they are pooled over samplers (two-way layout without interaction, (K - 1)(n - 1) degrees of
+    freedom), and the intervals are Tukey's: single-step, from the studentized range. A pair whose own differences
+    vary more than the pooled variance says has its own spread instead. Where the variances are unequal, or samplers
+    lack seeds, each pair has its own variance, and the intervals are Bonferroni's.
+
+    With one model: from the within-model standard errors, taken as independent.
+
+    The adjusted p-values step down (Holm), each step at the smaller of Tukey's and Bonferroni's critical value, and
+    are multiplied by the number of cells. An interval that excludes equality has a p-value below 1 - level.
+
+    Args:
+        values: a reading by candidate and seed, two candidates or more.
+        scale: the scale on which seeds are averaged.
+        level: the level at which the intervals of all cells hold together.
+        n_cells: the cells of the study.
+    """
+    names = sorted(values)
+    seeds = {seed for by_seed in values.values() for seed in by_seed}
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    complete = all(set(by_seed) == seeds for by_seed in values.values())
+    pooled, df = False, float(len(seeds) - 1)
+    if len(seeds) == 1:
+        found, df = {pair: _within_model(values, pair, scale) for pair in pairs}, math.inf
+        pooled = all(d.std_error is not None for d in found.values())  # Tukey-Kramer
+    else:
+        scaled = {n: {s: scaled_mean(v, [s], scale) for s in v} for n, v in values.items()}
+        found = {pair: _paired(scaled, pair) for pair in pairs}
+        df = float(min((d.n_pairs for d in found.values() if d.n_pairs > 1), default=2) - 1)
+        if complete:
+            y = np.array([[scaled[name][seed] for seed in sorted(seeds)] for name in names])
+            pooled = len(names) == 2 or p_equal_variances(y) >= _EQUAL_BELOW
+            df = float((len(names) - 1) * (len(seeds) - 1)) if pooled else df
+            found = _with_pooled(found, y, everywhere=pooled)
+    alpha = (1 - level) / n_cells
+    critical = _critical(len(names), df, alpha, len(pairs), pooled)
+    raw = _p_values(found, df)
+    adjusted = _adjusted(raw, found, n_cells, alpha, critical, (len(names), df) if pooled else None)
+    return Family(scale, level, n_cells, pooled, df, len(names), found, adjusted, critical)
+
+
+def _within_model(values: Readings, pair: Pair, scale: Scale) -> _Difference:
+    a, b = (values[name] for name in pair)
+    seeds = sorted(set(a) & set(b))
+    mean = scaled_mean(a, seeds, scale) - scaled_mean(b, seeds, scale)
+    return _Difference(mean, combined_error(a[seeds[0]], b[seeds[0]], scale), len(seeds))
+
+
+def _paired(values: Mapping[str, Mapping[int, float]], pair: Pair) -> _Difference:
+    a, b = (values[name] for name in pair)
+    each = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
+    if not each:
+        return _Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
+    mean, n = _mean(each), len(each)
+    spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
+    # a spread that rounding alone gives is none
+    known = spread > 1e-12 * max(1.0, max(abs(x) for x in each))
+    return _Difference(mean, spread / math.sqrt(n) if known else None, n)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _residuals(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    centred = y - y.mean(1, keepdims=True) - y.mean(0, keepdims=True) + y.mean()
+    return np.asarray(centred)
+
+
+def _with_pooled(
+    found: Mapping[Pair, _Difference], y: npt.NDArray[np.float64], *, everywhere: bool
+) -> dict[Pair, _Difference]:
+    """Return differences with the pooled error, or a pair's own where that is larger.
+
+    Without `everywhere` only for pairs that do not vary at all: an error of 0 is unknown, not small.
+    """
+    n_samplers, n_seeds = y.shape
+    variance = float((_residuals(y) ** 2).sum()) / ((n_samplers - 1) * (n_seeds - 1))
+    error = math.sqrt(2 * variance / n_seeds)
+    # an error that rounding alone gives is none
+    error = error if error > 1e-12 * max(1.0, float(np.abs(y).max())) else 0.0
+    return {
+        pair: replace(d, std_error=max(error, d.std_error or 0.0) or None)
+        if everywhere or d.std_error is None
+        else d
+        for pair, d in found.items()
+    }
+
+
+def _p_values(found: Mapping[Pair, _Difference], df: float) -> dict[Pair, float]:
+    t = [0.0 if d.std_error is None else abs(d.mean) / d.std_error for d in found.values()]
+    return dict(zip(found, (2 * stats.t.sf(t, df)).tolist(), strict=True))
+
+
+@lru_cache(maxsize=512)
+def _critical(n_samplers: int, df: float, alpha: float, n_pairs: int, tukey: bool) -> float:
+    """Return by how many standard errors the intervals reach to each side."""
+    bonferroni = float(stats.t.isf(alpha / (2 * n_pairs), df))
+    if not tukey or n_samplers == 2:
+        return bonferroni
+    return min(bonferroni, float(stats.studentized_range.isf(alpha, n_samplers, df)) / math.sqrt(2))
+
+
+def _adjusted(
+    raw: Mapping[Pair, float],
+    found: Mapping[Pair, _Difference],
+    n_cells: int,
+    alpha: float,
+    critical: float,
+    tukey: tuple[int, float] | None,
+) -> dict[Pair, float]:
+    running, adjusted = 0.0, {}
+    for rank, pair in enumerate(sorted(raw, key=lambda pair: raw[pair])):
+        p = (len(raw) - rank) * raw[pair]
+        error = found[pair].std_error
+        excluded = error is not None and abs(found[pair].mean) > critical * error
+        if tukey is not None and error is not None and excluded and p >= alpha:
+            # the integral is slow: it is made only where it decides
+            range_p = float(stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey))
+            p = min(p, range_p)
+        running = max(running, min(1.0, n_cells * p))
+        adjusted[pair] = running
+    return adjusted
+
+
+def p_equal_variances(y: npt.NDArray[np.float64]) -> float:
+    """Return the p-value of equal residual variances of samplers (strictly: of sphericity), [samplers, seeds].
+
+    John's test, the locally best invariant one, on the covariance of contrasts: it exists with fewer seeds than
+    samplers. Its null distribution has no parameter and is drawn. Returns 1 with two seeds, which say nothing of it.
+
+    **Source**: John (1971), "Some optimal multivariate tests"; Ledoit & Wolf (2002) for more variables than rows.
+    """
+    n_samplers, n_seeds = y.shape
+    if n_samplers < 3 or n_seeds < 3:
+        return 1.0
+    statistic = _spherical(_residuals(y)[None])[0]
+    if not math.isfinite(statistic):
+        return 1.0
+    null = _null_of_spherical(n_samplers, n_seeds)
+    return float((1 + np.count_nonzero(null >= statistic)) / (1 + len(null)))
+
+
+def _spherical(residuals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return tr(S²) / tr(S)² of the residuals' covariances [draws, samplers, seeds]."""
+    inner = residuals.swapaxes(1, 2) @ residuals  # seeds × seeds has the same traces, and is smaller
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((inner**2).sum((1, 2)) / np.trace(inner, axis1=1, axis2=2) ** 2)
+
+
+@lru_cache(maxsize=64)
+def _null_of_spherical(n_samplers: int, n_seeds: int) -> npt.NDArray[np.float64]:
+    import torch
+
+    generator = stream(0, "equal variances", n_samplers, n_seeds)
+    y = torch.randn(_NULL_DRAWS, n_samplers, n_seeds, generator=generator, dtype=torch.float64).numpy()
+    centred = y - y.mean(1, keepdims=True) - y.mean(2, keepdims=True) + y.mean((1, 2), keepdims=True)
+    return _spherical(centred)
+
+
+def rank_agreement(means: Sequence[Sequence[float]]) -> float | None:
+    """Return Kendall's tau of two rankings of the same samplers; None with fewer than three."""
+    first, second = means
+    if len(first) < 3:
+        return None
+    tau = float(stats.kendalltau(first, second).statistic)
+    return None if math.isnan(tau) else tau

@@ -1,0 +1,319 @@
+"""Is the model healthy? Findings from its measurements, before anything is ranked.
+
+A finding with severity `stop` means that no sampler can be recommended: its sentence says what to do first. `warn`
+stands beside a recommendation; `note` is for the reader of details. The limits stand in conf/, `verdict.health`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from priorgap.core.verdict_rules import HealthLimits
+from priorgap.verdict import readings as rd
+
+Severity = Literal["stop", "warn", "note"]
+_ORDER = {severity: place for place, severity in enumerate(get_args(Severity))}
+
+TOO_FEW_ROWS = "too_few_rows"
+EXPLODED = "exploded_posteriors"
+EMPTY_LATENT = "nothing_in_latent"
+RECONSTRUCTION = "reconstruction"
+DECODER = "decoder_limits"
+NOT_CONVERGED = "not_converged"
+MOMENTS = "moments"
+
+# what a finding brings with it: these are no second fault, and stand below the first
+CONSEQUENCES: Mapping[str, frozenset[str]] = {
+    EXPLODED: frozenset({EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS}),
+    EMPTY_LATENT: frozenset({RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS}),
+    RECONSTRUCTION: frozenset({DECODER, NOT_CONVERGED, MOMENTS}),
+    DECODER: frozenset({NOT_CONVERGED, MOMENTS}),
+    TOO_FEW_ROWS: frozenset({DECODER}),
+}
+# the order of what is computed here: a cause before what it brings
+_COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing, with a model or its data.
+
+    Attributes:
+        severity: stop (recommend nothing), warn (say it beside the recommendation) or note.
+        name: what is found, one word or several joined by _.
+        value: the number that it rests on; None where there is none.
+        limit: what the number is held against; None where there is none.
+        sentence: what it means and, for a stop, what to do first; one sentence.
+        follows: the name of the finding that explains this one; "" for one that stands by itself.
+    """
+
+    severity: Severity
+    name: str
+    value: float | None
+    limit: float | None
+    sentence: str
+    follows: str = ""
+
+    def __post_init__(self) -> None:
+        if self.severity not in _ORDER:
+            raise ValueError(f"severity={self.severity!r}: expected one of {', '.join(_ORDER)}")
+        if not self.name.isidentifier():
+            raise ValueError(f"name={self.name!r}: expected letters, digits and _")
+        if not self.sentence.strip().endswith("."):
+            raise ValueError(f"sentence={self.sentence!r}: expected a sentence that ends with a full stop")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types; a number that is not finite becomes text."""
+        return {**vars(self), "value": _plain(self.value), "limit": _plain(self.limit)}
+
+
+def _plain(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def is_stop(findings: Sequence[Finding]) -> bool:
+    """Return whether one of the findings forbids a recommendation."""
+    return any(finding.severity == "stop" for finding in findings)
+
+
+def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return findings as they are said: the gravest first, a cause before what follows from it.
+
+    Findings that come from outside (from looking at the model's own functions) stand before what is computed from
+    measurements with them: a wrongly wired model explains bad numbers, never the other way round. What a stop
+    explains is marked as following from it.
+    """
+    known = {name: place for place, name in enumerate(_COMPUTED)}
+    ranked = sorted(findings, key=lambda f: (_ORDER[f.severity], known.get(f.name, -1)))
+    cause = next((f for f in ranked if f.severity == "stop"), None)
+    if cause is None:
+        return tuple(ranked)
+    explained = CONSEQUENCES.get(cause.name, frozenset(_COMPUTED))
+    marked = [replace(f, follows=cause.name) if f is not cause and f.name in explained else f for f in ranked]
+    return tuple(sorted(marked, key=lambda f: (_ORDER[f.severity], bool(f.follows))))
+
+
+def findings_of(
+    group: pd.DataFrame,
+    limits: HealthLimits,
+    *,
+    space: str,
+    baseline: str,
+    matches: bool | None = None,
+    given: Sequence[Finding] = (),
+) -> tuple[Finding, ...]:
+    """Return what is wrong with the models of one cell.
+
+    Args:
+        group: the cell's rows of results.csv.
+        limits: what is held to be healthy.
+        space: the feature space of the ranking.
+        baseline: the sampler that the question is about.
+        matches: whether training to convergence would bring the means and variances of q(z) to the prior's: an
+            affine head and first layer, no weight decay and no constraint on their norm. None: not known.
+        given: findings from elsewhere: of the model's functions, or of the data.
+
+    Returns:
+        Findings, the gravest first. What was not measured is not judged.
+    """
+    model = _Model(group[rd.text_column(group, "sampler") == ""], group, space, baseline)
+    computed = (
+        _few_rows(model, limits), _exploded(model, limits), _empty(model, limits), _reconstruction(model, limits),
+        _decoder(model, limits), _moments(model, limits, matches),
+    )  # fmt: skip
+    return in_order([*given, *(finding for finding in computed if finding is not None)])
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The rows that findings look at."""
+
+    own: pd.DataFrame
+    group: pd.DataFrame
+    space: str
+    baseline: str
+
+    def by_seed(self, measure: str, space: str | None = None) -> dict[int, float]:
+        """Return the model's value by seed; {} where it was not measured."""
+        rows = rd.select(self.own, measure, space)
+        found: dict[int, float] = {}
+        for seed, value in zip(rows["seed"], rows["value"], strict=True):
+            found.setdefault(int(seed), float(value))
+        return found
+
+    def of_units(self, measure: str) -> dict[int, float]:
+        """Return by seed the largest value over latent units."""
+        rows = self.own[(self.own["measure"] == measure) & (rd.text_column(self.own, "unit") != "")]
+        found: dict[int, float] = {}
+        for seed, value in zip(rows["seed"], rows["value"], strict=True):
+            if not math.isnan(float(value)):
+                found[int(seed)] = max(found.get(int(seed), -math.inf), float(value))
+        return found
+
+    def mean_fids(self) -> dict[str, float]:
+        """Return the mean FID of each candidate in the space of the ranking."""
+        rows = rd.select(self.group, "fid", self.space or None)
+        names = rd.candidates_of(rows)
+        values = rd.readings_of(rows, names)
+        return {name: _mean([r.value for r in by_seed.values()]) for name, by_seed in values.items()}
+
+    def where(self, seeds: Sequence[int]) -> str:
+        """Return " (seed 3)" where not all models have the fault."""
+        every = {int(seed) for seed in self.group["seed"].dropna()}
+        if set(seeds) == every:
+            return ""
+        return f" ({'seed' if len(seeds) == 1 else 'seeds'} {_listed(sorted(seeds))})"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    names = [str(seed) for seed in seeds]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _few_rows(model: _Model, limits: HealthLimits) -> Finding | None:
+    rows = rd.select(model.group, "fid", model.space or None)
+    sizes = rows["n_reference"].dropna() if "n_reference" in rows.columns else rows["value"].iloc[:0]
+    if not len(sizes):
+        return None
+    n = int(sizes.min())
+    if n < limits.rows_stop:
+        sentence = f"Bring more test observations first: {n} are too few to tell samplers apart."
+        return Finding("stop", TOO_FEW_ROWS, n, limits.rows_stop, sentence)
+    if n < limits.rows_warn:
+        sentence = (
+            f"There are only {n} test observations: small differences between samplers are beyond them."
+        )
+        return Finding("warn", TOO_FEW_ROWS, n, limits.rows_warn, sentence)
+    return None
+
+
+def _exploded(model: _Model, limits: HealthLimits) -> Finding | None:
+    by_seed = model.of_units("rate") or model.by_seed("rate")
+    bad = {seed: value for seed, value in by_seed.items() if value > limits.unit_rate}
+    if not bad:
+        return None
+    worst = max(bad.values())
+    size = f"{_number(worst)} nats" if math.isfinite(worst) else "infinite"
+    sentence = (
+        f"Check the encoder's log_var, and the training, first{model.where(list(bad))}: the posteriors have exploded "
+        f"(the largest rate of a latent unit is {size})."
+    )
+    return Finding("stop", EXPLODED, worst, limits.unit_rate, sentence)
+
+
+def _empty(model: _Model, limits: HealthLimits) -> Finding | None:
+    active, rate = model.by_seed("active_units_var"), model.by_seed("rate")
+    bad = {seed for seed, value in active.items() if value == 0}
+    bad |= {seed for seed, value in rate.items() if value < limits.rate}
+    if not bad:
+        return None
+    rates = [rate[seed] for seed in bad if seed in rate]
+    said = f"; the rate is {_number(min(rates))} nat" if rates else ""
+    units = (
+        "no latent unit is active" if any(active.get(seed) == 0 for seed in bad) else "it is all but unused"
+    )
+    sentence = (
+        f"Train the model first{model.where(list(bad))}: there is nothing in its latent space ({units}{said}), so "
+        "every sampler gives the same images."
+    )
+    return Finding("stop", EMPTY_LATENT, min(rates) if rates else 0.0, limits.rate, sentence)
+
+
+def _reconstruction(model: _Model, limits: HealthLimits) -> Finding | None:
+    bad = {seed: v for seed, v in model.by_seed("explained_share").items() if v < limits.explained}
+    if not bad:
+        return None
+    sentence = (
+        f"Train the model first{model.where(list(bad))}: its reconstructions are no better than the mean "
+        "observation. If it is trained, what decode returns is not on the scale of the data."
+    )
+    return Finding("stop", RECONSTRUCTION, min(bad.values()), limits.explained, sentence)
+
+
+def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
+    floors = model.by_seed("fid_floor", model.space)
+    found = model.by_seed("fid_reconstruction", model.space)
+    fids = model.mean_fids()
+    if not fids or not floors or min(floors.values()) <= 0:
+        return None
+    seeds = sorted(set(floors) & set(found))
+    if not seeds:
+        return _all_far(min(fids.values()), _mean(list(floors.values())), limits)
+    floor, own = _mean([floors[s] for s in seeds]), _mean([found[s] for s in seeds])
+    beside = fids.get(model.baseline, max(fids.values()))
+    times = own / floor
+    if times < limits.decoder_warn or own < limits.decoder_share * beside:
+        return None
+    best = min(fids.values())
+    facts = (
+        f"its reconstructions have FID {_number(own)}, {_number(times)} times that of real images "
+        f"({_number(floor)}), and the best sampler has {_number(best)}"
+    )
+    if times >= limits.decoder_stop:
+        sentence = f"Train the model longer, or a better decoder, first: {facts}."
+        return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
+    sentence = f"The decoder limits quality more than the choice of sampler: {facts}."
+    return Finding("warn", DECODER, times, limits.decoder_warn, sentence)
+
+
+def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
+    """Judge the best sampler where there are no reconstructions."""
+    times = best / floor
+    if times < limits.decoder_stop:
+        return None
+    sentence = (
+        f"Train the model longer, or a better one, first: the best sampler has FID {_number(best)}, "
+        f"{_number(times)} times that of real images ({_number(floor)})."
+    )
+    return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
+
+
+def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> Finding | None:
+    own = model.own[~rd.is_calibrated(model.own)] if len(model.own) else model.own
+    rows = rd.select(own, "kl_diag_train")
+    by_seed = {int(s): float(v) for s, v in zip(rows["seed"], rows["value"], strict=True)}
+    bad = {seed: value for seed, value in by_seed.items() if value > limits.moments}
+    if not bad:
+        return None
+    seeds = f"{'seed' if len(bad) == 1 else 'seeds'} {_listed(sorted(bad))}"
+    worst = max(bad.values())
+    facts = (
+        f"the latent units' means and variances on training observations differ from the prior's by up to "
+        f"{_number(worst)} nat"
+    )
+    if matches:
+        sentence = (
+            f"Not converged ({seeds}): {facts}, which longer training would remove for this kind of model."
+        )
+        return Finding("warn", NOT_CONVERGED, worst, limits.moments, sentence)
+    remedy = "calibrate=true or the sampler gaussian_diag gives that part back"
+    sentence = f"Moments not matched ({seeds}): {facts}; {remedy}."
+    return Finding("note", MOMENTS, worst, limits.moments, sentence)
+
+
+def unmatched_seeds(group: pd.DataFrame, limits: HealthLimits) -> list[int] | None:
+    """Return the seeds whose means and variances are not matched; None where that was not measured."""
+    own = group[~rd.is_calibrated(group)] if len(group) else group
+    by_seed = rd.readings_of(rd.select(own, "kl_diag_train"), [""]).get("")
+    if by_seed is None:
+        return None
+    return sorted(seed for seed, reading in by_seed.items() if reading.value > limits.moments)
+
+
+def sentences_of(findings: Sequence[Finding], severities: Sequence[Severity]) -> Iterator[str]:
+    """Yield the sentences of findings of these severities, in order; what follows from another says so."""
+    for finding in findings:
+        if finding.severity in severities:
+            tail = f" (follows from {finding.follows})" if finding.follows else ""
+            yield finding.sentence[:-1] + tail + "." if tail else finding.sentence

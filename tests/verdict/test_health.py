@@ -1,0 +1,218 @@
+"""Findings: none of a good model, each fault by its own name first, nothing where nothing was measured."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from planted import CLEAR, row, rows_of, table
+
+from priorgap.core.verdict_rules import standard_rules
+from priorgap.verdict import Finding, Recommendation, decide, decide_study, pick_model, stop_of
+from priorgap.verdict.health import findings_of, in_order, is_stop
+
+LIMITS = standard_rules().health
+GOOD = {
+    "active_units_var": 8.0,
+    "rate": 12.0,
+    "explained_share": 0.7,
+    "fid_floor": 5.0,
+    "fid_reconstruction": 20.0,
+    "kl_diag_train": 0.01,
+}
+SPACES = {"fid_floor": "classifier", "fid_reconstruction": "classifier", "explained_share": "data"}
+
+
+def study(n_seeds=5, *, fids=None, n_rows=1000, unit_rates=(6.0, 6.0), only=None, **changed):
+    """A model's own rows beside planted FIDs; `changed` values hold of the seeds in `only`, of all without it."""
+    rows = []
+    for seed in range(n_seeds):
+        values = GOOD | (changed if only is None or seed in only else {})
+        for name, value in values.items():
+            if value is not None:
+                rows.append(row("", name, seed, value, space=SPACES.get(name, "latent")))
+        rates = unit_rates if only is None or seed in only else (6.0, 6.0)
+        rows += [row("", "rate", seed, v, space="latent", unit=str(j)) for j, v in enumerate(rates)]
+    fid = rows_of("fid", fids or CLEAR, n_seeds, seed_effect=0.0, std_error=0.01, n_reference=n_rows)
+    return table(rows, fid)
+
+
+def found(data, *, matches=None, given=()):
+    return findings_of(data, LIMITS, space="classifier", baseline="prior", matches=matches, given=given)
+
+
+FAULTS = {
+    "reconstruction": {"explained_share": 0.02},
+    "nothing_in_latent": {"active_units_var": 0.0, "rate": 0.002, "unit_rates": (0.001, 0.001)},
+    "exploded_posteriors": {"unit_rates": (6.0, 5e5)},
+    "decoder_limits": {"fid_reconstruction": 801.0, "fids": {"prior": 705.0, "gmm": 700.0, "kde": 702.0}},
+    "too_few_rows": {"n_rows": 12},
+}
+
+
+class TestFindings:
+    def test_a_good_model_raises_none(self):
+        assert found(study()) == () and found(study(), matches=True) == ()
+
+    @pytest.mark.parametrize("n_seeds", [1, 3, 5])
+    @pytest.mark.parametrize("name", FAULTS)
+    def test_each_fault_raises_its_own_finding_and_nothing_else(self, name, n_seeds):
+        findings = found(study(n_seeds, **FAULTS[name]))
+        assert [finding.name for finding in findings] == [name]
+        assert findings[0].severity == "stop" and findings[0].sentence.endswith(".")
+
+    @pytest.mark.parametrize(
+        ("changed", "name"),
+        [
+            ({"explained_share": 0.05}, None),
+            ({"explained_share": 0.0499}, "reconstruction"),
+            ({"rate": 0.1}, None),
+            ({"rate": 0.0999}, "nothing_in_latent"),
+            ({"active_units_var": 1.0}, None),
+            ({"unit_rates": (6.0, 100.0)}, None),
+            ({"unit_rates": (6.0, 100.1)}, "exploded_posteriors"),
+            ({"n_rows": 200}, None),
+            ({"n_rows": 199}, "too_few_rows"),
+            ({"fid_reconstruction": 49.9}, None),
+            ({"fid_reconstruction": 50.0}, "decoder_limits"),
+            ({"kl_diag_train": 0.05}, None),
+            ({"kl_diag_train": 0.051}, "moments"),
+        ],
+    )
+    def test_limits(self, changed, name):
+        assert [finding.name for finding in found(study(**changed))] == ([] if name is None else [name])
+
+    def test_severity_of_few_rows_and_of_the_decoder(self):
+        assert [found(study(n_rows=n))[0].severity for n in (49, 50)] == ["stop", "warn"]
+        fids = {"prior": 300.0, "gmm": 250.0, "kde": 260.0}
+        assert found(study(fid_reconstruction=199.0, fids=fids))[0].severity == "warn"
+        assert found(study(fid_reconstruction=200.0, fids=fids))[0].severity == "stop"
+
+    def test_a_bad_decoder_far_better_than_the_prior_does_not_limit(self):
+        """Negative control: reconstructions 16 times the floor, and the prior far worse still: sampling matters."""
+        assert found(study(fid_reconstruction=80.0, fids={"prior": 161.0, "gmm": 85.0})) == ()
+        assert [
+            f.name for f in found(study(fid_reconstruction=80.0, fids={"prior": 159.0, "gmm": 85.0}))
+        ] == ["decoder_limits"]
+
+    def test_without_reconstructions_samplers_that_are_all_far_stop(self):
+        garbage = {"prior": 700.0, "gmm": 701.0}
+        findings = found(study(fid_reconstruction=None, fids=garbage))
+        assert [(f.severity, f.name) for f in findings] == [("stop", "decoder_limits")]
+        assert found(study(fid_reconstruction=None, fids={"prior": 700.0, "gmm": 50.0})) == ()
+
+    def test_infinite_posteriors(self):
+        finding = found(study(unit_rates=(math.inf, 1.0)))[0]
+        assert finding.name == "exploded_posteriors" and "infinite" in finding.sentence
+        json.dumps(finding.to_json(), allow_nan=False)
+
+    def test_what_was_not_measured_is_not_judged(self):
+        assert found(table(rows_of("fid", CLEAR, 5))) == ()
+        assert found(table([row("", "rate", 0, 5.0, space="latent")])) == ()
+        assert found(study(fid_floor=0.0, fid_reconstruction=50.0)) == ()
+
+    def test_one_bad_seed_is_enough_and_is_named(self):
+        finding = found(study(only=(3,), explained_share=-0.2))[0]
+        assert "(seed 3)" in finding.sentence and finding.value == -0.2
+        assert "seed" not in found(study(explained_share=-0.2))[0].sentence
+
+    def test_not_converged_is_claimed_only_where_the_theory_holds(self):
+        (claimed,) = found(study(only=(1, 3), kl_diag_train=0.2), matches=True)
+        assert claimed.severity == "warn" and claimed.sentence.startswith("Not converged (seeds 1 and 3)")
+        for matches in (None, False):
+            (noted,) = found(study(only=(1, 3), kl_diag_train=0.2), matches=matches)
+            assert noted.severity == "note" and "converge" not in noted.sentence
+            assert "gaussian_diag" in noted.sentence
+
+    def test_of_a_calibrated_pair_the_model_as_trained_is_judged(self):
+        plain = study(kl_diag_train=0.3).assign(calibrate=False)
+        twin = study(kl_diag_train=0.0).assign(calibrate=True)
+        twin = twin[twin["sampler"] == ""]
+        assert [f.name for f in found(table(plain.to_dict("records"), twin.to_dict("records")))] == [
+            "moments"
+        ]
+
+
+class TestOrder:
+    def test_the_cause_first_and_what_follows_is_marked(self):
+        findings = found(study(active_units_var=0.0, rate=0.001, explained_share=0.0, kl_diag_train=0.5))
+        assert [f.name for f in findings] == ["nothing_in_latent", "reconstruction", "moments"]
+        assert [f.follows for f in findings] == ["", "nothing_in_latent", "nothing_in_latent"]
+
+    def test_what_looking_at_the_functions_found_stands_first(self):
+        wired = Finding(
+            "stop", "log_var_is_sigma", None, None, "encode gives sigma where log_var is expected."
+        )
+        findings = found(study(explained_share=0.0), given=[wired])
+        assert [f.name for f in findings] == ["log_var_is_sigma", "reconstruction"]
+        assert findings[1].follows == "log_var_is_sigma"
+
+    def test_a_given_warning_does_not_come_before_a_stop(self):
+        shared = Finding("warn", "rows_shared", 0.02, 0.0, "2 % of the test rows are training rows.")
+        findings = found(study(explained_share=0.0), given=[shared])
+        assert [f.name for f in findings] == ["reconstruction", "rows_shared"]
+        assert findings[1].follows == "", "a shared row is no consequence of a bad model"
+
+    def test_few_rows_do_not_explain_a_collapse(self):
+        findings = found(study(n_rows=12, active_units_var=0.0))
+        assert [(f.name, f.follows) for f in findings] == [("too_few_rows", ""), ("nothing_in_latent", "")]
+
+    def test_nothing_to_order(self):
+        assert in_order([]) == () and not is_stop([])
+
+    @pytest.mark.parametrize(
+        ("wrong", "line"),
+        [
+            ({"severity": "error"}, "severity='error': expected one of stop, warn, note"),
+            ({"name": "two words"}, "name='two words'"),
+            ({"sentence": "no full stop"}, "sentence='no full stop'"),
+        ],
+    )
+    def test_bad_findings(self, wrong, line):
+        good = Finding("note", "fine", None, None, "All is well.")
+        with pytest.raises(ValueError, match=line):
+            replace(good, **wrong)
+
+
+class TestVerdict:
+    def test_a_stop_names_nobody_and_says_what_to_do(self):
+        verdict = decide(study(explained_share=-0.1))
+        assert verdict.headline.startswith(
+            "Train the model first: its reconstructions are no better than the mean"
+        )
+        record = verdict.to_json()
+        for key in ("winner", "winner_clean", "effect", "interval", "recommended", "best_set", "planning"):
+            assert record[key] is None, key
+        assert record["health"][0]["name"] == "reconstruction" and verdict.sure == ""
+        healthy = decide(study())
+        assert healthy.winner == healthy.recommended == "gmm" and healthy.health == ()
+
+    def test_garbage_against_garbage_has_no_winner(self):
+        """FID 700 ± 1 against 700: shown to differ, and nothing to choose."""
+        data = study(fid_reconstruction=760.0, fids={"prior": 720.0, "gmm": 690.0})
+        verdict = decide(data)
+        assert verdict.winner is None and verdict.recommended is None and "use gmm" not in verdict.text
+
+    def test_a_warning_stands_beside_the_recommendation(self):
+        verdict = decide(study(n_rows=100))
+        assert verdict.recommended == "gmm" and "only 100 test observations" in verdict.sure
+
+    def test_nothing_is_generated_unasked(self):
+        data = study(explained_share=-0.1)
+        recommended = Recommendation.from_json(json.loads(json.dumps(decide_study(data).to_json())))
+        for sampler in (None, "gmm"):
+            with pytest.raises(ValueError, match=r"Train the model first.*name model_id= and sampler="):
+                pick_model(data, recommended, sampler=sampler)
+        assert stop_of(data, recommended, "c0ffee-2").startswith("Train the model first")
+        assert stop_of(data, recommended, "another") == ""
+
+    def test_the_healthy_cell_of_two_is_taken(self):
+        bad = study(explained_share=-0.1, fids={"prior": 10.0, "gmm": 2.0}).assign(cell="bad", alpha=1)
+        bad["model"] = "bad-" + bad["seed"].astype(str)
+        data = table(bad.to_dict("records"), study().assign(alpha=2).to_dict("records"))
+        verdict = decide_study(data)
+        recommended = Recommendation.from_json(json.loads(json.dumps(verdict.to_json())))
+        assert pick_model(data, recommended)[0].startswith("c0ffee")
+        assert "No sampler can be recommended for alpha=1: train the model first" in verdict.headline
+        assert "Do not sample the prior for alpha=2: use gmm" in verdict.headline
+        assert not verdict.stopped and verdict.health[0].name == "reconstruction"
