@@ -210,6 +210,6 @@ def test_only_conditional_models_see_labels():
     assert all(batch.label is None for batch in epoch_of(data, "validation"))
     (batch,) = epoch_of(data, "validation", labels=True)
     assert torch.equal(batch.label, data.validation.label)
-    unlabelled = Dataset("plain", Split(data.train.x), data.validation, data.test)
+    unlabelled = Dataset("plain", *(Split(part.x) for part in (data.train, data.validation, data.test)))
     with pytest.raises(ValueError, match="labels"):
         ImageData(unlabelled, 2, 16, seed=0, labels=True)
