@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 # configuration stays light, and a file that moves changes no model's id.
 _EXPORTS = {
     "Digits": "priorgap.data.digits",
+    "Emoji": "priorgap.data.emoji",
     "ImageFolder": "priorgap.data.own",
     "LinearGaussian": "priorgap.data.synthetic",
     "NpzFile": "priorgap.data.npz_file",
@@ -15,6 +16,7 @@ _EXPORTS = {
 
 if TYPE_CHECKING:
     from priorgap.data.digits import Digits
+    from priorgap.data.emoji import Emoji
     from priorgap.data.images import TorchvisionImages
     from priorgap.data.npz_file import NpzFile
     from priorgap.data.own import ImageFolder
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Digits",
+    "Emoji",
     "ImageFolder",
     "LinearGaussian",
     "NpzFile",

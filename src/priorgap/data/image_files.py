@@ -1,5 +1,6 @@
 """Image files as 8-bit grey or colour, whichever mode they are stored in; what was done to them is counted."""
 
+import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,10 +42,17 @@ class ImageReader:
             DataCorrupt: the file is no readable image.
             ValueError: its values have no known range, in one line with the remedy.
         """
+        return self._read(file, file)
+
+    def read_bytes(self, content: bytes, name: str) -> "Image":
+        """Return the picture that a file's content holds; as `read`."""
+        return self._read(io.BytesIO(content), Path(name))
+
+    def _read(self, source: Path | io.BytesIO, file: Path) -> "Image":
         from PIL import Image, ImageOps
 
         try:
-            with Image.open(file) as opened:
+            with Image.open(source) as opened:
                 if getattr(opened, "n_frames", 1) > 1:
                     self.done["several frames: the first is taken"] += 1
                 rotated = opened.getexif().get(_EXIF_ORIENTATION, 1) != 1
