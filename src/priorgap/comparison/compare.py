@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Int
 from torch import Tensor
 
+from priorgap.comparison.probes import buffers_of, guarded, probe_model
 from priorgap.comparison.user_inputs import (
     Data,
     check_arguments,
@@ -25,6 +26,7 @@ from priorgap.comparison.user_inputs import (
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.build import build, load_option
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, united
@@ -64,12 +66,14 @@ class Comparison:
         verdict: winner, effect, interval, labels and the paragraph.
         skipped: what is absent -> why.
         catalogue: the entries of the measures: title, direction, section, ...
+        findings: what a look at a few rows found wrong with the model or the data, worst first.
     """
 
     table: "pd.DataFrame"
     verdict: StudyVerdict
     skipped: Mapping[str, str] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
+    findings: tuple[Finding, ...] = ()
 
     def to_markdown(self) -> str:
         """Return the verdict's paragraph and a table of samplers by measures."""
@@ -135,11 +139,14 @@ def compare(
     conditional = is_conditional(encode, decode, parts)
     law = law_of(encode, latent_dim, prior)
     frequencies = class_frequencies(parts["train"].label)
+    buffers = buffers_of(encode, decode)
+    guards = (None if encode is None else guarded(encode, buffers), guarded(decode, buffers))
     model = ModelFunctions(
-        encode, decode, law, True, frequencies if conditional else None,
+        *guards, law, True, frequencies if conditional else None,
         int(batches["encode_batch"]), int(batches["decode_batch"]),
     )  # fmt: skip
     probe(model, parts["train"])
+    findings = probe_model(model, parts, standard_normal=prior is None)
     latents: dict[str, Latents] = {}
     if encode is not None:
         say("encoding")
@@ -173,7 +180,7 @@ def compare(
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
-    return Comparison(table, verdict, absent, catalogue)
+    return Comparison(table, verdict, absent, catalogue, tuple(findings))
 
 
 def _draws(
