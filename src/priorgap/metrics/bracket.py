@@ -97,7 +97,8 @@ def _candidates(
 def _gaussians(moments: Moments) -> dict[str, Moments]:
     """Return the Gaussians of a full covariance and of ones with fewer parameters, which few images allow.
 
-    Shrunk: (1 - w) C + w diag C. Low-rank: of the units' correlation the largest directions are kept, its other eigenvalues replaced by their mean (probabilistic principal components, Tipping & Bishop 1999).
+    Shrunk: (1 - w) C + w diag C. Low-rank: of the units' correlation the largest directions are kept, and its other
+    eigenvalues are replaced by their mean (probabilistic principal components, Tipping & Bishop 1999).
     """
     cov = moments.cov.double()
     diagonal = torch.diag(cov.diagonal())
