@@ -6,7 +6,16 @@ import pytest
 import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound, train_mixture_kl
+from priorgap.estimators.bracket import (
+    Bracket,
+    heavy_tails,
+    kl_lower_bound,
+    kl_upper_bound,
+    largest_share,
+    rows_per_parameter,
+    train_mixture_kl,
+    upper_floor,
+)
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.estimators.uncertainty import Estimate
@@ -247,3 +256,45 @@ def test_whole_messages(generator):
             lambda n=n: train_mixture_kl(mean, log_var, n_draws=n, generator=generator),
             f"n_draws={n}: expected an integer from 2 to 5",
         )
+
+
+def test_limits_are_never_below_zero():
+    """A KL is at least 0; a lower end was printed as -0.22."""
+    low, high = Bracket(Estimate(-0.2, 0.01), Estimate(-0.1, 0.01)).limits()
+    assert (low, high) == (0.0, 0.0)
+    low, high = Bracket(Estimate(0.5, 0.1), Estimate(0.6, 0.1)).limits()
+    assert low == pytest.approx(0.5 - 0.1 * 1.959964) and high == pytest.approx(0.6 + 0.1 * 1.959964)
+
+
+@pytest.mark.parametrize("n", [200, 2000, 10_000])
+def test_heavy_tails_are_flagged_and_normal_codes_are_not(n):
+    """Codes of a t distribution with 3 degrees: z² has no variance, so a standard error of it means nothing."""
+    flagged = {"t": 0, "normal": 0}
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        normal = torch.randn(n, generator=generator, dtype=torch.float64)
+        chi = torch.randn(3, n, generator=generator, dtype=torch.float64).square().mean(0).sqrt()
+        for name, z in (("t", normal / chi), ("normal", normal)):
+            flagged[name] += heavy_tails(largest_share(0.5 * z.square()), n)
+    assert flagged["normal"] <= 5
+    assert flagged["t"] >= (30 if n == 200 else 52)
+
+
+def test_largest_share_by_hand():
+    assert largest_share(torch.tensor([1.0, 1.0, 1.0])) == 0
+    assert largest_share(torch.tensor([0.0, 0.0, 3.0])) == pytest.approx(4 / 6)
+    with pytest.raises(ValueError, match="terms"):
+        largest_share(torch.tensor([1.0]))
+
+
+def test_what_so_many_images_allow():
+    assert upper_floor(20.0, 1000) == pytest.approx(20 - 2 * math.log(1000))
+    assert upper_floor(5.0, 1000) == 0
+    with pytest.raises(ValueError, match="n=0"):
+        upper_floor(1.0, 0)
+    # the upper end itself is never below it
+    generator = torch.Generator().manual_seed(0)
+    mean, log_var = 3 * torch.randn(50, 40, generator=generator), torch.full((50, 40), -6.0)
+    rate = float(rate_per_unit(mean, log_var).sum(1).mean())
+    assert kl_upper_bound(mean, log_var, generator=generator).value >= upper_floor(rate, 50) > 0
+    assert rows_per_parameter(1800, 128) < 2 < rows_per_parameter(1200, 16)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from priorgap.comparison.probes import buffers_of, guarded, probe_model
 from priorgap.comparison.user_inputs import (
     Data,
     Labels,
@@ -23,6 +24,7 @@ from priorgap.comparison.user_inputs import (
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.build import build, load_option
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, united
@@ -48,7 +50,7 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, Finding, StudyVerdict, decide_study
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study, is_stop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +131,9 @@ def compare(
         progress: called with a line before each step that takes time.
 
     Returns:
-        The table, the verdict ("for this trained model only") and what was skipped, with reasons.
+        The table, the verdict ("for this trained model only") and what was skipped, with reasons. A look at a few
+        rows comes first: where it finds a fault that nothing honest can follow from (`health`, severity "stop"), the
+        verdict says what to mend, and nothing is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
@@ -146,11 +150,17 @@ def compare(
     conditional = is_conditional(encode, decode, parts)
     law = law_of(encode, latent_dim, prior)
     frequencies = class_frequencies(parts["train"].label)
+    buffers = buffers_of(encode, decode)
+    guards = (None if encode is None else guarded(encode, buffers), guarded(decode, buffers))
     model = ModelFunctions(
-        encode, decode, law, True, frequencies if conditional else None,
+        *guards, law, True, frequencies if conditional else None,
         int(batches["encode_batch"]), int(batches["decode_batch"]),
     )  # fmt: skip
     probe(model, parts["train"])
+    findings = probe_model(model, parts, standard_normal=prior is None)
+    rules = VerdictRules.of(config["verdict"])
+    if is_stop(findings):
+        return _stopped(findings, rules)
     latents: dict[str, Latents] = {}
     if encode is not None:
         say("encoding")
@@ -174,7 +184,6 @@ def compare(
     table = _table(rows, facts, seed)
     absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
-    rules = VerdictRules.of(config["verdict"])
     verdict = decide_study(
         table,
         measure=rules.measure,
@@ -183,11 +192,19 @@ def compare(
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
+        findings=findings,
         skipped=absent,
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
     return Comparison(table, verdict, absent, catalogue)
+
+
+def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
+    """Return what is said of a model that nothing honest can be measured of."""
+    table = _table([], {}, 0)
+    verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
+    return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})
 
 
 def _draws(

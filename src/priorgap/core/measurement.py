@@ -18,7 +18,7 @@ class Measurement:
         n_reference: the size of the set it was compared with, None where there is none.
         space: "latent", "data" or the feature space's name.
         unit: the latent unit or the class it belongs to, "" for the whole.
-        bound: whether value is a point estimate or a certified lower or upper limit.
+        bound: whether value is a point estimate or a lower or upper limit.
         label_source: for accuracies, where the labels of synthetic samples came from.
     """
 

@@ -1,5 +1,6 @@
-"""Certified lower and upper ends for KL(q(z) || p(z)), and the number that is often printed instead."""
+"""Lower and upper ends for KL(q(z) || p(z)), and the number that is often printed instead."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.estimators.checks import check_posteriors
+from priorgap.estimators.checks import check_posteriors, check_vector
 from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.estimators.uncertainty import Estimate, mean_estimate, normal_quantile
@@ -17,15 +18,25 @@ LogDensity = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Bracket:
-    """A lower and an upper end of KL(q || p), nats; each end bounds it in expectation."""
+    """A lower and an upper end of KL(q || p), nats; each end bounds it in expectation.
+
+    Attributes:
+        lower, upper: the ends, with standard errors over images.
+        largest_share: the larger of both ends' `largest_share`; None where it is not known.
+    """
 
     lower: Estimate
     upper: Estimate
+    largest_share: float | None = None
 
     def limits(self, level: float = 0.975) -> tuple[float, float]:
-        """Return (lower point - z se, upper point + z se), each end a one-sided limit at `level`."""
+        """Return (lower point - z se, upper point + z se), at least 0, each end a one-sided limit at `level`.
+
+        Asymptotic: they hold as far as a mean over images is normal, which heavy tails delay (`heavy_tails`).
+        """
         z = normal_quantile(level)
-        return self.lower.value - z * _known(self.lower), self.upper.value + z * _known(self.upper)
+        low, high = self.lower.value - z * _known(self.lower), self.upper.value + z * _known(self.upper)
+        return max(0.0, low), max(0.0, high)
 
     def resolved(self, tolerance: float = 0.5, *, level: float = 0.975) -> bool:
         """Return whether the limits are at most `tolerance` nats apart."""
@@ -86,10 +97,71 @@ def kl_upper_bound(
     Raises:
         ValueError: fewer than 2 images or n_draws < 1.
     """
+    return mean_estimate(
+        kl_upper_terms(mean, log_var, generator=generator, n_draws=n_draws, log_prior=log_prior)
+    )
+
+
+def kl_upper_terms(
+    mean: Float[Tensor, "n d"],
+    log_var: Float[Tensor, "n d"],
+    *,
+    generator: torch.Generator,
+    n_draws: int = 1,
+    log_prior: LogDensity = standard_normal_log_prob,
+) -> Float[Tensor, "n"]:
+    """Return what each image adds to `kl_upper_bound`, the mean of them; arguments and errors are its own."""
     check_posteriors(mean, log_var, min_rows=2)
     if n_draws < 1:
         raise ValueError(f"n_draws={n_draws}: expected an integer >= 1")
-    return mean_estimate(_in_sample_terms(mean, log_var, mean, log_var, n_draws, log_prior, generator))
+    return _in_sample_terms(mean, log_var, mean, log_var, n_draws, log_prior, generator)
+
+
+def largest_share(terms: Float[Tensor, "n"]) -> float:
+    """Return the share of one term in the sum of squared deviations from the mean: 0 for equal terms, at most 1.
+
+    It vanishes as n grows where the terms have a variance, by which a standard error is one; where they have none it
+    does not, whatever n.
+
+    Raises:
+        ValueError: fewer than 2 terms.
+    """
+    check_vector("terms", terms, min_length=2)
+    squared = (terms.double() - terms.double().mean()).square()
+    total = float(squared.sum())
+    return float(squared.max()) / total if total > 0 else 0.0
+
+
+def heavy_tails(share: float, n: int) -> bool:
+    """Return whether the largest of n terms has a share that squares of normal variables do not give it.
+
+    These have (2 log n)² / (2 n) about; the limit is one and a half times that, and 0.1 at least.
+    """
+    return share > max(0.1, 1.5 * (2 * math.log(n)) ** 2 / (2 * n))
+
+
+def upper_floor(rate: float, n: int) -> float:
+    """Return what no distribution-free upper limit of KL(q || p) from n images can be below: rate - 2 log n, or 0.
+
+    KL(q || p) = rate - I(x; z), and a lower limit of a mutual information that holds for every distribution with fair
+    probability is at most about 2 log n. Where this is above 0 the mismatch is not resolvable from n images.
+
+    **Source**: McAllester & Stratos (2020), "Formal limitations on the measurement of mutual information".
+
+    Raises:
+        ValueError: n below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected an integer >= 1")
+    return max(0.0, rate - 2 * math.log(n))
+
+
+def rows_per_parameter(n: int, dim: int) -> float:
+    """Return n over the number of parameters of a full Gaussian, d (d + 3) / 2.
+
+    Below 2 a lower end of 0 does not say that no mismatch was found: no fitted density could have shown it.
+    """
+    return n / (dim * (dim + 3) / 2)
 
 
 def train_mixture_kl(

@@ -1,4 +1,4 @@
-"""The certified bracket of KL(q || p): what is fitted for its lower end, and how it is chosen."""
+"""The bracket of KL(q || p): what is fitted for its lower end, and how it is chosen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,17 @@ from priorgap.core.measures import Measure
 from priorgap.core.random import child
 from priorgap.densities import FittedGaussian, GaussianMixture
 from priorgap.densities.subspace import SubspaceMixture
-from priorgap.estimators.bracket import Bracket, kl_lower_bound, kl_upper_bound
-from priorgap.estimators.gaussian import aggregate_moments, standard_normal_log_prob
+from priorgap.estimators.bracket import (
+    Bracket,
+    kl_lower_bound,
+    kl_upper_terms,
+    largest_share,
+    rows_per_parameter,
+    upper_floor,
+)
+from priorgap.estimators.gaussian import aggregate_moments, rate_per_unit, standard_normal_log_prob
 from priorgap.estimators.mixture import mixture_log_prob
+from priorgap.estimators.uncertainty import mean_estimate
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 
@@ -27,6 +35,9 @@ LogDensity = Callable[[Tensor], Tensor]
 _LEVEL = 0.975
 # how many directions may have a mixture of their own: a curve takes two, a pair of them four
 _DIRECTIONS = (2, 4)
+# weights of the diagonal in a shrunk covariance, and numbers of directions in a low-rank one, chosen on validation
+_SHRINKAGE = (0.1, 0.3, 0.6, 0.9)
+_RANKS = (1, 4, 16)
 
 
 class HasLogProb(Protocol):
@@ -67,13 +78,13 @@ def _candidates(
 ) -> dict[str, LogDensity]:
     """Return the log-densities that were fitted to training posteriors."""
     log_var = _log_var(train)
-    gaussian = FittedGaussian.from_moments(Moments(*aggregate_moments(train.mean, log_var)))
+    moments = Moments(*aggregate_moments(train.mean, log_var))
     # several draws of a posterior where there are few images: EM then sees more of the same mixture
     n_draws = max(1, min(4, mixture.n_fit // len(train)))
     z_train = _draws(train, n_draws, generator=generator)
     gmm = mixture.fit(z_train, z_validation, generator=generator)
     found: dict[str, LogDensity] = {
-        "gaussian": gaussian.log_prob,
+        **{name: FittedGaussian.from_moments(m).log_prob for name, m in _gaussians(moments).items()},
         "gmm": gmm.log_prob,
         "train_mixture": lambda z: mixture_log_prob(z, train.mean, log_var),
     }
@@ -81,6 +92,25 @@ def _candidates(
     for name, density in families.items():
         found[name] = density.fit(z_train, z_validation, generator=generator).log_prob
     return found
+
+
+def _gaussians(moments: Moments) -> dict[str, Moments]:
+    """Return the Gaussians of a full covariance and of ones with fewer parameters, which few images allow.
+
+    Shrunk: (1 - w) C + w diag C. Low-rank: of the units' correlation the largest directions are kept, and its other
+    eigenvalues are replaced by their mean (probabilistic principal components, Tipping & Bishop 1999).
+    """
+    cov = moments.cov.double()
+    diagonal = torch.diag(cov.diagonal())
+    scale = cov.diagonal().sqrt()
+    values, vectors = torch.linalg.eigh(cov / scale[:, None] / scale)
+    found = {"gaussian": cov, "diagonal": diagonal}
+    found |= {f"shrunk {w:g}": (1 - w) * cov + w * diagonal for w in _SHRINKAGE}
+    for rank in (r for r in _RANKS if r < len(cov) - 1):
+        kept = values.clone()
+        kept[:-rank] = values[:-rank].mean()
+        found[f"low rank {rank}"] = scale[:, None] * (vectors * kept @ vectors.T) * scale
+    return {name: Moments(moments.mean, own) for name, own in found.items()}
 
 
 def chosen_density(
@@ -91,6 +121,7 @@ def chosen_density(
     n_draws: int,
     generator: torch.Generator,
     extra: Mapping[str, Family] = MappingProxyType({}),
+    log_prior: LogDensity | None = None,
 ) -> tuple[str, LogDensity]:
     """Return the density of q that describes validation draws best, among those fitted to training posteriors.
 
@@ -99,14 +130,17 @@ def chosen_density(
         mixture: hyperparameters of the Gaussian mixture.
         n_draws: draws of z of each validation posterior.
         generator: makes all draws.
-        extra: further families, by name, beside full Gaussian, Gaussian mixture, training mixture and mixture in a
-            subspace.
+        extra: further families, by name, beside Gaussians (full, diagonal, shrunk, low-rank), Gaussian mixture,
+            training mixture and mixture in a subspace.
+        log_prior: log p, to be chosen where every fitted density is worse: "prior".
 
     Returns:
         Its name, and its log-density.
     """
     z_validation = _draws(validation, n_draws, generator=generator)
     fitted = _candidates(train, z_validation, mixture, extra, child(generator))
+    if log_prior is not None:
+        fitted["prior"] = log_prior
     scores = {name: float(log_f(z_validation).mean()) for name, log_f in fitted.items()}
     chosen = max(scores, key=lambda name: scores[name])
     return chosen, fitted[chosen]
@@ -125,10 +159,10 @@ def certified_bracket(
 ) -> tuple[Bracket, str]:
     """Return the bracket of KL(q || p), and the name of the density behind its lower end.
 
-    Lower: of {full Gaussian by total variance, Gaussian mixture, mixture of all training posteriors, Gaussian with a
-    mixture in its least normal directions}, fitted on training posteriors, the one with the best mean log-density on
-    draws of the validation posteriors; mean over draws of test posteriors of log f - log p. Upper: the in-sample
-    mixture over test posteriors.
+    Lower: of {Gaussians by total variance, full, diagonal, shrunk and low-rank; Gaussian mixture; mixture of all
+    training posteriors; Gaussian with a mixture in its least normal directions}, fitted on training posteriors, and p
+    itself, the one with the best mean log-density on draws of the validation posteriors; mean over draws of test
+    posteriors of log f - log p, which is 0 for p. Upper: the in-sample mixture over test posteriors.
 
     Args:
         train, validation, test: posteriors with log_var, of images of one distribution; train trained the encoder.
@@ -139,19 +173,30 @@ def certified_bracket(
         extra: further families for the lower end, by name.
     """
     chosen, log_density = chosen_density(
-        train, validation, mixture=mixture, n_draws=n_draws, generator=generator, extra=extra
+        train,
+        validation,
+        mixture=mixture,
+        n_draws=n_draws,
+        generator=generator,
+        extra=extra,
+        log_prior=log_prior,
     )
     z = _draws(test, n_draws, generator=generator)
     log_f, log_p = (x.double().view(n_draws, len(test)).T for x in (log_density(z), log_prior(z)))
-    upper = kl_upper_bound(
+    terms = kl_upper_terms(
         test.mean, _log_var(test), n_draws=n_draws, generator=generator, log_prior=log_prior
     )
-    return Bracket(kl_lower_bound(log_f, log_p), upper), chosen
+    largest = max(largest_share((log_f - log_p).mean(1)), largest_share(terms))
+    return Bracket(kl_lower_bound(log_f, log_p), mean_estimate(terms), largest), chosen
 
 
 @dataclass(frozen=True)
 class KLBracket:
-    """`kl` (97.5 % limits) and `kl_point` of KL(q || p), each with bound lower and upper. Nats.
+    """`kl` (asymptotic 97.5 % limits) and `kl_point` of KL(q || p), each with bound lower and upper. Nats.
+
+    kl_largest_share: the share of one image in the variance of an end; where it is large the limits do not hold.
+    kl_upper_floor: what no upper limit from so many images can be below, rate - 2 log n. kl_rows_per_parameter:
+    training images for each parameter of a full Gaussian; where they are few, a lower end of 0 says nothing.
 
     The list of densities is fixed, whatever samplers a study has selected.
 
@@ -168,7 +213,9 @@ class KLBracket:
     n_draws: int
     name: ClassVar[str] = "kl"
     scope: ClassVar[Scope] = "model"
-    measures: ClassVar[tuple[Measure, ...]] = catalogued("kl", "kl_point")
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(
+        "kl", "kl_point", "kl_largest_share", "kl_upper_floor", "kl_rows_per_parameter"
+    )
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:
@@ -183,7 +230,7 @@ class KLBracket:
         return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return four rows; the standard error of a limit is that of its point."""
+        """Return the limits, their points, and what is known of how far to trust them."""
         require(evidence, self.needs)
         model = evidence.model
         if model.train is None or model.validation is None or model.test is None:
@@ -206,4 +253,16 @@ class KLBracket:
             Measurement("kl", high, errors[1], n, n, bound="upper"),
             measured("kl_point", bracket.lower, n=n, n_reference=len(model.train), bound="lower"),
             measured("kl_point", bracket.upper, n=n, n_reference=n, bound="upper"),
+            measured("kl_largest_share", bracket.largest_share or 0.0, n=n),
+            measured("kl_upper_floor", upper_floor(_rate(model.test), n), n=n),
+            measured(
+                "kl_rows_per_parameter",
+                rows_per_parameter(len(model.train), model.train.dim),
+                n=len(model.train),
+            ),
         ]
+
+
+def _rate(latents: Latents) -> float:
+    """Return the mean rate of posteriors against N(0, I), nats."""
+    return float(rate_per_unit(latents.mean, _log_var(latents)).sum(1).mean())

@@ -1,9 +1,10 @@
 """A study's statistics and its conclusion, as data and in words: health, what is shown, what to do."""
 
+from priorgap.core.findings import Finding
 from priorgap.verdict.advice import Advice
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
-from priorgap.verdict.health import Finding
+from priorgap.verdict.health import is_stop
 from priorgap.verdict.readings import FACT_COLUMNS, RESULT_COLUMNS, varying_keys
 from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model, stop_of
 
@@ -19,6 +20,7 @@ __all__ = [
     "Verdict",
     "decide",
     "decide_study",
+    "is_stop",
     "pick_model",
     "stop_of",
     "varying_keys",

@@ -7,14 +7,14 @@ stands beside a recommendation; `note` is for the reader of details. The limits 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import pandas as pd
 
+from priorgap.core.findings import Finding, Severity
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
 
-Severity = Literal["stop", "warn", "note"]
 _ORDER = {severity: place for place, severity in enumerate(get_args(Severity))}
 
 TOO_FEW_ROWS = "too_few_rows"
@@ -35,43 +35,6 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
 }
 # the order of what is computed here: a cause before what it brings
 _COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing, with a model or its data.
-
-    Attributes:
-        severity: stop (recommend nothing), warn (say it beside the recommendation) or note.
-        name: what is found, one word or several joined by _.
-        value: the number that it rests on; None where there is none.
-        limit: what the number is held against; None where there is none.
-        sentence: what it means and, for a stop, what to do first; one sentence.
-        follows: the name of the finding that explains this one; "" for one that stands by itself.
-    """
-
-    severity: Severity
-    name: str
-    value: float | None
-    limit: float | None
-    sentence: str
-    follows: str = ""
-
-    def __post_init__(self) -> None:
-        if self.severity not in _ORDER:
-            raise ValueError(f"severity={self.severity!r}: expected one of {', '.join(_ORDER)}")
-        if not self.name.isidentifier():
-            raise ValueError(f"name={self.name!r}: expected letters, digits and _")
-        if not self.sentence.strip().endswith("."):
-            raise ValueError(f"sentence={self.sentence!r}: expected a sentence that ends with a full stop")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types; a number that is not finite becomes text."""
-        return {**vars(self), "value": _plain(self.value), "limit": _plain(self.limit)}
-
-
-def _plain(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)
 
 
 def is_stop(findings: Sequence[Finding]) -> bool:
@@ -124,7 +87,8 @@ def findings_of(
         _few_rows(model, limits), _exploded(model, limits), _empty(model, limits), _reconstruction(model, limits),
         _decoder(model, limits), _moments(model, limits, matches),
     )  # fmt: skip
-    return in_order([*given, *(finding for finding in computed if finding is not None)])
+    known = {finding.name for finding in given}
+    return in_order([*given, *(f for f in computed if f is not None and f.name not in known)])
 
 
 @dataclass(frozen=True)

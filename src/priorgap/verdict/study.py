@@ -7,12 +7,13 @@ from typing import Any, Self
 import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
 from priorgap.core.measures import Catalogue, Measure, entry, united
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
 from priorgap.verdict.decision import Asked, Verdict, decide_cell
 from priorgap.verdict.headline import study_headline, study_sure
-from priorgap.verdict.health import Finding, in_order
+from priorgap.verdict.health import in_order
 from priorgap.verdict.labels import plain_name
 from priorgap.verdict.sentences import study_lines
 
@@ -191,6 +192,9 @@ def decide_study(
     """
     table = rd.tidy(table)
     groups = list(rd.cell_groups(table))
+    if not groups and findings:
+        # nothing was measured, and what was found says why
+        groups = [({}, table)]
     asked = Asked.of(
         measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,
         smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
