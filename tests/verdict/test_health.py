@@ -213,6 +213,6 @@ class TestVerdict:
         verdict = decide_study(data)
         recommended = Recommendation.from_json(json.loads(json.dumps(verdict.to_json())))
         assert pick_model(data, recommended)[0].startswith("c0ffee")
-        assert "No sampler can be recommended for alpha=1: train the model first" in verdict.headline
+        assert "For alpha=1 no sampler can be recommended. Train the model first" in verdict.headline
         assert "Do not sample the prior for alpha=2: use gmm" in verdict.headline
         assert not verdict.stopped and verdict.health[0].name == "reconstruction"

@@ -315,5 +315,5 @@ def sentences_of(findings: Sequence[Finding], severities: Sequence[Severity]) ->
     """Yield the sentences of findings of these severities, in order; what follows from another says so."""
     for finding in findings:
         if finding.severity in severities:
-            tail = f" (follows from {finding.follows})" if finding.follows else ""
+            tail = f" (follows from {finding.follows.replace('_', ' ')})" if finding.follows else ""
             yield finding.sentence[:-1] + tail + "." if tail else finding.sentence
