@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from priorgap.core.findings import Finding
 from priorgap.core.verdict_rules import standard_rules
-from priorgap.verdict import Finding, StudyVerdict, decide_study
+from priorgap.verdict import StudyVerdict, decide_study
 from priorgap.verdict.health import CONSEQUENCES
 
 PAGE = Path(__file__).with_name("verdicts.md")
@@ -146,7 +147,7 @@ def faults() -> list[tuple[str, StudyVerdict]]:
     fid = measured("fid", CLEAR)
     flat = measured("fid", {"prior": 705.0, "gmm": 700.0})
     wired = Finding(
-        "stop", "sigma_for_log_var", None, None, "Return the log-variance from encode first: it gives sigma."
+        "stop", "sigma_for_log_var", None, None, "encode returns sigma. Return the logarithm of the variance."
     )
     few = [r | {"n_reference": 12} for r in fid]
     some = [r | {"n_reference": 120} for r in fid]
@@ -155,8 +156,11 @@ def faults() -> list[tuple[str, StudyVerdict]]:
         ("a fault of the model's functions or of the data, handed in", say(model(), fid, findings=[wired])),
         ("too_few_rows", say(model(), few)),
         ("exploded_posteriors", say(model(), fid, unit)),
-        ("nothing_in_latent", say(model(active_units_var=0.0, rate=0.002, explained_share=0.0), fid)),
-        ("reconstruction", say(model(explained_share=-0.03), fid)),
+        (
+            "nothing_in_the_latent_space",
+            say(model(active_units_var=0.0, rate=0.002, explained_share=0.0), fid),
+        ),
+        ("reconstructions_no_better_than_the_mean", say(model(explained_share=-0.03), fid)),
         ("decoder_limits", say(model(fid_reconstruction=760.0), flat)),
         ("decoder_limits, without reconstructions", say([row(s, "fid_floor", 5.0) for s in range(5)], flat)),
         ("too_few_rows, as a warning", say(model(), some)),

@@ -50,7 +50,7 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, Finding, StudyVerdict, decide_study
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, HealthFinding, StudyVerdict, decide_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ class Comparison:
         return "\n\n".join(parts) + "\n"
 
     @property
-    def health(self) -> tuple[Finding, ...]:
+    def health(self) -> tuple[HealthFinding, ...]:
         """What is wrong, or worth knowing, with the model and the data; the gravest first."""
         return self.verdict.health
 

@@ -3,7 +3,7 @@
 from priorgap.verdict.advice import Advice
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
-from priorgap.verdict.health import Finding
+from priorgap.verdict.health import HealthFinding
 from priorgap.verdict.readings import FACT_COLUMNS, RESULT_COLUMNS, varying_keys
 from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model, stop_of
 
@@ -13,7 +13,7 @@ __all__ = [
     "Advice",
     "CandidateSummary",
     "Contrast",
-    "Finding",
+    "HealthFinding",
     "Recommendation",
     "StudyVerdict",
     "Verdict",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
 from priorgap.core.measures import Catalogue, Measure, Scale
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.core.verdict_rules import HealthLimits, standard_rules
@@ -16,7 +17,7 @@ from priorgap.verdict.advice import Advice, advise, counts
 from priorgap.verdict.contrasts import Contrast, contrasts, scaled_mean
 from priorgap.verdict.family import Family, family_of, rank_agreement
 from priorgap.verdict.headline import headline, sure
-from priorgap.verdict.health import Finding, findings_of, is_stop, unmatched_seeds
+from priorgap.verdict.health import HealthFinding, findings_of, is_stop, unmatched_seeds
 from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels, memorisation, train_shares
 from priorgap.verdict.planning import Plan, plan
 from priorgap.verdict.sentences import details
@@ -96,7 +97,7 @@ class Verdict:
     headline: str = ""
     sure: str = ""
     details: tuple[str, ...] = ()
-    health: tuple[Finding, ...] = ()
+    health: tuple[HealthFinding, ...] = ()
     keys: dict[str, Any] = field(default_factory=dict)
     scale: Scale = "identity"
     against: str | None = None

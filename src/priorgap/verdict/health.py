@@ -7,20 +7,20 @@ stands beside a recommendation; `note` is for the reader of details. The limits 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pandas as pd
 
+from priorgap.core.findings import Finding, Severity
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
 
-Severity = Literal["stop", "warn", "note"]
 _ORDER = {severity: place for place, severity in enumerate(get_args(Severity))}
 
 TOO_FEW_ROWS = "too_few_rows"
 EXPLODED = "exploded_posteriors"
-EMPTY_LATENT = "nothing_in_latent"
-RECONSTRUCTION = "reconstruction"
+EMPTY_LATENT = "nothing_in_the_latent_space"
+RECONSTRUCTION = "reconstructions_no_better_than_the_mean"
 DECODER = "decoder_limits"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
@@ -35,39 +35,31 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
 }
 # the order of what is computed here: a cause before what it brings
 _COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
+# what a wrongly wired model may bring with it
+_OF_ANY = frozenset(_COMPUTED) - {TOO_FEW_ROWS}
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing, with a model or its data.
+class HealthFinding(Finding):
+    """A finding as a verdict says it.
 
     Attributes:
-        severity: stop (recommend nothing), warn (say it beside the recommendation) or note.
-        name: what is found, one word or several joined by _.
-        value: the number that it rests on; None where there is none.
-        limit: what the number is held against; None where there is none.
-        sentence: what it means and, for a stop, what to do first; one sentence.
         follows: the name of the finding that explains this one; "" for one that stands by itself.
     """
 
-    severity: Severity
-    name: str
-    value: float | None
-    limit: float | None
-    sentence: str
     follows: str = ""
-
-    def __post_init__(self) -> None:
-        if self.severity not in _ORDER:
-            raise ValueError(f"severity={self.severity!r}: expected one of {', '.join(_ORDER)}")
-        if not self.name.isidentifier():
-            raise ValueError(f"name={self.name!r}: expected letters, digits and _")
-        if not self.sentence.strip().endswith("."):
-            raise ValueError(f"sentence={self.sentence!r}: expected a sentence that ends with a full stop")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON types; a number that is not finite becomes text."""
         return {**vars(self), "value": _plain(self.value), "limit": _plain(self.limit)}
+
+
+def said(finding: Finding) -> HealthFinding:
+    """Return a finding of a model's functions or of the data as a verdict says it: what to do comes first."""
+    if isinstance(finding, HealthFinding):
+        return finding
+    sentence = f"First mend this: {finding.sentence}" if finding.severity == "stop" else finding.sentence
+    return HealthFinding(finding.severity, finding.name, finding.value, finding.limit, sentence)
 
 
 def _plain(value: float | None) -> float | str | None:
@@ -79,7 +71,7 @@ def is_stop(findings: Sequence[Finding]) -> bool:
     return any(finding.severity == "stop" for finding in findings)
 
 
-def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def in_order(findings: Sequence[HealthFinding]) -> tuple[HealthFinding, ...]:
     """Return findings as they are said: the gravest first, a cause before what follows from it.
 
     Findings that come from outside (from looking at the model's own functions) stand before what is computed from
@@ -91,7 +83,7 @@ def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     cause = next((f for f in ranked if f.severity == "stop"), None)
     if cause is None:
         return tuple(ranked)
-    explained = CONSEQUENCES.get(cause.name, frozenset(_COMPUTED))
+    explained = CONSEQUENCES.get(cause.name, _OF_ANY)
     marked = [replace(f, follows=cause.name) if f is not cause and f.name in explained else f for f in ranked]
     return tuple(sorted(marked, key=lambda f: (_ORDER[f.severity], bool(f.follows))))
 
@@ -104,7 +96,7 @@ def findings_of(
     baseline: str,
     matches: bool | None = None,
     given: Sequence[Finding] = (),
-) -> tuple[Finding, ...]:
+) -> tuple[HealthFinding, ...]:
     """Return what is wrong with the models of one cell.
 
     Args:
@@ -124,7 +116,9 @@ def findings_of(
         _few_rows(model, limits), _exploded(model, limits), _empty(model, limits), _reconstruction(model, limits),
         _decoder(model, limits), _moments(model, limits, matches),
     )  # fmt: skip
-    return in_order([*given, *(finding for finding in computed if finding is not None)])
+    known = {finding.name for finding in given}
+    own = [finding for finding in computed if finding is not None and finding.name not in known]
+    return in_order([*(said(finding) for finding in given), *own])
 
 
 @dataclass(frozen=True)
@@ -181,7 +175,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _few_rows(model: _Model, limits: HealthLimits) -> Finding | None:
+def _few_rows(model: _Model, limits: HealthLimits) -> HealthFinding | None:
     rows = rd.select(model.group, "fid", model.space or None)
     sizes = rows["n_reference"].dropna() if "n_reference" in rows.columns else rows["value"].iloc[:0]
     if not len(sizes):
@@ -189,16 +183,16 @@ def _few_rows(model: _Model, limits: HealthLimits) -> Finding | None:
     n = int(sizes.min())
     if n < limits.rows_stop:
         sentence = f"Bring more test observations first: {n} are too few to tell samplers apart."
-        return Finding("stop", TOO_FEW_ROWS, n, limits.rows_stop, sentence)
+        return HealthFinding("stop", TOO_FEW_ROWS, n, limits.rows_stop, sentence)
     if n < limits.rows_warn:
         sentence = (
             f"There are only {n} test observations: small differences between samplers are beyond them."
         )
-        return Finding("warn", TOO_FEW_ROWS, n, limits.rows_warn, sentence)
+        return HealthFinding("warn", TOO_FEW_ROWS, n, limits.rows_warn, sentence)
     return None
 
 
-def _exploded(model: _Model, limits: HealthLimits) -> Finding | None:
+def _exploded(model: _Model, limits: HealthLimits) -> HealthFinding | None:
     by_seed = model.of_units("rate") or model.by_seed("rate")
     bad = {seed: value for seed, value in by_seed.items() if value > limits.unit_rate}
     if not bad:
@@ -209,10 +203,10 @@ def _exploded(model: _Model, limits: HealthLimits) -> Finding | None:
         f"Check the encoder's log_var, and the training, first{model.where(list(bad))}: the posteriors have exploded "
         f"(the largest rate of a latent unit is {size})."
     )
-    return Finding("stop", EXPLODED, worst, limits.unit_rate, sentence)
+    return HealthFinding("stop", EXPLODED, worst, limits.unit_rate, sentence)
 
 
-def _empty(model: _Model, limits: HealthLimits) -> Finding | None:
+def _empty(model: _Model, limits: HealthLimits) -> HealthFinding | None:
     active, rate = model.by_seed("active_units_var"), model.by_seed("rate")
     bad = {seed for seed, value in active.items() if value == 0}
     bad |= {seed for seed, value in rate.items() if value < limits.rate}
@@ -227,10 +221,10 @@ def _empty(model: _Model, limits: HealthLimits) -> Finding | None:
         f"Train the model first{model.where(list(bad))}: there is nothing in its latent space ({units}{said}), so "
         "every sampler gives the same images."
     )
-    return Finding("stop", EMPTY_LATENT, min(rates) if rates else 0.0, limits.rate, sentence)
+    return HealthFinding("stop", EMPTY_LATENT, min(rates) if rates else 0.0, limits.rate, sentence)
 
 
-def _reconstruction(model: _Model, limits: HealthLimits) -> Finding | None:
+def _reconstruction(model: _Model, limits: HealthLimits) -> HealthFinding | None:
     bad = {seed: v for seed, v in model.by_seed("explained_share").items() if v < limits.explained}
     if not bad:
         return None
@@ -238,10 +232,10 @@ def _reconstruction(model: _Model, limits: HealthLimits) -> Finding | None:
         f"Train the model first{model.where(list(bad))}: its reconstructions are no better than the mean "
         "observation. If it is trained, what decode returns is not on the scale of the data."
     )
-    return Finding("stop", RECONSTRUCTION, min(bad.values()), limits.explained, sentence)
+    return HealthFinding("stop", RECONSTRUCTION, min(bad.values()), limits.explained, sentence)
 
 
-def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
+def _decoder(model: _Model, limits: HealthLimits) -> HealthFinding | None:
     floors = model.by_seed("fid_floor", model.space)
     found = model.by_seed("fid_reconstruction", model.space)
     fids = model.mean_fids()
@@ -262,12 +256,12 @@ def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
     )
     if times >= limits.decoder_stop:
         sentence = f"Train the model longer, or a better decoder, first: {facts}."
-        return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
+        return HealthFinding("stop", DECODER, times, limits.decoder_stop, sentence)
     sentence = f"The decoder limits quality more than the choice of sampler: {facts}."
-    return Finding("warn", DECODER, times, limits.decoder_warn, sentence)
+    return HealthFinding("warn", DECODER, times, limits.decoder_warn, sentence)
 
 
-def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
+def _all_far(best: float, floor: float, limits: HealthLimits) -> HealthFinding | None:
     """Judge the best sampler where there are no reconstructions."""
     times = best / floor
     if times < limits.decoder_stop:
@@ -276,10 +270,10 @@ def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
         f"Train the model longer, or a better one, first: the best sampler has FID {_number(best)}, "
         f"{_number(times)} times that of real images ({_number(floor)})."
     )
-    return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
+    return HealthFinding("stop", DECODER, times, limits.decoder_stop, sentence)
 
 
-def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> Finding | None:
+def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> HealthFinding | None:
     own = model.own[~rd.is_calibrated(model.own)] if len(model.own) else model.own
     rows = rd.select(own, "kl_diag_train")
     by_seed = {int(s): float(v) for s, v in zip(rows["seed"], rows["value"], strict=True)}
@@ -296,10 +290,10 @@ def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> Findi
         sentence = (
             f"Not converged ({seeds}): {facts}, which longer training would remove for this kind of model."
         )
-        return Finding("warn", NOT_CONVERGED, worst, limits.moments, sentence)
+        return HealthFinding("warn", NOT_CONVERGED, worst, limits.moments, sentence)
     remedy = "calibrate=true or the sampler gaussian_diag gives that part back"
     sentence = f"Moments not matched ({seeds}): {facts}; {remedy}."
-    return Finding("note", MOMENTS, worst, limits.moments, sentence)
+    return HealthFinding("note", MOMENTS, worst, limits.moments, sentence)
 
 
 def unmatched_seeds(group: pd.DataFrame, limits: HealthLimits) -> list[int] | None:
@@ -311,7 +305,7 @@ def unmatched_seeds(group: pd.DataFrame, limits: HealthLimits) -> list[int] | No
     return sorted(seed for seed, reading in by_seed.items() if reading.value > limits.moments)
 
 
-def sentences_of(findings: Sequence[Finding], severities: Sequence[Severity]) -> Iterator[str]:
+def sentences_of(findings: Sequence[HealthFinding], severities: Sequence[Severity]) -> Iterator[str]:
     """Yield the sentences of findings of these severities, in order; what follows from another says so."""
     for finding in findings:
         if finding.severity in severities:

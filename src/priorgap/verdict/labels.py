@@ -103,7 +103,7 @@ def train_shares(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> di
     """Return the largest mean train share, over spaces, of each candidate that the decoder memorises for."""
     found: dict[str, float] = {}
     for name in (name for name, own in labels.items() if DECODER_MEMORISES in own):
-        for space in _spaces(table, "train_share"):
+        for space in sorted(set(text_column(select(table, "train_share"), "space"))):
             by_seed = readings_of(select(table, "train_share", space), [name]).get(name)
             if by_seed:
                 found[name] = max(found.get(name, 0.0), mean_interval(by_seed, 0.95)[0])

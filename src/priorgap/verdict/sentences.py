@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from priorgap.core.findings import Severity
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.headline import (
     basis,
@@ -15,7 +16,7 @@ from priorgap.verdict.headline import (
     study_headline,
     study_sure,
 )
-from priorgap.verdict.health import Severity, sentences_of
+from priorgap.verdict.health import sentences_of
 from priorgap.verdict.labels import COPIES, DECODER_MEMORISES, NOT_CLEAN, RECONSTRUCTIVE
 from priorgap.verdict.readings import describe
 

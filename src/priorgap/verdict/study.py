@@ -7,12 +7,13 @@ from typing import Any, Self
 import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
 from priorgap.core.measures import Catalogue, Measure, entry, united
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
 from priorgap.verdict.decision import Asked, Verdict, decide_cell
 from priorgap.verdict.headline import study_headline, study_sure
-from priorgap.verdict.health import Finding, in_order
+from priorgap.verdict.health import HealthFinding, in_order
 from priorgap.verdict.labels import plain_name
 from priorgap.verdict.sentences import study_lines
 
@@ -47,7 +48,7 @@ class StudyVerdict:
         return self.cells[0].details if len(self.cells) == 1 else tuple(self.lines[1:])
 
     @property
-    def health(self) -> tuple[Finding, ...]:
+    def health(self) -> tuple[HealthFinding, ...]:
         """The findings of all cells, the gravest first, each once."""
         return in_order(list(dict.fromkeys(finding for cell in self.cells for finding in cell.health)))
 
