@@ -109,7 +109,7 @@ FAULTS = {
     "variance": (of_posterior(lambda m, v: (m, v.exp())), None, "sigma_for_log_var"),
     "log sigma": (of_posterior(lambda m, v: (m, v / 2)), None, "log_sigma_for_log_var"),
     "log_var of -100": (of_posterior(lambda m, v: (m, v - 100)), None, "log_var_range"),
-    "collapse": (of_posterior(lambda m, v: (0.01 * m, 0.0 * v - 1e-3)), None, "nothing_in_latent"),
+    "collapse": (of_posterior(lambda m, v: (0.01 * m, 0.0 * v - 1e-3)), None, "nothing_in_the_latent_space"),
     "exploded": (of_posterior(lambda m, v: (50 * m, v)), lambda z: trained().decode(z / 50), "exploded_posteriors"),
     "logits": (None, lambda z: trained().decoder(z).view(-1, 1, 8, 8), "decoder_range"),
     "tanh": (None, lambda z: 2 * trained().decode(z) - 1, "decoder_range"),
@@ -117,7 +117,7 @@ FAULTS = {
     "constant": (None, lambda z: torch.full((len(z), 1, 8, 8), 0.3), "constant_decoder"),
     "units in another order": (
         None, lambda z: trained().decode(z.flip(1) * torch.tensor([-1.0, 1, -1, 1])),
-        "reconstruction",
+        "reconstructions_no_better_than_the_mean",
     ),
 }  # fmt: skip
 
@@ -134,7 +134,7 @@ def test_each_fault_raises_its_own_finding_first(fault):
         or first.limit is None
         or first.value >= first.limit
         or name == "constant_decoder"
-        or name == "nothing_in_latent"
+        or name == "nothing_in_the_latent_space"
     )
     assert len(first.sentence) > 40
 
@@ -186,7 +186,7 @@ def test_an_autoencoder_is_asked_nothing_of_a_prior():
     net = trained()
     assert found(lambda x: (100 * net.encode(x)[0], None), lambda z: net.decode(z / 100)) == []
     findings = found(lambda x: (torch.zeros(len(x), 4), None), net.decode)
-    assert "nothing_in_latent" in names(findings)
+    assert "nothing_in_the_latent_space" in names(findings)
     far = of_posterior(lambda m, v: (50 * m, v))
     assert found(far, lambda z: net.decode(z / 50), standard_normal=False) == []
 

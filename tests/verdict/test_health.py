@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from planted import CLEAR, row, rows_of, table
 
+from priorgap.core.findings import Finding
 from priorgap.core.verdict_rules import standard_rules
-from priorgap.verdict import Finding, Recommendation, decide, decide_study, pick_model, stop_of
+from priorgap.verdict import Recommendation, decide, decide_study, pick_model, stop_of
 from priorgap.verdict.health import findings_of, in_order, is_stop
 
 LIMITS = standard_rules().health
@@ -42,8 +43,8 @@ def found(data, *, matches=None, given=()):
 
 
 FAULTS = {
-    "reconstruction": {"explained_share": 0.02},
-    "nothing_in_latent": {"active_units_var": 0.0, "rate": 0.002, "unit_rates": (0.001, 0.001)},
+    "reconstructions_no_better_than_the_mean": {"explained_share": 0.02},
+    "nothing_in_the_latent_space": {"active_units_var": 0.0, "rate": 0.002, "unit_rates": (0.001, 0.001)},
     "exploded_posteriors": {"unit_rates": (6.0, 5e5)},
     "decoder_limits": {"fid_reconstruction": 801.0, "fids": {"prior": 705.0, "gmm": 700.0, "kde": 702.0}},
     "too_few_rows": {"n_rows": 12},
@@ -65,9 +66,9 @@ class TestFindings:
         ("changed", "name"),
         [
             ({"explained_share": 0.05}, None),
-            ({"explained_share": 0.0499}, "reconstruction"),
+            ({"explained_share": 0.0499}, "reconstructions_no_better_than_the_mean"),
             ({"rate": 0.1}, None),
-            ({"rate": 0.0999}, "nothing_in_latent"),
+            ({"rate": 0.0999}, "nothing_in_the_latent_space"),
             ({"active_units_var": 1.0}, None),
             ({"unit_rates": (6.0, 100.0)}, None),
             ({"unit_rates": (6.0, 100.1)}, "exploded_posteriors"),
@@ -136,26 +137,43 @@ class TestFindings:
 class TestOrder:
     def test_the_cause_first_and_what_follows_is_marked(self):
         findings = found(study(active_units_var=0.0, rate=0.001, explained_share=0.0, kl_diag_train=0.5))
-        assert [f.name for f in findings] == ["nothing_in_latent", "reconstruction", "moments"]
-        assert [f.follows for f in findings] == ["", "nothing_in_latent", "nothing_in_latent"]
+        assert [f.name for f in findings] == [
+            "nothing_in_the_latent_space",
+            "reconstructions_no_better_than_the_mean",
+            "moments",
+        ]
+        assert [f.follows for f in findings] == [
+            "",
+            "nothing_in_the_latent_space",
+            "nothing_in_the_latent_space",
+        ]
 
     def test_what_looking_at_the_functions_found_stands_first(self):
         wired = Finding(
             "stop", "log_var_is_sigma", None, None, "encode gives sigma where log_var is expected."
         )
         findings = found(study(explained_share=0.0), given=[wired])
-        assert [f.name for f in findings] == ["log_var_is_sigma", "reconstruction"]
+        assert [f.name for f in findings] == ["log_var_is_sigma", "reconstructions_no_better_than_the_mean"]
+        assert findings[0].sentence == wired.sentence
         assert findings[1].follows == "log_var_is_sigma"
+
+    def test_what_both_found_is_said_once(self):
+        both = Finding("stop", "exploded_posteriors", 1e6, 100.0, "a latent unit has variance 1e6.")
+        (finding,) = found(study(unit_rates=(6.0, 5e5)), given=[both])
+        assert finding.value == 1e6 and "variance 1e6" in finding.sentence
 
     def test_a_given_warning_does_not_come_before_a_stop(self):
         shared = Finding("warn", "rows_shared", 0.02, 0.0, "2 % of the test rows are training rows.")
         findings = found(study(explained_share=0.0), given=[shared])
-        assert [f.name for f in findings] == ["reconstruction", "rows_shared"]
+        assert [f.name for f in findings] == ["reconstructions_no_better_than_the_mean", "rows_shared"]
         assert findings[1].follows == "", "a shared row is no consequence of a bad model"
 
     def test_few_rows_do_not_explain_a_collapse(self):
         findings = found(study(n_rows=12, active_units_var=0.0))
-        assert [(f.name, f.follows) for f in findings] == [("too_few_rows", ""), ("nothing_in_latent", "")]
+        assert [(f.name, f.follows) for f in findings] == [
+            ("too_few_rows", ""),
+            ("nothing_in_the_latent_space", ""),
+        ]
 
     def test_nothing_to_order(self):
         assert in_order([]) == () and not is_stop([])
@@ -164,8 +182,8 @@ class TestOrder:
         ("wrong", "line"),
         [
             ({"severity": "error"}, "severity='error': expected one of stop, warn, note"),
-            ({"name": "two words"}, "name='two words'"),
-            ({"sentence": "no full stop"}, "sentence='no full stop'"),
+            ({"name": "two words"}, "finding 'two words': expected a name"),
+            ({"sentence": " "}, "and a sentence"),
         ],
     )
     def test_bad_findings(self, wrong, line):
@@ -183,7 +201,7 @@ class TestVerdict:
         record = verdict.to_json()
         for key in ("winner", "winner_clean", "effect", "interval", "recommended", "best_set", "planning"):
             assert record[key] is None, key
-        assert record["health"][0]["name"] == "reconstruction" and verdict.sure == ""
+        assert record["health"][0]["name"] == "reconstructions_no_better_than_the_mean" and verdict.sure == ""
         healthy = decide(study())
         assert healthy.winner == healthy.recommended == "gmm" and healthy.health == ()
 
@@ -213,6 +231,6 @@ class TestVerdict:
         verdict = decide_study(data)
         recommended = Recommendation.from_json(json.loads(json.dumps(verdict.to_json())))
         assert pick_model(data, recommended)[0].startswith("c0ffee")
-        assert "No sampler can be recommended for alpha=1: train the model first" in verdict.headline
+        assert "For alpha=1 no sampler can be recommended. Train the model first" in verdict.headline
         assert "Do not sample the prior for alpha=2: use gmm" in verdict.headline
-        assert not verdict.stopped and verdict.health[0].name == "reconstruction"
+        assert not verdict.stopped and verdict.health[0].name == "reconstructions_no_better_than_the_mean"

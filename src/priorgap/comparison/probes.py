@@ -162,7 +162,7 @@ def _of_decoder(probe: _Probe) -> Iterator[Finding]:
     ratio = error / probe.mean_error if probe.mean_error > 0 else (1.0 if error > 0 else 0.0)
     if ratio >= 1:
         yield Finding(
-            "stop", "reconstruction", ratio, 1.0,
+            "stop", "reconstructions_no_better_than_the_mean", ratio, 1.0,
             "Train the model first, or check that encode and decode belong together: reconstructions are no closer "
             f"to their rows than the mean observation is (squared error {ratio:.3g} times as large).",
         )  # fmt: skip
@@ -217,7 +217,7 @@ def _collapsed(posterior: Latents) -> Iterator[Finding]:
     largest = float(posterior.mean.double().var(0, correction=0).max())
     if largest <= (_ACTIVE if posterior.log_var is not None else 1e-12):
         yield Finding(
-            "stop", "nothing_in_latent", largest, _ACTIVE,
+            "stop", "nothing_in_the_latent_space", largest, _ACTIVE,
             "Train with a smaller weight of the rate, or let encode use its input, first: no latent unit tells rows "
             f"apart (largest variance of a posterior mean {largest:.2g}).",
         )  # fmt: skip

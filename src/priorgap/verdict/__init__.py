@@ -1,6 +1,5 @@
 """A study's statistics and its conclusion, as data and in words: health, what is shown, what to do."""
 
-from priorgap.core.findings import Finding
 from priorgap.verdict.advice import Advice
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
@@ -14,7 +13,6 @@ __all__ = [
     "Advice",
     "CandidateSummary",
     "Contrast",
-    "Finding",
     "Recommendation",
     "StudyVerdict",
     "Verdict",

@@ -382,6 +382,7 @@ def _ranked_verdict(
     effect = next((c for c in baselines if c.sampler == leader), versus[0])
     opinions, mute = _second_opinions(group, source, leader, runner_up, draft, asked)
     unshown = [name for name in advice.best_set if name != leader]
+    nearest = unshown[0] if unshown else runner_up
     return replace(
         draft, winner=winner, winner_clean=_alone(clean, family, asked.smallest_ratio),
         effect=effect.effect, interval=effect.interval, against=effect.against, scale=scale,
@@ -394,7 +395,8 @@ def _ranked_verdict(
         calibration=_calibration(values, baseline, scale, level, draft.n_seeds == 1),
         memorisation_auc=memorisation(group, level),
         planning=plan(
-            values, leader, unshown[0] if unshown else runner_up, scale=scale, level=level, n_comparisons=len(versus)
+            values, leader, nearest, scale=scale, level=level, n_comparisons=len(versus),
+            pooled_error=family.error(leader, nearest) if family.pooled and draft.n_seeds > 1 else None,
         ),
     )  # fmt: skip
 

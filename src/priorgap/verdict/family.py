@@ -55,6 +55,11 @@ class Family:
     adjusted: Mapping[Pair, float]
     critical: float
 
+    def error(self, sampler: str, against: str) -> float | None:
+        """Return the standard error of a difference; None where it is unknown."""
+        pair = (sampler, against) if (sampler, against) in self.differences else (against, sampler)
+        return self.differences[pair].std_error
+
     def contrast(self, sampler: str, against: str) -> Contrast:
         """Return how one candidate differs from another."""
         pair, sign = ((sampler, against), 1.0)

@@ -137,18 +137,22 @@ def _beside(verdict: "Verdict", advice: "Advice") -> str:
         verb = "is" if len(advice.ties) == 1 else "are"
         parts.append(f"{join([spoken(name) for name in advice.ties])} {verb} not shown to differ from it")
     if advice.barred:
-        named = [_what_it_is(verdict, name) for name in advice.barred]
-        verb = "is" if len(named) == 1 else "are"
-        parts.append(f"{join(advice.barred)} {verb} shown to be better, but {join(named)}")
+        parts.append(_better_but_barred(verdict, advice.barred))
     return "".join(f"; {part}" for part in parts) + "."
+
+
+def _better_but_barred(verdict: "Verdict", barred: Sequence[str]) -> str:
+    """Return "posterior is better still, but it reconstructs training images"."""
+    if len(barred) == 1:
+        what = _what_it_is(verdict, barred[0]).removeprefix(barred[0])
+        return f"{barred[0]} is better still, but it{what}"
+    return f"{join(barred)} are better still, but {join([_what_it_is(verdict, name) for name in barred])}"
 
 
 def _barred_from_keeping(verdict: "Verdict", advice: "Advice") -> str:
     if advice.kind not in ("keep", "keep_for_now") or not advice.barred:
         return ""
-    named = [_what_it_is(verdict, name) for name in advice.barred]
-    verb = "is" if len(named) == 1 else "are"
-    return f" {_capital(join(advice.barred))} {verb} shown to be better, but {join(named)}."
+    return f" {_capital(_better_but_barred(verdict, advice.barred))}."
 
 
 def _memorising(verdict: "Verdict", sampler: str) -> str:
@@ -180,7 +184,7 @@ def sure(verdict: "Verdict") -> str:
         return ""
     cells = f" over all {verdict.n_cells} cells" if verdict.n_cells > 1 else ""
     count = f"{len(verdict.candidates)} candidates"
-    text = f"{basis(verdict)}: {count}, intervals that hold together at {verdict.level:.0%}{cells}."
+    text = f"{basis(verdict)}. {count} were compared, by intervals that hold together at {verdict.level:.0%}{cells}."
     return " ".join([text, _condition(verdict), *_disagreement(verdict), *warned])
 
 
@@ -250,7 +254,7 @@ def _stops(cells: "Sequence[Verdict]") -> list[str]:
     first = stopped[0].health[0].sentence
     if len(stopped) == len(cells):
         return [f"No sampler can be recommended in any of {len(cells)} cells. {first}"]
-    return [f"No sampler can be recommended {_share(stopped, cells)}: {first[0].lower()}{first[1:]}"]
+    return [f"{_capital(_share(stopped, cells))} no sampler can be recommended. {first}"]
 
 
 def _counted(cells: "Sequence[Verdict]") -> str:
@@ -274,7 +278,7 @@ def _replacements(cells: "Sequence[Verdict]") -> list[str]:
         size = (
             number(effects[0]) if len(effects) == 1 else f"{number(min(effects))} to {number(max(effects))}"
         )
-        text += f" That has {size} times the {name}."
+        text += f" Its {name} is {size} times {spoken(some[0].baseline)}'s."
     return [text]
 
 
@@ -321,7 +325,7 @@ def study_sure(cells: "Sequence[Verdict]") -> str:
     seeds = f"{_seeds(fewest)} a cell"
     start = f"Provisional ({seeds})" if any(cell.provisional for cell in ranked) else f"Over {seeds}"
     first = ranked[0]
-    text = f"{start}: intervals that hold together at {first.level:.0%} over all {first.n_cells} cells."
+    text = f"{start}. Intervals hold together at {first.level:.0%} over all {first.n_cells} cells."
     warned = sorted({finding.name for cell in cells for finding in cell.health if finding.severity == "warn"})
     more = [f"Health warnings: {', '.join(name.replace('_', ' ') for name in warned)}."] if warned else []
     disagree = [place(cell) for cell in ranked if cell.disagree]

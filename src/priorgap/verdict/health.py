@@ -19,8 +19,8 @@ _ORDER = {severity: place for place, severity in enumerate(get_args(Severity))}
 
 TOO_FEW_ROWS = "too_few_rows"
 EXPLODED = "exploded_posteriors"
-EMPTY_LATENT = "nothing_in_latent"
-RECONSTRUCTION = "reconstruction"
+EMPTY_LATENT = "nothing_in_the_latent_space"
+RECONSTRUCTION = "reconstructions_no_better_than_the_mean"
 DECODER = "decoder_limits"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
@@ -35,6 +35,8 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
 }
 # the order of what is computed here: a cause before what it brings
 _COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
+# what a wrongly wired model may bring with it
+_OF_ANY = frozenset(_COMPUTED) - {TOO_FEW_ROWS}
 
 
 def is_stop(findings: Sequence[Finding]) -> bool:
@@ -54,7 +56,7 @@ def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     cause = next((f for f in ranked if f.severity == "stop"), None)
     if cause is None:
         return tuple(ranked)
-    explained = CONSEQUENCES.get(cause.name, frozenset(_COMPUTED))
+    explained = CONSEQUENCES.get(cause.name, _OF_ANY)
     marked = [replace(f, follows=cause.name) if f is not cause and f.name in explained else f for f in ranked]
     return tuple(sorted(marked, key=lambda f: (_ORDER[f.severity], bool(f.follows))))
 
@@ -88,7 +90,8 @@ def findings_of(
         _decoder(model, limits), _moments(model, limits, matches),
     )  # fmt: skip
     known = {finding.name for finding in given}
-    return in_order([*given, *(f for f in computed if f is not None and f.name not in known)])
+    own = [finding for finding in computed if finding is not None and finding.name not in known]
+    return in_order([*given, *own])
 
 
 @dataclass(frozen=True)
@@ -279,5 +282,5 @@ def sentences_of(findings: Sequence[Finding], severities: Sequence[Severity]) ->
     """Yield the sentences of findings of these severities, in order; what follows from another says so."""
     for finding in findings:
         if finding.severity in severities:
-            tail = f" (follows from {finding.follows})" if finding.follows else ""
+            tail = f" (follows from {finding.follows.replace('_', ' ')})" if finding.follows else ""
             yield finding.sentence[:-1] + tail + "." if tail else finding.sentence

@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy import optimize, stats
 
 from priorgap.core.measures import Scale
 from priorgap.estimators.planning import minimal_detectable_difference, pairs_needed
 from priorgap.verdict.readings import Readings
 
 _POWER = 0.8
+_MOST_SEEDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,73 @@ class Plan:
 
 
 def plan(
-    values: Readings, sampler: str, against: str, *, scale: Scale, level: float, n_comparisons: int
+    values: Readings,
+    sampler: str,
+    against: str,
+    *,
+    scale: Scale,
+    level: float,
+    n_comparisons: int,
+    pooled_error: float | None = None,
 ) -> Plan | None:
-    """Return the plan for a pair of samplers, None with fewer than 2 common seeds or without any spread."""
+    """Return the plan for a pair of samplers, None with fewer than 2 common seeds or without any spread.
+
+    Args:
+        values: a reading by candidate and seed.
+        sampler, against: the pair.
+        scale: the scale on which seeds are averaged.
+        level: the family-wise level.
+        n_comparisons: the comparisons that share it.
+        pooled_error: the standard error of the difference, pooled over all samplers; None for the pair's own spread.
+    """
     seeds = sorted(set(values[sampler]) & set(values[against]))
     a, b = (np.array([values[name][seed].value for seed in seeds]) for name in (sampler, against))
     if len(seeds) < 2:
         return None
     difference = np.log(a) - np.log(b) if scale == "log" else a - b
-    spread = float(np.std(difference, ddof=1))
-    if spread == 0:
-        return None
     own = 1 - (1 - level) / n_comparisons
-    least = minimal_detectable_difference(spread, len(seeds), level=own, power=_POWER)
+    effect, n = float(np.mean(difference)), len(seeds)
+    if pooled_error is not None:
+        spread = pooled_error * math.sqrt(n)
+        least = _pooled_detectable(spread, n, len(values), own)
+        needed = _pooled_seeds(effect, spread, len(values), own)
+    else:
+        spread = float(np.std(difference, ddof=1))
+        if spread == 0:
+            return None
+        least = minimal_detectable_difference(spread, n, level=own, power=_POWER)
+        needed = pairs_needed(effect, spread, level=own, power=_POWER)
     # a ratio beyond all numbers is as good as none
     least = math.exp(min(least, 700.0)) if scale == "log" else least
-    needed = pairs_needed(float(np.mean(difference)), spread, level=own, power=_POWER)
-    return Plan(sampler, against, len(seeds), least, needed, _POWER, own, scale)
+    return Plan(sampler, against, n, least, needed, _POWER, own, scale)
+
+
+def _pooled_power(ratio: float, n_seeds: int, n_samplers: int, level: float) -> float:
+    """Return the probability of showing a difference of `ratio` spreads, by a variance pooled over samplers."""
+    df = (n_samplers - 1) * (n_seeds - 1)
+    critical = float(stats.t.isf((1 - level) / 2, df))
+    return float(stats.nct.sf(critical, df, ratio * math.sqrt(n_seeds)))
+
+
+def _pooled_detectable(spread: float, n_seeds: int, n_samplers: int, level: float) -> float:
+    high = 1.0
+    while _pooled_power(high, n_seeds, n_samplers, level) < _POWER:
+        high *= 2
+    ratio = optimize.brentq(lambda r: _pooled_power(r, n_seeds, n_samplers, level) - _POWER, 0.0, high)
+    return float(ratio) * spread
+
+
+def _pooled_seeds(effect: float, spread: float, n_samplers: int, level: float) -> int | None:
+    ratio = abs(effect) / spread
+    low, high = 1, 2
+    while _pooled_power(ratio, high, n_samplers, level) < _POWER:
+        low, high = high, 2 * high
+        if low > _MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _pooled_power(ratio, middle, n_samplers, level) < _POWER:
+            low = middle
+        else:
+            high = middle
+    return high if high <= _MOST_SEEDS else None

@@ -125,7 +125,7 @@ def _planning(verdict: "Verdict") -> list[str]:
     seen = f"These {plan.n_seeds} seeds would show {size} against {plan.against} with {plan.power:.0%} probability"
     if plan.seeds_needed is None:
         return [f"{seen}; no number of seeds up to 100,000 would show what was observed."]
-    return [f"{seen}; what was observed, if true, would need about {plan.seeds_needed} seeds."]
+    return [f"{seen}; what was observed, if true, would need about {plan.seeds_needed:,} seeds."]
 
 
 def _clean_choice(verdict: "Verdict") -> list[str]:
@@ -163,9 +163,9 @@ def _agreement(verdict: "Verdict") -> list[str]:
 def _alike(tau: float) -> str:
     if tau >= 0.8:
         return "alike"
-    if tau >= 0.4:
-        return "much alike"
-    return "differently" if tau > -0.4 else "in nearly the opposite order"
+    if tau >= 0.3:
+        return "roughly alike"
+    return "differently" if tau > -0.3 else "in nearly the opposite order"
 
 
 def _label_sentences(verdict: "Verdict") -> list[str]:
