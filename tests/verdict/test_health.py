@@ -182,8 +182,8 @@ class TestOrder:
         ("wrong", "line"),
         [
             ({"severity": "error"}, "severity='error': expected one of stop, warn, note"),
-            ({"name": "two words"}, "finding 'two words': expected a name"),
-            ({"sentence": " "}, "and a sentence"),
+            ({"name": "two words"}, "name='two words': expected letters"),
+            ({"sentence": " "}, "ends with a full stop"),
         ],
     )
     def test_bad_findings(self, wrong, line):
