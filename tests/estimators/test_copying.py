@@ -8,7 +8,15 @@ import torch
 from refusals import refused
 
 from priorgap.estimators import copying
-from priorgap.estimators.copying import auc, memorisation_auc, near_copy_excess, nearest_distance, train_share
+from priorgap.estimators.copying import (
+    auc,
+    auc_error,
+    auc_limits,
+    memorisation_auc,
+    near_copy_excess,
+    nearest_distance,
+    train_share,
+)
 
 
 def loop_nearest(a, b):
@@ -354,3 +362,33 @@ def test_near_rows_far_from_the_centre_are_searched_again(generator):
     # negative control: float32 products alone put others first
     products = b.square().sum(1) - 2 * a @ b.T
     assert not torch.equal(products.argmin(1), squared.argmin(1))
+
+
+@pytest.mark.parametrize(("shift", "truth"), [(0.0, 0.5), (1.0, 0.7602), (2.5, 0.9615)])
+def test_auc_limits_cover_and_stay_inside(shift, truth, generator):
+    covered = 0
+    for _ in range(400):
+        a, b = torch.randn(40, generator=generator), torch.randn(50, generator=generator) + shift
+        low, high = auc_limits(auc(a, b).value, 40, 50)
+        assert 0 <= low < high <= 1
+        covered += low <= truth <= high
+    # the exact 99.9 % limits of 400 draws at .95
+    assert covered >= 362
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_separated_sets_have_limits_and_an_error(value):
+    low, high = auc_limits(value, 12, 12)
+    assert 0 <= low < high <= 1 and (low, high)[int(value)] == value
+    found = auc(torch.zeros(12), torch.ones(12)) if value else auc(torch.ones(12), torch.zeros(12))
+    assert found.value == value and 0.01 < found.std_error < 0.2
+    # at the limit the value is z errors away
+    limit = (low, high)[1 - int(value)]
+    assert abs(value - limit) == pytest.approx(1.959964 * auc_error(limit, 12, 12))
+
+
+def test_auc_error_at_its_null_is_the_rank_statistic_s():
+    """At 1/2 and equal sizes: sqrt((2 n + 1) / (12 n²)), up to the n - 1 of the formula."""
+    assert auc_error(0.5, 500, 500) == pytest.approx(math.sqrt(1001 / (12 * 500**2)), rel=2e-3)
+    with pytest.raises(ValueError, match=r"value=1\.2"):
+        auc_limits(1.2, 10, 10)

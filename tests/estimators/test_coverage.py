@@ -9,7 +9,7 @@ import torch
 from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.core.random import stream
-from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
+from priorgap.estimators.coverage import ball_reach, half_sample_errors, precision_recall_density_coverage
 from priorgap.estimators.neighbours import kth, squared_radii
 
 
@@ -292,3 +292,52 @@ def test_whole_messages(generator):
     refused(lambda: call(x[:5], x), "real has 5 rows: expected at least 6")
     refused(lambda: call(x, x[:5]), "fake has 5 rows: expected at least 6")
     refused(lambda: call(x, x[:, :1]), "fake has 1 columns: expected 2")
+
+
+LAWS = {
+    "equal": lambda n, g: torch.randn(n, 8, generator=g),
+    "narrow": lambda n, g: 0.7 * torch.randn(n, 8, generator=g),
+    "blurred": lambda n, g: torch.randn(n, 8, generator=g) * torch.linspace(1, 0.2, 8),
+    "thin": lambda n, g: torch.cat(
+        [torch.randn(n, 3, generator=g), 0.05 * torch.randn(n, 5, generator=g)], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_errors_by_halves_are_those_of_repeated_samples(law):
+    """Blocks of a tenth miss most of the scatter of draws that are narrower or thinner than the data."""
+    values, halves, blocks = [], [], []
+    for seed in range(60):
+        g = torch.Generator().manual_seed(seed)
+        real, fake = torch.randn(240, 8, generator=g), LAWS[law](240, g)
+        found = precision_recall_density_coverage(real, fake, generator=g)
+        halves.append(half_sample_errors(real, fake, generator=g))
+        rows = [getattr(found, name) for name in ("precision", "recall", "density", "coverage")]
+        values.append([row.value for row in rows])
+        blocks.append([row.std_error for row in rows])
+    true = torch.tensor(values).double().std(0)
+    ratio = torch.tensor(halves).double().mean(0) / true
+    # 60 repeats know a standard deviation to a tenth; a share that three points or fewer decide is not judged
+    mean = torch.tensor(values).double().mean(0)
+    varies = (true > 0) & (mean < 1 - 3 / 240) | (torch.arange(4) == 2)
+    assert float(ratio[varies].min()) > 0.7 and float(ratio[varies].max()) < 1.6
+    if law == "thin":
+        assert float((torch.tensor(blocks).double().mean(0) / true)[3]) < 0.6
+
+
+def test_errors_by_halves_step_by_step_and_never_zero(generator):
+    real, fake = torch.randn(60, 4, generator=generator), torch.randn(61, 4, generator=generator)
+    same = seeded()
+    values = []
+    for _ in range(3):
+        i, j = (torch.randperm(n, generator=same)[: n // 2] for n in (60, 61))
+        values.append(by_loop(real[i], fake[j], 3))
+    expected = torch.tensor(values, dtype=torch.float64).std(0)
+    found = half_sample_errors(real, fake, generator=seeded(), k=3, n_halves=3)
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected, atol=1e-12, rtol=0)
+    far = half_sample_errors(real, fake + 100, generator=generator, k=3)
+    assert min(far[0], far[1], far[3]) > 0 and far[2] == 0
+    assert half_sample_errors(real[:20], fake[:20], generator=generator, k=5) is None
+    with pytest.raises(ValueError, match="n_halves=1"):
+        half_sample_errors(real, fake, generator=generator, n_halves=1)

@@ -23,7 +23,10 @@ def copying(model: ModelEvidence, z: Tensor) -> dict[str, Measurement]:
 
 
 def memorisation(model: ModelEvidence) -> dict[str, Measurement]:
-    return {r.measure: r for r in Memorisation(250).measure(model.alone(), generator=stream(0))}
+    found = Memorisation(250).measure(model.alone(), generator=stream(0))
+    for low, high in zip(*([r for r in found if r.bound == b] for b in ("lower", "upper")), strict=True):
+        assert 0 <= low.value < high.value <= 1 and low.measure == high.measure
+    return {r.measure: r for r in found if r.bound == "point"}
 
 
 def honest_draws(n: int = 250) -> Tensor:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix, check_vector
-from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+from priorgap.estimators.uncertainty import Estimate, normal_quantile, proportion_estimate
 
 # rows of b, and of a, that are centred and converted at a time
 _TILE = 4096
@@ -113,8 +113,8 @@ def _search_tile(
 def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
     """Return P(a < b) + 1/2 P(a = b) for a from `smaller`, b from `larger`, with DeLong's standard error.
 
-    Unbiased, 0 to 1; 1/2 when both have one distribution. The standard error is 0 for perfectly separated sets: read
-    it there as "below what n and m can show".
+    Unbiased, 0 to 1; 1/2 when both have one distribution. Where DeLong's error is 0 (perfectly separated sets) it is that of
+    `auc_error` at a value that is a little inside. An interval: `auc_limits`.
 
     **Source**: DeLong, DeLong & Clarke-Pearson (1988).
     """
@@ -126,7 +126,49 @@ def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
     value = float(above.mean())
     if min(len(a), len(b)) < 2:
         return Estimate(value)
-    return Estimate(value, math.sqrt(float(above.var() / len(a) + below.var() / len(b))))
+    error = math.sqrt(float(above.var() / len(a) + below.var() / len(b)))
+    least = min(len(a), len(b))
+    return Estimate(value, error or auc_error((value * least + 2) / (least + 4), len(a), len(b)))
+
+
+def auc_error(value: float, n: int, m: int) -> float:
+    """Return the standard error that an area of this value has from n and m draws, of exponential scores.
+
+    sqrt(v (1 - v) (1 + (k - 1) ((1 - v) / (2 - v) + v / (1 + v))) / (n m)), k = (n + m) / 2: at 1/2 the null's.
+
+    **Source**: Hanley & McNeil (1982), with Newcombe's (2006) mean of both sizes.
+    """
+    mean = 0.5 * (n + m) - 1
+    spread = 1 + mean * ((1 - value) / (2 - value) + value / (1 + value))
+    return math.sqrt(max(0.0, value * (1 - value) * spread / (n * m)))
+
+
+def auc_limits(value: float, n: int, m: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the limits of an area: those at which it is z standard errors away, inside [0, 1] and never equal.
+
+    **Source**: Newcombe (2006), "Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic", method 5: a score interval, whose error is that at the limit, not at the estimate.
+
+    Raises:
+        ValueError: a value outside [0, 1], n or m below 2, or a level outside (0, 1).
+    """
+    if not 0 <= value <= 1 or min(n, m) < 2:
+        raise ValueError(
+            f"value={value}, n={n}, m={m}: expected a number from 0 to 1 and sizes of at least 2"
+        )
+    z = normal_quantile(0.5 + 0.5 * level)
+    ends = []
+    for outer in (0.0, 1.0):
+        # `outer` is beyond the limit, `inner` is not: halve what lies between
+        inner, beyond = value, outer
+        for _ in range(60):
+            middle = 0.5 * (inner + beyond)
+            if abs(value - middle) <= z * auc_error(middle, n, m):
+                inner = middle
+            else:
+                beyond = middle
+        ends.append(inner)
+    return ends[0], ends[1]
 
 
 def _mid_rank(among: Tensor, x: Tensor) -> Tensor:

@@ -6,10 +6,11 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
-from priorgap.core.measurement import Measurement
+from priorgap.core.measurement import Bound, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.copying import (
     auc,
+    auc_limits,
     memorisation_auc,
     near_copy_excess,
     train_share,
@@ -20,6 +21,7 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
 _NEEDS = frozenset({"train", "validation", "decode", "reference"})
+_BOUNDS: tuple[Bound, Bound] = ("lower", "upper")
 
 
 def _reference(evidence: Evidence) -> Reference:
@@ -56,7 +58,7 @@ class Memorisation:
         _check_queries(self.n_queries)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two areas, with DeLong's standard errors, for distances in pixel space."""
+        """Return the two areas, with DeLong's standard errors and limits inside [0, 1], for distances in pixels."""
         require(evidence, self.needs)
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
@@ -65,10 +67,14 @@ class Memorisation:
         value = memorisation_auc(found.posterior_to_train, found.heldout_to_swapped)
         source = auc(found.posterior_to_train, found.heldout_to_train)
         n = len(found.posterior_to_train)
-        return [
-            measured("memorisation_auc", value, n=n, n_reference=size, space=space, unit=unit),
-            measured("source_auc", source, n=n, n_reference=size, space=space),
-        ]
+        rows = []
+        sizes = {"memorisation_auc": len(found.heldout_to_swapped), "source_auc": len(found.heldout_to_train)}
+        for measure, area, mark in (("memorisation_auc", value, unit), ("source_auc", source, "")):
+            rows.append(measured(measure, area, n=n, n_reference=size, space=space, unit=mark))
+            limits = auc_limits(area.value, n, sizes[measure]) if min(n, sizes[measure]) > 1 else ()
+            for bound, limit in zip(_BOUNDS, limits, strict=False):
+                rows.append(Measurement(measure, limit, None, n, size, space, mark, bound))
+        return rows
 
 
 @dataclass(frozen=True)

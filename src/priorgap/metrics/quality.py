@@ -11,9 +11,14 @@ from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
-from priorgap.estimators.coverage import ball_reach, precision_recall_density_coverage
+from priorgap.estimators.coverage import (
+    ball_reach,
+    half_sample_errors,
+    precision_recall_density_coverage,
+)
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
+from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -37,7 +42,8 @@ class FID:
     """`fid`: Fréchet distance of the draws to the test images in feature space; 0 is best.
 
     Its standard error is the influence function's; near the floor, where that vanishes, it is the spread of
-    the real-against-real distance. Biased upwards by about `fid_null_bias`: compare at equal n only.
+    the real-against-real distance; where that is 0 or missing (few repeats), the error is unknown. Biased upwards
+    by about `fid_null_bias`: compare at equal n only.
     """
 
     name: ClassVar[str] = "fid"
@@ -51,7 +57,7 @@ class FID:
         features, reference = _sets(evidence, 2)
         value = frechet_from_features(features, reference.test_features)
         if value.std_error is None and reference.floor is not None:
-            value = replace(value, std_error=reference.floor.spread)
+            value = replace(value, std_error=reference.floor.spread or None)
         n, m = len(features), len(reference.test_features)
         return [measured("fid", value, n=n, n_reference=m, space=reference.feature_map.name)]
 
@@ -157,9 +163,14 @@ class PRDCMeasures:
         if key not in memo or memo[key][0] is not reference.test_features:
             memo[key] = (reference.test_features, ball_reach(real, self.k))
         found = precision_recall_density_coverage(
-            real, features[:n], generator=generator, k=self.k, real_reach=memo[key][1]
+            real, features[:n], generator=generator, k=self.k, n_blocks=1, real_reach=memo[key][1]
         )
+        errors = half_sample_errors(real, features[:n], generator=generator, k=self.k) or (None,) * 4
+        names = ("precision", "recall", "density", "coverage")
+        space = reference.feature_map.name
         return [
-            measured(name, getattr(found, name), n=n, n_reference=n, space=reference.feature_map.name)
-            for name in ("precision", "recall", "density", "coverage")
+            measured(
+                name, Estimate(getattr(found, name).value, error or None), n=n, n_reference=n, space=space
+            )
+            for name, error in zip(names, errors, strict=True)
         ]
