@@ -276,6 +276,8 @@ def track_study(
         run.log({"results": wandb.Table(dataframe=plain)})
         for name, path in figures.items():
             run.log({f"figures/{name}": wandb.Image(str(path))})
+        run.summary["headline"] = verdict.headline
+        run.summary["recommended"] = str(verdict.recommended)
         run.summary["verdict"] = verdict.text
         run.summary["winner"] = str(verdict.winner)
     artifacts.save_json(marker, {"content": fingerprint, "run": run_id})

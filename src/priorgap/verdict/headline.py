@@ -184,7 +184,9 @@ def sure(verdict: "Verdict") -> str:
         return ""
     cells = f" over all {verdict.n_cells} cells" if verdict.n_cells > 1 else ""
     count = f"{len(verdict.candidates)} candidates"
-    text = f"{basis(verdict)}. {count} were compared, by intervals that hold together at {verdict.level:.0%}{cells}."
+    how = f"{count} were compared by intervals that hold together at {verdict.level:.0%}{cells}."
+    rests = basis(verdict)
+    text = f"{rests}{', ' if rests.startswith('Over') else '. '}{how}"
     return " ".join([text, _condition(verdict), *_disagreement(verdict), *warned])
 
 
