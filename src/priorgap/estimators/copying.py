@@ -113,8 +113,8 @@ def _search_tile(
 def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
     """Return P(a < b) + 1/2 P(a = b) for a from `smaller`, b from `larger`, with DeLong's standard error.
 
-    Unbiased, 0 to 1; 1/2 when both have one distribution. Where DeLong's error is 0 (perfectly separated sets) it is that of
-    `auc_error` at a value that is a little inside. An interval: `auc_limits`.
+    Unbiased, 0 to 1; 1/2 when both have one distribution. Where DeLong's error is 0 (perfectly separated sets) it
+    is that of `auc_error` at a value a little inside. An interval: `auc_limits`.
 
     **Source**: DeLong, DeLong & Clarke-Pearson (1988).
     """

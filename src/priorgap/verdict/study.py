@@ -12,6 +12,7 @@ from priorgap.core.measures import Catalogue, Measure, entry, united
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
 from priorgap.verdict.decision import Asked, Verdict, decide_cell
+from priorgap.verdict.decode_rules import decode_lines
 from priorgap.verdict.headline import study_headline, study_sure
 from priorgap.verdict.health import in_order
 from priorgap.verdict.labels import plain_name
@@ -203,7 +204,7 @@ def decide_study(
     cells = [
         decide_cell(keys, group, asked, matches=_matches(group, matches or {})) for keys, group in groups
     ]
-    return StudyVerdict(cells=cells, lines=study_lines(cells))
+    return StudyVerdict(cells=cells, lines=[*study_lines(cells), *decode_lines(cells, groups)])
 
 
 def _matches(group: pd.DataFrame, known: Mapping[str, bool]) -> bool | None:
