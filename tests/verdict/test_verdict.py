@@ -235,6 +235,15 @@ class TestLabels:
         assert verdict.labels == {"posterior": ["reconstructive"]}
         assert "use gmm" in verdict.text and "memorisation_auc 0.502" in verdict.text
 
+    def test_limits_of_the_memorisation_auc_are_no_values(self):
+        parts = [
+            row("", "memorisation_auc", seed, value, space="pixels", bound=bound)
+            for seed in range(3)
+            for value, bound in ((0.6, "point"), (0.4, "lower"), (0.9, "upper"))
+        ]
+        found = decide(table(rows_of("fid", CLEAR, 3), parts)).memorisation_auc
+        assert found is not None and found.value == pytest.approx(0.6)
+
     def test_unknown_null_of_the_memorisation_auc(self):
         rows = rows_of("fid", {"prior": 100.0, "posterior": 20.0}, 1, std_error=0.01)
         auc = [row("", "memorisation_auc", 0, 0.6, space="pixels", std_error=0.01, unit="null unknown")]
