@@ -80,7 +80,8 @@ def test_sets_a_fifth_of_test_aside_and_says_that_the_null_is_unknown(digits, mo
         metrics=["memorisation"], features="pixels", n=60,
     )  # fmt: skip
     rows = found.table[found.table["measure"] == "memorisation_auc"]
-    assert list(rows["unit"]) == ["null unknown"]
+    # the value and its two limits
+    assert list(rows["unit"]) == ["null unknown"] * 3
 
 
 def test_data_without_labels_lose_the_class_measures_with_that_reason(digits, model):

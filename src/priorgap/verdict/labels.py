@@ -76,6 +76,7 @@ class MemorisationAuc:
 def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
     """Return the memorisation_auc of the model's posterior; None where it was not measured."""
     rows = table[(table["measure"] == "memorisation_auc") & (text_column(table, "sampler") == "")]
+    rows = rows[text_column(rows, "bound").isin({"", "point"})]
     unit, space = text_column(rows, "unit"), text_column(rows, "space")
     for mark in ("", NULL_UNKNOWN):
         for where in sorted(set(space[unit == mark])):
