@@ -172,11 +172,11 @@ class PRDCMeasures:
         errors = half_sample_errors(real, features[:n], generator=generator, k=self.k) or (None,) * 4
         names = ("precision", "recall", "density", "coverage")
         space = reference.feature_map.name
-        rows = []
+        results = []
         for name, error in zip(names, errors, strict=True):
             value = getattr(found, name).value
             # of these two, a share that few points decide has no error that repeated samples confirm
             unknown = name in ("precision", "recall") and not _JUDGED[0] <= value <= _JUDGED[1]
             estimate = Estimate(value, None if unknown else error or None)
-            rows.append(measured(name, estimate, n=n, n_reference=n, space=space))
-        return rows
+            results.append(measured(name, estimate, n=n, n_reference=n, space=space))
+        return results
