@@ -27,4 +27,8 @@ COMPATIBLE: dict[str, str] = {
     "d5cca4ff18d9d30b43b0fafe3363a519455274d4fd560dba1eb90f5f34bf357d": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
+    "c63648115bba80b7bc083314023241b469c0bd0159638f542bf902378e0939f3": (
+        "models say where a shift and a scale of z can be folded in (`not_free_at_z`, `moments_may_differ`): nothing "
+        "that trains is touched"
+    ),
 }
