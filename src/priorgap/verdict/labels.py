@@ -8,7 +8,7 @@ import pandas as pd
 
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict.contrasts import mean_interval
-from priorgap.verdict.copying_label import copying_label
+from priorgap.verdict.copying_label import NULL_UNKNOWN, copying_label
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
@@ -18,9 +18,6 @@ NOT_CLEAN = frozenset({RECONSTRUCTIVE, COPIES})
 
 # Closed-form diagonal mismatch on the training posteriors, in nats, that a converged model cannot have.
 _CONVERGED_BELOW = 0.05
-
-# The unit of a memorisation_auc whose null is not 0.5 (see the metric).
-NULL_UNKNOWN = "null unknown"
 
 
 def plain_name(sampler: str) -> str:
