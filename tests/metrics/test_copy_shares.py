@@ -14,6 +14,7 @@ from priorgap.metrics import CopyShares, NotApplicable
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.near_copies import ALIGNED, NULL_UNKNOWN
 from priorgap.testing.world import decode, fresh, world
+from priorgap.verdict import copying_label as rule
 from priorgap.verdict.copying_label import copying_label
 
 METRIC = CopyShares(n_queries=250, n_searched=150)
@@ -111,6 +112,7 @@ def test_where_the_null_is_unknown_near_copies_must_exceed_those_of_test_images(
     here = replace(world().model, heldout_exchangeable=False)
     rows = returning(mixed(train() + 0.01), here)
     assert {r.unit for r in rows if r.measure == "near_train_share"} == {NULL_UNKNOWN}
+    assert rule.NULL_UNKNOWN == NULL_UNKNOWN
     near = [r for r in rows if not r.measure.startswith("identical")]
     raised = [
         replace(r, value=1.0) if r.measure == "near_copy_share_floor" and r.bound == "upper" else r

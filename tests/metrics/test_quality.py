@@ -135,3 +135,16 @@ def test_bad_hyperparameters() -> None:
         PRDCMeasures(k=0, n_max=10)
     with pytest.raises(ValueError, match="n_max=5"):
         PRDCMeasures(k=5, n_max=5)
+
+
+def test_shares_that_few_points_decide_print_no_error() -> None:
+    """Precision near 1 and recall near 0 of a collapsed sampler; density and coverage keep theirs."""
+    here = world()
+    z = 0.02 * torch.randn(250, here.draw().z.shape[1], generator=stream(0, "collapsed"))
+    rows = measure(PRDCMeasures(k=5, n_max=250), of(LatentDraw(z)))
+    for name in ("precision", "recall"):
+        inside = 0.1 <= rows[name].value <= 0.9
+        assert (rows[name].std_error is not None) == inside
+    assert rows["recall"].value < 0.1 and rows["recall"].std_error is None
+    full = measure(PRDCMeasures(k=5, n_max=250), of(here.draw()))
+    assert all(full[name].std_error > 0 for name in ("density", "coverage"))

@@ -24,6 +24,8 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
 _NEEDS = frozenset({"draw", "decode", "reference", "features"})
+# between these the errors of precision and recall are .8 to 1.3 of the true ones (benchmarks/null_calibration.py)
+_JUDGED = (0.1, 0.9)
 
 
 def _sets(evidence: Evidence, least: int) -> tuple[Float[Tensor, "n D"], Reference]:
@@ -135,6 +137,8 @@ class KID:
 class PRDCMeasures:
     """`precision`, `recall`, `density` and `coverage` of the draws; higher is better.
 
+    Precision and recall below .1 or above .9 have no standard error: few points decide them.
+
     Attributes:
         k: the neighbour that sets a ball's radius.
         n_max: at most so many draws and test images, as many of each, a random subset of both.
@@ -168,9 +172,11 @@ class PRDCMeasures:
         errors = half_sample_errors(real, features[:n], generator=generator, k=self.k) or (None,) * 4
         names = ("precision", "recall", "density", "coverage")
         space = reference.feature_map.name
-        return [
-            measured(
-                name, Estimate(getattr(found, name).value, error or None), n=n, n_reference=n, space=space
-            )
-            for name, error in zip(names, errors, strict=True)
-        ]
+        results = []
+        for name, error in zip(names, errors, strict=True):
+            value = getattr(found, name).value
+            # of these two, a share that few points decide has no error that repeated samples confirm
+            unknown = name in ("precision", "recall") and not _JUDGED[0] <= value <= _JUDGED[1]
+            estimate = Estimate(value, None if unknown else error or None)
+            results.append(measured(name, estimate, n=n, n_reference=n, space=space))
+        return results

@@ -16,8 +16,9 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure, Section
 from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
+from priorgap.verdict.copying_label import NULL_UNKNOWN
 from priorgap.verdict.headline import number
-from priorgap.verdict.labels import NULL_UNKNOWN, RECONSTRUCTIVE
+from priorgap.verdict.labels import RECONSTRUCTIVE
 from priorgap.verdict.sentences import plus_minus
 from priorgap.verdict.units import is_unit_swap
 

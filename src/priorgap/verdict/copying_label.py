@@ -6,8 +6,10 @@ from typing import Literal
 import pandas as pd
 
 from priorgap.estimators.uncertainty import normal_quantile
-from priorgap.metrics.near_copies import NULL_UNKNOWN
 from priorgap.verdict.readings import Reading, readings_of, select, text_column
+
+# the unit of a share or an area whose null is not 1/2; what measures it says so in the same words
+NULL_UNKNOWN = "null unknown"
 
 CopyingLabel = Literal["copies", "the decoder memorises"]
 

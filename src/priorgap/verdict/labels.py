@@ -8,16 +8,13 @@ import pandas as pd
 
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict.contrasts import mean_interval
-from priorgap.verdict.copying_label import copying_label, spaces_of
+from priorgap.verdict.copying_label import NULL_UNKNOWN, copying_label, spaces_of
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
 COPIES = "copies"
 DECODER_MEMORISES = "the decoder memorises"
 NOT_CLEAN = frozenset({RECONSTRUCTIVE, COPIES})
-
-# The unit of a memorisation_auc whose null is not 0.5 (see the metric).
-NULL_UNKNOWN = "null unknown"
 
 
 def plain_name(sampler: str) -> str:
