@@ -51,6 +51,7 @@ from priorgap.estimators.neighbour_index import NeighbourIndex
 from priorgap.estimators.two_sample import total_variation_bound
 from priorgap.estimators.uncertainty import Estimate, block_estimate
 from priorgap.features.maps import extract, fit_classifier
+from priorgap.metrics.quality import has_error
 from priorgap.metrics.two_sample import CLASSIFIERS
 
 LOW, HIGH = 0.91, 0.985
@@ -188,8 +189,8 @@ def law_errors(k: int) -> dict[str, tuple[float, float | None]]:
         prdc = precision_recall_density_coverage(real, fake, generator=g, n_blocks=1)
         errors = half_sample_errors(real, fake, generator=g)
         assert errors is not None
-        for measure, error in zip(("precision", "recall", "density", "coverage"), errors, strict=True):
-            found[f"{measure}, {name}"] = (getattr(prdc, measure).value, error)
+        for field, error in zip(fields(prdc), errors, strict=True):
+            found[f"{field.name}, {name}"] = (getattr(prdc, field.name).value, error)
         fid = frechet_from_features(fake, real)
         found[f"fid, {name}"] = (fid.value, fid.std_error)
         parts = [index.nearest_two(fake), index.over(unseen).nearest_two(fake)]
@@ -208,10 +209,10 @@ def law_rows(results: list[dict[str, tuple[float, float | None]]]) -> bool:
         values = torch.tensor([r[name][0] for r in results], dtype=torch.float64)
         errors = [r[name][1] for r in results if r[name][1] is not None]
         mean, spread = float(values.mean()), float(values.std())
-        edge = min(mean, 1 - mean)
-        # the metric prints no error of such a precision or recall
-        silent = name.startswith(("precision", "recall")) and edge < 0.1
-        few = silent or (not name.startswith(("fid", "density")) and edge * _LAW_SIZE <= 3)
+        measure = name.partition(",")[0]
+        is_share = measure not in BUILTIN or BUILTIN[measure].range[1] == 1
+        by_few_points = is_share and min(mean, 1 - mean) * _LAW_SIZE <= 3
+        few = by_few_points or not has_error(measure, mean)
         if not errors or spread == 0:
             print(f"| {name} | {len(values)} | {mean:.4g} | {spread:.2g} | no error | |")
             continue

@@ -133,6 +133,11 @@ class KID:
         return rows
 
 
+def has_error(measure: str, value: float) -> bool:
+    """Return whether repeated samples confirm a measure's standard error: not of shares that few points decide."""
+    return measure not in ("precision", "recall") or _JUDGED[0] <= value <= _JUDGED[1]
+
+
 @dataclass(frozen=True)
 class PRDCMeasures:
     """`precision`, `recall`, `density` and `coverage` of the draws; higher is better.
@@ -175,8 +180,6 @@ class PRDCMeasures:
         results = []
         for name, error in zip(names, errors, strict=True):
             value = getattr(found, name).value
-            # of these two, a share that few points decide has no error that repeated samples confirm
-            unknown = name in ("precision", "recall") and not _JUDGED[0] <= value <= _JUDGED[1]
-            estimate = Estimate(value, None if unknown else error or None)
+            estimate = Estimate(value, error or None if has_error(name, value) else None)
             results.append(measured(name, estimate, n=n, n_reference=n, space=space))
         return results

@@ -27,8 +27,4 @@ COMPATIBLE: dict[str, str] = {
     "bd8c0946db971d9690c3e406a819b06a2b32bde0983af9ad47f6b5dc7bdf203a": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "bd8c0946db971d9690c3e406a819b06a2b32bde0983af9ad47f6b5dc7bdf203a": (
-        "models say where a shift and a scale of z can be folded in (`not_free_at_z`, `moments_may_differ`): nothing "
-        "that trains is touched"
-    ),
 }
