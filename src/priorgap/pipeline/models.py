@@ -24,6 +24,8 @@ from priorgap.priors.base import Prior
 
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"
+# why a converged model may keep other means and variances than the prior's; null where it cannot
+_MAY_DIFFER = "moments_may_differ"
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,9 @@ def save(
         "shape": list(vae.shape),
         "kind": dataset.kind,
         "config": _training_part(config),
+        _MAY_DIFFER: vae.moments_may_differ(
+            parts.loss(config), weight_decay=float(config["trainer"]["weight_decay"])
+        ),
         **vae.facts(),
     }
     artifacts.write_text(directory / _CONFIG, yaml.safe_dump(content, sort_keys=False))
@@ -180,6 +185,19 @@ def save(
 def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("data", "model", "likelihood", "prior", "loss", "trainer", "numerics", "seed")
     return {key: config[key] for key in keys}
+
+
+def moments_match(folder: Path) -> bool | None:
+    """Return whether training to convergence brings means and variances to the prior's; None where that is not known.
+
+    Reads what `save` wrote, and builds nothing.
+
+    Raises:
+        Damaged: the file is not what it was.
+    """
+    artifacts.check(folder, _CONFIG)
+    content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
+    return content[_MAY_DIFFER] is None if _MAY_DIFFER in content else None
 
 
 def load(folder: Path) -> TrainedModel:

@@ -16,6 +16,7 @@ from priorgap.core.verdict_rules import VerdictRules
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
+from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
@@ -72,7 +73,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
-        matches=_matches(reported),
+        matches=_matches(reported, store),
         skipped=gathered.skipped,
         costs=gathered.costs,
         catalogue=gathered.catalogue,
@@ -115,18 +116,14 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     return Written(folder / "report.html", verdict, None)
 
 
-def _matches(reported: Sequence[Record]) -> dict[str, bool]:
-    """Return the cells of which it is known that training to convergence matches means and variances.
-
-    Known where the study calibrates, which asks for an affine head and first layer, a standard normal prior and no
-    free bits; and where no weight decay holds the scale of the latents back.
-    """
+def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
+    """Return by cell whether training to convergence matches means and variances, as its models say themselves."""
     found: dict[str, bool] = {}
-    for record in reported:
-        if record.config.get("trainer", {}).get("weight_decay") == 0 and any(
-            m.calibrated for m in record.models
-        ):
-            found |= {model.group: True for model in record.models}
+    for _, model in models_of(reported):
+        (step,) = model.of("train")
+        known = moments_match(store.path(step)) if store.is_complete(step) else None
+        if known is not None:
+            found[model.group] = found.get(model.group, True) and known
     return found
 
 
