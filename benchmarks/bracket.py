@@ -1,4 +1,4 @@
-"""The certified bracket of KL(q(z) || p(z)) on worlds where the truth is known.
+"""The bracket of KL(q(z) || p(z)) on worlds where the truth is known.
 
     OMP_NUM_THREADS=1 python benchmarks/bracket.py [--full] [--seeds 5] [--dims 2,16,64] [--jobs 1]
 
@@ -12,7 +12,7 @@ z ~ N(m_c, B_c + diag s_c^2): the population's q(z) is a mixture of 10 full Gaus
 
 the first term in closed form, the mutual information by 400,000 draws of a bounded quantity, so that the
 truth is known to 1e-3. Each cell sees 60,000 training posteriors (a tenth set aside to choose a density by)
-and 10,000 test posteriors, and never the law; the bracket is the library's own, `metrics.certified_bracket`.
+and 10,000 test posteriors, and never the law; the bracket is the library's own, `metrics.bracket_of_kl`.
 
 A cell misses where the limits do not hold the truth; it is loose where lower point + 2 s.e. is below 0.9,
 0.85, 0.75 of the truth at d <= 8, 16 to 32, 64, or where the limits are more than 0.15 nat apart though the rate is
@@ -32,7 +32,7 @@ from bracket_worlds import DIMS, LAWS
 from priorgap.densities import GaussianMixture
 from priorgap.estimators.bracket import train_mixture_kl
 from priorgap.estimators.gaussian import rate_per_unit
-from priorgap.metrics import certified_bracket
+from priorgap.metrics import bracket_of_kl
 
 N_TRAIN, N_TEST, N_DRAWS = 60_000, 10_000, 2
 MIXTURE = GaussianMixture(n_components=(10, 20), n_fit=60_000, max_iter=100, reg_covar=1e-5)
@@ -50,7 +50,7 @@ def run_cell(d: int, seed: int, law: str, markdown: bool) -> tuple[str, bool, bo
     everything, test = world.posteriors(N_TRAIN, generator), world.posteriors(N_TEST, generator)
     n_fit = N_TRAIN * 9 // 10
     train, validation = everything.take(torch.arange(n_fit)), everything.take(torch.arange(n_fit, N_TRAIN))
-    bracket, name = certified_bracket(
+    bracket, name = bracket_of_kl(
         train, validation, test, mixture=MIXTURE, n_draws=N_DRAWS, generator=generator
     )
     assert everything.log_var is not None

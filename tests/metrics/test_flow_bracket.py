@@ -1,4 +1,4 @@
-"""A flow in the certified lower bound: it tightens a curved law, and changes nothing where it is not wanted."""
+"""A flow in the lower end: it tightens a curved law, and changes nothing where it is not wanted."""
 
 import math
 
@@ -8,7 +8,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow, FlowShape
-from priorgap.metrics import KLFlowBracket, certified_bracket
+from priorgap.metrics import KLFlowBracket, bracket_of_kl
 from priorgap.metrics.evidence import ModelEvidence
 
 MIXTURE = GaussianMixture(n_components=(1,), n_fit=4_000, max_iter=20, reg_covar=1e-6)
@@ -30,7 +30,7 @@ PARTS = tuple(banana(2_000, name) for name in ("train", "validation", "test"))
 
 
 def bracket(extra: dict[str, Flow]) -> tuple[float, float, str]:
-    found, name = certified_bracket(*PARTS, mixture=MIXTURE, n_draws=1, generator=stream(0), extra=extra)
+    found, name = bracket_of_kl(*PARTS, mixture=MIXTURE, n_draws=1, generator=stream(0), extra=extra)
     return found.lower.value, found.upper.value, name
 
 
@@ -62,8 +62,8 @@ def test_a_flow_that_is_not_the_best_changes_nothing() -> None:
 
     parts, options = [matched(name) for name in ("a", "b", "c")], {"mixture": MIXTURE, "n_draws": 1}
     poor = Poor(FLOW.shape, epochs=1, batch_size=200, learning_rate=1e-2, weight_decay=0.0)
-    plain = certified_bracket(*parts, **options, generator=stream(0))
-    assert certified_bracket(*parts, **options, generator=stream(0), extra={"poor": poor}) == plain
+    plain = bracket_of_kl(*parts, **options, generator=stream(0))
+    assert bracket_of_kl(*parts, **options, generator=stream(0), extra={"poor": poor}) == plain
 
 
 def test_the_metric_gives_limits_and_points() -> None:

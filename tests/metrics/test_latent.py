@@ -21,7 +21,7 @@ from priorgap.metrics import (
     NotApplicable,
     Rate,
     TrainMixture,
-    certified_bracket,
+    bracket_of_kl,
 )
 from priorgap.metrics.unit_dependence import UnitDependence
 from priorgap.priors.standard_normal import StandardNormal
@@ -289,7 +289,7 @@ def test_a_ring_in_two_of_many_units_is_seen_by_the_bracket() -> None:
 
     parts = [ring(n, name) for n, name in ((5_000, "a"), (1_000, "b"), (1_000, "c"))]
     mixture = GaussianMixture(10, 5_000, 40, 1e-6)
-    found, name = certified_bracket(*parts, mixture=mixture, n_draws=1, generator=stream(0))
+    found, name = bracket_of_kl(*parts, mixture=mixture, n_draws=1, generator=stream(0))
     z_train, z_validation, z_test = (p.draw(generator=stream(5, i)) for i, p in enumerate(parts))
     alone = mixture.fit(z_train, z_validation, generator=stream(6))
     without = float((alone.log_prob(z_test) - standard_normal_log_prob(z_test)).mean())

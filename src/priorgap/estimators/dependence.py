@@ -1,4 +1,4 @@
-"""KL(q || N(0, I)) split into dimension-wise KL and total correlation, each between certified ends."""
+"""KL(q || N(0, I)) split into dimension-wise KL and total correlation, each between two ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def dependence_brackets(
     n_draws: int,
     generator: torch.Generator,
 ) -> Dependence:
-    """Return certified ends of the dimension-wise KL and of the total correlation of q against N(0, I).
+    """Return ends of the dimension-wise KL and of the total correlation of q against N(0, I).
 
     g_j: marginals of the training posteriors (with a floor of 0.1 % N(0, 1)); q_n: the mixture over the test
     posteriors, q_nj its marginals, both scored in-sample; f: a density fitted to training posteriors.

@@ -50,7 +50,7 @@ _EXPORTS = {
     "UnitDependence": "priorgap.metrics.unit_dependence",
     "Vendi": "priorgap.metrics.diversity",
     "build_reference": "priorgap.metrics.floors",
-    "certified_bracket": "priorgap.metrics.bracket",
+    "bracket_of_kl": "priorgap.metrics.bracket",
     "load_reference": "priorgap.metrics.reference",
     "save_reference": "priorgap.metrics.reference",
     "split_log_likelihood": "priorgap.metrics.likelihood",
@@ -59,7 +59,7 @@ _EXPORTS = {
 if TYPE_CHECKING:
     from priorgap.metrics.accuracy import ClassBalance, RealToReal, RealToSynthetic, SyntheticToReal
     from priorgap.metrics.bands import QualityByDensity
-    from priorgap.metrics.bracket import KLBracket, certified_bracket
+    from priorgap.metrics.bracket import KLBracket, bracket_of_kl
     from priorgap.metrics.copying import Copying, Memorisation
     from priorgap.metrics.data_copying import FLD, DataCopying
     from priorgap.metrics.diversity import Sharpness, Vendi
@@ -122,8 +122,8 @@ __all__ = [
     "TrainMixture",
     "UnitDependence",
     "Vendi",
+    "bracket_of_kl",
     "build_reference",
-    "certified_bracket",
     "load_reference",
     "save_reference",
     "split_log_likelihood",

@@ -146,7 +146,7 @@ def chosen_density(
     return chosen, fitted[chosen]
 
 
-def certified_bracket(
+def bracket_of_kl(
     train: Latents,
     validation: Latents,
     test: Latents,
@@ -237,7 +237,7 @@ class KLBracket:
             raise NotApplicable("there are no posteriors")
         if min(len(model.train), len(model.validation), len(model.test)) < 2:
             raise NotApplicable("expected at least 2 posteriors in each of train, validation and test")
-        bracket, _ = certified_bracket(
+        bracket, _ = bracket_of_kl(
             model.train,
             model.validation,
             model.test,

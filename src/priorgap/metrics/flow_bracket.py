@@ -1,4 +1,4 @@
-"""The certified bracket with a normalising flow among the densities of its lower end."""
+"""The bracket with a normalising flow among the densities of its lower end."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +10,7 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.densities import GaussianMixture
 from priorgap.densities.flow import Flow
-from priorgap.metrics.bracket import certified_bracket
+from priorgap.metrics.bracket import bracket_of_kl
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.overlap import bracket_rows, split_posteriors
 from priorgap.metrics.protocols import Scope, require
@@ -44,7 +44,7 @@ class KLFlowBracket:
         """Return four rows; the standard error of a limit is that of its point."""
         require(evidence, self.needs)
         train, validation, test = split_posteriors(evidence.model)
-        bracket, _ = certified_bracket(
+        bracket, _ = bracket_of_kl(
             train,
             validation,
             test,

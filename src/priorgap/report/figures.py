@@ -246,7 +246,7 @@ def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_sou
 
 
 def brackets(cells: Sequence[Cell]) -> bytes | None:
-    """Draw the certified bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
+    """Draw the bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
     found = [(f"{cell.name}, seed {seed}", ends) for cell in cells for seed, ends in _ends(cell.rows)]
     if not found:
         return None
@@ -264,7 +264,9 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     uppers = [ends["upper"] for _, ends in shown]
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
-    axis.set_xlabel("KL(q(z)‖p(z)), nat: certified lower to upper end", fontsize=10)
+    axis.set_xlabel(
+        "KL(q(z)‖p(z)), nat: asymptotic 97.5 % limits of the lower and the upper end", fontsize=10
+    )
     axis.grid(True, axis="x", alpha=0.25)
     return png(figure)
 
