@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run lint test tests test-e2e test-all bench mutation repro clean
+.PHONY: setup run lint test tests test-e2e typed test-all bench mutation repro clean
 
 setup: .venv/.ready
 
@@ -36,7 +36,11 @@ tests: setup
 test-e2e: setup
 	$(BIN)/python -m pytest -n 2 -m e2e
 
-test-all: lint
+# shapes and types as the estimators' annotations say, checked in every call
+typed: setup
+	$(BIN)/python -m pytest -n 2 --jaxtyping-packages=priorgap.estimators,beartype.beartype -m 'typed and not slow' tests/estimators
+
+test-all: lint typed
 	$(BIN)/python -m pytest -n 2 -m 'not gpu'
 
 # side-by-side ratios against named peers and known truths; minutes to an hour, not tests

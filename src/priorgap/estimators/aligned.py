@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -32,7 +31,7 @@ class AlignedIndex:
     spectra: NeighbourIndex
 
     @classmethod
-    def of(cls, images: Float[Tensor, "n c h w"]) -> Self:
+    def of(cls, images: Float[Tensor, "n c h w"]) -> "AlignedIndex":
         """Index a set of images.
 
         Raises:

@@ -50,7 +50,7 @@ def _known(estimate: Estimate) -> float:
     return estimate.std_error
 
 
-def kl_lower_bound(log_f: Float[Tensor, "n k"], log_p: Float[Tensor, "n k"]) -> Estimate:
+def kl_lower_bound(log_f: Float[Tensor, "n *k"], log_p: Float[Tensor, "n *k"]) -> Estimate:
     """Return the mean of log f(z) - log p(z) over held-out draws: a lower end of KL(q || p).
 
     E_q[log f - log p] = KL(q || p) - KL(q || f) <= KL(q || p), for any density f that was neither fitted nor

@@ -50,7 +50,7 @@ def entropy(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
     return -(log_p.exp() * log_p).sum(1)
 
 
-def band_edges(*ratios: Float[Tensor, "n"], n_bands: int) -> Float[Tensor, "b"]:
+def band_edges(*ratios: Float[Tensor, "_"], n_bands: int) -> Float[Tensor, "b"]:
     """Return the n_bands - 1 inner edges: quantiles of the pooled ratios, each set counted alike.
 
     Raises:

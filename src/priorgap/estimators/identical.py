@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Self
 
 import torch
 from jaxtyping import Bool
@@ -28,7 +27,7 @@ class ExactShare:
     high: float
 
     @classmethod
-    def of(cls, hits: int, n: int, *, level: float = 0.95) -> Self:
+    def of(cls, hits: int, n: int, *, level: float = 0.95) -> "ExactShare":
         """Return the share of `hits` among `n`.
 
         Raises:
@@ -51,7 +50,7 @@ class RowSet:
     n: int
 
     @classmethod
-    def of(cls, rows: Tensor) -> Self:
+    def of(cls, rows: Tensor) -> "RowSet":
         """Take the rows of a set, [n, ...], as they are stored."""
         return cls(frozenset(_digests(rows)), len(rows))
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class NeighbourIndex:
     half_square: Float[Tensor, "n"]
 
     @classmethod
-    def of(cls, points: Float[Tensor, "n D"], *, n_directions: int = _DIRECTIONS) -> Self:
+    def of(cls, points: Float[Tensor, "n D"], *, n_directions: int = _DIRECTIONS) -> "NeighbourIndex":
         """Index a set: directions from at most 4,096 of its rows, evenly spaced; O(n D n_directions)."""
         check_matrix("points", points)
         if n_directions < 1:
@@ -67,7 +67,7 @@ class NeighbourIndex:
         return cls._shadowed(points, centre, _directions(some - centre, n_directions))
 
     @classmethod
-    def _shadowed(cls, points: Tensor, centre: Tensor, directions: Tensor) -> Self:
+    def _shadowed(cls, points: Tensor, centre: Tensor, directions: Tensor) -> "NeighbourIndex":
         shadows = _shadows(points, centre, directions)
         half = torch.cat([0.5 * part.double().square().sum(1) for part in shadows.split(_FIT_ROWS)])
         return cls(points, centre, directions, shadows, half.float())

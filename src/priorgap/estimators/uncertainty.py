@@ -47,7 +47,7 @@ def mean_estimate(x: Float[Tensor, "n"]) -> Estimate:
     return Estimate(float(x.mean()), std_error)
 
 
-def proportion_estimate(hits: float, n: int) -> Estimate:
+def proportion_estimate(hits: int | float, n: int) -> Estimate:
     """Estimate a proportion: hits / n, with the standard error at (hits + 2) / (n + 4).
 
     The plain sqrt(p (1 - p) / n) is 0 at p = 0 and p = 1, where the proportion is not known exactly.
