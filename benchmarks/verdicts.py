@@ -27,13 +27,18 @@ from priorgap.verdict.readings import Reading
 
 Noise = Callable[[np.random.Generator, tuple[int, int]], npt.NDArray[np.float64]]
 SPREAD, SEED_EFFECT = 0.08, 0.3
-NAMES = ("prior", "gaussian_diag", "gaussian_full", "gmm", "kde", "posterior")
+# the candidates by what they say of themselves
 FACTS = {
-    name: SamplerFacts(name == "posterior", name in ("posterior", "kde"), name == "prior", "")
-    for name in NAMES
+    "prior": SamplerFacts(False, False, True, ""),
+    "a fit": SamplerFacts(False, False, False, ""),
+    "a fit that copies": SamplerFacts(False, False, False, ""),
+    "another fit": SamplerFacts(False, False, False, ""),
+    "one that needs the training data": SamplerFacts(False, True, False, ""),
+    "one that reconstructs": SamplerFacts(True, True, False, ""),
 }
+NAMES = tuple(FACTS)
 # one candidate copies, as found by its own measures: it has a label, whatever it says of itself
-LABELS = {"gaussian_full": ["copies"]}
+LABELS = {"a fit that copies": ["copies"]}
 RULES = standard_rules()
 
 

@@ -10,7 +10,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def generator():
-    spec = importlib.util.spec_from_file_location("verdict_sentences", DOCS / "verdict_sentences.py")
+    spec = importlib.util.spec_from_file_location(
+        "verdict_sentences", Path(__file__).with_name("verdict_sentences.py")
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -18,7 +20,7 @@ def generator():
 
 def test_the_page_is_what_the_code_says():
     assert (DOCS / "verdicts.md").read_text(encoding="utf-8") == generator().page(), (
-        "python docs/verdict_sentences.py --write"
+        "python tests/verdict/verdict_sentences.py --write"
     )
 
 

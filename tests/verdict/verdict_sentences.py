@@ -13,7 +13,7 @@ from priorgap.core.verdict_rules import standard_rules
 from priorgap.verdict import StudyVerdict, decide_study
 from priorgap.verdict.health import CONSEQUENCES
 
-PAGE = Path(__file__).with_name("verdicts.md")
+PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
 TRAITS = {"prior": "fixed", "posterior": "reconstructs needs_training_data", "kde": "needs_training_data"}
 COSTS = {"gmm": "Fitting the mixture takes seconds."}
 SPACES = {
@@ -240,8 +240,16 @@ def studies() -> list[tuple[str, StudyVerdict]]:
         )
     sick = [r | {"cell": "s", "model": f"s-{r['seed']}", "loss.alpha": 9}
             for r in [*model(explained_share=-0.1), *measured("fid", CLEAR)]]  # fmt: skip
+    drawn = [
+        r | {"cell": "d", "model": f"d-{r['seed']}", "decode": "draw"}
+        for r in [
+            *model(),
+            *measured("fid", {name: 1.4 * value for name, value in CLEAR.items()}, spread=0.04),
+        ]
+    ]
     return [
         ("The same in every cell.", say(*cells[:2])),
+        ("One model decoded both ways.", say([*model(), *measured("fid", CLEAR)], drawn)),
         ("One cell of each kind.", say(*cells, sick)),
         ("No cell is healthy.", say(sick, [r | {"cell": "t", "loss.alpha": 10} for r in sick])),
     ]
@@ -275,7 +283,7 @@ def consequences() -> list[str]:
 INTRO = """
 # What a verdict says
 
-Every sentence below is made by the code, of planted results: `python docs/verdict_sentences.py --write`
+Every sentence below is made by the code, of planted results: `python tests/verdict/verdict_sentences.py --write`
 writes this page, and a test compares it. The rules stand in `conf/config.yaml` under `verdict`.
 
 A verdict has three tiers. **Do this**: one or two plain sentences. **How sure**: what they rest on and what
