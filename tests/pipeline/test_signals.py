@@ -11,19 +11,23 @@ from priorgap.pipeline.signals import as_interrupts
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_a_signal_is_an_interrupt_once(sign):
-    before = signal.getsignal(sign)
+    # the tests themselves may run under nohup
+    before = signal.signal(sign, signal.SIG_DFL)
     tidied = False
-    with as_interrupts() as received:
-        with pytest.raises(KeyboardInterrupt):
-            try:
-                os.kill(os.getpid(), sign)
-                signal.pause()
-            finally:
-                # a terminal that closes may say so twice
-                os.kill(os.getpid(), sign)
-                tidied = True
-        assert tidied and received.status == 128 + sign
-    assert signal.getsignal(sign) == before
+    try:
+        with as_interrupts() as received:
+            with pytest.raises(KeyboardInterrupt):
+                try:
+                    os.kill(os.getpid(), sign)
+                    signal.pause()
+                finally:
+                    # a terminal that closes may say so twice
+                    os.kill(os.getpid(), sign)
+                    tidied = True
+            assert tidied and received.status == 128 + sign
+        assert signal.getsignal(sign) == signal.SIG_DFL
+    finally:
+        signal.signal(sign, before)
 
 
 def test_ctrl_c_is_what_it_was():
