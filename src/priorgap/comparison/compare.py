@@ -51,6 +51,7 @@ from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study, is_stop
+from priorgap.verdict.health import COMPUTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,8 +133,8 @@ def compare(
 
     Returns:
         The table, the verdict ("for this trained model only") and what was skipped, with reasons. A look at a few
-        rows comes first: where it finds a fault that nothing honest can follow from (`health`, severity "stop"), the
-        verdict says what to mend, and nothing is measured.
+        rows comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`, severity
+        "stop"), the verdict says what to mend, and nothing is measured. A model that is only a bad one is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
@@ -159,7 +160,7 @@ def compare(
     probe(model, parts["train"])
     findings = probe_model(model, parts, standard_normal=prior is None)
     rules = VerdictRules.of(config["verdict"])
-    if is_stop(findings):
+    if is_stop([finding for finding in findings if finding.name not in COMPUTED]):
         return _stopped(findings, rules)
     latents: dict[str, Latents] = {}
     if encode is not None:

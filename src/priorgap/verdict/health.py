@@ -34,9 +34,9 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
     TOO_FEW_ROWS: frozenset({DECODER}),
 }
 # the order of what is computed here: a cause before what it brings
-_COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
+COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
 # what a wrongly wired model may bring with it
-_OF_ANY = frozenset(_COMPUTED) - {TOO_FEW_ROWS}
+_OF_ANY = frozenset(COMPUTED) - {TOO_FEW_ROWS}
 
 
 def is_stop(findings: Sequence[Finding]) -> bool:
@@ -51,7 +51,7 @@ def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     measurements with them: a wrongly wired model explains bad numbers, never the other way round. What a stop
     explains is marked as following from it.
     """
-    known = {name: place for place, name in enumerate(_COMPUTED)}
+    known = {name: place for place, name in enumerate(COMPUTED)}
     ranked = sorted(findings, key=lambda f: (_ORDER[f.severity], known.get(f.name, -1)))
     cause = next((f for f in ranked if f.severity == "stop"), None)
     if cause is None:

@@ -98,7 +98,9 @@ class ModelConfig:
     @property
     def _callbacks(self) -> dict[str, Any]:
         """The callbacks that may change what is trained, where there are any."""
-        found = {name: node for name, node in self.config["callbacks"].items() if not _looks_on(node)}
+        # records of earlier versions have none
+        chosen = self.config.get("callbacks") or {}
+        found = {name: node for name, node in chosen.items() if not _looks_on(node)}
         return {"callbacks": found} if found else {}
 
     @property
