@@ -82,6 +82,21 @@ class TestPage:
         for cell in decide_study(table).cells:
             assert cell.text.split(":")[0] in page
 
+    def test_three_tiers(self, written, table):
+        page, verdict = written.read_text(), decide_study(table)
+        assert "<b>Do this.</b> Do not sample the prior in both cells" in page
+        assert (
+            page.index("<b>Do this.</b>") < page.index("<b>How sure.</b>") < page.index("What this rests on")
+        )
+        assert "health warning" not in page and not verdict.health
+
+    def test_health_comes_before_any_winner(self, tmp_path, table):
+        sick = table.copy()
+        sick.loc[sick["measure"].eq("rate") & sick["unit"].eq(""), "value"] = 0.001
+        page = write(tmp_path, sick).read_text()
+        assert "No sampler can be recommended in any of 2 cells. Train the model first" in page
+        assert ">recommended<" not in page and ">winner<" not in page and "stop: see health" in page
+
     def test_equal_inputs_give_equal_bytes(self, tmp_path):
         data = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
         previews = synthetic.previews(data)
@@ -160,6 +175,7 @@ class TestTables:
 
     def test_floors_and_sizes_are_notes(self, table, cells):
         notes = " ".join(tab.quality_table(cells[0]).notes)
+        assert "The floor that a sampler's FID is held against" in notes and "no floor of its own" in notes
         assert "real images against real images (classifier): 2.1" in notes
         assert "1,000 samples; 360 real test items" in notes and "3 seeds" in notes
 
@@ -170,6 +186,10 @@ class TestTables:
         assert cell.marks("literal_log_var") == ["specimen"]
         winner = cell.verdict.winner
         assert winner is None or "winner" in cell.marks(winner)
+        recommended = cell.verdict.recommended
+        assert recommended == "gmm" and cell.marks("gmm")[0] == "recommended"
+        assert cell.traits("posterior") == "reconstructs training images, needs the training data to draw"
+        assert cell.traits("gmm") == "" and cell.traits("prior") == "the same whatever the encoder"
 
     def test_two_spaces_are_two_columns(self, table):
         both = table.copy()
@@ -234,6 +254,17 @@ class TestReadmeTable:
         assert lines[1] == "| --- | --- | ---: | ---: |"
         assert len(lines) == 2 + 2 * (len(synthetic.FID) + 1)
         assert all(line.count("|") == 5 for line in lines)
+
+    def test_best_first_and_what_each_is(self):
+        data = synthetic.study(alphas=(1.0,), calibrate=False).drop(columns="loss.alpha")
+        alone = [line.split(" | ")[0] for line in readme_table(data).splitlines()[2:]]
+        decided = readme_table(data, verdict=decide_study(data)).splitlines()[2:]
+        names = [line.split(" | ")[0] for line in decided]
+        assert names[0] == "| `posterior` (reconstructive)" == alone[0]
+        assert names[1] == "| `gmm` (recommended)" and alone[1] == "| `gmm`"
+        assert (
+            names[-2:] == ["| `posterior_heldout` (control)", "| `literal_log_var` (specimen)"] == alone[-2:]
+        )
 
     def test_one_cell_needs_no_cell_column(self):
         data = synthetic.study(alphas=(1.0,), calibrate=False).drop(columns="loss.alpha")

@@ -84,12 +84,13 @@ class Cell:
         return [one for one in measures_of(self.catalogue, section) if one.name in self.measured]
 
     def marks(self, sampler: str) -> list[str]:
-        """Return what is said of a sampler beside its name: winner, role, labels."""
+        """Return what is said of a sampler beside its name: recommended, winner, role, labels."""
         own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
         roles = set(rd.text_column(own, "role"))
         found: list[str] = [role for role in ("control", "specimen") if role in roles]
         if self.verdict is not None:
             found = ["winner"] * (self.verdict.winner == sampler) + found
+            found = ["recommended"] * (self.verdict.recommended == sampler) + found
             found += self.verdict.labels.get(sampler, [])
         reconstructs = any("reconstructs" in traits.split() for traits in rd.text_column(own, "traits"))
         if reconstructs and RECONSTRUCTIVE not in found:
