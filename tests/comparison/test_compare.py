@@ -60,7 +60,8 @@ def test_table_and_verdict(result):
         result.table["measure"]
     )
     assert "this trained model only" in result.verdict.text
-    assert "| `gaussian_full` |" in result.to_markdown()
+    assert "| `gaussian_full` (recommended) |" in result.to_markdown()
+    assert result.verdict.recommended == "gaussian_full" and result.health == ()
     assert not result.table["value"].isna().any()
 
 
