@@ -133,8 +133,8 @@ def compare(
 
     Returns:
         The table, the verdict ("for this trained model only") and what was skipped, with reasons. A look at a few
-        rows comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`, severity
-        "stop"), the verdict says what to mend, and nothing is measured. A model that is only a bad one is measured.
+        rows comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`,
+        severity "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
