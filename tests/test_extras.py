@@ -67,7 +67,8 @@ def test_the_library_compares_without_them(tmp_path):
             return torch.sigmoid(z @ torch.linspace(-2, 2, 128).view(2, 64)).view(-1, 1, 8, 8)
 
         def encode(x):
-            mean = x.flatten(1)[:, [0, 63]]
+            # pixel 0 is all but sigmoid(-2 z0), pixel 63 sigmoid(2 z1)
+            mean = torch.logit(x.flatten(1)[:, [0, 63]].clamp(0.01, 0.99)) * torch.tensor([-0.5, 0.5])
             return mean, torch.full_like(mean, -3.0)
 
         labels = [torch.arange(60) % 2] * 3

@@ -32,5 +32,5 @@ def test_every_kind_has_an_example():
     cells = [cell for verdict in examples for cell in verdict.cells]
     assert {cell.advice.kind for cell in cells if cell.advice} == set(get_args(advice.Kind))
     found = {finding.name for cell in cells for finding in cell.health}
-    assert set(health._COMPUTED) <= found
+    assert set(health.COMPUTED) <= found
     assert {f.severity for cell in cells for f in cell.health} == set(get_args(health.Severity))
