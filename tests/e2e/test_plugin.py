@@ -22,6 +22,8 @@ WORDS = (
     "model.latent_dim=3", "model.hidden=[16]", "loss.alpha=20", "trainer.max_epochs=2", "trainer.accelerator=cpu",
     "sampler=[prior,gaussian_full,student_t]", "metric=[rate,fid,brightness]", "n_samples=100",
     "reference.classifier.epochs=1", "reference.n_repeats=3", "tracking=off", "data=bars", "study=bars",
+    # two epochs leave a rate that a verdict would rightly refuse
+    "verdict.health.rate=0.0",
 )  # fmt: skip
 RUN = ("run", "-m", *WORDS, "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -112,7 +114,8 @@ def test_the_report_ranks_the_sampler_by_our_measures_and_by_its_own(place: Plac
     verdict = json.loads((report / "verdict.json").read_text(encoding="utf-8"))
     assert "student_t" in json.dumps(verdict)
     by_its_own = ("metric=[rate,fid,brightness]", "features=[classifier,pixels]", "verdict.space=pixels")
-    place.call("report", "study=bars", "tracking=off", *by_its_own, "verdict.measure=brightness_gap")
+    healthy = "verdict.health.rate=0.0"
+    place.call("report", "study=bars", "tracking=off", *by_its_own, healthy, "verdict.measure=brightness_gap")
     again = json.loads((report / "verdict.json").read_text(encoding="utf-8"))
     assert again["measure"] == "brightness_gap" and "brightness gap" in again["text"]
 
