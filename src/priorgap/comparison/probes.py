@@ -4,14 +4,14 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from priorgap.core.batched_calls import takes_label
-from priorgap.core.findings import Finding
+from priorgap.core.findings import Finding, Severity
 from priorgap.core.latents import Latents
 from priorgap.data.splits import Split
 from priorgap.estimators.identical import RowSet
@@ -77,7 +77,7 @@ def probe_model(model: ModelFunctions, parts: Mapping[str, Split], *, standard_n
             checks += [_collapsed(probe.posterior)]
         checks += [_of_decoder(probe)]
         found = [finding for check in checks for finding in check] + found
-    order = ("stop", "warn", "note")
+    order = get_args(Severity)
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
 

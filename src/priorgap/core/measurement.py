@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 Bound = Literal["point", "lower", "upper"]
+# the unit of a share or an area whose null is not 1/2
+NULL_UNKNOWN = "null unknown"
 
 
 @dataclass(frozen=True)

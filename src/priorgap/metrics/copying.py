@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from priorgap.core.catalogue import catalogued
-from priorgap.core.measurement import Bound, Measurement
+from priorgap.core.measurement import NULL_UNKNOWN, Bound, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.copying import (
     auc,
@@ -63,7 +63,7 @@ class Memorisation:
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
         size, space = len(reference.train), space_of(reference.train)
-        unit = "" if evidence.model.heldout_exchangeable else "null unknown"
+        unit = "" if evidence.model.heldout_exchangeable else NULL_UNKNOWN
         value = memorisation_auc(found.posterior_to_train, found.heldout_to_swapped)
         source = auc(found.posterior_to_train, found.heldout_to_train)
         n = len(found.posterior_to_train)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from priorgap.core.catalogue import catalogued
-from priorgap.core.measurement import Measurement
+from priorgap.core.measurement import NULL_UNKNOWN, Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
@@ -24,8 +24,6 @@ from priorgap.metrics.reference import Reference
 
 Kept = TypeVar("Kept")
 ALIGNED = "aligned pixels"
-# the unit of a share whose null is not 1/2
-NULL_UNKNOWN = "null unknown"
 # identical rows, and near copies in pixels, in aligned pixels and in a feature space: their limits hold together
 N_LIMITS = 4
 # each lower limit errs with probability .025 / N_LIMITS at most
@@ -87,11 +85,17 @@ class CopyShares:
 
     def _identical(self, samples: Split, reference: Reference) -> list[Measurement]:
         train = _kept(reference, "rows", lambda: RowSet.of(reference.train.x))
-        space, rows = space_of(reference.train), []
-        for measure, split in (("identical_share", samples), ("identical_share_floor", reference.test)):
-            share = ExactShare.of(train.shared(split.x), len(split), level=LEVEL)
-            rows += _limited(measure, share, n=len(split), n_reference=train.n, space=space)
-        return rows
+        space = space_of(reference.train)
+
+        def share(split: Split) -> ExactShare:
+            return ExactShare.of(train.shared(split.x), len(split), level=LEVEL)
+
+        floor = _kept(reference, "identical among test images", lambda: share(reference.test))
+        n, n_test = len(samples), len(reference.test)
+        return [
+            *_limited("identical_share", share(samples), n=n, n_reference=train.n, space=space),
+            *_limited("identical_share_floor", floor, n=n_test, n_reference=train.n, space=space),
+        ]
 
     def _floor(self, space: str, reference: Reference) -> NearCopies:
         """Return the near copies among random test images."""

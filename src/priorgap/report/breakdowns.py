@@ -4,10 +4,10 @@ import re
 
 import pandas as pd
 
+from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.measures import Measure, Section
 from priorgap.report.tables import Cell, TextTable, over_seeds
 from priorgap.verdict import readings as rd
-from priorgap.verdict.copying_label import NULL_UNKNOWN
 from priorgap.verdict.units import is_unit_swap
 
 # more rows or columns than these bury what they say; every number is in results.csv

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.measures import Catalogue, Measure, Section
 from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.copying_label import NULL_UNKNOWN
 from priorgap.verdict.headline import number
 from priorgap.verdict.labels import RECONSTRUCTIVE
 from priorgap.verdict.sentences import plus_minus

@@ -5,15 +5,13 @@ from typing import Literal
 
 import pandas as pd
 
+from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.estimators.uncertainty import normal_quantile
 from priorgap.verdict.readings import Reading, readings_of, select, text_column
 
-# the unit of a share or an area whose null is not 1/2; what measures it says so in the same words
-NULL_UNKNOWN = "null unknown"
-
 CopyingLabel = Literal["copies", "the decoder memorises"]
 
-# near_copy_excess must exceed 0 by a whole point, not merely by its error: a blurred law raises it, too
+# near_copy_excess must exceed 0 by a whole point, not merely by its error: blurred draws raise it, too
 _EXCESS_NULL = 0.01
 _SHARE_NULL = 0.5
 # level of the joint rule's two limits: rarer than one of the exact limits, which hold together at .975

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict.contrasts import mean_interval
-from priorgap.verdict.copying_label import NULL_UNKNOWN, copying_label, spaces_of
+from priorgap.verdict.copying_label import copying_label, spaces_of
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
