@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from killing import Killed, KillIn
 
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
@@ -56,29 +57,14 @@ def same_weights(a: VAE, b: VAE) -> bool:
     return all(torch.equal(v, other[k]) for k, v in a.state_dict().items())
 
 
-class _Killed(Exception):  # noqa: N818
-    pass
-
-
-class _KillIn(pl.Callback):
-    """Dies in an epoch, after its first block of steps."""
-
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.current_epoch == self._epoch:
-            raise _Killed
-
-
 @pytest.mark.parametrize("patience", [None, 50])
 @pytest.mark.parametrize("dead_in", [1, 2, 3])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, dead_in, patience):
     # 50 steps an epoch are two blocks; it dies after the first
     settings = {"patience": patience, "batch_size": 1}
     whole = fit(tmp_path / "whole", **settings)
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", callbacks=[_KillIn(dead_in)], **settings)
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", callbacks=[KillIn(dead_in)], **settings)
     torch.manual_seed(99)
     seen = []
     resumed = fit(
@@ -93,8 +79,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, dead_in, patience):
 def test_resume_needs_the_optimizers_state(tmp_path):
     """Negative control: the equality above would notice a resume that restores the weights alone."""
     whole = fit(tmp_path / "whole")
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", callbacks=[KillIn(2)])
     path = tmp_path / "cut" / CHECKPOINT
     checkpoint = torch.load(path, weights_only=True)
     for entry in checkpoint["optimizer_states"][0]["state"].values():
@@ -199,8 +185,8 @@ def test_gradient_clip_and_weight_decay_reach_the_optimizer(tmp_path):
 
 def test_a_damaged_checkpoint_is_said_and_training_starts_anew(tmp_path, caplog):
     whole = fit(tmp_path / "whole")
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", callbacks=[KillIn(2)])
     path = tmp_path / "cut" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-200])
     with caplog.at_level(logging.WARNING):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
 import torch
+from killing import Killed, KillIn
 
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
@@ -50,24 +50,11 @@ def same(a, b) -> bool:
     return all(torch.equal(v, other[k]) for k, v in a.state_dict().items())
 
 
-class _Killed(Exception):  # noqa: N818
-    pass
-
-
-class _KillIn(pl.Callback):
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.current_epoch == self._epoch:
-            raise _Killed
-
-
 @pytest.mark.parametrize("dead_in", [1, 2])
 def test_a_killed_gan_resumes_to_the_same_bits(tmp_path, dead_in):
     whole = fit_gan(tmp_path / "whole")
-    with pytest.raises(_Killed):
-        fit_gan(tmp_path / "cut", callbacks=[_KillIn(dead_in)])
+    with pytest.raises(Killed):
+        fit_gan(tmp_path / "cut", callbacks=[KillIn(dead_in)])
     torch.manual_seed(99)
     resumed = fit_gan(tmp_path / "cut", model=gan(seed=7))
     assert same(whole.vae, resumed.vae) and whole.curves == resumed.curves
@@ -80,8 +67,8 @@ def test_a_killed_gan_resumes_to_the_same_bits(tmp_path, dead_in):
 def test_resuming_a_gan_needs_both_optimisers(tmp_path, forgotten):
     """Negative control: the equality above would notice that one optimiser's state is lost."""
     whole = fit_gan(tmp_path / "whole")
-    with pytest.raises(_Killed):
-        fit_gan(tmp_path / "cut", callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit_gan(tmp_path / "cut", callbacks=[KillIn(2)])
     path = tmp_path / "cut" / CHECKPOINT
     checkpoint = torch.load(path, weights_only=True)
     assert len(checkpoint["optimizer_states"]) == 2
@@ -168,8 +155,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, architecture):
         )
 
     whole = fit(tmp_path / "whole")
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", callbacks=[KillIn(2)])
     resumed = fit(tmp_path / "cut", seed=5)
     assert same(whole.vae, resumed.vae) and whole.curves == resumed.curves
     assert whole.curves[-1]["validation_loss"] < whole.curves[0]["validation_loss"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import Killed, KillIn
 from pytorch_lightning import callbacks as lightning_callbacks
 from pytorch_lightning.loggers import CSVLogger
 from torch.optim import LBFGS, SGD
@@ -54,19 +55,6 @@ def fit(place: Path, data, *, epochs: int = 4, callbacks=(), loggers=(), **train
 
 def same(a, b) -> bool:
     return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
-
-
-class _Killed(Exception):  # noqa: N818
-    pass
-
-
-class _KillIn(pl.Callback):
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.current_epoch == self._epoch:
-            raise _Killed
 
 
 class _Look(pl.Callback):
@@ -132,8 +120,8 @@ def test_optimisers_and_schedules_resume_to_the_same_bits(tmp_path, digits, chan
     plain = fit(tmp_path / "plain", digits)
     for epoch in (1, 3):
         place = tmp_path / f"dead in {epoch}"
-        with pytest.raises(_Killed):
-            fit(place, digits, callbacks=[_KillIn(epoch)], **changes)
+        with pytest.raises(Killed):
+            fit(place, digits, callbacks=[KillIn(epoch)], **changes)
         assert same(whole.vae, fit(place, digits, **changes).vae)
     assert not same(whole.vae, plain.vae)
 
@@ -144,8 +132,8 @@ def test_averages_of_weights_resume_to_the_same_bits(tmp_path, digits, make):
     plain = fit(tmp_path / "plain", digits)
     for epoch in (1, 3):
         place = tmp_path / f"dead in {epoch}"
-        with pytest.raises(_Killed):
-            fit(place, digits, callbacks=[make(), _KillIn(epoch)])
+        with pytest.raises(Killed):
+            fit(place, digits, callbacks=[make(), KillIn(epoch)])
         assert same(whole.vae, fit(place, digits, callbacks=[make()]).vae)
     assert not same(whole.vae, plain.vae)
 
@@ -171,8 +159,8 @@ def test_a_logger_has_the_curves_and_a_resume_deletes_none(tmp_path, digits):
     def logger() -> CSVLogger:
         return CSVLogger(tmp_path / "log", name=None)
 
-    with pytest.raises(_Killed):
-        fit(tmp_path / "run", digits, epochs=3, loggers=[logger()], callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "run", digits, epochs=3, loggers=[logger()], callbacks=[KillIn(2)])
     result = fit(tmp_path / "run", digits, epochs=3, loggers=[logger()])
     found: dict[int, float] = {}
     for version in ("version_0", "version_1"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pytorch_lightning import Callback
+from killing import Killed, KillIn
 from torch import nn
 
 from priorgap.core.random import stream
@@ -44,19 +44,6 @@ def fit(place, data, *, likelihood=None, prior=None, loss=None, epochs=3, callba
 
 def same(a, b) -> bool:
     return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
-
-
-class _Killed(Exception):  # noqa: N818
-    pass
-
-
-class _KillIn(Callback):
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.current_epoch == self._epoch:
-            raise _Killed
 
 
 PRIORS = {
@@ -123,9 +110,9 @@ def test_warm_up_trains_at_a_lower_weight_and_is_judged_at_the_last(tmp_path, di
         assert record["train_loss"] == pytest.approx(train, rel=1e-5)
         validation = record["validation_reconstruction"] + 4.0 * record["validation_kl"]
         assert record["validation_loss"] == pytest.approx(validation, rel=1e-5)
-    with pytest.raises(_Killed):
+    with pytest.raises(Killed):
         fit(tmp_path / "cut", digits, loss=ElboLoss(beta=4.0, beta_warmup_epochs=3), epochs=4,
-            callbacks=[_KillIn(2)])  # fmt: skip
+            callbacks=[KillIn(2)])  # fmt: skip
     resumed = fit(tmp_path / "cut", digits, loss=ElboLoss(beta=4.0, beta_warmup_epochs=3), epochs=4)
     assert same(warm.vae, resumed.vae)
     assert not same(warm.vae, fit(tmp_path / "cold", digits, loss=ElboLoss(beta=4.0), epochs=4).vae)
@@ -151,8 +138,8 @@ def test_free_bits_keep_units_alive_and_calibration_away(tmp_path, digits):
 def test_dynamic_binarisation_resumes_exactly_and_differs_from_static(tmp_path, digits):
     static, dynamic = (binarized(digits, how, seed=0) for how in ("static", "dynamic"))
     whole = fit(tmp_path / "whole", dynamic, epochs=4)
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", dynamic, epochs=4, callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", dynamic, epochs=4, callbacks=[KillIn(2)])
     assert same(whole.vae, fit(tmp_path / "cut", dynamic, epochs=4).vae)
     still = fit(tmp_path / "static", static, epochs=4)
     assert not same(whole.vae, still.vae)
@@ -178,8 +165,8 @@ def test_bf16_trains_about_as_well_in_other_bits_and_reports_in_float32(tmp_path
     noise = torch.randn(len(x), 3, generator=stream(0, "validation noise"))
     with torch.no_grad():
         assert float(objective(mixed.vae.terms(x, noise), 1.0, 1.0)) == pytest.approx(b, rel=1e-6)
-    with pytest.raises(_Killed):
-        fit(tmp_path / "cut", digits, epochs=4, precision="bf16", callbacks=[_KillIn(2)])
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", digits, epochs=4, precision="bf16", callbacks=[KillIn(2)])
     assert same(mixed.vae, fit(tmp_path / "cut", digits, epochs=4, precision="bf16").vae)
 
 
@@ -187,9 +174,9 @@ def test_bf16_trains_about_as_well_in_other_bits_and_reports_in_float32(tmp_path
 def test_bf16_rounds_the_factors_and_is_undone(network):
     x = torch.randn(5, 4) if isinstance(network, nn.Linear) else torch.randn(5, 2, 6, 6)
     exact = network(x)
-    with pytest.raises(_Killed), bf16(nn.Sequential(network)):
+    with pytest.raises(Killed), bf16(nn.Sequential(network)):
         rounded = network(x)
-        raise _Killed
+        raise Killed
     assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
     assert torch.equal(rounded, rounded.bfloat16().float())
     assert torch.allclose(rounded, exact, atol=0.05) and torch.equal(network(x), exact)
