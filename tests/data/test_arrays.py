@@ -107,3 +107,26 @@ def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.array([BYTES[0], {"a": 1}], dtype=object))
     with pytest.raises(ValueError, match=r"no \.npz file of plain arrays"):
         NpzFile(tmp_path / "a.npz").load(root=tmp_path, download=False)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        (BYTES[:30].astype(np.uint16) * 257, np.full((10, 6, 5), 200, np.uint16), 1),
+        (BYTES[:30] / 127.5 - 1, np.full((10, 6, 5), 0.5), 191),
+        (BYTES[:30].astype(np.float32), np.full((10, 6, 5), 1.0, np.float32), 1),
+    ],
+    ids=["16 bits", "minus one to one", "floats to 255"],
+)
+def test_all_parts_have_one_scale(tmp_path, train, test, expected):
+    """Each test set alone would be read on another scale."""
+    np.savez(tmp_path / "a.npz", x_train=train, x_test=test)
+    data = NpzFile(tmp_path / "a.npz").load(root=tmp_path, download=False)
+    assert data.test.x.unique().tolist() == [expected]
+    assert observations(test, "x").x.unique().tolist() != [expected]
+
+
+def test_parts_of_two_kinds_have_each_their_own_scale(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=BYTES[:30], x_test=BYTES[30:] / 255)
+    data = NpzFile(tmp_path / "a.npz").load(root=tmp_path, download=False)
+    assert torch.equal(data.test.x[:, 0], torch.from_numpy(BYTES[30:]))

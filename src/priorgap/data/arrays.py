@@ -1,6 +1,6 @@
 """Arrays as people save them, as observations and labels: what is unambiguous is taken and said, the rest refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,26 @@ class Labels:
     names: list[str]
 
 
-def observations(array: "np.ndarray", where: str) -> Observations:
+Span = tuple[float, float]
+
+
+def span_of(arrays: "Iterable[np.ndarray]", kind: str) -> Span | None:
+    """Return the least and the largest value of all parts of some data that are of one kind (floats, integers, ...).
+
+    Parts of one kind have one scale. None where none of them holds numbers.
+    """
+    ends = [(a.min(), a.max()) for a in arrays if a.dtype.kind == kind and kind in "fiub" and a.size]
+    return (float(min(low for low, _ in ends)), float(max(high for _, high in ends))) if ends else None
+
+
+def observations(array: "np.ndarray", where: str, span: Span | None = None) -> Observations:
     """Read images [n, h, w], [n, h, w, c] or [n, c, h, w] (c = 1 or 3), or vectors [n, d].
 
     Args:
         array: bytes, integers up to 255 or 65,535, booleans, or floats in [0, 1], in [-1, 1], or whole in 0..255;
             vectors of any numbers.
         where: the array's name, for messages.
+        span: of all parts of the data, by which the scale is told; None for this array's own.
 
     Raises:
         ValueError: one line with what was given, what was expected, and the likely remedy.
@@ -68,7 +81,7 @@ def observations(array: "np.ndarray", where: str) -> Observations:
         raise ValueError(
             f"{place}: expected images [n, h, w], [n, h, w, c] or [n, c, h, w], or vectors [n, d]"
         )
-    levels, done = _levels(array, place)
+    levels, done = _levels(array, place, span or (float(array.min()), float(array.max())))
     return Observations(torch.from_numpy(_channels_first(levels, place)), "uint8_image", done)
 
 
@@ -77,9 +90,9 @@ def _not_finite(array: "np.ndarray") -> str:
     return f"NaN or infinity in {rows} of {len(array)} rows"
 
 
-def _levels(array: "np.ndarray", place: str) -> "tuple[np.ndarray, str]":
+def _levels(array: "np.ndarray", place: str, ends: Span) -> "tuple[np.ndarray, str]":
     """Return images of 256 levels, and in words what was made of their values."""
-    low, high = array.min(), array.max()
+    low, high = ends
     if array.dtype == np.uint8:
         return array, ""
     if array.dtype.kind == "b":

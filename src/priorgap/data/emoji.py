@@ -1,4 +1,4 @@
-"""Emoji as a small colour set: 3,786 pictures of 64 x 64 in nine categories, from an npm package."""
+"""Emoji as a small colour set: 3,781 pictures of 64 x 64 in nine categories, from an npm package."""
 
 import hashlib
 import json

@@ -12,7 +12,7 @@ import numpy as np
 
 from priorgap.core.arguments import AtLeast, show
 from priorgap.core.artifacts import file_digest
-from priorgap.data.arrays import Observations, labels, observations
+from priorgap.data.arrays import Observations, labels, observations, span_of
 from priorgap.data.own_splits import in_parts, split_off
 from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable, Split, check_fractions
 
@@ -54,7 +54,14 @@ class NpzFile:
         """
         arrays = self._arrays()
         xs, ys = self._roles(arrays)
-        found = {part: observations(arrays[name], f"{self._place}: {name}") for part, name in xs.items()}
+        # one scale for all parts: a dark test set of 16 bits must not be taken for one of 8
+        images = [arrays[name] for name in xs.values()]
+        found = {
+            part: observations(
+                arrays[name], f"{self._place}: {name}", span_of(images, arrays[name].dtype.kind)
+            )
+            for part, name in xs.items()
+        }
         for part, one in found.items():
             first = found.get("train", one)
             if (one.x.shape[1:], one.kind) != (first.x.shape[1:], first.kind):
