@@ -13,7 +13,7 @@ from torch import Tensor
 from priorgap.core import artifacts
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.random import stream
-from priorgap.data.splits import Dataset, Split
+from priorgap.data.splits import Dataset, Kind, Split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
@@ -41,7 +41,7 @@ class TrainedModel:
 
     vae: Model
     config: Mapping[str, Any]
-    kind: str
+    kind: Kind
     device: str
 
     @property
