@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from priorgap import compare
-from priorgap.comparison.compare import Comparison
+from priorgap.comparison.result import Comparison
 from priorgap.comparison.user_inputs import splits_of
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split

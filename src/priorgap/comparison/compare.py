@@ -1,10 +1,15 @@
 """The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from priorgap.comparison.drawn import Drawn
 from priorgap.comparison.probes import buffers_of, guarded, probe_model
+from priorgap.comparison.progress import progress_of
+from priorgap.comparison.result import Comparison
 from priorgap.comparison.user_inputs import (
     Data,
     Labels,
@@ -27,7 +32,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
-from priorgap.core.measures import Catalogue, united
+from priorgap.core.measures import united
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.core.verdict_rules import VerdictRules
 from priorgap.data.splits import Split
@@ -50,47 +55,16 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study, is_stop
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, decide_study, is_stop
 from priorgap.verdict.health import COMPUTED
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes:
-        table: tidy results, with the columns of results.csv.
-        verdict: what to do, how sure that is, what it rests on; `Comparison.health` are its findings.
-        skipped: what is absent -> why.
-        catalogue: the entries of the measures: title, direction, section, ...
-    """
-
-    table: "pd.DataFrame"
-    verdict: StudyVerdict
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
-
-    def to_markdown(self) -> str:
-        """Return what to do, how sure that is, a table of samplers by measures, and the details."""
-        from priorgap.report import readme_table
-
-        table = readme_table(self.table, catalogue=self.catalogue, verdict=self.verdict)
-        parts = [f"**Do this:** {self.verdict.headline}"]
-        parts += [f"**How sure:** {self.verdict.sure}"] if self.verdict.sure else []
-        parts += [table.rstrip("\n")]
-        if self.verdict.details:
-            parts.append("\n".join(["**Details:**", "", *(f"- {line}" for line in self.verdict.details)]))
-        return "\n\n".join(parts) + "\n"
-
-    @property
-    def health(self) -> tuple[Finding, ...]:
-        """What is wrong, or worth knowing, with the model and the data; the gravest first."""
-        return self.verdict.health
-
-
+# people call it where gradients are off; classifiers and densities are fitted here
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def compare(
     encode: Encode | None,
     decode: Decode,
@@ -106,7 +80,7 @@ def compare(
     features: FeatureMap | str | None = None,
     prior: Prior | None = None,
     latent_dim: int | None = None,
-    progress: Callable[[str], object] | None = None,
+    progress: Callable[[str], object] | bool | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
@@ -129,19 +103,21 @@ def compare(
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, where `encode` and `prior` are None.
-        progress: called with a line before each step that takes time.
+        progress: called with a line before each step that takes time; True prints these lines, False does not;
+            None prints them on a terminal and in a notebook.
 
     Returns:
-        The table, the verdict ("for this trained model only") and what was skipped, with reasons. A look at a few
-        rows comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`,
-        severity "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
+        The table, the verdict ("for this trained model only"), what was skipped, with reasons, and the fitted
+        samplers: `Comparison.generate` draws from them, `Comparison.to_html` writes the report. A look at a few rows
+        comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`, severity
+        "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
-    say = progress or (lambda line: None)
+    say = progress_of(progress)
     parts = splits_of(train, test, validation, labels, seed)
     config = settings()
     batches = config["numerics"]
@@ -198,7 +174,8 @@ def compare(
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
-    return Comparison(table, verdict, absent, catalogue)
+    drawn = Drawn(model, evidence, {one.sampler.name: one for one in draws}, seed)
+    return Comparison(table, verdict, absent, catalogue, drawn)
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:

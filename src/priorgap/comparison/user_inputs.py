@@ -98,9 +98,10 @@ def check_arguments(
     Raises:
         ValueError: one line that names the argument, the value and what was expected.
     """
-    for name, function in (("encode", encode), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise ValueError(f"{name}={function!r}: expected a callable, or None")
+    if encode is not None and not callable(encode):
+        raise ValueError(f"encode={encode!r}: expected a callable, or None")
+    if progress is not None and not callable(progress) and not isinstance(progress, bool):
+        raise ValueError(f"progress={progress!r}: expected a callable, true or false, or None")
     if not callable(decode):
         raise ValueError(f"decode={decode!r}: expected a callable z -> x")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

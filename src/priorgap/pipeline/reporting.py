@@ -20,7 +20,7 @@ from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
-from priorgap.report import AggregateFigureData, readme_table, write_report
+from priorgap.report import AggregateFigureData, page_of, write_page, write_results
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -80,15 +80,8 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     )
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
-        results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-        artifacts.write_text(directory / "results.csv", results)
-        artifacts.save_json(directory / "verdict.json", record)
-        artifacts.write_text(
-            directory / "table.md",
-            readme_table(gathered.table, catalogue=gathered.catalogue, verdict=verdict),
-        )
-        write_report(
-            directory,
+        write_results(directory, gathered.table, verdict, gathered.catalogue)
+        page = page_of(
             study=study,
             table=gathered.table,
             verdict=verdict,
@@ -99,6 +92,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
         )
+        write_page(page, directory)
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     _beside_experiment(study, folder)
     try:
@@ -148,21 +142,8 @@ def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, Aggregate
     for _, model in models_of(reported):
         for step in model.of("measure"):
             if step.metric == MARGINALS and store.is_complete(step) and (tensors := store.tensors(step)):
-                found[model.id] = _aggregate(tensors)
+                found[model.id] = AggregateFigureData.of(tensors)
     return found
-
-
-def _aggregate(tensors: Mapping[str, Any]) -> AggregateFigureData:
-    label = tensors.get("label")
-    ranked = tensors["divergence"].argsort(descending=True).tolist()
-    units = (ranked[0], ranked[min(1, len(ranked) - 1)])
-    return AggregateFigureData(
-        grid=tensors["grid"].numpy(),
-        density=tensors["marginals"].numpy(),
-        z=tensors["z"][:, list(units)].numpy(),
-        units=units,
-        label=None if label is None else label.numpy(),
-    )
 
 
 def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:

@@ -114,8 +114,8 @@ class DataCard:
         of_class = f", all of class {self.label}" if self.label else ""
         traits = f" The sampler {_TRAIT_WORDS[self.traits]}." if self.traits in _TRAIT_WORDS else ""
         return (
-            f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}) from "
-            f"model {self.model} of {self.study}{of_class}; seed {self.seed}.{traits}"
+            f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}), "
+            f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{traits}"
         )
 
 
@@ -174,7 +174,7 @@ def _of_rows(entry: Measure, rows: pd.DataFrame) -> Sequence[Measured]:
     columns = (rd.text_column(rows, "space"), rd.text_column(rows, "bound"), rows["value"], rows["std_error"])
     found = []
     for space, bound, value, error in zip(*columns, strict=True):
-        title = measure_name(entry, space) + (f", {bound} limit" if bound else "")
+        title = measure_name(entry, space) + (f", {bound} limit" if bound in ("lower", "upper") else "")
         known = None if pd.isna(error) else float(error)
         found.append(Measured(title, entry.sentence, float(value), known))
     return found
