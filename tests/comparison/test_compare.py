@@ -92,9 +92,25 @@ def test_data_without_labels_lose_the_class_measures_with_that_reason(digits, mo
         model.encode, model.decode, *bare, samplers=["prior", "per_class_gaussian_full"],
         metrics=["fid", "accuracy_synthetic_to_real"], n=60,
     )  # fmt: skip
-    assert set(found.table["space"]) == {"pixels"}
+    # clusters of the training rows stand for classes in the feature space, and in nothing else
+    assert set(found.table["space"]) == {"classifier"}
+    (note,) = [one for one in found.health if one.name == "no_labels"]
+    assert note.severity == "note" and "32 clusters of the training rows" in note.sentence
     assert "no labels" in found.skipped["accuracy_synthetic_to_real of prior"]
     assert "no labels" in found.skipped["per_class_gaussian_full"]
+
+
+@pytest.mark.parametrize(
+    ("side", "n", "space"), [(4, 200, "pixels"), (8, 30, "pixels"), (8, 60, "classifier")]
+)
+def test_pixels_are_the_space_only_where_no_network_can_be_trained(side, n, space):
+    x = torch.rand(n + 60, 1, side, side, generator=torch.Generator().manual_seed(0))
+    found = compare(
+        lambda x: (x.flatten(1)[:, :2], torch.full((len(x), 2), -3.0)),
+        lambda z: (z.mean(1)[:, None, None, None] + torch.zeros(1, side, side)).clamp(0, 1),
+        x[:n], x[n:], samplers=["prior", "gaussian_diag"], metrics=["fid"],
+    )  # fmt: skip
+    assert set(found.table["space"]) <= {space} and (len(found.table) or found.health[0].severity == "stop")
 
 
 def test_float_images_and_label_tensors_are_taken(digits, model):
@@ -246,7 +262,7 @@ class _Conditional:
 
     def encode(self, x, label):
         z = (x - self.means[label]).flatten(1)[:, 20 : 20 + N_UNITS]
-        return z, torch.zeros_like(z)
+        return z, torch.full_like(z, -1.0)
 
     def decode(self, z, label):
         return (self.means[label] + 0.01 * z.mean(1)[:, None, None, None]).clamp(0, 1)

@@ -41,11 +41,13 @@ from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import (
     ReferenceSettings,
     feature_classifier,
+    no_labels,
     real_classifiers,
     real_features,
 )
 from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
-from priorgap.features.maps import Classifier, FeatureMap
+from priorgap.features.clusters import n_clusters_of
+from priorgap.features.maps import Classifier, FeatureMap, fits
 from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.measuring import measure_one
@@ -99,7 +101,8 @@ def compare(
             Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
-        features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        features: a feature map, "classifier" or "pixels"; None is a classifier of the classes, or of clusters of the
+            training rows where there are no labels (`health` says so), and pixels where neither can be had.
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, where `encode` and `prior` are None.
@@ -148,7 +151,10 @@ def compare(
             model = replace(model, has_prior=False)  # a plain autoencoder
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
+    features = features or _default_space(parts)
     reference = _reference(parts, features, n_draws, reference_settings(config), needs)
+    if features == "classifier" and _n_classes(parts) is None:
+        findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
     evidence = model_evidence(
         model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
     )
@@ -238,20 +244,16 @@ def measure(
 
 def _reference(
     parts: Mapping[str, Split],
-    features: FeatureMap | str | None,
+    features: FeatureMap | str,
     n: int,
     settings: ReferenceSettings,
     needs: frozenset[str],
 ) -> Reference:
     """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
     train, test = parts["train"], parts["test"]
-    n_classes = None
-    if train.label is not None and test.label is not None:
-        found = int(max(train.label.max(), test.label.max())) + 1
-        # one class is none: there is nothing to tell apart
-        n_classes = found if found > 1 else None
+    n_classes = _n_classes(parts)
     classifier: Classifier | None = None
-    if n_classes is not None and features in (None, "classifier"):
+    if features == "classifier":
         classifier = feature_classifier(train, n_classes, settings)
     feature_map = _feature_map(features, classifier)
     reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
@@ -260,14 +262,30 @@ def _reference(
     return replace(reference, classifiers=real_classifiers(train, test, n_classes, n, settings))
 
 
-def _feature_map(features: FeatureMap | str | None, classifier: Classifier | None) -> FeatureMap:
-    if features is not None and not isinstance(features, str):
+def _n_classes(parts: Mapping[str, Split]) -> int | None:
+    """Return the number of classes; None without labels, or with one class: there is nothing to tell apart."""
+    train, test = parts["train"].label, parts["test"].label
+    if train is None or test is None:
+        return None
+    found = int(max(train.max(), test.max())) + 1
+    return found if found > 1 else None
+
+
+def _default_space(parts: Mapping[str, Split]) -> str:
+    """Return the classifier of classes or clusters; pixels where it cannot be had."""
+    shape, n = parts["train"].shape, len(parts["train"])
+    if not fits(shape) or (_n_classes(parts) is None and n_clusters_of(n) < 2):
+        return "pixels"
+    return "classifier"
+
+
+def _feature_map(features: FeatureMap | str, classifier: Classifier | None) -> FeatureMap:
+    if not isinstance(features, str):
         return features
-    name = features or ("pixels" if classifier is None else "classifier")
-    node = load_option("features", name)
-    if name == "inception":
+    node = load_option("features", features)
+    if features == "inception":
         node = {**node, "weights": None}
-    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{name}")
+    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{features}")
     return space.open(classifier)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import yaml
 
 from priorgap.core import artifacts
+from priorgap.core.findings import Finding
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
 from priorgap.core.verdict_rules import VerdictRules
+from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
@@ -73,6 +75,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
+        findings=_without_labels(reported, store),
         matches=_matches(reported, store),
         skipped=gathered.skipped,
         costs=gathered.costs,
@@ -108,6 +111,18 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     except tracking.TrackingFailed as error:
         return Written(folder / "report.html", verdict, str(error))
     return Written(folder / "report.html", verdict, None)
+
+
+def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
+    """Return what must be said of feature spaces that were trained without labels."""
+    found = set()
+    for step in (step for record in reported for step in record.steps):
+        if step.space == FEATURE_CLASSIFIER and store.is_complete(step):
+            artifacts.check(store.folder(step), "facts.json")
+            facts = artifacts.load_json(store.folder(step) / "facts.json")
+            if not facts["labelled"] and FEATURE_CLASSIFIER in facts:
+                found.add(no_labels(int(facts[FEATURE_CLASSIFIER]["n_classes"])))
+    return list(found)
 
 
 def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
