@@ -72,8 +72,7 @@ class NpzFile:
         known = labels(
             {part: arrays[name] for part, name in ys.items() if part in found},
             {part: len(one.x) for part, one in found.items()},
-            self._place,
-            ys,
+            {part: f"{self._place}: {name}" for part, name in ys.items()},
         )
         names = next(iter(known.values())).names if known else []
         done = sorted({one.done for one in found.values()} - {""})
