@@ -5,7 +5,7 @@ import torch
 
 from priorgap import compare
 from priorgap.comparison.compare import Comparison
-from priorgap.comparison.user_inputs import splits_of
+from priorgap.comparison.supplied_data import supplied
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -109,7 +109,7 @@ def test_float_images_and_label_tensors_are_taken(digits, model):
 def test_labels_are_taken_as_arrays_and_lists(digits):
     data, labels = (digits.train.floats(), digits.test.floats()), (digits.train.label, digits.test.label)
     found = [
-        splits_of(*data, None, given, 0)
+        supplied({"train": data[0], "test": data[1]}, given, seed=0).parts
         for given in (
             labels,
             [x.numpy() for x in labels],

@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class NpzFile:
     """Arrays in an .npz file: `x` (and `y`), or `x_train`, `x_test` (and `y_...`, `x_validation`); or one .npy array.
 
-    Other common names are known: data, images and labels, train_images, val_labels (`_role`). What the values may be
-    stands in `arrays.py`.
+    Other common names are known: data, images and labels, train_images, val_labels (`role_of`). What the values may
+    be stands in `arrays.py`.
 
     Attributes:
         path: the file.
@@ -125,7 +125,7 @@ class NpzFile:
         """Return the names of the observations and of the labels, by part; "" is all rows."""
         found: dict[str, dict[str, str]] = {"x": {}, "y": {}}
         for name in arrays:
-            role = ("x", "") if len(arrays) == 1 and name == "arr_0" else _role(name)
+            role = ("x", "") if len(arrays) == 1 and name == "arr_0" else role_of(name)
             if role is None:
                 continue
             what, part = role
@@ -153,7 +153,7 @@ _ROLES = {
 }
 
 
-def _role(name: str) -> tuple[str, str] | None:
+def role_of(name: str) -> tuple[str, str] | None:
     """Return whether an array's name is that of observations or labels, and of which part; None: of neither."""
     match = re.fullmatch(rf"(?:({_PARTS})_)?([a-z]+?)(?:_({_PARTS}))?", name.lower())
     if match is None or match[2] not in _ROLES or (match[1] and match[3]):
