@@ -11,11 +11,13 @@ from priorgap.comparison.user_inputs import (
     Data,
     Labels,
     check_arguments,
+    check_features,
     count_of,
     functions_of,
     is_conditional,
     law_of,
     metric_of,
+    named_classes,
     probe,
     reference_settings,
     sampler_of,
@@ -152,6 +154,7 @@ def compare(
         {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range)
     )
     parts = data.parts
+    check_features(features, parts)
     config = settings()
     batches = config["numerics"]
     chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
@@ -193,7 +196,7 @@ def compare(
     draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
     rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
     facts = {one.sampler.name: one.fitted.facts for one in draws}
-    table = _table(rows, facts, seed)
+    table = named_classes(_table(rows, facts, seed), data.names)
     absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
     verdict = decide_study(

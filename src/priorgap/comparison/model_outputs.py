@@ -74,7 +74,7 @@ def posterior_of(given: object, chosen: Entry | Sequence[Entry] | None = None) -
 def _as_tensor(value: object) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
+    if isinstance(value, np.ndarray | np.generic) or hasattr(type(value), "__array__"):
         array = np.asarray(value)
         return (
             torch.from_numpy(np.require(array, requirements=["C", "W"]))

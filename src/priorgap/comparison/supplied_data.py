@@ -74,7 +74,7 @@ def supplied(
     Raises:
         ValueError: one line that names the argument, what was given and what was expected.
     """
-    data = {name: one for name, one in given.items() if one is not None}
+    data = {name: one for name, one in given.items() if one is not None or name != "validation"}
     own = _labels_given(labels, list(data))
     rows = {name: one if isinstance(one, Split) else rows_of(one, name) for name, one in data.items()}
     for name, one in rows.items():
@@ -93,7 +93,9 @@ def supplied(
     }
     for name, label in own.items():
         if label is not None:
-            parts[name] = _with_labels(parts[name], label)
+            parts[name] = _with_labels(parts[name], label_array(label, name))
+    if parts["train"].n_seen < 2:
+        raise ValueError("train: 1 row; expected at least 2, all that the model was trained on")
     _check_shapes(parts, axes)
     found = _with_classes(parts, layout)
     notes = _notes(rows, axes, scales, layout, parts)
@@ -263,8 +265,8 @@ class _Store:
         return self._x, self._kept
 
 
-def _with_labels(part: _Part, label: object) -> _Part:
-    return _Part(part.split, label_array(label), part.n_seen, part.kept)
+def _with_labels(part: _Part, label: np.ndarray) -> _Part:
+    return _Part(part.split, label, part.n_seen, part.kept)
 
 
 def _check_shapes(parts: Mapping[str, _Part], axes: Mapping[str, Axes]) -> None:

@@ -61,7 +61,7 @@ def rows_of(data: object, name: str) -> Rows:
     """
     if _is_pair(data):
         assert isinstance(data, tuple)
-        return Rows(Batch(array_of(data[0], name), label_array(data[1])))
+        return Rows(Batch(array_of(data[0], name), label_array(data[1], name)))
     if isinstance(data, TensorDataset):
         return _of_tensors(data, name)
     if isinstance(data, list | tuple) and data and isinstance(data[0], tuple):
@@ -78,7 +78,9 @@ def rows_of(data: object, name: str) -> Rows:
 def _has_rows(data: object) -> bool:
     """Whether it is in memory as a whole."""
     return (
-        isinstance(data, Tensor | np.ndarray | list | tuple) or _is_frame(data) or hasattr(data, "__array__")
+        isinstance(data, Tensor | np.ndarray | list | tuple)
+        or _is_frame(data)
+        or hasattr(type(data), "__array__")
     )
 
 
@@ -91,7 +93,7 @@ def _called(data: object) -> str:
 
 
 def _is_frame(data: object) -> bool:
-    return hasattr(data, "to_numpy")
+    return hasattr(type(data), "to_numpy")
 
 
 def _is_pair(data: object) -> bool:
@@ -101,7 +103,7 @@ def _is_pair(data: object) -> bool:
     x, y = data
     if not all(isinstance(one, Tensor | np.ndarray) or _is_frame(one) for one in data):
         return False
-    return len(x.shape) > 1 and len(y.shape) >= 1 and len(x) == len(y) and _is_label(label_array(y))
+    return len(x.shape) > 1 and len(y.shape) >= 1 and len(x) == len(y) and _is_label(label_array(y, "labels"))
 
 
 def array_of(value: object, name: str) -> np.ndarray:
@@ -171,14 +173,14 @@ def _of_picture(picture: Any, name: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-def label_array(value: object) -> np.ndarray:
+def label_array(value: object, name: str) -> np.ndarray:
     """Return labels as an array of numbers, or of Python's values where they are none."""
     if isinstance(value, Tensor):
-        return array_of(value, "labels")
+        return array_of(value, f"labels of {name}")
     if _is_frame(value):
         return np.asarray(value.to_numpy())  # type: ignore[attr-defined]
     if isinstance(value, list | tuple) and any(isinstance(one, Tensor | np.ndarray) for one in value):
-        return np.stack([label_array(one) for one in value])
+        return np.stack([label_array(one, name) for one in value])
     if isinstance(value, list | tuple) and any(one is None for one in value):
         return np.array(value, dtype=object)
     return np.asarray(value)
@@ -196,7 +198,7 @@ def _is_label(array: np.ndarray) -> bool:
 
 def _of_tensors(data: TensorDataset, name: str) -> Rows:
     x, *others = data.tensors
-    label = label_array(others[0]) if others else None
+    label = label_array(others[0], name) if others else None
     return _without_other(Rows(Batch(array_of(x, name), label)), name, len(others))
 
 
@@ -253,7 +255,7 @@ def _collated(items: Sequence[Any], name: str) -> tuple[Batch, int]:
     if len(pairs[0]) == 1:
         return Batch(x), 0
     labels = [one.item() if isinstance(one, Tensor) and one.ndim == 0 else one for _, one, *_ in pairs]
-    return Batch(x, label_array(labels)), len(pairs[0]) - 1
+    return Batch(x, label_array(labels, name)), len(pairs[0]) - 1
 
 
 def _batch(given: Any, name: str) -> tuple[Batch, int]:
@@ -267,7 +269,7 @@ def _batch(given: Any, name: str) -> tuple[Batch, int]:
     x, *others = given
     if not others:
         return Batch(array_of(x, name)), 0
-    label = label_array(others[0])
+    label = label_array(others[0], name)
     if label.ndim == 0:
         raise ValueError(f"{name}: gave rows one by one; expected batches of rows, or a list of all rows")
     return Batch(array_of(x, name), label), len(others)

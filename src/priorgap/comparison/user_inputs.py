@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_t
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # what has rows: a split, an array, a tensor, a list; a data set of x or (x, label); batches; a frame is iterable too
 Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
@@ -119,6 +122,8 @@ def check_arguments(
     named = callable(features) and isinstance(getattr(features, "name", None), str)
     if features is not None and not named and (not isinstance(features, str) or not features):
         raise ValueError(f"features={features!r}: expected a name, or a callable with a name (a FeatureMap)")
+    if isinstance(features, str):
+        load_option("features", features)
     if prior is not None and not isinstance(prior, Prior):
         raise ValueError(f"prior={prior!r}: expected a Prior, or None for N(0, I)")
     for name, given, kind in (("samplers", samplers, Sampler), ("metrics", metrics, Metric)):
@@ -183,6 +188,31 @@ def is_conditional(
                     f"{', '.join(name for name in names if name in seen)}"
                 )
     return True
+
+
+def check_features(features: object, parts: Mapping[str, Split]) -> None:
+    """Refuse the classifier's features where no classifier can be made.
+
+    Raises:
+        ValueError: the data have no labels, or one class only.
+    """
+    labels = [parts[name].label for name in ("train", "test")]
+    several = (
+        all(label is not None for label in labels)
+        and len(torch.cat([x for x in labels if x is not None]).unique()) > 1
+    )
+    if features == "classifier" and not several:
+        raise ValueError(
+            "features='classifier': expected labels of several classes for train and test, or "
+            "features='pixels'"
+        )
+
+
+def named_classes(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
+    """Return a table of results in which classes have the user's names."""
+    rows = table["measure"] == "class_share"
+    table.loc[rows, "unit"] = [names[int(unit)] for unit in table.loc[rows, "unit"]]
+    return table
 
 
 def functions_of(
@@ -269,7 +299,7 @@ def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
     if layout.axes == "vectors":
         return
     least, most = float(x.min()), float(x.max())
-    if layout.range[1] > 2 and layout.in_model(least) >= 0 and layout.in_model(most) <= 1:
+    if layout.range[1] > 2 and layout.in_model(least) > -0.01 and layout.in_model(most) < 1.01:
         low, high = layout.range
         raise ValueError(
             f"decode: gave values from {layout.in_model(least):g} to {layout.in_model(most):g} where images go from "

@@ -80,14 +80,16 @@ class NpzFile:
             "source": str(self.path), "sha256": file_digest(self.path), "arrays": sorted(arrays), "classes": names,
             "reading": done,
         }  # fmt: skip
-        self._say(found, names, done)
         splits = {
             part: Split(one.x, known[part].label if part in known else None, one.kind)
             for part, one in found.items()
         }
         if "" in splits:
-            return split_off(self, splits[""], facts, len(names) or None, names)
-        return in_parts(self, splits, facts, len(names) or None, names)
+            dataset = split_off(self, splits[""], facts, len(names) or None, names)
+        else:
+            dataset = in_parts(self, splits, facts, len(names) or None, names)
+        self._say(found, names, done)
+        return dataset
 
     @property
     def _place(self) -> str:
