@@ -5,7 +5,7 @@ import torch
 
 from priorgap import compare
 from priorgap.comparison.result import Comparison
-from priorgap.comparison.user_inputs import splits_of
+from priorgap.comparison.supplied_data import supplied
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -125,7 +125,7 @@ def test_float_images_and_label_tensors_are_taken(digits, model):
 def test_labels_are_taken_as_arrays_and_lists(digits):
     data, labels = (digits.train.floats(), digits.test.floats()), (digits.train.label, digits.test.label)
     found = [
-        splits_of(*data, None, given, 0)
+        supplied({"train": data[0], "test": data[1]}, given, seed=0).parts
         for given in (
             labels,
             [x.numpy() for x in labels],
@@ -162,7 +162,10 @@ def test_the_users_model_is_left_alone(digits):
 
 
 BAD = {
-    "encode gives one tensor": ({"encode": lambda x: x.flatten(1)}, "encode: gave Tensor"),
+    "encode gives one tensor": (
+        {"encode": lambda x: x.flatten(1)},
+        r"encode: gave one tensor of 64 values.*chunk\(2, 1\)",
+    ),
     "decode of another shape": (
         {"decode": lambda z: torch.zeros(len(z), 1, 4, 4)},
         "decode: gave rows of shape",
@@ -188,10 +191,13 @@ BAD = {
         {"decode": lambda z: torch.ones(len(z), 1, 8, 8, device="meta")},
         "decode: .*meta",
     ),
-    "images with NaN": ({"train": torch.full((30, 1, 8, 8), torch.nan)}, "train: a tensor with NaN"),
+    "images with NaN": (
+        {"train": torch.full((30, 1, 8, 8), torch.nan)},
+        "train is .*NaN or infinity in 30 of 30 rows",
+    ),
     "vectors with infinity": (
         {"test": torch.full((30, 4), torch.inf)},
-        "test: a tensor with NaN or infinity",
+        "test is .*NaN or infinity in 30 of 30 rows",
     ),
     "images without pixels": ({"train": torch.rand(30, 1, 8, 0)}, "train: .*without values"),
     "complex images": ({"train": torch.rand(30, 1, 8, 8) * 1j}, "train: .*complex"),
@@ -200,27 +206,39 @@ BAD = {
     "features without a name": ({"features": lambda x: x}, "features=<function .*a FeatureMap"),
     "labels for one set only": ({"labels": [torch.zeros(3)]}, "labels: got 1"),
     "labels that are no list": ({"labels": 5}, "labels: got int"),
-    "labels as text": ({"labels": (["a"] * 1079, ["b"] * 359)}, "labels of train: .*integers from 0"),
-    "labels with None": ({"labels": ([None] * 1079, [None] * 359)}, "labels of train: .*integers from 0"),
+    "labels as text of another length": (
+        {"labels": (["a"] * 1079, ["b"] * 35)},
+        "labels of test is .*expected 359 labels",
+    ),
+    "labels with None": (
+        {"labels": ([None] * 1079, [None] * 359)},
+        "labels of train is .*1079 of 1079 rows have no label",
+    ),
     "labels between classes": (
         {"labels": [torch.full((k,), 0.5) for k in (1079, 359)]},
-        "labels of train: torch.float32",
+        "labels of train is float32 .*expected 1079 integers or names; got 0.5",
     ),
     "negative labels": (
         {"labels": [torch.full((k,), -1) for k in (1079, 359)]},
-        "labels of train: .*from -1 to -1",
+        "labels of train is int64 .*1079 of 1079 rows have no label",
     ),
     "endless classes": (
-        {"labels": [torch.full((k,), 10**12) for k in (1079, 359)]},
-        r"labels of train: .*to 1e\+12",
+        {"labels": [torch.full((k,), 1e30) for k in (1079, 359)]},
+        r"labels of train is float32 .*integers or names; got 1.*e\+",
     ),
-    "too few labels": ({"labels": [torch.zeros(3), torch.zeros(3)]}, r"labels of train: of shape \(3,\)"),
+    "too few labels": (
+        {"labels": [torch.zeros(3), torch.zeros(3)]},
+        r"labels of train is float32 \(3,\): expected 1079 labels",
+    ),
     "labels without values": (
         {"labels": [torch.zeros(k, dtype=torch.int64, device="meta") for k in (1079, 359)]},
         "labels of train: .*meta",
     ),
-    "floats out of range": ({"train": torch.rand(30, 1, 8, 8) * 255}, "train: images from"),
-    "no data": ({"test": [1, 2, 3]}, "test: got list"),
+    "floats out of range": (
+        {"train": torch.rand(30, 1, 8, 8) * 255},
+        "decode: gave values from 0.* to 1 where images go from 0 to 255",
+    ),
+    "no data": ({"test": [1, 2, 3]}, r"test is int64 \(3,\): expected images"),
     "tests of another shape": (
         {"test": torch.rand(30, 1, 9, 9)},
         "test: rows of shape|validation: rows of shape",

@@ -52,7 +52,7 @@ def test_booleans_are_black_and_white():
     ids=["integers", "column", "from one", "gaps", "floats", "one-hot", "names", "booleans"],
 )
 def test_labels_of_any_kind(given, names):
-    (found,) = labels({"": given}, {"": 40}, "file", {"": "y"}).values()
+    (found,) = labels({"": given}, {"": 40}, {"": "y"}).values()
     assert found.names == names and found.label.unique().tolist() == list(range(len(names)))
     same = found.label[:, None] == found.label[None]
     flat = given.argmax(1) if given.shape == (40, 4) else given.reshape(40)
@@ -61,7 +61,7 @@ def test_labels_of_any_kind(given, names):
 
 def test_a_class_has_one_number_in_all_parts():
     found = labels(
-        {"train": Y[:20], "test": Y[20:] + 2}, {"train": 20, "test": 20}, "file", {"train": "a", "test": "b"}
+        {"train": Y[:20], "test": Y[20:] + 2}, {"train": 20, "test": 20}, {"train": "a", "test": "b"}
     )
     assert found["test"].names == ["0", "1", "2", "3", "4", "5"]
     assert torch.equal(found["test"].label, torch.from_numpy(Y[20:] + 2))

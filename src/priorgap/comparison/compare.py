@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from priorgap.comparison.drawn import Drawn
-from priorgap.comparison.probes import buffers_of, guarded, probe_model
+from priorgap.comparison.model_outputs import Entry
+from priorgap.comparison.probes import probe_model
 from priorgap.comparison.progress import progress_of
 from priorgap.comparison.result import Comparison
+from priorgap.comparison.supplied_data import check_range, supplied
 from priorgap.comparison.user_inputs import (
     Data,
     Labels,
     check_arguments,
     count_of,
+    functions_of,
     is_conditional,
     law_of,
     metric_of,
+    named_classes,
     probe,
     reference_settings,
     sampler_of,
     settings,
-    splits_of,
     standard_metrics,
     standard_samplers,
 )
@@ -75,13 +78,16 @@ def compare(
     *,
     validation: Data | None = None,
     labels: Sequence[Labels | None] | None = None,
+    range: tuple[float, float] | None = None,
+    posterior: Entry | tuple[Entry, Entry] | None = None,
+    device: "str | torch.device | None" = None,
     samplers: Sequence[Sampler | str] | None = None,
     metrics: Sequence[Metric | str | Callable[..., Any]] | None = None,
     n: int | None = None,
     seed: int = 0,
     features: FeatureMap | str | None = None,
     prior: Prior | None = None,
-    latent_dim: int | None = None,
+    latent_dim: int | Sequence[int] | None = None,
     progress: Callable[[str], object] | bool | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
@@ -121,23 +127,28 @@ def compare(
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
     say = progress_of(progress)
-    parts = splits_of(train, test, validation, labels, seed)
+    data = supplied(
+        {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range)
+    )
+    parts = data.parts
     config = settings()
     batches = config["numerics"]
     chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
     wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
     n_draws = count_of(n, len(parts["test"]))
-    conditional = is_conditional(encode, decode, parts)
+    conditional = is_conditional(encode, decode, parts, data.names)
     law = law_of(encode, latent_dim, prior)
     frequencies = class_frequencies(parts["train"].label)
-    buffers = buffers_of(encode, decode)
-    guards = (None if encode is None else guarded(encode, buffers), guarded(decode, buffers))
+    functions = functions_of(encode, decode, data, latent_dim=latent_dim, posterior=posterior, device=device)
     model = ModelFunctions(
-        *guards, law, True, frequencies if conditional else None,
+        *functions, law, True, frequencies if conditional else None,
         int(batches["encode_batch"]), int(batches["decode_batch"]),
     )  # fmt: skip
-    probe(model, parts["train"])
-    findings = probe_model(model, parts, standard_normal=prior is None)
+    probe(model, parts["train"], data.layout)
+    findings = [
+        *probe_model(model, parts, standard_normal=prior is None, in_model=data.layout.in_model),
+        *data.findings,
+    ]
     rules = VerdictRules.of(config["verdict"])
     if is_stop([finding for finding in findings if finding.name not in COMPUTED]):
         return _stopped(findings, rules)
@@ -164,7 +175,7 @@ def compare(
     draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
     rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
     facts = {one.sampler.name: one.fitted.facts for one in draws}
-    table = _table(rows, facts, seed)
+    table = named_classes(_table(rows, facts, seed), data.names)
     absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
     verdict = decide_study(

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, get_args
 
 import torch
@@ -53,13 +53,20 @@ class _Probe:
     range: tuple[float, float]
 
 
-def probe_model(model: ModelFunctions, parts: Mapping[str, Split], *, standard_normal: bool) -> list[Finding]:
+def probe_model(
+    model: ModelFunctions,
+    parts: Mapping[str, Split],
+    *,
+    standard_normal: bool,
+    in_model: Callable[[float], float] = float,
+) -> list[Finding]:
     """Return what is wrong with a model and its data, by 64 training and 64 test rows; worst first.
 
     Args:
         model: the model; one without an encoder is asked nothing here.
         parts: train and test, and validation.
         standard_normal: whether its prior is N(0, I), so that units far from variance 1 are a fault.
+        in_model: a stored value as the user's model has it, for sentences.
 
     Raises:
         ValueError: a callable gives something of another shape or kind, in one line.
@@ -75,7 +82,7 @@ def probe_model(model: ModelFunctions, parts: Mapping[str, Split], *, standard_n
             checks += [_moments(probe.posterior)]
         else:
             checks += [_collapsed(probe.posterior)]
-        checks += [_of_decoder(probe)]
+        checks += [_of_decoder(probe, in_model)]
         found = [finding for check in checks for finding in check] + found
     order = get_args(Severity)
     return sorted(found, key=lambda finding: order.index(finding.severity))
@@ -140,16 +147,17 @@ def _moved(a: Latents, b: Latents) -> float:
     return max(moved, float((a.log_var.double() - b.log_var.double()).abs().max()))
 
 
-def _of_decoder(probe: _Probe) -> Iterator[Finding]:
+def _of_decoder(probe: _Probe, in_model: Callable[[float], float]) -> Iterator[Finding]:
     low, high = probe.range
     margin = _BEYOND * (high - low)
     beyond = float(((probe.decoded < low - margin) | (probe.decoded > high + margin)).double().mean())
     if beyond > _SHARE_BEYOND:
-        least, most = float(probe.decoded.min()), float(probe.decoded.max())
+        least, most = in_model(float(probe.decoded.min())), in_model(float(probe.decoded.max()))
         yield Finding(
             "stop", "decoder_range", beyond, _SHARE_BEYOND,
             "Return E[x|z] in the range of the data from decode: it gives values from "
-            f"{least:.3g} to {most:.3g} (logits, or another scale), the data go from {low:.3g} to {high:.3g}.",
+            f"{least:.3g} to {most:.3g} (logits, or another scale), the data go from {in_model(low):.3g} to "
+            f"{in_model(high):.3g}.",
         )  # fmt: skip
     scatter = float(probe.decoded.var(0).sum())
     if scatter <= _CONSTANT * probe.mean_error:
@@ -258,19 +266,32 @@ def guarded(function: Callable[..., Any], buffers: Mapping[str, Tensor]) -> Call
 
 def buffers_of(*functions: Callable[..., Any] | None) -> dict[str, Tensor]:
     """Return the buffers of all modules that callables are, are bound to, close over or name, by a name each."""
+    modules = modules_of(*functions)
+    return {f"{i}.{name}": b for i, module in enumerate(modules) for name, b in module.named_buffers()}
+
+
+def modules_of(*functions: Callable[..., Any] | None) -> list[nn.Module]:
+    """Return all modules that callables are, are bound to, close over or name."""
     found: dict[int, nn.Module] = {}
     for function in functions:
         for value in _reached(function):
             if isinstance(value, nn.Module):
                 found[id(value)] = value
-    return {f"{i}.{name}": b for i, module in enumerate(found.values()) for name, b in module.named_buffers()}
+    return list(found.values())
 
 
 def _reached(function: Callable[..., Any] | None) -> Iterator[object]:
     inner: object = function
     while hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
-    yield from (function, inner, getattr(inner, "__self__", None))
+    owner = getattr(inner, "__self__", None)
+    yield from (function, inner, owner)
+    if isinstance(inner, partial):
+        yield from _reached(inner.func)
+        yield from (*inner.args, *inner.keywords.values())
+    if not isinstance(owner, nn.Module) and not inspect.ismodule(owner):
+        # an object of the user's own that holds its networks
+        yield from getattr(owner, "__dict__", {}).values()
     plain = getattr(inner, "__func__", inner)
     if inspect.isfunction(plain):
         variables = inspect.getclosurevars(plain)

@@ -1,35 +1,49 @@
 """What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from priorgap.comparison.layout import Layout
+from priorgap.comparison.model_outputs import Entry, check_posterior
+from priorgap.comparison.probes import buffers_of, guarded
+from priorgap.comparison.supplied_data import Supplied
+from priorgap.comparison.supplied_model import (
+    Conventions,
+    LatentShape,
+    check_device,
+    decoder,
+    encoder,
+    placement_of,
+)
 from priorgap.core.arguments import show
-from priorgap.core.batched_calls import Decode, Encode, flaw, needs_label, takes_label
+from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
 from priorgap.core.build import build, configuration_directory, load_option
-from priorgap.core.random import stream
 from priorgap.core.receivers import lacking
-from priorgap.data.splits import Split, random_split
+from priorgap.data.splits import Split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_torchmetrics
-from priorgap.models.conditional import Classes
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.protocols import Sampler
 
-Data = Split | Tensor
-# integers: a tensor, an array or a list
-Labels = Tensor | np.ndarray | Sequence[int]
+if TYPE_CHECKING:
+    import pandas as pd
+
+# what has rows: a split, an array, a tensor, a list; a data set of x or (x, label); batches; a frame is iterable too
+Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
+# one a row: integers from any number on, names, booleans, one-hot rows
+Labels = Tensor | np.ndarray | Sequence[Any]
 _PROBE = 4
-# every class gets a row in tables
-_MOST_CLASSES = 10_000
 _MOST_DRAWS = 10**9
 
 
@@ -109,6 +123,8 @@ def check_arguments(
     named = callable(features) and isinstance(getattr(features, "name", None), str)
     if features is not None and not named and (not isinstance(features, str) or not features):
         raise ValueError(f"features={features!r}: expected a name, or a callable with a name (a FeatureMap)")
+    if isinstance(features, str):
+        load_option("features", features)
     if prior is not None and not isinstance(prior, Prior):
         raise ValueError(f"prior={prior!r}: expected a Prior, or None for N(0, I)")
     for name, given, kind in (("samplers", samplers, Sampler), ("metrics", metrics, Metric)):
@@ -147,88 +163,9 @@ def count_of(n: int | None, n_test: int) -> int:
     return n
 
 
-def splits_of(
-    train: Data, test: Data, validation: Data | None, labels: Sequence[Labels | None] | None, seed: int
-) -> dict[str, Split]:
-    """Return train, validation and test with their labels; without `validation` a seeded fifth of test is it.
-
-    Raises:
-        ValueError: data of the wrong kind or shape, or labels that do not belong to them.
-    """
-    expected = 2 if validation is None else 3
-    if labels is not None and (not isinstance(labels, list | tuple) or len(labels) != expected):
-        got = f"{len(labels)} tensors" if isinstance(labels, list | tuple) else type(labels).__name__
-        raise ValueError(f"labels: got {got}, expected {expected}: one for each data argument")
-    own: Sequence[Labels | None] = [None] * 3 if labels is None else [*labels, None]
-    parts = {"train": _split(train, own[0], "train"), "test": _split(test, own[1], "test")}
-    if validation is None:
-        if len(parts["test"]) < 10:
-            raise ValueError(
-                f"test: {len(parts['test'])} rows; expected at least 10, or validation= of its own"
-            )
-        fifth = len(parts["test"]) // 5
-        chosen, rest = random_split(
-            len(parts["test"]), [fifth], generator=stream(seed, "validation from test")
-        )
-        parts["validation"], parts["test"] = parts["test"].take(chosen), parts["test"].take(rest)
-    else:
-        parts["validation"] = _split(validation, own[2], "validation")
-    for name in ("test", "validation"):
-        if parts[name].shape != parts["train"].shape or parts[name].kind != parts["train"].kind:
-            raise ValueError(
-                f"{name}: rows of shape {parts[name].shape}; expected those of train, {parts['train'].shape}"
-            )
-    return parts
-
-
-def _split(data: Data, given: Labels | None, name: str) -> Split:
-    if isinstance(data, Split):
-        known = _label(data.label if given is None else given, len(data), name)
-        return data if given is None else Split(data.x, known, data.kind)
-    if not isinstance(data, Tensor) or data.ndim not in (2, 4):
-        got = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
-        raise ValueError(f"{name}: got {got}; expected a Split, images [n, c, h, w] or vectors [n, d]")
-    if len(data) == 0:
-        raise ValueError(f"{name}: no rows; expected at least 1")
-    wrong = flaw(data)
-    if wrong is not None:
-        raise ValueError(f"{name}: a tensor {wrong}; expected a dense one of finite numbers")
-    known = _label(given, len(data), name)
-    if data.ndim == 2:
-        return Split(data.float(), known, "float_vector")
-    if data.dtype == torch.uint8:
-        return Split(data, known, "uint8_image")
-    low, high = float(data.min()), float(data.max())
-    if low < 0 or high > 1:
-        raise ValueError(f"{name}: images from {low:g} to {high:g}; expected floats in [0, 1] or uint8")
-    return Split((data * 255).round().to(torch.uint8), known, "uint8_image")
-
-
-def _label(given: Labels | None, n: int, name: str) -> Tensor | None:
-    """Return labels as integers, one a row.
-
-    Raises:
-        ValueError: they are none, or not as many as rows.
-    """
-    if given is None:
-        return None
-    expected = f"expected {n} integers from 0 to {_MOST_CLASSES - 1:,}, the number of each row's class"
-    try:
-        label = given if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"labels of {name}: {show(given)}; {expected}") from error
-    if label.ndim != 1 or len(label) != n:
-        raise ValueError(f"labels of {name}: of shape {tuple(label.shape)}; {expected}")
-    wrong = flaw(label)
-    if wrong is not None:
-        raise ValueError(f"labels of {name}: a tensor {wrong}; {expected}")
-    low, high = float(label.min()), float(label.max())
-    if not torch.equal(label, label.long()) or low < 0 or high >= _MOST_CLASSES:
-        raise ValueError(f"labels of {name}: {label.dtype} from {low:g} to {high:g}; {expected}")
-    return label.long()
-
-
-def is_conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Split]) -> bool:
+def is_conditional(
+    encode: Encode | None, decode: Decode, parts: Mapping[str, Split], names: Sequence[str]
+) -> bool:
     """Return whether the model takes labels, which then must be there, test's among those of train.
 
     A label that may be left out (`label=None`) does not make labels mandatory.
@@ -242,46 +179,118 @@ def is_conditional(encode: Encode | None, decode: Decode, parts: Mapping[str, Sp
     label = parts["train"].label
     if label is None or not takes_label(decode):
         return False
-    classes = Classes(tuple(label.bincount().tolist()))
-    for name in ("validation", "test"):
-        other = parts[name].label
-        if other is not None:
-            classes.check(other, f"{name}: label")
+    seen = {names[number] for number in label.unique().tolist()}
+    for part in ("validation", "test"):
+        other = parts[part].label
+        for number in [] if other is None else other.unique().tolist():
+            if names[number] not in seen:
+                raise ValueError(
+                    f"{part}: label={names[number]}: a class that was never seen in training; expected "
+                    f"{', '.join(name for name in names if name in seen)}"
+                )
     return True
 
 
-def law_of(encode: Encode | None, latent_dim: int | None, prior: Prior | None) -> Prior | None:
+def named_classes(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
+    """Return a table of results in which classes have the user's names."""
+    rows = table["measure"] == "class_share"
+    table.loc[rows, "unit"] = [names[int(unit)] for unit in table.loc[rows, "unit"]]
+    return table
+
+
+def functions_of(
+    encode: Encode | None,
+    decode: Decode,
+    data: Supplied,
+    *,
+    latent_dim: int | Sequence[int] | None,
+    posterior: Entry | Sequence[Entry] | None,
+    device: str | torch.device | None,
+) -> tuple[Encode | None, Decode]:
+    """Return encode and decode as every step calls them; their modules' buffers stay as they are.
+
+    Raises:
+        ValueError: an argument is none; one line.
+    """
+    chosen, where = check_posterior(posterior), check_device(device)
+    if encode is None and chosen is not None:
+        raise ValueError(f"posterior={chosen!r}: expected only where encode is given")
+    shape = tuple(latent_dim) if isinstance(latent_dim, Sequence) else ()
+    conventions = Conventions(data.layout, data.parts["train"].shape, data.codes, chosen, LatentShape(shape))
+    buffers = buffers_of(encode, decode)
+    decoding = decoder(guarded(decode, buffers), conventions, placement_of(decode, "decode", where))
+    if encode is None:
+        return None, decoding
+    return encoder(guarded(encode, buffers), conventions, placement_of(encode, "encode", where)), decoding
+
+
+def law_of(
+    encode: Encode | None, latent_dim: int | Sequence[int] | None, prior: Prior | None
+) -> Prior | None:
     """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
     if encode is not None:
         if latent_dim is not None:
             raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")
         return prior
-    if prior is not None:
-        if latent_dim not in (None, prior.dim):
-            raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
-        return prior
-    if latent_dim is None:
+    if latent_dim is None and prior is None:
         raise ValueError("latent_dim: missing; expected the dimension of z where encode is None")
-    return StandardNormal(latent_dim)
+    sides: list[Any] = list(latent_dim) if isinstance(latent_dim, list | tuple) else [latent_dim]
+    if latent_dim is not None and not all(
+        isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides
+    ):
+        raise ValueError(
+            f"latent_dim={show(latent_dim)}: expected an integer of at least 1, or the sides of z"
+        )
+    dim = None if latent_dim is None else math.prod(sides)
+    if prior is None:
+        assert dim is not None
+        return StandardNormal(dim)
+    if dim not in (None, prior.dim):
+        raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
+    return prior
 
 
-def probe(model: ModelFunctions, train: Split) -> None:
+def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
     """Try both callables on one small batch first, so that a shape error costs nothing."""
     few = train.take(slice(0, _PROBE))
     small = replace(
         model, encode_batch=min(model.decode_batch, _PROBE), decode_batch=min(model.decode_batch, _PROBE)
     )
+    bare = False
     if model.encode is not None:
-        z = small.posteriors(few).mean
+        posterior = small.posteriors(few)
+        z, bare = posterior.mean, posterior.log_var is None
     else:
         assert model.prior is not None
         z = torch.zeros(len(few), model.prior.dim)
-    x = small.decoded(z, few.label if takes_label(model.decode) else None)
+    label = few.label if takes_label(model.decode) else None
+    try:
+        x = small.decoded(z, label)
+    except RuntimeError as error:
+        if not bare:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"encode: gave one tensor of {z.shape[1]} values a row, taken for z of a plain autoencoder, and decode "
+            f"fails on it ({show(reason)}); expected a pair (mean, log_var): where one tensor holds both, "
+            "tensor.chunk(2, 1)"
+        ) from error
     if tuple(x.shape[1:]) != train.shape:
         raise ValueError(
-            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {train.shape}"
+            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {layout.shape(train.shape)}"
         )
-    if train.kind == "uint8_image" and (float(x.min()) < -0.5 or float(x.max()) > 1.5):
+    if layout.axes == "vectors":
+        return
+    least, most = float(x.min()), float(x.max())
+    if layout.range[1] > 2 and layout.in_model(least) > -0.01 and layout.in_model(most) < 1.01:
+        low, high = layout.range
         raise ValueError(
-            f"decode: gave values from {float(x.min()):g} to {float(x.max()):g}, expected images in [0, 1]"
+            f"decode: gave values from {layout.in_model(least):g} to {layout.in_model(most):g} where images go from "
+            f"{low:g} to {high:g}; expected values on the scale of train: divide train and test by {high:g}"
+        )
+    if least < -0.5 or most > 1.5:
+        low, high = layout.range
+        raise ValueError(
+            f"decode: gave values from {layout.in_model(least):g} to {layout.in_model(most):g}, expected images in "
+            f"[{low:g}, {high:g}]"
         )

@@ -1,12 +1,12 @@
 """Encoding and decoding whole sets in fixed, padded batches, so that no number depends on how many there are."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from priorgap.core.latents import Latents
 
@@ -27,23 +27,26 @@ class Decode(Protocol):
 
 def takes_label(function: Callable[..., object]) -> bool:
     """Whether a callable accepts an argument named `label`."""
+    return "label" in _parameters(function)
+
+
+def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return the named arguments of a callable, of a module those of its forward; {} where nothing tells them."""
+    inner = inspect.unwrap(function)
     try:
-        return "label" in inspect.signature(function).parameters
+        return inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner).parameters
     except (TypeError, ValueError):
-        return False
+        return {}
 
 
 def needs_label(function: Callable[..., object]) -> bool:
     """Whether a callable cannot do without an argument named `label`."""
-    try:
-        found = inspect.signature(function).parameters.get("label")
-    except (TypeError, ValueError):
-        return False
+    found = _parameters(function).get("label")
     return found is not None and found.default is found.empty
 
 
-def flaw(x: Tensor) -> str | None:
-    """Return why a tensor is no set of values to compute with, to stand after "a tensor"; None where it is one."""
+def unusable(x: Tensor) -> str | None:
+    """Return why a tensor has no values to compute with, to stand after "a tensor"; None where it has."""
     if x.device.type == "meta":
         return "on the meta device, without values"
     if x.layout != torch.strided:
@@ -52,9 +55,15 @@ def flaw(x: Tensor) -> str | None:
         return "of complex numbers"
     if x.numel() == 0:
         return f"of shape {tuple(x.shape)}, without values"
-    if not torch.isfinite(x).all():
-        return "with NaN or infinity"
     return None
+
+
+def flaw(x: Tensor) -> str | None:
+    """Return why a tensor is no set of finite values, to stand after "a tensor"; None where it is one."""
+    wrong = unusable(x)
+    if wrong is None and not torch.isfinite(x).all():
+        return "with NaN or infinity"
+    return wrong
 
 
 def _call(function: Callable[..., object], x: Tensor, label: Tensor | None) -> object:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,15 @@ from torch import Tensor
 
 from priorgap.core.arguments import show
 from priorgap.data.splits import Kind
+
+Span = tuple[float, float]
+Axes = Literal["channels_first", "channels_last", "no_channels", "vectors"]
+
+# rows that are brought to another type at a time
+_ROWS = 1024
+# every class gets a row in tables
+MOST_CLASSES = 10_000
+_MOST_CODE = 2**53
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,37 @@ class Observations:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The values that stand for black and white.
+
+    Attributes:
+        low, high: these two.
+        done: what is made of values on this scale, in words; "" for those that stand as they are.
+    """
+
+    low: float
+    high: float
+    done: str = ""
+
+    def levels(self, array: "np.ndarray") -> "np.ndarray":
+        """Return values as uint8, 0 for `low` and 255 for `high`."""
+        if array.dtype == np.uint8 and (self.low, self.high) == (0, 255):
+            return array
+        out = np.empty(array.shape, np.uint8)
+        for start in range(0, len(array), _ROWS):
+            rows = slice(start, start + _ROWS)
+            out[rows] = np.rint(self._scaled(array[rows]))
+        return out
+
+    def _scaled(self, array: "np.ndarray") -> "np.ndarray":
+        if (self.low, self.high) == (0, 255):
+            return array
+        exact = array.astype(np.float64)
+        unit = exact if (self.low, self.high) == (0, 1) else (exact - self.low) / (self.high - self.low)
+        return unit * 255
+
+
+@dataclass(frozen=True)
 class Labels:
     """Classes of observations.
 
@@ -38,9 +78,6 @@ class Labels:
 
     label: Tensor
     names: list[str]
-
-
-Span = tuple[float, float]
 
 
 def span_of(arrays: "Iterable[np.ndarray]", kind: str) -> Span | None:
@@ -64,6 +101,21 @@ def observations(array: "np.ndarray", where: str, span: Span | None = None) -> O
     Raises:
         ValueError: one line with what was given, what was expected, and the likely remedy.
     """
+    axes = axes_of(array, where)
+    check_finite(array, where)
+    if axes == "vectors":
+        return Observations(vectors(array, where), "float_vector")
+    place = f"{where} is {array.dtype} {array.shape}"
+    scale = scale_of(array.dtype, span or (float(array.min()), float(array.max())), place)
+    return Observations(images(array, axes, scale), "uint8_image", scale.done)
+
+
+def axes_of(array: "np.ndarray", where: str) -> Axes:
+    """Return what the axes of an array are.
+
+    Raises:
+        ValueError: no rows, no values, no numbers, or axes of neither images nor vectors.
+    """
     place = f"{where} is {array.dtype} {array.shape}"
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"{place}: expected at least 1 row")
@@ -71,89 +123,122 @@ def observations(array: "np.ndarray", where: str, span: Span | None = None) -> O
         raise ValueError(f"{place}: rows without values; expected images or vectors of at least 1")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{place}: expected numbers: uint8 or float images, or vectors [n, d]")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(
-            f"{place}: holds {_not_finite(array)}; expected numbers: fill or leave out those rows"
-        )
     if array.ndim == 2:
-        return Observations(torch.from_numpy(array.astype(np.float32)), "float_vector")
+        return "vectors"
     if array.ndim not in (3, 4):
         raise ValueError(
             f"{place}: expected images [n, h, w], [n, h, w, c] or [n, c, h, w], or vectors [n, d]"
         )
-    levels, done = _levels(array, place, span or (float(array.min()), float(array.max())))
-    return Observations(torch.from_numpy(_channels_first(levels, place)), "uint8_image", done)
+    if array.ndim == 3:
+        return "no_channels"
+    if array.shape[1] in (1, 3):
+        return "channels_first"
+    if array.shape[3] in (1, 3):
+        return "channels_last"
+    alpha = (
+        "; the fourth is transparency: lay the images on a background first" if 4 in array.shape[1::2] else ""
+    )
+    raise ValueError(f"{place}: expected 1 or 3 channels, second or last{alpha}")
 
 
-def _not_finite(array: "np.ndarray") -> str:
-    rows = int((~np.isfinite(array)).reshape(len(array), -1).any(1).sum())
-    return f"NaN or infinity in {rows} of {len(array)} rows"
+def check_finite(array: "np.ndarray", where: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: one line with the number of rows that hold them.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        rows = int((~np.isfinite(array)).reshape(len(array), -1).any(1).sum())
+        raise ValueError(
+            f"{where} is {array.dtype} {array.shape}: holds NaN or infinity in {rows} of {len(array)} rows; "
+            "expected numbers: fill or leave out those rows"
+        )
 
 
-def _levels(array: "np.ndarray", place: str, ends: Span) -> "tuple[np.ndarray, str]":
-    """Return images of 256 levels, and in words what was made of their values."""
+def vectors(array: "np.ndarray", where: str) -> Tensor:
+    """Return rows of numbers as float32, without a copy where they are.
+
+    Raises:
+        ValueError: values that float32 does not hold.
+    """
+    most = np.finfo(np.float32).max
+    if array.dtype == np.float64 and (array.max() > most or array.min() < -most):
+        raise ValueError(
+            f"{where} is {array.dtype} {array.shape}: values from {array.min():.3g} to {array.max():.3g}; expected "
+            "numbers of 32 bits: divide by their size"
+        )
+    # a tensor shares the array's memory, which must be writable for that
+    return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
+
+
+def images(array: "np.ndarray", axes: Axes, scale: Scale) -> Tensor:
+    """Return images as uint8 [n, c, h, w]."""
+    levels = scale.levels(array)
+    if axes == "no_channels":
+        levels = levels[:, None]
+    elif axes == "channels_last":
+        levels = levels.transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.require(levels, np.uint8, ["C", "W"]))
+
+
+def scale_of(dtype: "np.dtype", ends: Span, place: str) -> Scale:
+    """Return the scale of images by their type, least and largest value.
+
+    Raises:
+        ValueError: values on no scale that is in use.
+    """
     low, high = ends
-    if array.dtype == np.uint8:
-        return array, ""
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8) * 255, "booleans: taken as 0 and 255"
+    if dtype == np.uint8:
+        return Scale(0, 255)
+    if dtype.kind == "b":
+        return Scale(0, 1, "booleans: taken as 0 and 255")
     span = f"{place}: values from {low:g} to {high:g}"
-    if array.dtype.kind in "iu":
+    if dtype.kind in "iu":
         if low >= 0 and high <= 255:
-            return array.astype(np.uint8), "integers of 0..255"
+            return Scale(0, 255, "integers of 0..255")
         if low >= 0 and high <= 65535:
-            return np.rint(array / 65535 * 255).astype(np.uint8), "16-bit integers: divided by 65,535"
+            return Scale(0, 65535, "16-bit integers: divided by 65,535")
         raise ValueError(f"{span}: expected integers of 0..255 or 0..65,535")
     if low >= 0 and high <= 1:
-        return np.rint(array.astype(np.float64) * 255).astype(np.uint8), ""
+        return Scale(0, 1)
     if -1 <= low < 0 and high <= 1:
-        unit = (array.astype(np.float64) + 1) / 2
-        return np.rint(unit * 255).astype(np.uint8), "floats in [-1, 1]: brought to [0, 1]"
+        return Scale(-1, 1, "floats in [-1, 1]: brought to [0, 1]")
     if low >= 0 and 100 < high <= 255:
-        return np.rint(array).astype(np.uint8), "floats of 0..255: divided by 255"
+        return Scale(0, 255, "floats of 0..255: divided by 255")
     raise ValueError(
         f"{span}: expected float images in [0, 1] or [-1, 1], or 0..255: divide by the largest value that a pixel "
         "can have; observations that are no images go in as vectors [n, d]"
     )
 
 
-def _channels_first(array: "np.ndarray", place: str) -> "np.ndarray":
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.shape[1] not in (1, 3):
-        if array.shape[3] not in (1, 3):
-            alpha = (
-                "; the fourth is transparency: lay the images on a background first"
-                if 4 in array.shape[1::2]
-                else ""
-            )
-            raise ValueError(f"{place}: expected 1 or 3 channels, second or last{alpha}")
-        array = array.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(array)
-
-
 def labels(
-    arrays: "Mapping[str, np.ndarray]", n_rows: Mapping[str, int], where: str, called: Mapping[str, str]
+    arrays: "Mapping[str, np.ndarray]", n_rows: Mapping[str, int], places: Mapping[str, str]
 ) -> dict[str, Labels]:
     """Read the labels of all parts of some data together, so that a class has one number in all of them.
 
     Args:
         arrays: by part: integers, whole floats, booleans, texts, or one-hot rows; [n] or [n, 1].
         n_rows: the rows that each goes with.
-        where: the file's name, for messages.
-        called: the name of each array, for messages.
+        places: the name of each array, for messages.
 
     Raises:
         ValueError: one line: another shape, or rows without a label.
     """
-    flat = {name: _flat(array, n_rows[name], f"{where}: {called[name]}") for name, array in arrays.items()}
-    known = sorted({value for values in flat.values() for value in values.tolist()}, key=_order)
+    flat = {name: _flat(array, n_rows[name], places[name]) for name, array in arrays.items()}
+    known = sorted({value for values in flat.values() for value in np.unique(values).tolist()}, key=_order)
+    if len(known) > MOST_CLASSES:
+        raise ValueError(
+            f"{next(iter(places.values()))}: {len(known):,} classes; expected at most {MOST_CLASSES:,}: are these "
+            "the rows' own numbers?"
+        )
     names = [str(value) for value in known]
     index = {value: number for number, value in enumerate(known)}
-    return {
-        name: Labels(torch.tensor([index[value] for value in values.tolist()], dtype=torch.int64), names)
-        for name, values in flat.items()
-    }
+    found = {}
+    for name, values in flat.items():
+        own, place = np.unique(values, return_inverse=True)
+        number = np.array([index[value] for value in own.tolist()], dtype=np.int64)[place.reshape(-1)]
+        found[name] = Labels(torch.from_numpy(number), names)
+    return found
 
 
 def _order(value: Any) -> tuple[bool, Any]:
@@ -165,16 +250,18 @@ def _flat(array: "np.ndarray", n: int, place: str) -> "np.ndarray":
     given = f"{place} is {array.dtype} {array.shape}"
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim == 2 and len(array) == n and _is_one_hot(array):
+    if array.ndim == 2 and len(array) == n and is_one_hot(array):
         array = array.argmax(1)
     if array.shape != (n,):
         raise ValueError(f"{given}: expected {n} labels, one for each row, or {n} one-hot rows")
+    if array.dtype.kind == "O":
+        array = _of_objects(array, given)
     if array.dtype.kind == "f":
         missing = ~np.isfinite(array)
-        if not missing.any() and not (array == np.rint(array)).all():
-            raise ValueError(
-                f"{given}: expected {n} integers or names; got {show(array[array != np.rint(array)][0])}"
-            )
+        known = array[~missing]
+        odd = known[(known != np.rint(known)) | (np.abs(known) > _MOST_CODE)]
+        if len(odd):
+            raise ValueError(f"{given}: expected {n} integers or names; got {show(odd[0].item())}")
         array = np.where(missing, -1, array).astype(np.int64)
     if array.dtype.kind == "b":
         array = array.astype(np.int64)
@@ -194,7 +281,20 @@ def _flat(array: "np.ndarray", n: int, place: str) -> "np.ndarray":
     return array
 
 
-def _is_one_hot(array: "np.ndarray") -> bool:
-    if array.dtype.kind not in "fiub" or array.shape[1] < 2:
+def _of_objects(array: "np.ndarray", given: str) -> "np.ndarray":
+    """Return Python's values as texts or as numbers, what is missing as such."""
+    values = [None if value is None or value != value else value for value in array.tolist()]
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, str) for value in known):
+        return np.array(["" if value is None else value for value in values], dtype=str)
+    if all(isinstance(value, int | float | np.number) for value in known):
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    odd = next(value for value in known if not isinstance(value, str))
+    raise ValueError(f"{given}: expected integers or names; got {show(odd)}")
+
+
+def is_one_hot(array: "np.ndarray") -> bool:
+    """Return whether each row is 0 but for a 1."""
+    if array.dtype.kind not in "fiub" or array.ndim != 2 or array.shape[1] < 2:
         return False
     return bool(((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all())

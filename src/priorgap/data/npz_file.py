@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class NpzFile:
     """Arrays in an .npz file: `x` (and `y`), or `x_train`, `x_test` (and `y_...`, `x_validation`); or one .npy array.
 
-    Other common names are known: data, images and labels, train_images, val_labels (`_role`). What the values may be
-    stands in `arrays.py`.
+    Other common names are known: data, images and labels, train_images, val_labels (`role_of`). What the values may
+    be stands in `arrays.py`.
 
     Attributes:
         path: the file.
@@ -72,8 +72,7 @@ class NpzFile:
         known = labels(
             {part: arrays[name] for part, name in ys.items() if part in found},
             {part: len(one.x) for part, one in found.items()},
-            self._place,
-            ys,
+            {part: f"{self._place}: {name}" for part, name in ys.items()},
         )
         names = next(iter(known.values())).names if known else []
         done = sorted({one.done for one in found.values()} - {""})
@@ -81,14 +80,16 @@ class NpzFile:
             "source": str(self.path), "sha256": file_digest(self.path), "arrays": sorted(arrays), "classes": names,
             "reading": done,
         }  # fmt: skip
-        self._say(found, names, done)
         splits = {
             part: Split(one.x, known[part].label if part in known else None, one.kind)
             for part, one in found.items()
         }
         if "" in splits:
-            return split_off(self, splits[""], facts, len(names) or None, names)
-        return in_parts(self, splits, facts, len(names) or None, names)
+            dataset = split_off(self, splits[""], facts, len(names) or None, names)
+        else:
+            dataset = in_parts(self, splits, facts, len(names) or None, names)
+        self._say(found, names, done)
+        return dataset
 
     @property
     def _place(self) -> str:
@@ -126,7 +127,7 @@ class NpzFile:
         """Return the names of the observations and of the labels, by part; "" is all rows."""
         found: dict[str, dict[str, str]] = {"x": {}, "y": {}}
         for name in arrays:
-            role = ("x", "") if len(arrays) == 1 and name == "arr_0" else _role(name)
+            role = ("x", "") if len(arrays) == 1 and name == "arr_0" else role_of(name)
             if role is None:
                 continue
             what, part = role
@@ -154,7 +155,7 @@ _ROLES = {
 }
 
 
-def _role(name: str) -> tuple[str, str] | None:
+def role_of(name: str) -> tuple[str, str] | None:
     """Return whether an array's name is that of observations or labels, and of which part; None: of neither."""
     match = re.fullmatch(rf"(?:({_PARTS})_)?([a-z]+?)(?:_({_PARTS}))?", name.lower())
     if match is None or match[2] not in _ROLES or (match[1] and match[3]):

@@ -1,0 +1,386 @@
+"""The data that a user supplies to `compare`, as splits: one scale, layout and set of classes for all parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from priorgap.comparison.layout import Layout
+from priorgap.comparison.supplied_rows import Batch, Rows, label_array, rows_of
+from priorgap.core.arguments import show
+from priorgap.core.findings import Finding
+from priorgap.core.random import stream
+from priorgap.data import arrays
+from priorgap.data.arrays import Axes, Scale
+from priorgap.data.splits import Kind, Split, random_split
+
+# rows of a loader or data set that are kept: so many bytes, images as bytes and vectors as 32-bit floats
+MOST_BYTES = 512 * 2**20
+# random numbers are drawn so many at a time, so that kept rows do not depend on the batches
+_KEYS = 4096
+# of the range: rounding beyond a given range
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Supplied:
+    """Data that are checked.
+
+    Attributes:
+        parts: train, validation and test.
+        layout: how the user's model has an observation.
+        names: of the classes; [] without labels.
+        codes: the label of each class as the user wrote it: numbers or one-hot rows [k, ...], or names.
+        findings: what was done to the data, for the reader.
+    """
+
+    parts: dict[str, Split]
+    layout: Layout
+    names: list[str] = field(default_factory=list)
+    codes: Tensor | list[str] | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One part of the data: its rows as a split without labels, and its labels as they were given."""
+
+    split: Split
+    label: np.ndarray | None
+    n_seen: int
+    kept: np.ndarray | None
+
+
+def supplied(
+    given: Mapping[str, object],
+    labels: Sequence[object] | None,
+    *,
+    seed: int,
+    span: tuple[float, float] | None = None,
+) -> Supplied:
+    """Read the data that were given as train and test, and validation or None.
+
+    Without validation data a seeded fifth of test is it.
+
+    Args:
+        given: argument -> what was given, for train, test and validation.
+        labels: for each, or None.
+        seed: of what is chosen at random: the fifth, and the share of rows that are kept.
+        span: the range of images in the model; None: found.
+
+    Raises:
+        ValueError: one line that names the argument, what was given and what was expected.
+    """
+    data = {name: one for name, one in given.items() if one is not None or name != "validation"}
+    own = _labels_given(labels, list(data))
+    rows = {name: one if isinstance(one, Split) else rows_of(one, name) for name, one in data.items()}
+    for name, one in rows.items():
+        if isinstance(one, Rows) and one.shuffled and own[name] is not None:
+            raise ValueError(
+                f"labels: {name} is a DataLoader that shuffles; expected labels in its batches, or shuffle=False"
+            )
+    axes = {
+        name: _stored_axes(one) if isinstance(one, Split) else arrays.axes_of(one.first.x, name)
+        for name, one in rows.items()
+    }
+    layout, scales = _layout(rows, axes, span)
+    parts = {
+        name: _of_split(one) if isinstance(one, Split) else _read(one, name, axes[name], scales, seed)
+        for name, one in rows.items()
+    }
+    for name, label in own.items():
+        if label is not None:
+            parts[name] = _with_labels(parts[name], label_array(label, name))
+    if parts["train"].n_seen < 2:
+        raise ValueError("train: 1 row; expected at least 2, all that the model was trained on")
+    _check_shapes(parts, axes)
+    found = _with_classes(parts, layout)
+    notes = _notes(rows, axes, scales, layout, parts)
+    whole = _with_validation(found.parts, seed)
+    return Supplied(whole, layout, found.names, found.codes, tuple(notes))
+
+
+def _labels_given(labels: Sequence[object] | None, names: Sequence[str]) -> dict[str, object | None]:
+    if labels is None:
+        return dict.fromkeys(names)
+    if not isinstance(labels, list | tuple) or len(labels) != len(names):
+        got = f"{len(labels)} of them" if isinstance(labels, list | tuple) else type(labels).__name__
+        raise ValueError(
+            f"labels: got {got}, expected {len(names)}: one for each data argument ({', '.join(names)})"
+        )
+    return dict(zip(names, labels, strict=True))
+
+
+def _stored_axes(split: Split) -> Axes:
+    return "channels_first" if split.x.ndim == 4 else "vectors"
+
+
+def _layout(
+    rows: Mapping[str, Split | Rows], axes: Mapping[str, Axes], span: tuple[float, float] | None
+) -> tuple[Layout, dict[str, Scale]]:
+    """Return how the model has an observation, and the scale of images by the type of their values."""
+    if axes["train"] == "vectors":
+        if span is not None:
+            raise ValueError(f"range={span}: expected with images only; vectors are taken as they are")
+        return Layout("vectors", (0.0, 1.0)), {}
+    images = {
+        name: one.first.x for name, one in rows.items() if isinstance(one, Rows) and axes[name] != "vectors"
+    }
+    scales = {}
+    for name, array in images.items():
+        place = f"{name} is {array.dtype} {array.shape}"
+        if _type(array) in scales:
+            continue
+        if span is not None and array.dtype.kind == "f":
+            scales[_type(array)] = Scale(*span, f"floats in [{span[0]:g}, {span[1]:g}]: brought to [0, 1]")
+            continue
+        arrays.check_finite(array, name)
+        ends = arrays.span_of(
+            (a for a in images.values() if a.dtype.kind == array.dtype.kind), array.dtype.kind
+        )
+        assert ends is not None
+        scales[_type(array)] = arrays.scale_of(array.dtype, ends, place)
+    of_floats = scales.get("f")
+    found = span or ((of_floats.low, of_floats.high) if of_floats is not None else (0.0, 1.0))
+    return Layout(axes["train"], found), scales
+
+
+def _type(array: np.ndarray) -> str:
+    """Return what decides the scale: uint8 is one type, other integers another."""
+    return "uint8" if array.dtype == np.uint8 else "i" if array.dtype.kind in "iu" else array.dtype.kind
+
+
+def _of_split(split: Split) -> _Part:
+    label = None if split.label is None else split.label.cpu().numpy()
+    return _Part(split, label, len(split), None)
+
+
+def _read(rows: Rows, name: str, axes: Axes, scales: Mapping[str, Scale], seed: int) -> _Part:
+    """Read all batches into one tensor, or a seeded share of their rows where they are more than the limit."""
+    if rows.in_memory:
+        split = _converted(rows.first, name, axes, scales, rows.first.x.shape[1:])
+        return _Part(split, rows.first.label, len(split), None)
+    store: _Store | None = None
+    kind: Kind = "float_vector" if axes == "vectors" else "uint8_image"
+    labels = []
+    for batch in rows.batches():
+        split = _converted(batch, name, axes, scales, rows.first.x.shape[1:])
+        if store is None:
+            store = _Store.like(split.x, rows.n, stream(seed, "share of rows", name))
+        store.add(split.x)
+        if batch.label is not None:
+            labels.append(batch.label)
+    assert store is not None
+    label = _joined(labels)
+    if label is not None and len(label) != store.n_seen:
+        raise ValueError(
+            f"{name}: {len(label)} labels in its batches for {store.n_seen} rows; expected one for each"
+        )
+    x, kept = store.rows()
+    return _Part(Split(x, None, kind), label, store.n_seen, kept)
+
+
+def _joined(labels: Sequence[np.ndarray]) -> np.ndarray | None:
+    return np.concatenate(labels) if labels else None
+
+
+def _converted(
+    batch: Batch, name: str, axes: Axes, scales: Mapping[str, Scale], shape: tuple[int, ...]
+) -> Split:
+    x = batch.x
+    if arrays.axes_of(x, name) != axes or x.shape[1:] != shape:
+        raise ValueError(
+            f"{name}: rows of shape {x.shape[1:]} after rows of shape {shape}; expected one shape"
+        )
+    arrays.check_finite(x, name)
+    if axes == "vectors":
+        return Split(arrays.vectors(x, name), None, "float_vector")
+    scale = scales.get(_type(x))
+    if scale is None:
+        raise ValueError(f"{name}: batches of {x.dtype} after others; expected values of one type")
+    # the ends of a scale for integers are those of their type
+    if x.dtype.kind in "fiu" and x.dtype != np.uint8:
+        low, high = float(x.min()), float(x.max())
+        margin = _ROUNDING * (scale.high - scale.low)
+        if low < scale.low - margin or high > scale.high + margin:
+            raise ValueError(
+                f"{name}: images from {low:g} to {high:g}, beyond the range [{scale.low:g}, {scale.high:g}] that was "
+                "given, or found in the first batch; expected range=(LOW, HIGH) of all values"
+            )
+        x = x.clip(scale.low, scale.high) if low < scale.low or high > scale.high else x
+    return Split(arrays.images(x, axes, scale), None, "uint8_image")
+
+
+class _Store:
+    """Rows in one preallocated tensor; where they are more than fit, a uniform sample of them without replacement.
+
+    **Source**: algorithm R of Vitter (1985), "Random sampling with a reservoir".
+    """
+
+    def __init__(self, x: Tensor, generator: torch.Generator) -> None:
+        self._x, self._generator = x, generator
+        self._kept = np.empty(len(x), np.int64)
+        self._keys = np.empty(0)
+        self.n_seen = 0
+
+    @classmethod
+    def like(cls, x: Tensor, n: int | None, generator: torch.Generator) -> "_Store":
+        """Return a store for rows like those of `x`, n of them where that is known."""
+        row = x[0].numel() * x.element_size()
+        most = max(1, MOST_BYTES // row)
+        # memory that is not written to is not taken
+        return cls(torch.empty((most if n is None else min(n, most), *x.shape[1:]), dtype=x.dtype), generator)
+
+    def add(self, x: Tensor) -> None:
+        """Take the next rows."""
+        room = max(0, len(self._x) - self.n_seen)
+        head = x[:room]
+        self._x[self.n_seen : self.n_seen + len(head)] = head
+        self._kept[self.n_seen : self.n_seen + len(head)] = np.arange(self.n_seen, self.n_seen + len(head))
+        numbers = np.arange(self.n_seen + len(head), self.n_seen + len(x))
+        self.n_seen += len(x)
+        if len(numbers):
+            place = (self._uniform(len(numbers)) * (numbers + 1)).astype(np.int64)
+            chosen = place < len(self._x)
+            # of several rows for one place the last one stays
+            last = {int(p): i for i, p in zip(np.flatnonzero(chosen), place[chosen], strict=True)}
+            to, of = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
+            self._x[torch.from_numpy(to)] = x[torch.from_numpy(of) + len(head)]
+            self._kept[to] = numbers[of]
+
+    def _uniform(self, n: int) -> np.ndarray:
+        while len(self._keys) < n:
+            fresh = torch.rand(_KEYS, generator=self._generator, dtype=torch.float64).numpy()
+            self._keys = np.concatenate([self._keys, fresh])
+        found, self._keys = self._keys[:n], self._keys[n:]
+        return found
+
+    def rows(self) -> tuple[Tensor, np.ndarray | None]:
+        """Return the rows that were kept, and their numbers where they are not all."""
+        if self.n_seen <= len(self._x):
+            return self._x[: self.n_seen], None
+        return self._x, self._kept
+
+
+def _with_labels(part: _Part, label: np.ndarray) -> _Part:
+    return _Part(part.split, label, part.n_seen, part.kept)
+
+
+def _check_shapes(parts: Mapping[str, _Part], axes: Mapping[str, Axes]) -> None:
+    train = parts["train"].split
+    for name, part in parts.items():
+        if part.split.shape != train.shape or part.split.kind != train.kind or axes[name] != axes["train"]:
+            raise ValueError(
+                f"{name}: rows of shape {part.split.shape} ({axes[name].replace('_', ' ')}); expected those of "
+                f"train, {train.shape} ({axes['train'].replace('_', ' ')})"
+            )
+
+
+def _with_classes(parts: Mapping[str, _Part], layout: Layout) -> Supplied:
+    """Number the classes of all parts together, and keep how the user wrote them."""
+    given = {name: part.label for name, part in parts.items() if part.label is not None}
+    splits = {name: part.split for name, part in parts.items()}
+    if not given:
+        return Supplied(splits, layout)
+    found = arrays.labels(
+        given,
+        {name: parts[name].n_seen for name in given},
+        {name: f"labels of {name}" for name in given},
+    )
+    names = next(iter(found.values())).names
+    for name in given:
+        label = found[name].label
+        kept = parts[name].kept
+        label = label if kept is None else label[torch.from_numpy(kept)]
+        splits[name] = _labelled(splits[name], label)
+    return Supplied(splits, layout, names, _codes(given, found, len(names)))
+
+
+def _labelled(split: Split, label: Tensor) -> Split:
+    """Return a split with these labels; one that has them stays what it is."""
+    if split.label is not None and torch.equal(split.label, label):
+        return split
+    return Split(split.x, label, split.kind)
+
+
+def _codes(
+    given: Mapping[str, np.ndarray], found: Mapping[str, arrays.Labels], n: int
+) -> Tensor | list[str] | None:
+    """Return how each class was written: by the first row that has it."""
+    first: dict[int, Any] = {}
+    for name, array in given.items():
+        known, rows = np.unique(found[name].label.numpy(), return_index=True)
+        for number, row in zip(known.tolist(), rows.tolist(), strict=True):
+            first.setdefault(number, array[row])
+    codes = [first[number] for number in range(n)]
+    if all(isinstance(code, str) for code in codes):
+        return [str(code) for code in codes]
+    if len({np.shape(code) for code in codes}) > 1 or any(isinstance(code, str) for code in codes):
+        return None
+    table = torch.from_numpy(np.stack([np.asarray(code) for code in codes]).copy())
+    whole = not table.is_floating_point() or bool((table == table.round()).all())
+    return table.long() if whole and table.ndim == 1 else table
+
+
+def _with_validation(parts: Mapping[str, Split], seed: int) -> dict[str, Split]:
+    if "validation" in parts:
+        return dict(parts)
+    test = parts["test"]
+    if len(test) < 10:
+        raise ValueError(f"test: {len(test)} rows; expected at least 10, or validation= of its own")
+    chosen, rest = random_split(len(test), [len(test) // 5], generator=stream(seed, "validation from test"))
+    return {"train": parts["train"], "test": test.take(rest), "validation": test.take(chosen)}
+
+
+def _notes(
+    rows: Mapping[str, Split | Rows],
+    axes: Mapping[str, Axes],
+    scales: Mapping[str, Scale],
+    layout: Layout,
+    parts: Mapping[str, _Part],
+) -> Iterator[Finding]:
+    """Say what was made of the data."""
+    done = sorted({scale.done for scale in scales.values()} - {""})
+    if axes["train"] == "no_channels":
+        height, width = parts["train"].split.shape[1:]
+        done.append(f"rows of {height} x {width} are taken as grey images (a sequence goes in flattened)")
+    if axes["train"] == "channels_last":
+        done.append("channels are last")
+    for one in rows.values():
+        done += one.notes if isinstance(one, Rows) else ()
+    if done:
+        seen = "" if layout.plain else f"; {layout.sentence}"
+        yield Finding("note", "data_as_read", None, None, f"The data were read so: {'; '.join(done)}{seen}.")
+    for name, part in parts.items():
+        if part.kept is not None:
+            share = len(part.kept) / part.n_seen
+            yield Finding(
+                "note", f"share_of_rows_of_{name}", share, 1.0,
+                f"All that is said, copying too, is of {len(part.kept):,} of {part.n_seen:,} {name} rows, drawn at "
+                f"random with the seed ({share:.1%}; as many as {MOST_BYTES // 2**20} MiB hold).",
+            )  # fmt: skip
+
+
+def check_range(given: object) -> tuple[float, float] | None:
+    """Return the range of images that was given.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if given is None:
+        return None
+    good = (
+        isinstance(given, tuple | list)
+        and len(given) == 2
+        and all(
+            isinstance(end, int | float) and not isinstance(end, bool) and np.isfinite(end) for end in given
+        )
+    )
+    if not good or not given[0] < given[1]:  # type: ignore[index]
+        raise ValueError(
+            f"range={show(given)}: expected the least and the largest value of images, as (-1, 1)"
+        )
+    return float(given[0]), float(given[1])  # type: ignore[index]
