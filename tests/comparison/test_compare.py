@@ -6,6 +6,7 @@ import torch
 from priorgap import compare
 from priorgap.comparison.result import Comparison
 from priorgap.comparison.supplied_data import supplied
+from priorgap.core.random import stream
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -321,3 +322,22 @@ def test_what_a_conditional_model_cannot_do_is_said_in_one_line(digits, change, 
     with pytest.raises(ValueError, match=words) as caught:
         compare(**arguments, samplers=["prior"], metrics=["fid"], features="pixels", n=60)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1 / 255])
+def test_a_decoder_of_training_images_alone_is_never_recommended(digits, model, noise):
+    """Its held-out draws are copies too, so that measures relative to them see nothing."""
+    images = digits.train.floats()
+    codes = model.encode(images)[0]
+
+    def decode(z):
+        found = images[torch.cdist(z, codes).argmin(1)]
+        return (found + noise * torch.rand(found.shape, generator=stream(0, "noise"))).clamp(0, 1)
+
+    result = compare(
+        model.encode, decode, digits.train, digits.test, samplers=["prior", "gaussian_full"],
+        metrics=["fid", "copying"], features="pixels", n=120,
+    )  # fmt: skip
+    assert result.verdict.recommended is None and "copies training images" in result.verdict.headline
+    shares = result.table[(result.table["measure"] == "identical_share") & (result.table["bound"] == "point")]
+    assert shares["value"].tolist() == [1.0, 1.0]

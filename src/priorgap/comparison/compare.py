@@ -20,7 +20,7 @@ from priorgap.comparison.user_inputs import (
     functions_of,
     is_conditional,
     law_of,
-    metric_of,
+    metrics_of,
     named_classes,
     probe,
     reference_settings,
@@ -105,6 +105,8 @@ def compare(
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
             Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
+            `copying` brings `copy_shares` with it: by it alone, a decoder that returns only training images has no
+            copies, for its held-out draws are as near.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is a classifier of the classes, or of clusters of the
@@ -134,7 +136,9 @@ def compare(
     config = settings()
     batches = config["numerics"]
     chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
-    wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
+    wanted = metrics_of(
+        metrics if metrics is not None else standard_metrics(), has_encoder=encode is not None
+    )
     n_draws = count_of(n, len(parts["test"]))
     conditional = is_conditional(encode, decode, parts, data.names)
     law = law_of(encode, latent_dim, prior)

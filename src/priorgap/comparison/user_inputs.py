@@ -97,6 +97,18 @@ def metric_of(given: Any) -> Metric:
     return found
 
 
+def metrics_of(given: Sequence[Any], *, has_encoder: bool) -> list[Metric]:
+    """Return the metrics that were asked for, and `copy_shares` with `copying`: the label *copies* needs both.
+
+    Without an encoder `copying` has no held-out draws to compare with, and brings nothing.
+    """
+    found = [metric_of(one) for one in given]
+    names = {metric.name for metric in found}
+    if has_encoder and "copying" in names and "copy_shares" not in names:
+        found.append(metric_of("copy_shares"))
+    return found
+
+
 def check_arguments(
     encode: object,
     decode: object,
