@@ -23,7 +23,7 @@ def flat(split: Split) -> Float[Tensor, "n D"]:
 
 def space_of(split: Split) -> str:
     """Return the name of that space."""
-    return "pixels" if split.kind == "uint8_image" else "data"
+    return split.modality.space
 
 
 Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]

@@ -18,7 +18,7 @@ from priorgap.core.build import target_roots
 from priorgap.core.errors import BadInput, refusing
 from priorgap.core.random import stream
 from priorgap.core.receivers import PACKAGE
-from priorgap.features.maps import quantise
+from priorgap.modalities import modality_of
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.groups import is_study_name
@@ -104,7 +104,7 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
-    if order.format == "png" and model.kind != "uint8_image":
+    if order.format == "png" and not modality_of(model.kind).pictures:
         raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
     tensors = {
         key.removeprefix("state."): value
@@ -244,7 +244,7 @@ def _blocks(
     """Yield quantised samples and labels block by block; the first m of n are the same for every n."""
     from tqdm import tqdm
 
-    decode = model.decoder(order.decode, order.seed)
+    decode, modality = model.decoder(order.decode, order.seed), modality_of(model.kind)
     with tqdm(total=order.n, unit="sample", disable=not sys.stderr.isatty()) as bar:
         for block in range(-(-order.n // _BLOCK)):
             keep = min(_BLOCK, order.n - block * _BLOCK)
@@ -254,7 +254,7 @@ def _blocks(
             label = None if draw.label is None else draw.label[:keep]
             x = decode_all(decode, draw.z[:keep], batch=model.decode_batch, label=label)
             yield (
-                (quantise(x) if model.kind == "uint8_image" else x).numpy(),
+                modality.stored(x).numpy(),
                 (None if label is None else label.numpy()),
             )
             bar.update(keep)
