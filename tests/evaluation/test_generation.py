@@ -9,6 +9,7 @@ import torch
 from priorgap.core.latents import LatentDraw
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.evaluation.generation import generate
+from priorgap.modalities import IMAGES, VECTORS
 from priorgap.samplers.protocols import SamplerState
 
 
@@ -38,7 +39,7 @@ def decode_by_class(z, /, label):
 
 
 def rows(n, fitted=None, decode=decode, **options):
-    settings = {"seed": 0, "batch": 64, "kind": "float_vector", "frequencies": None}
+    settings = {"seed": 0, "batch": 64, "modality": VECTORS, "frequencies": None}
     found = list(generate(fitted or Labelled(), decode, n, **{**settings, **options}))
     label = None if found[0].label is None else np.concatenate([block.label for block in found])
     return np.concatenate([block.x for block in found]), label
@@ -92,7 +93,7 @@ def test_images_are_stored_as_bytes_and_progress_counts_rows():
     seen = []
     found = list(
         generate(
-            Labelled(), lambda z: z.sigmoid()[:, :, None, None], 5000, seed=0, batch=64, kind="uint8_image",
+            Labelled(), lambda z: z.sigmoid()[:, :, None, None], 5000, seed=0, batch=64, modality=IMAGES,
             frequencies=None, progress=seen.append,
         )
     )  # fmt: skip

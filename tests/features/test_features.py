@@ -18,9 +18,9 @@ from priorgap.features.maps import (
     default_epochs,
     extract,
     fit_classifier,
-    quantise,
     restore_classifier,
 )
+from priorgap.modalities.images import quantise
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from priorgap.comparison.compare import compare
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features.maps import quantise
 from priorgap.metrics import (
     FID,
     FLD,
@@ -18,6 +17,7 @@ from priorgap.metrics import (
     Sharpness,
     Vendi,
 )
+from priorgap.modalities.images import quantise
 from priorgap.testing.world import decode, encode, fresh, world
 
 

@@ -93,15 +93,30 @@ def compare(
     """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
     Args:
-        encode: x [b, ...] -> (mean [b, d], log_var [b, d] or None); gets `label=` too if it accepts it. None for
-            a model without an encoder (a GAN): what needs posteriors is skipped with that reason.
-        decode: z [b, d] -> x [b, ...], images in [0, 1]; gets `label=` too if it accepts it: the model is then
-            conditional, and draws that have no label of their own get one by the training frequencies.
-        train: what the VAE was trained on: a Split, uint8 images, float images in [0, 1], or vectors.
+        encode: x [b, ...] -> (mean [b, ...], log_var [b, ...] or None). A list, a Normal or Independent(Normal), an
+            object or a mapping with named entries (mu, logvar; loc, scale; latent_dist, qz, ...) and a mean alone (a
+            plain autoencoder) are taken too. It gets `label=` if it accepts it. None for a model without an encoder
+            (a GAN): what needs posteriors is skipped with that reason.
+        decode: z, in the shape that encode gives -> x [b, ...], images in the range of train. A distribution (its
+            mean counts), an output object and a tuple with one tensor of x's shape are taken too. It gets `label=` if
+            it accepts it: the model is then conditional, and draws that have no label of their own get one by the
+            training frequencies.
+        train: what the VAE was trained on: a Split, an array, a tensor, a frame, a list, (x, y), a Dataset, a
+            DataLoader or an iterable of batches, read once. Images are [n, c, h, w], [n, h, w, c] or [n, h, w] of
+            bytes, 16-bit integers, booleans, or floats in [0, 1], [-1, 1] or 0..255; [n, d] are vectors as they are.
+            encode gets what was given, integers as floats in [0, 1]. Of a Dataset, loader or iterable as many rows
+            are kept as 512 MiB hold, a seeded share where there are more; `health` says so.
         test: held-out data of the same kind; nothing is fitted or selected on it.
         validation: held-out data for selection; None sets a seeded fifth of `test` aside, never a part of `train`.
-        labels: labels of train and test (and of validation, when given), for plain tensors: integers from 0, each a
-            tensor, an array or a list.
+        labels: labels of train and test (and of validation, when given): integers, names, booleans or one-hot rows,
+            each an array, a tensor, a list or a column; a label for each row. They go to the model as they were
+            written, and classes keep their names. None takes those that come with the rows, if any.
+        range: the values of images that stand for black and white in the model, as (-1, 1); None: found in floats,
+            [0, 1] otherwise. All measures see [0, 1].
+        posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
+            ("mu", "logvar"); one place or name for a distribution.
+        device: where x and z go; None: to the parameters of the modules that the two callables use. x and z have the
+            parameters' type, where all have one.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
             Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
@@ -113,7 +128,7 @@ def compare(
             training rows where there are no labels (`health` says so), and pixels where neither can be had.
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
-        latent_dim: dimension of z, where `encode` and `prior` are None.
+        latent_dim: dimension of z, or its shape, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time; True prints these lines, False does not;
             None prints them on a terminal and in a notebook.
 

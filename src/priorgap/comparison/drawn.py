@@ -64,7 +64,7 @@ class Drawn:
             n,
             seed=seed,
             batch=self.model.decode_batch,
-            kind=self.test.kind,
+            modality=self.test.modality,
             frequencies=self.model.class_frequencies,
             label=label,
             progress=progress,
@@ -72,7 +72,7 @@ class Drawn:
 
     def previews(self) -> dict[str, Preview]:
         """Return images [n, h, w, c] of the data, of reconstructions and of each sampler; {} for vectors."""
-        if self.test.kind != "uint8_image":
+        if not self.test.modality.pictures:
             return {}
         few = self.test.take(slice(0, _N_PREVIEW))
         found = {REAL: few.x}

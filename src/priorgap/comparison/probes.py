@@ -238,7 +238,7 @@ def _shared_rows(parts: Mapping[str, Split]) -> Iterator[Finding]:
             continue
         n = train.shared(parts[name].x)
         share = n / len(parts[name])
-        alike = ", to within a grey level" if parts[name].kind == "uint8_image" else ""
+        alike = ", to within a grey level" if parts[name].modality.grain else ""
         if n:
             yield Finding(
                 "stop" if share >= _SHARED_STOP else "warn", f"rows_shared_by_train_and_{name}", share, 0.0,

@@ -15,7 +15,8 @@ from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data import arrays
 from priorgap.data.arrays import Axes, Scale
-from priorgap.data.splits import Kind, Split, random_split
+from priorgap.data.splits import Split, random_split
+from priorgap.modalities import IMAGES, VECTORS
 
 # rows of a loader or data set that are kept: so many bytes, images as bytes and vectors as 32-bit floats
 MOST_BYTES = 512 * 2**20
@@ -164,7 +165,7 @@ def _read(rows: Rows, name: str, axes: Axes, scales: Mapping[str, Scale], seed: 
         split = _converted(rows.first, name, axes, scales, rows.first.x.shape[1:])
         return _Part(split, rows.first.label, len(split), None)
     store: _Store | None = None
-    kind: Kind = "float_vector" if axes == "vectors" else "uint8_image"
+    kind = VECTORS.kind if axes == "vectors" else IMAGES.kind
     labels = []
     for batch in rows.batches():
         split = _converted(batch, name, axes, scales, rows.first.x.shape[1:])
@@ -197,7 +198,7 @@ def _converted(
         )
     arrays.check_finite(x, name)
     if axes == "vectors":
-        return Split(arrays.vectors(x, name), None, "float_vector")
+        return Split(arrays.vectors(x, name), None, VECTORS.kind)
     scale = scales.get(_type(x))
     if scale is None:
         raise ValueError(f"{name}: batches of {x.dtype} after others; expected values of one type")
@@ -211,7 +212,7 @@ def _converted(
                 "given, or found in the first batch; expected range=(LOW, HIGH) of all values"
             )
         x = x.clip(scale.low, scale.high) if low < scale.low or high > scale.high else x
-    return Split(arrays.images(x, axes, scale), None, "uint8_image")
+    return Split(arrays.images(x, axes, scale), None, IMAGES.kind)
 
 
 class _Store:

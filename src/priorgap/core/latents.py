@@ -68,6 +68,20 @@ class LatentDraw:
         return len(self.z)
 
 
+# a covariance of d x d is computed up to this d; above it memory, time and rows do not suffice (16,384: 2 GiB each)
+MOST_FULL = 512
+
+
+def check_full(dim: int) -> None:
+    """Refuse a full covariance of many dimensions.
+
+    Raises:
+        ValueError: one line with both numbers.
+    """
+    if dim > MOST_FULL:
+        raise ValueError(f"z has {dim:,} dimensions; a full covariance is fitted up to {MOST_FULL}")
+
+
 @dataclass(frozen=True)
 class Moments:
     """Mean and covariance that a distribution implies, float64."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from priorgap.core.arguments import show
-from priorgap.data.splits import Kind
+from priorgap.modalities import IMAGES, VECTORS, Kind
 
 Span = tuple[float, float]
 Axes = Literal["channels_first", "channels_last", "no_channels", "vectors"]
@@ -104,10 +104,10 @@ def observations(array: "np.ndarray", where: str, span: Span | None = None) -> O
     axes = axes_of(array, where)
     check_finite(array, where)
     if axes == "vectors":
-        return Observations(vectors(array, where), "float_vector")
+        return Observations(vectors(array, where), VECTORS.kind)
     place = f"{where} is {array.dtype} {array.shape}"
     scale = scale_of(array.dtype, span or (float(array.min()), float(array.max())), place)
-    return Observations(images(array, axes, scale), "uint8_image", scale.done)
+    return Observations(images(array, axes, scale), IMAGES.kind, scale.done)
 
 
 def axes_of(array: "np.ndarray", where: str) -> Axes:

@@ -47,7 +47,7 @@ def check(how: object, dataset: Dataset | None = None) -> None:
     """
     if how is not None and how not in get_args(Binarize):
         raise ValueError(f"data.binarize={how}: expected null, static or dynamic")
-    if how is not None and dataset is not None and dataset.kind != "uint8_image":
+    if how is not None and dataset is not None and not dataset.modality.pictures:
         raise ValueError(f"data.binarize={how}: data={dataset.name} holds no images; expected null")
 
 

@@ -15,6 +15,7 @@ from priorgap.core.artifacts import file_digest
 from priorgap.data.arrays import Observations, labels, observations, span_of
 from priorgap.data.own_splits import in_parts, split_off
 from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable, Split, check_fractions
+from priorgap.modalities import modality_of
 
 _log = logging.getLogger(__name__)
 
@@ -99,10 +100,7 @@ class NpzFile:
         """Say in one line what was read, and as what."""
         first = next(iter(found.values()))
         n = sum(len(one.x) for one in found.values())
-        what = f"vectors of {first.x.shape[1]} values"
-        if first.kind == "uint8_image":
-            channels, height, width = first.x.shape[1:]
-            what = f"{'grey' if channels == 1 else 'colour'} images of {height} x {width}"
+        what = modality_of(first.kind).described(tuple(first.x.shape[1:]))
         of_classes = f"{len(names)} classes ({show(', '.join(names))})" if names else "no labels"
         _log.info("%s: %d %s; %s%s", self._place, n, what, of_classes, "".join(f"; {one}" for one in done))
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
+from priorgap.modalities import Kind, Modality, modality_of
 
-Kind = Literal["uint8_image", "float_vector", "float_sequence"]
 Index = Tensor | slice | Sequence[int]
 
 _TENSORS = "dataset.safetensors"
@@ -36,10 +36,7 @@ class Split:
     kind: Kind = "uint8_image"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind={self.kind!r}: expected one of {', '.join(get_args(Kind))}")
-        expected = {"uint8_image": (4, torch.uint8), "float_vector": (2, torch.float32)}
-        n_axes, dtype = expected.get(self.kind, (3, torch.float32))
+        n_axes, dtype = self.modality.n_axes, self.modality.dtype
         if self.x.ndim != n_axes or self.x.dtype != dtype:
             raise ValueError(
                 f"x is {self.x.dtype} of shape {tuple(self.x.shape)}: expected {dtype} with {n_axes} axes"
@@ -63,7 +60,12 @@ class Split:
     @property
     def range(self) -> tuple[float, float] | None:
         """The interval that `batch` and `floats` stay in: [0, 1] for images, None where there is none."""
-        return (0.0, 1.0) if self.kind == "uint8_image" else None
+        return self.modality.range
+
+    @property
+    def modality(self) -> Modality:
+        """What one observation is."""
+        return modality_of(self.kind)
 
     def take(self, index: Index) -> "Split":
         """Return the rows in `index`."""
@@ -129,8 +131,13 @@ class Dataset:
 
     @property
     def kind(self) -> Kind:
-        """What one observation is."""
+        """What one observation is, by the name it is stored under."""
         return self.train.kind
+
+    @property
+    def modality(self) -> Modality:
+        """What one observation is."""
+        return self.train.modality
 
     @property
     def labelled(self) -> bool:

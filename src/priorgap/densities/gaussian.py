@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.core.latents import Moments
+from priorgap.core.latents import Moments, check_full
 from priorgap.densities.protocols import check_n, check_points, stable_cholesky
 
 Covariance = Literal["diag", "full"]
@@ -58,6 +58,40 @@ class FittedGaussian:
         return cls(tensors["mean"], tensors["cov"])
 
 
+@dataclass(frozen=True, eq=False)
+class FittedDiagonal:
+    """N(mean, diag variance), float64, for dimensions in which no matrix is made."""
+
+    mean: Float[Tensor, "d"]
+    variance: Float[Tensor, "d"]
+    kind: ClassVar[str] = "diagonal"
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Return the log-density, nats, float64."""
+        white = (z.double() - self.mean).square() / self.variance
+        found: Tensor = -0.5 * (white + self.variance.log() + math.log(2 * math.pi)).sum(1)
+        return found
+
+    def draw(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n rows mean + s eps, float32."""
+        check_n(n)
+        noise = torch.randn(n, len(self.mean), generator=generator)
+        return noise * self.variance.sqrt().float() + self.mean.float()
+
+    def moments(self) -> Moments:
+        """Return the mean and the covariance, d x d."""
+        return Moments(self.mean, torch.diag(self.variance))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return mean and variance."""
+        return {"mean": self.mean, "variance": self.variance}
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> Self:
+        """Rebuild from `state`'s result."""
+        return cls(tensors["mean"], tensors["variance"])
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """The Gaussian with the sample mean and the unbiased sample covariance, or its diagonal."""
@@ -74,9 +108,10 @@ class Gaussian:
         """Fit to `z_train`; nothing is chosen and nothing is drawn.
 
         Raises:
-            ValueError: fewer than two points.
+            ValueError: fewer than two points, or too many dimensions.
         """
         check_points(z_train, "z_train")
+        check_full(z_train.shape[1])
         z = z_train.double()
         mean = z.mean(0)
         centred = z - mean

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.core.latents import Moments
+from priorgap.core.latents import Moments, check_full
 from priorgap.core.random import draw_seed
 from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
@@ -132,9 +132,11 @@ class GaussianMixture:
         Candidates with more components than half the points are left out.
 
         Raises:
-            ValueError: fewer than two points; too few for every candidate; a choice without validation.
+            ValueError: fewer than two points; too few for every candidate; a choice without validation; too many
+                dimensions.
         """
         check_points(z_train, "z_train")
+        check_full(z_train.shape[1])
         rows = torch.randperm(len(z_train), generator=generator)[: self.n_fit]
         z = z_train[rows].double()
         possible = [k for k in self.candidates if k == 1 or 2 * k <= len(z)]

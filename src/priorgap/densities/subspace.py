@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.latents import check_full
 from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.mixture import FittedMixture, GaussianMixture
 from priorgap.densities.protocols import check_points, stable_cholesky
@@ -66,9 +67,10 @@ class SubspaceMixture:
         """Fit to `z_train`; numbers of directions above that of units count as the latter.
 
         Raises:
-            ValueError: fewer than two points, or too few for the mixture.
+            ValueError: fewer than two points, or too few for the mixture; too many dimensions.
         """
         check_points(z_train, "z_train")
+        check_full(z_train.shape[1])
         rows = torch.randperm(len(z_train), generator=generator)[: self.mixture.n_fit]
         z = z_train[rows].double()
         mean = z.mean(0)

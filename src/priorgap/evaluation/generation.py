@@ -10,8 +10,7 @@ from priorgap.core.batched_calls import Decode, decode_all
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import stream
 from priorgap.data.exports import Block
-from priorgap.data.splits import Kind
-from priorgap.features.maps import quantise
+from priorgap.modalities import Modality
 from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler
 
@@ -27,7 +26,7 @@ def generate(
     *,
     seed: int,
     batch: int,
-    kind: Kind,
+    modality: Modality,
     frequencies: Float[Tensor, "n_classes"] | None,
     label: int | None = None,
     progress: Callable[[int], object] = lambda rows: None,
@@ -40,7 +39,7 @@ def generate(
         n: how many rows.
         seed: of the draws.
         batch: the fixed batch size of decode.
-        kind: what an observation is.
+        modality: what an observation is.
         frequencies: for a conditional model, the share of each class; None for others.
         label: the class that all rows are to have; None for all classes in their shares.
         progress: called with the rows of each block.
@@ -53,7 +52,7 @@ def generate(
         keep = slice(0, min(len(z), missing))
         labels = None if z.label is None else z.label[keep]
         x = decode_all(decode, z.z[keep], batch=batch, label=labels)
-        rows = quantise(x) if kind == "uint8_image" else x
+        rows = modality.stored(x)
         yield Block(rows.numpy(), None if labels is None else labels.numpy())
         progress(len(rows))
         missing -= len(rows)

@@ -9,7 +9,7 @@ from torch import Tensor
 from priorgap.core.batched_calls import Decode, Encode, decode_all, encode_all
 from priorgap.core.latents import Latents
 from priorgap.data.splits import Split
-from priorgap.features.maps import quantise
+from priorgap.modalities.images import quantise
 from priorgap.priors.base import Prior
 
 

@@ -15,6 +15,7 @@ from priorgap.core import torchvision_compat
 from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
 from priorgap.data.splits import as_float
+from priorgap.modalities.images import quantise
 from priorgap.models.vae import load_weights
 
 _BATCH = 500
@@ -322,11 +323,6 @@ def _fetched(url: str, cache: Path | None) -> Path:
             "give features.weights=PATH or use features=classifier"
         ) from error
     return path
-
-
-def quantise(x: Float[Tensor, "..."]) -> Tensor:
-    """Return images in [0, 1] as uint8, rounded; values outside are clipped, not wrapped."""
-    return x.clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def extract(

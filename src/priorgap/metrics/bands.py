@@ -27,7 +27,7 @@ from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
 from priorgap.features.maps import extract
 from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 from priorgap.metrics.reference import Reference
 
 _QUALITIES = ("realism", "entropy", "inconsistency", "log_ratio")
@@ -107,6 +107,7 @@ class QualityByDensity:
     def _log_ratio(self, model: ModelEvidence, generator: torch.Generator) -> LogRatio:
         assert model.train is not None
         assert model.validation is not None
+        require_few_dimensions(model.train)
         mixture = GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
         fitted = mixture.fit(
             model.train.draw(generator=generator), model.validation.draw(generator=generator),

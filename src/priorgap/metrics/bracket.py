@@ -28,7 +28,7 @@ from priorgap.estimators.gaussian import aggregate_moments, rate_per_unit, stand
 from priorgap.estimators.mixture import mixture_log_prob
 from priorgap.estimators.uncertainty import mean_estimate
 from priorgap.metrics.evidence import Evidence
-from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 LogDensity = Callable[[Tensor], Tensor]
 
@@ -233,6 +233,7 @@ class KLBracket:
         """Return the limits, their points, and what is known of how far to trust them."""
         require(evidence, self.needs)
         model = evidence.model
+        require_few_dimensions(model.train)
         if model.train is None or model.validation is None or model.test is None:
             raise NotApplicable("there are no posteriors")
         if min(len(model.train), len(model.validation), len(model.test)) < 2:

@@ -24,12 +24,12 @@ def flat(split: Split) -> Float[Tensor, "n D"]:
 
 def space_of(split: Split) -> str:
     """Return the name of that space."""
-    return "pixels" if split.kind == "uint8_image" else "data"
+    return split.modality.space
 
 
 def rows_of(split: Split) -> RowSet:
     """Return a split's rows, to be asked for equal ones: images up to a grey level, as noise of 8 bits leaves."""
-    return RowSet.of(split.x, within=1 if split.kind == "uint8_image" else 0)
+    return RowSet.of(split.x, within=split.modality.grain)
 
 
 Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]

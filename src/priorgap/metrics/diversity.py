@@ -87,7 +87,7 @@ class Sharpness:
         require(evidence, self.needs)
         reference = evidence.model.reference
         assert reference is not None
-        if evidence.samples.kind != "uint8_image":
+        if not evidence.samples.modality.pictures:
             raise NotApplicable("sharpness is defined for images only")
         own, real = sharpness(evidence.samples.floats()), sharpness(reference.test.floats())
         if real.value == 0:

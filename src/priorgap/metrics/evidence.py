@@ -16,7 +16,7 @@ from torch import Tensor
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.splits import Split
 from priorgap.estimators.gaussian import standard_normal_log_prob
-from priorgap.features.maps import extract, quantise
+from priorgap.features.maps import extract
 from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
@@ -128,8 +128,8 @@ class ModelEvidence:
             raise ValueError(f"decode gave {tuple(x.shape)}: expected {expected}")
         if not bool(torch.isfinite(x).all()):
             raise ValueError("decode gave values that are not finite")
-        kind = self.reference.train.kind
-        return Split(quantise(x) if kind == "uint8_image" else x.float(), label, kind)
+        modality = self.reference.train.modality
+        return Split(modality.stored(x), label, modality.kind)
 
     def log_prior(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log p(z) of the model's prior, nats, float64."""

@@ -13,7 +13,7 @@ from priorgap.densities.flow import Flow
 from priorgap.metrics.bracket import bracket_of_kl
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.overlap import bracket_rows, split_posteriors
-from priorgap.metrics.protocols import Scope, require
+from priorgap.metrics.protocols import Scope, require, require_few_dimensions
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class KLFlowBracket:
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return four rows; the standard error of a limit is that of its point."""
         require(evidence, self.needs)
+        require_few_dimensions(evidence.model.train)
         train, validation, test = split_posteriors(evidence.model)
         bracket, _ = bracket_of_kl(
             train,

@@ -18,7 +18,7 @@ from priorgap.estimators.gaussian import LOG_2PI, rate_per_unit
 from priorgap.estimators.marginal import marginal_divergences
 from priorgap.estimators.uncertainty import mean_estimate
 from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 Part = Literal["train", "validation", "test"]
 # of z an image, where the rate has no closed form
@@ -172,6 +172,7 @@ class Decomposition:
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the closed-form parts of KL(q || p), debiased."""
         require(evidence, self.needs)
+        require_few_dimensions(evidence.model.test)
         found = []
         for latents in (evidence.model.test, evidence.model.train):
             if latents is None:

@@ -135,7 +135,7 @@ class CopyShares:
 def _spaces(reference: Reference) -> dict[str, bool]:
     """Return the spaces to search, and whether training and unseen images are exchangeable in them."""
     spaces = {space_of(reference.train): True}
-    if reference.train.kind == "uint8_image":
+    if reference.train.modality.shifts:
         spaces[ALIGNED] = True
     name = reference.feature_map.name
     # "pixels" is the space that is searched already

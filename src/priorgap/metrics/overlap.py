@@ -21,7 +21,7 @@ from priorgap.estimators.overlap import effective_share_estimate, hole_curve, kl
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.bracket import LogDensity, chosen_density
 from priorgap.metrics.evidence import Evidence, ModelEvidence
-from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 HOLE_LEVEL = 0.01
 _MOST = 0.5
@@ -48,6 +48,7 @@ def split_posteriors(model: ModelEvidence) -> tuple[Latents, Latents, Latents]:
 
 def fitted_density(model: ModelEvidence, mixture: GaussianMixture, n_draws: int) -> LogDensity:
     """Return the density of q chosen as for the bracket; metrics with equal settings share one fit."""
+    require_few_dimensions(model.train)
     key = (f"fitted_density {mixture}", n_draws)
     if key not in model.memo:
         train, validation, _ = split_posteriors(model)

@@ -4,6 +4,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from priorgap.core.latents import Latents, check_full
 from priorgap.core.measurement import Bound, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate
@@ -56,6 +57,18 @@ def wants(metric: Metric) -> frozenset[str]:
     """Return what a metric needs, and what it makes use of where it is there: its class's `uses`, if any."""
     used: frozenset[str] = getattr(metric, "uses", frozenset())
     return metric.needs | used
+
+
+def require_few_dimensions(latents: Latents | None) -> None:
+    """Refuse z of more dimensions than full covariances are computed for.
+
+    Raises:
+        NotApplicable: with that reason.
+    """
+    try:
+        check_full(0 if latents is None else latents.dim)
+    except ValueError as error:
+        raise NotApplicable(str(error)) from error
 
 
 def require(evidence: Evidence, needs: frozenset[str]) -> None:

@@ -263,7 +263,7 @@ class ImageMetric:
 
     def _pairs(self, evidence: Evidence, reference: Reference, generator: torch.Generator) -> Measurement:
         real = reference.test
-        if real.kind != "uint8_image":
+        if not real.modality.pictures:
             raise NotApplicable(f"{self.name}: defined for images only")
         made = evidence.model.test_reconstructions
         supplied: dict[str, Any] = {"data_range": 1.0}

@@ -13,7 +13,7 @@ from priorgap.densities.mixture import GaussianMixture
 from priorgap.estimators.gaussian import aggregate_moments
 from priorgap.estimators.unit_dependence import gaussian_dependence, mixture_dependence
 from priorgap.metrics.evidence import Evidence
-from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class UnitDependence:
         """Return two rows a unit."""
         require(evidence, self.needs)
         model = evidence.model
+        require_few_dimensions(model.train)
         if model.train is None or model.validation is None or model.test is None:
             raise NotApplicable("there are no posteriors")
         if min(len(model.train), len(model.validation), len(model.test)) < 2:

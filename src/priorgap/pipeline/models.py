@@ -13,8 +13,9 @@ from torch import Tensor
 from priorgap.core import artifacts
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.random import stream
-from priorgap.data.splits import Dataset, Kind, Split
+from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
+from priorgap.modalities import Kind
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.latents import MOST_FULL, LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
-from priorgap.densities.gaussian import Covariance
+from priorgap.densities.gaussian import Covariance, FittedDiagonal
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import pick_rows
 from priorgap.samplers.protocols import (
@@ -30,8 +30,8 @@ FITTED = SamplerFacts(
     fixed=False,
     cost="It costs one pass of the encoder over the training set and a fit; the decoder stays as it is.",
 )
-_DENSITIES: dict[str, type[FittedGaussian] | type[FittedMixture]] = {
-    density.kind: density for density in (FittedGaussian, FittedMixture)
+_DENSITIES: dict[str, type[FittedGaussian] | type[FittedDiagonal] | type[FittedMixture]] = {
+    density.kind: density for density in (FittedGaussian, FittedDiagonal, FittedMixture)
 }
 
 
@@ -93,7 +93,13 @@ class ExPostGaussian:
         return f"gaussian_{self.covariance}"
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
-        """Return the Gaussian with the aggregate moments of the training posteriors."""
+        """Return the Gaussian with the aggregate moments of the training posteriors.
+
+        Raises:
+            ValueError: a full covariance of too many dimensions.
+        """
+        if self.covariance == "diag" and inputs.train.dim > MOST_FULL:
+            return FittedExPost(self.name, _diagonal(inputs.train))
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
@@ -108,6 +114,19 @@ class ExPostGaussian:
         if self.covariance == "full":
             return moments
         return Moments(moments.mean, torch.diag(moments.cov.diagonal()))
+
+
+def _diagonal(train: Latents) -> FittedDiagonal:
+    """Return the Gaussian with the aggregate means and variances, without a matrix; no variance is 0."""
+    mean = train.mean.mean(0, dtype=torch.float64)
+    # units at a time, so that no second set of posteriors is made in float64
+    parts = zip(train.mean.split(MOST_FULL, 1), mean.split(MOST_FULL), strict=True)
+    variance = torch.cat([(part.double() - m).square().mean(0) for part, m in parts])
+    if train.log_var is not None:
+        within = [part.double().exp().mean(0) for part in train.log_var.split(MOST_FULL, 1)]
+        variance = variance + torch.cat(within)
+    least = 1e-12 * variance.mean().clamp_min(torch.finfo(torch.float64).tiny)
+    return FittedDiagonal(mean, variance.clamp_min(least))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.core.latents import LatentDraw, Latents, Moments
+from priorgap.core.latents import LatentDraw, Latents, Moments, check_full
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.priors.base import Prior
 
@@ -160,7 +160,12 @@ def standard_moments(dim: int, temperature: float = 1.0) -> Moments:
 
 
 def total_moments(mean: Float[Tensor, "n d"], variance: Float[Tensor, "n d"] | None) -> Moments:
-    """Return the moments of the mixture of N(mean_i, diag variance_i): Cov(mean) + diag(mean variance)."""
+    """Return the moments of the mixture of N(mean_i, diag variance_i): Cov(mean) + diag(mean variance).
+
+    Raises:
+        ValueError: too many dimensions for a full covariance.
+    """
+    check_full(mean.shape[1])
     rows = mean.double()
     centre = rows.mean(0)
     centred = rows - centre

@@ -37,7 +37,7 @@ def gives_three_splits(source: DataSource, root: Path) -> None:
         assert len(split) >= 2, part
         assert split.shape == dataset.shape, part
         assert split.kind == dataset.kind, part
-        expected = torch.uint8 if split.kind == "uint8_image" else torch.float32
+        expected = split.modality.dtype
         assert split.x.dtype == expected, part
         assert bool(torch.isfinite(split.x.float()).all()), part
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features.maps import PixelFeatures, quantise
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import ModelEvidence, Reference, build_reference
 from priorgap.metrics.evidence import LogLikelihood
+from priorgap.modalities.images import quantise
 
 DIM = 3
 CLASSES = 2

@@ -18,7 +18,7 @@ def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
             f"data={dataset.name}: observations have shape {list(dataset.shape)}, "
             f"the model expects {list(vae.shape)}"
         )
-    if dataset.kind == "uint8_image":
+    if dataset.modality.range is not None:
         return
     x = dataset.train.x
     if not bool(torch.isfinite(x).all()):

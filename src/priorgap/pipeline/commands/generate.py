@@ -15,6 +15,7 @@ from priorgap.core.findings import Finding
 from priorgap.core.receivers import PACKAGE
 from priorgap.data.exports import Block, Format, format_of, write
 from priorgap.evaluation.generation import generate
+from priorgap.modalities import modality_of
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.groups import is_study_name
@@ -114,7 +115,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
-    format_of(order.out, order.format, images=model.kind == "uint8_image")
+    format_of(order.out, order.format, images=modality_of(model.kind).pictures)
     tensors = {
         key.removeprefix("state."): value
         for key, value in store.tensors(step).items()
@@ -310,15 +311,14 @@ def _blocks(
     """Yield the rows block by block, with a bar where somebody looks."""
     from tqdm import tqdm
 
-    decode = model.decoder(order.decode, order.seed)
     with tqdm(total=order.n, unit="sample", disable=not sys.stderr.isatty()) as bar:
         yield from generate(
             fitted,
-            decode,
+            model.decoder(order.decode, order.seed),
             order.n,
             seed=order.seed,
             batch=model.decode_batch,
-            kind=model.kind,
+            modality=modality_of(model.kind),
             frequencies=model.class_frequencies,
             label=label,
             progress=bar.update,

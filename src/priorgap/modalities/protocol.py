@@ -1,0 +1,62 @@
+"""What a modality answers."""
+
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# as data sets and results are stored
+Kind = Literal["uint8_image", "float_vector", "float_sequence"]
+
+
+class Modality(Protocol):
+    """What an observation is."""
+
+    @property
+    def kind(self) -> Kind:
+        """The name under which data of it are stored."""
+        ...
+
+    @property
+    def n_axes(self) -> int:
+        """The number of axes of many observations, the first that of rows."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that observations are stored in."""
+        ...
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The interval that observations stay in as floats; None where there is none."""
+        ...
+
+    @property
+    def pictures(self) -> bool:
+        """Whether an observation can be looked at: previews, picture files, sharpness, metrics of image pairs."""
+        ...
+
+    @property
+    def space(self) -> str:
+        """The name of the space of the values themselves, in which copies are looked for."""
+        ...
+
+    @property
+    def shifts(self) -> bool:
+        """Whether a copy that is shifted a little or flipped is a copy still."""
+        ...
+
+    @property
+    def grain(self) -> int:
+        """How far stored values may lie apart and still count as equal: a grey level of images."""
+        ...
+
+    def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
+        """Return what a decoder gave as observations are stored."""
+        ...
+
+    def described(self, shape: tuple[int, ...]) -> str:
+        """Return observations of a shape in words, in the plural."""
+        ...

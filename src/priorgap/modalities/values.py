@@ -1,0 +1,43 @@
+"""Numbers on no common scale: vectors, and sequences of them; taken as they are."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.modalities.protocol import Kind
+
+
+@dataclass(frozen=True)
+class Values:
+    """Numbers of 32 bits.
+
+    Attributes:
+        kind: vectors [d] or sequences [t, f].
+        n_axes: with that of rows.
+    """
+
+    kind: Kind
+    n_axes: int
+    dtype: ClassVar[torch.dtype] = torch.float32
+    range: ClassVar[tuple[float, float] | None] = None
+    pictures: ClassVar[bool] = False
+    space: ClassVar[str] = "data"
+    shifts: ClassVar[bool] = False
+    grain: ClassVar[int] = 0
+
+    def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
+        """Return values as they are, of 32 bits."""
+        return x.float()
+
+    def described(self, shape: tuple[int, ...]) -> str:
+        """Return vectors or sequences, and their size."""
+        if len(shape) == 1:
+            return f"vectors of {shape[0]} values"
+        return f"sequences of {shape[0]} steps of {shape[1]} values"
+
+
+VECTORS = Values("float_vector", 2)
+SEQUENCES = Values("float_sequence", 3)
