@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.latents import Latents
+from priorgap.estimators.checks import NotFinite
 
 Progress = Callable[[int], object]
 
@@ -42,6 +43,9 @@ def needs_label(function: Callable[..., object]) -> bool:
     return found is not None and found.default is found.empty
 
 
+_NOT_FINITE = "with NaN or infinity"
+
+
 def flaw(x: Tensor) -> str | None:
     """Return why a tensor is no set of values to compute with, to stand after "a tensor"; None where it is one."""
     if x.device.type == "meta":
@@ -53,7 +57,7 @@ def flaw(x: Tensor) -> str | None:
     if x.numel() == 0:
         return f"of shape {tuple(x.shape)}, without values"
     if not torch.isfinite(x).all():
-        return "with NaN or infinity"
+        return _NOT_FINITE
     return None
 
 
@@ -133,7 +137,7 @@ def decode_all(
     """Decode n latents in batches of a fixed size (the last one padded), results on the CPU.
 
     Raises:
-        ValueError: the decoder gave another number of samples than it got, or values that are not finite.
+        ValueError: the decoder gave another number of samples than it got, or (NotFinite) values that are not finite.
     """
     parts = []
     for start in range(0, len(z), batch):
@@ -148,7 +152,8 @@ def decode_all(
             )
         wrong = flaw(x)
         if wrong is not None:
-            raise ValueError(f"decode: gave a tensor {wrong}; expected a dense one of finite numbers")
+            error = NotFinite if wrong == _NOT_FINITE else ValueError
+            raise error(f"decode: gave a tensor {wrong}; expected a dense one of finite numbers")
         parts.append(x[: len(part)].cpu())
         if progress is not None:
             progress(len(part))
