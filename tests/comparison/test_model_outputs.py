@@ -45,6 +45,7 @@ FORMS = {
     "diffusers": SimpleNamespace(latent_dist=DiagonalGaussian()),
     "scvi": {"z": MEAN, "qz": NORMAL, "library": MEAN[:, :1]},
     "named tuple": namedtuple("Output", "z mu log_var")(0 * MEAN, MEAN, LOG_VAR),
+    "the one distribution": {"z": MEAN, "posterior": NORMAL},
     "of one": [NORMAL],
 }
 
@@ -91,6 +92,7 @@ def test_posterior_says_which(given, chosen):
         ((MEAN, NORMAL), None, "posterior=0 or posterior=1"),
         (Laplace(MEAN, STD), None, "a distribution Laplace; expected Normal"),
         ({"a": MEAN}, None, "entries a; expected entries as mean and log_var, or posterior="),
+        ({"a": NORMAL, "b": NORMAL}, None, "encode: gave dict with entries a, b"),
         ({"mu": MEAN, "mean": MEAN}, None, "mean and mu: which is the mean"),
         (object(), None, "encode: gave object with no attributes"),
         (THREE, (0, 3), "posterior=3: encode gave 3 outputs"),

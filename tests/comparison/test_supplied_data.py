@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy import sparse
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from priorgap.comparison import supplied_data
+from priorgap.comparison import row_store
 from priorgap.comparison.supplied_data import check_range, supplied
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,25 @@ def parts(make, labels=None, **more):
 
 EXPECTED = parts(lambda i: BYTES[i])
 
+
+class Table:
+    """Rows with names by their numbers, as Hugging Face's data sets give them; no Dataset of PyTorch."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, k):
+        if k >= len(self.rows):
+            raise IndexError(k)
+        return {"image": Image.fromarray(BYTES[self.rows[k], 0].numpy()), "label": int(Y[self.rows[k]])}
+
+    def __iter__(self):
+        return (self[k] for k in range(len(self)))
+
+
 IMAGES = {
     "tensor of floats": lambda i: UNIT[i],
     "doubles": lambda i: UNIT[i].double(),
@@ -68,6 +88,7 @@ IMAGES = {
     "items": lambda i: Items(lambda k: UNIT[k], i),
     "pictures": lambda i: Items(lambda k: Image.fromarray(BYTES[k, 0].numpy()), i),
     "items with names": lambda i: Items(lambda k: {"image": UNIT[k], "label": int(Y[k])}, i),
+    "rows of a table": Table,
     "items without a length": lambda i: Endless([UNIT[k] for k in i]),
     "loader": lambda i: DataLoader(TensorDataset(UNIT[i]), batch_size=7),
     "loader of minus one to one": lambda i: DataLoader(TensorDataset(UNIT[i] * 2 - 1), batch_size=7),
@@ -123,7 +144,7 @@ def test_labels_in_every_form_are_the_same_classes(form):
 
 
 def test_labels_that_come_with_the_rows_are_taken():
-    for make in (IMAGES["pairs"], IMAGES["(x, y)"], IMAGES["items with names"]):
+    for make in (IMAGES["pairs"], IMAGES["(x, y)"], IMAGES["items with names"], Table):
         assert torch.equal(parts(make).parts["train"].label, Y[:50])
     bare = parts(IMAGES["batches with targets"])
     assert bare.parts["train"].label is None and "is no class" in bare.findings[0].sentence
@@ -151,7 +172,7 @@ def test_what_was_done_is_said():
 
 
 def test_more_rows_than_fit_are_a_seeded_share_that_is_said(monkeypatch):
-    monkeypatch.setattr(supplied_data, "MOST_BYTES", 20 * 4 * 4)
+    monkeypatch.setattr(row_store, "MOST_BYTES", 20 * 4 * 4)
     rows = torch.arange(20_000.0)[:, None].repeat(1, 4)
     label = torch.arange(20_000) % 7
 
@@ -178,10 +199,15 @@ BAD = {
     "a function": (lambda i: lambda: UNIT[i], {}, "train: got a function.*call it first"),
     "a mapping": (lambda i: {"x": UNIT[i]}, {}, "train: got dict"),
     "no batches": (lambda i: iter(()), {}, "train: no rows"),
+    "single images": (lambda i: (UNIT[k] for k in i), {}, r"train: gives arrays of shape \(1, 6, 5\)"),
     "rows of two shapes": (lambda i: [UNIT[0], UNIT[0, :, :3]], {}, "train: rows of different shapes"),
     "batches of two shapes": (lambda i: iter([UNIT[i], UNIT[i][:, :, :3]]), {}, "train: rows of shape"),
     "complex": (lambda i: UNIT[i] * 1j, {}, "train: a tensor of complex numbers"),
     "text columns": (lambda i: pd.DataFrame({"a": 1.0, "town": "x"}, index=i.tolist()), {}, "columns town hold no"),
+    "columns of one name": (
+        lambda i: pd.DataFrame(VECTORS[i].numpy(), columns=list("aabc")), {}, "several columns a;",
+    ),
+    "sparse": (lambda i: sparse.csr_matrix(VECTORS[i].numpy()), {}, r"a sparse matrix.*train\.toarray\(\)"),
     "missing cells": (
         lambda i: pd.DataFrame({"a": [1.0, None] * (len(i) // 2)}),
         {},

@@ -37,6 +37,15 @@ def test_booleans_are_black_and_white():
     assert found.x.unique().tolist() == [0, 255] and "booleans" in found.done
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16])
+def test_zeros_and_ones_are_black_and_white(dtype):
+    """Binarized images are often saved so; on the scale of bytes they would be black."""
+    found = observations((BYTES > 100).astype(dtype), "x")
+    assert found.x.unique().tolist() == [0, 255] and "0 and 1" in found.done
+    # negative control: one brighter pixel in any part, and they are levels
+    assert observations((BYTES > 100).astype(dtype), "x", (0, 2)).x.unique().tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "names"),
     [

@@ -40,9 +40,7 @@ _LOG_VARS: Mapping[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("var", "variance", "qz_v", "z_var"), _log),
     **dict.fromkeys(("sigma", "std", "scale", "stddev", "z_sigma", "z_std"), _twice_log),
 }
-# what models call q(z|x)
-_Q = "posterior"
-_DISTRIBUTIONS = ("latent_dist", "qz", "q_z", _Q, "dist", "distribution", "qz_x", "q_z_x")
+_DISTRIBUTIONS = ("latent_dist", "qz", "q_z", "qz_x", "q_z_x")
 _DECODED = (
     "sample", "reconstruction", "recon_x", "x_recon", "recon", "reconstructed", "x_hat", "px", "p_x", "decoded",
     "output", "mean", "loc",
@@ -139,6 +137,10 @@ def _of_names(given: object) -> Posterior:
         inner = _entry(given, name)
         if isinstance(inner, Distribution) or (inner is not None and _as_tensor(inner) is None):
             return posterior_of(inner)
+    entries = given.values() if isinstance(given, Mapping) else getattr(given, "__dict__", {}).values()
+    distributions = [one for one in entries if isinstance(one, Distribution)]
+    if len(distributions) == 1:
+        return _of_distribution(distributions[0])
     means = [name for name in _MEANS if _as_tensor(_entry(given, name)) is not None]
     spreads = [name for name in _LOG_VARS if _as_tensor(_entry(given, name)) is not None]
     if len(means) != 1:

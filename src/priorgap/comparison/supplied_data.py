@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from priorgap.comparison import row_store
 from priorgap.comparison.layout import Layout
+from priorgap.comparison.row_store import RowStore
 from priorgap.comparison.supplied_rows import Batch, Rows, label_array, rows_of
 from priorgap.core.arguments import show
 from priorgap.core.findings import Finding
@@ -18,10 +20,6 @@ from priorgap.data.arrays import Axes, Scale
 from priorgap.data.splits import Split, random_split
 from priorgap.modalities import IMAGES, VECTORS
 
-# rows of a loader or data set that are kept: so many bytes, images as bytes and vectors as 32-bit floats
-MOST_BYTES = 512 * 2**20
-# random numbers are drawn so many at a time, so that kept rows do not depend on the batches
-_KEYS = 4096
 # of the range: rounding beyond a given range
 _ROUNDING = 1e-3
 
@@ -164,13 +162,13 @@ def _read(rows: Rows, name: str, axes: Axes, scales: Mapping[str, Scale], seed: 
     if rows.in_memory:
         split = _converted(rows.first, name, axes, scales, rows.first.x.shape[1:])
         return _Part(split, rows.first.label, len(split), None)
-    store: _Store | None = None
+    store: RowStore | None = None
     kind = VECTORS.kind if axes == "vectors" else IMAGES.kind
     labels = []
     for batch in rows.batches():
         split = _converted(batch, name, axes, scales, rows.first.x.shape[1:])
         if store is None:
-            store = _Store.like(split.x, rows.n, stream(seed, "share of rows", name))
+            store = RowStore.like(split.x, rows.n, stream(seed, "share of rows", name))
         store.add(split.x)
         if batch.label is not None:
             labels.append(batch.label)
@@ -213,57 +211,6 @@ def _converted(
             )
         x = x.clip(scale.low, scale.high) if low < scale.low or high > scale.high else x
     return Split(arrays.images(x, axes, scale), None, IMAGES.kind)
-
-
-class _Store:
-    """Rows in one preallocated tensor; where they are more than fit, a uniform sample of them without replacement.
-
-    **Source**: algorithm R of Vitter (1985), "Random sampling with a reservoir".
-    """
-
-    def __init__(self, x: Tensor, generator: torch.Generator) -> None:
-        self._x, self._generator = x, generator
-        self._kept = np.empty(len(x), np.int64)
-        self._keys = np.empty(0)
-        self.n_seen = 0
-
-    @classmethod
-    def like(cls, x: Tensor, n: int | None, generator: torch.Generator) -> "_Store":
-        """Return a store for rows like those of `x`, n of them where that is known."""
-        row = x[0].numel() * x.element_size()
-        most = max(1, MOST_BYTES // row)
-        # memory that is not written to is not taken
-        return cls(torch.empty((most if n is None else min(n, most), *x.shape[1:]), dtype=x.dtype), generator)
-
-    def add(self, x: Tensor) -> None:
-        """Take the next rows."""
-        room = max(0, len(self._x) - self.n_seen)
-        head = x[:room]
-        self._x[self.n_seen : self.n_seen + len(head)] = head
-        self._kept[self.n_seen : self.n_seen + len(head)] = np.arange(self.n_seen, self.n_seen + len(head))
-        numbers = np.arange(self.n_seen + len(head), self.n_seen + len(x))
-        self.n_seen += len(x)
-        if len(numbers):
-            place = (self._uniform(len(numbers)) * (numbers + 1)).astype(np.int64)
-            chosen = place < len(self._x)
-            # of several rows for one place the last one stays
-            last = {int(p): i for i, p in zip(np.flatnonzero(chosen), place[chosen], strict=True)}
-            to, of = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
-            self._x[torch.from_numpy(to)] = x[torch.from_numpy(of) + len(head)]
-            self._kept[to] = numbers[of]
-
-    def _uniform(self, n: int) -> np.ndarray:
-        while len(self._keys) < n:
-            fresh = torch.rand(_KEYS, generator=self._generator, dtype=torch.float64).numpy()
-            self._keys = np.concatenate([self._keys, fresh])
-        found, self._keys = self._keys[:n], self._keys[n:]
-        return found
-
-    def rows(self) -> tuple[Tensor, np.ndarray | None]:
-        """Return the rows that were kept, and their numbers where they are not all."""
-        if self.n_seen <= len(self._x):
-            return self._x[: self.n_seen], None
-        return self._x, self._kept
 
 
 def _with_labels(part: _Part, label: np.ndarray) -> _Part:
@@ -361,7 +308,7 @@ def _notes(
             yield Finding(
                 "note", f"share_of_rows_of_{name}", share, 1.0,
                 f"All that is said, copying too, is of {len(part.kept):,} of {part.n_seen:,} {name} rows, drawn at "
-                f"random with the seed ({share:.1%}; as many as {MOST_BYTES // 2**20} MiB hold).",
+                f"random with the seed ({share:.1%}; as many as {row_store.MOST_BYTES // 2**20} MiB hold).",
             )  # fmt: skip
 
 

@@ -59,6 +59,8 @@ def rows_of(data: object, name: str) -> Rows:
     Raises:
         ValueError: it is nothing that has rows; one line that names the argument.
     """
+    if hasattr(type(data), "toarray"):
+        raise ValueError(f"{name}: a sparse matrix; expected a dense array: {name}.toarray()")
     if _is_pair(data):
         assert isinstance(data, tuple)
         return Rows(Batch(array_of(data[0], name), label_array(data[1], name)))
@@ -155,6 +157,11 @@ def _of_frame(frame: Any, name: str) -> np.ndarray:
     columns = getattr(frame, "columns", None)
     if columns is None:
         return np.asarray(frame.to_numpy())
+    twice = sorted({str(column) for column in columns if list(columns).count(column) > 1})
+    if twice:
+        raise ValueError(
+            f"{name}: a frame with several columns {show(', '.join(twice))}; expected one of each name"
+        )
     arrays = [np.asarray(frame[column].to_numpy()) for column in columns]
     odd = [str(column) for column, a in zip(columns, arrays, strict=True) if a.dtype.kind not in "fiub"]
     if odd:
@@ -219,14 +226,28 @@ def _without_other(rows: Rows, name: str, n_others: int) -> Rows:
 
 def _streamed(data: Any, name: str) -> Rows:
     """Return the batches of a data set, a loader, or an iterable of batches."""
-    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
-        n = len(data)  # type: ignore[arg-type]
+    if not isinstance(data, DataLoader | IterableDataset) and _has_items(data):
+        n = len(data)
         items = (data[i] for i in range(n))
         return _batched((_collated(part, name) for part in _parts(items)), name, n=n)
     if isinstance(data, IterableDataset):
         return _batched((_collated(part, name) for part in _parts(iter(data))), name)
     shuffled = isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler)
-    return _batched((_batch(one, name) for one in data), name, shuffled=shuffled)
+    found = _batched((_batch(one, name) for one in data), name, shuffled=shuffled)
+    shape = found.first.x.shape
+    if len(shape) == 3 and shape[0] in (1, 3):
+        raise ValueError(
+            f"{name}: gives arrays of shape {shape}, one image each or a batch of {shape[0]}; expected batches of "
+            "more rows, or list(...) of single rows"
+        )
+    return found
+
+
+def _has_items(data: object) -> bool:
+    """Whether rows are had by their numbers, as from a Dataset of PyTorch or of Hugging Face."""
+    return isinstance(data, Dataset) or (
+        hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__")
+    )
 
 
 def _parts(items: Iterator[Any]) -> Iterator[list[Any]]:

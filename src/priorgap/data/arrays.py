@@ -188,6 +188,8 @@ def scale_of(dtype: "np.dtype", ends: Span, place: str) -> Scale:
         ValueError: values on no scale that is in use.
     """
     low, high = ends
+    if dtype.kind in "iu" and low >= 0 and high == 1:
+        return Scale(0, 1, "integers of 0 and 1: taken as black and white")
     if dtype == np.uint8:
         return Scale(0, 255)
     if dtype.kind == "b":
