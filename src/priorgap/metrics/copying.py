@@ -117,9 +117,10 @@ class Copying:
         try:
             excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
         except ValueError as error:  # too few held-out draws for the quantile
+            least = math.ceil(1 / self.quantile - 1 - 1e-9)
             raise NotApplicable(
-                f"near_copy_excess: {len(found.heldout_to_train)} draws of held-out images are too few for their {self.quantile:.3g} "
-                f"quantile: expected at least {math.ceil(1 / self.quantile - 1 - 1e-9)} validation images"
+                f"near_copy_excess: {len(found.heldout_to_train)} draws of held-out images are too few for their "
+                f"{self.quantile:.3g} quantile: expected at least {least} validation images"
             ) from error
         to_train, nearest_train = reference.neighbours("train").take(found.train_rows).nearest(queries)
         to_validation, nearest_validation = near_validation[:, 0], validation[:, 0]
