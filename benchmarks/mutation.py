@@ -6,9 +6,9 @@ mutmut 3 with its default operators, in an environment of its own that sees the 
 the project's dependencies). The mutants of `estimators/<module>.py` are tried on `tests/estimators/test_<module>.py`
 alone, those of `verdict/<module>.py` on `tests/verdict` without the generated page and simulations of many studies,
 slow tests left out: a change that only other tests notice counts as a survivor. Mutants that change text literals
-alone are not counted. With `--sample` at most N mutants of a module are tried, drawn by the module's name. A module is
-done in a copy of the committed tree, its result kept in `--out` as JSON and found again unless `--again`. Prints a
-table and every survivor's diff; exits 1 if more than 5 % of all mutants survive. mutmut changes functions, not
+alone are not counted. With `--sample` at most N mutants of a module are tried, drawn by the module's name. A module
+is done in a copy of the committed tree, its result kept in `--out` as JSON and found again unless `--again`. Prints
+a table and every survivor's diff; exits 1 if more than 5 % of all mutants survive. mutmut changes functions, not
 module constants. A test that runs out of time, twice, the second time with two minutes, has noticed the change.
 """
 
