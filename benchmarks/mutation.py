@@ -4,11 +4,11 @@
 
 mutmut 3 with its default operators, in an environment of its own that sees the project's packages (it is none of
 the project's dependencies). The mutants of `estimators/<module>.py` are tried on `tests/estimators/test_<module>.py`
-alone, those of `verdict/<module>.py` on `tests/verdict` without the generated page, slow tests left out: a change
-that only other tests notice counts as a survivor. Mutants that change text literals alone are no mutants of the
-count. With `--sample` at most N mutants of a module are tried, drawn with a seed of the module's name. A module is
-done in a copy of the committed tree, its result kept in `--out` as JSON and found again unless `--again`. Prints a
-table and every survivor's diff; exits 1 if more than 5 % of all mutants survive. mutmut changes functions, not
+alone, those of `verdict/<module>.py` on `tests/verdict` without the generated page and simulations of many studies,
+slow tests left out: a change that only other tests notice counts as a survivor. Mutants that change text literals
+alone are not counted. With `--sample` at most N mutants of a module are tried, drawn by the module's name. A module
+is done in a copy of the committed tree, its result kept in `--out` as JSON and found again unless `--again`. Prints
+a table and every survivor's diff; exits 1 if more than 5 % of all mutants survive. mutmut changes functions, not
 module constants. A test that runs out of time, twice, the second time with two minutes, has noticed the change.
 """
 
@@ -32,6 +32,8 @@ PACKAGES = ("estimators", "verdict")
 TESTS = {"estimators": "tests/estimators/test_{module}.py", "verdict": "tests/verdict"}
 # compares texts, and makes a page of all of them
 LEFT_OUT = "tests/verdict/test_sentences_page.py"
+# simulations, each as long as all others together
+NOT_THESE = "not BySimulation and not errs_in_five and not errs_too_often and not is_never_recommended"
 GOAL = 0.05
 KILLED = {
     1: "killed",
@@ -48,7 +50,7 @@ source_paths = ["src"]
 only_mutate = ["src/priorgap/{package}/{module}.py"]
 also_copy = ["conf"]
 pytest_add_cli_args_test_selection = ["{tests}"]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-n", "0", "--ignore={left_out}"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-n", "0", "--ignore={left_out}", "-k", "{not_these}"]
 use_git_change_detection = false
 timeout_multiplier = 3.0
 timeout_constant = 2.0
@@ -78,7 +80,11 @@ def checkout(to: Path, package: str, module: str) -> None:
         tar.extractall(to, filter="data")
     tests = TESTS[package].format(module=module)
     with (to / "pyproject.toml").open("a") as settings:
-        settings.write(SETTINGS.format(package=package, module=module, tests=tests, left_out=LEFT_OUT))
+        settings.write(
+            SETTINGS.format(
+                package=package, module=module, tests=tests, left_out=LEFT_OUT, not_these=NOT_THESE
+            )
+        )
 
 
 def run(name: str, mutmut: Path, log: Path, sample: int | None) -> dict[str, object]:

@@ -341,3 +341,15 @@ def test_a_decoder_of_training_images_alone_is_never_recommended(digits, model, 
     assert result.verdict.recommended is None and "copies training images" in result.verdict.headline
     shares = result.table[(result.table["measure"] == "identical_share") & (result.table["bound"] == "point")]
     assert shares["value"].tolist() == [1.0, 1.0]
+
+
+def test_a_sampler_that_two_images_cannot_be_fitted_for_is_absent_alone(digits, model):
+    few = Split(digits.train.x[:2])
+    found = compare(
+        model.encode, model.decode, few, Split(digits.test.x), samplers=["prior", "gaussian_full", "gmm"],
+        metrics=["rate", "fid", "copying"], features="pixels", n=60,
+    )  # fmt: skip
+    assert set(found.table["sampler"]) == {"", "prior", "gaussian_full"}
+    assert "at most half of the 8 points (2 training images)" in found.skipped["gmm"]
+    said = found.skipped["copying of prior"]
+    assert "2 draws of validation rows; expected at least 99" in said

@@ -9,6 +9,7 @@ import torch
 from priorgap.comparison.user_inputs import metric_of, standard_metrics
 from priorgap.core.catalogue import catalogued
 from priorgap.core.latents import LatentDraw, Latents
+from priorgap.densities import GaussianMixture
 from priorgap.estimators.checks import NotFinite, check_matrix, check_vector
 from priorgap.metrics import NotApplicable
 from priorgap.metrics.measuring import measure_one
@@ -139,3 +140,15 @@ def test_the_errors_of_estimators_are_of_their_kind() -> None:
         check_vector("x", x)
     assert not isinstance(wrong.value, NotFinite)
     assert issubclass(NotApplicable, ValueError) and not issubclass(NotApplicable, NotFinite)
+
+
+def test_too_few_points_for_a_density_are_a_reason() -> None:
+    def too_few(evidence, generator):
+        return GaussianMixture((50,), 100, 10, 1e-6).fit(
+            torch.zeros(8, 2), torch.zeros(0, 2), generator=generator
+        )
+
+    metric = MeanSquare()
+    object.__setattr__(metric, "measure", too_few)
+    rows, reason = measure_one(metric, evidence(), seed=0)
+    assert rows == [] and "expected at most half of the 8 points" in reason

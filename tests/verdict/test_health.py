@@ -102,6 +102,18 @@ class TestFindings:
         assert [(f.severity, f.name) for f in findings] == [("stop", "decoder_limits")]
         assert found(study(fid_reconstruction=None, fids={"prior": 700.0, "gmm": 50.0})) == ()
 
+    def test_an_empty_latent_space_says_what_is_missing(self):
+        """No active unit at all, or units without a rate; with the least rate that was measured."""
+        inactive = found(study(active_units_var=0.0, rate=0.5))[0]
+        unused = found(study(rate=0.002))[0]
+        assert "no latent unit is active; the rate is 0.5 nat" in inactive.sentence
+        assert "it is all but unused; the rate is 0.002 nat" in unused.sentence
+        assert (inactive.value, unused.value) == (0.5, 0.002)
+        without = study(active_units_var=0.0)
+        without = without[without["measure"] != "rate"]
+        alone = found(without)[0]
+        assert "(no latent unit is active)" in alone.sentence and alone.value == 0.0
+
     def test_infinite_posteriors(self):
         finding = found(study(unit_rates=(math.inf, 1.0)))[0]
         assert finding.name == "exploded_posteriors" and "infinite" in finding.sentence

@@ -15,7 +15,7 @@ from priorgap.core.latents import Moments, check_full
 from priorgap.core.random import draw_seed
 from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
-from priorgap.densities.protocols import check_n, check_points, stable_cholesky
+from priorgap.densities.protocols import TooFewPoints, check_n, check_points, stable_cholesky
 
 # k-means only starts EM: on a subsample it is as good a start, in a fraction of the time
 _KMEANS_POINTS = 5_000
@@ -132,8 +132,8 @@ class GaussianMixture:
         Candidates with more components than half the points are left out.
 
         Raises:
-            ValueError: fewer than two points; too few for every candidate; a choice without validation; too many
-                dimensions.
+            TooFewPoints: fewer than two points; too few for every candidate; a choice without validation.
+            ValueError: too many dimensions.
         """
         check_points(z_train, "z_train")
         check_full(z_train.shape[1])
@@ -141,11 +141,11 @@ class GaussianMixture:
         z = z_train[rows].double()
         possible = [k for k in self.candidates if k == 1 or 2 * k <= len(z)]
         if not possible:
-            raise ValueError(
+            raise TooFewPoints(
                 f"n_components={self.n_components}: expected at most half of the {len(z)} points"
             )
         if len(possible) > 1 and len(z_validation) == 0:
-            raise ValueError(f"n_components={self.n_components}: expected validation points to choose by")
+            raise TooFewPoints(f"n_components={self.n_components}: expected validation points to choose by")
         fitted = [self._fit_one(z, k, generator=generator) for k in possible]
         if len(fitted) == 1:
             return fitted[0]

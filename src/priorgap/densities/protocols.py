@@ -9,6 +9,10 @@ from torch import Tensor
 from priorgap.core.latents import Moments
 
 
+class TooFewPoints(ValueError):  # noqa: N818
+    """There are too few points to fit a density of this kind; the message is the reason, one line."""
+
+
 @runtime_checkable
 class FittedDensity(Protocol):
     """A distribution of z with a log-density and draws; its state is float64 tensors."""
@@ -43,7 +47,11 @@ class Density(Protocol):
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
     ) -> FittedDensity:
-        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`."""
+        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`.
+
+        Raises:
+            TooFewPoints: for this density.
+        """
         ...
 
 
@@ -56,7 +64,7 @@ def check_points(z: Float[Tensor, "n d"], name: str) -> None:
     if z.ndim != 2 or z.shape[1] < 1:
         raise ValueError(f"{name} has shape {tuple(z.shape)}: expected [n, d]")
     if len(z) < 2:
-        raise ValueError(f"{name} has {len(z)} points: expected at least 2 to fit a density")
+        raise TooFewPoints(f"{name} has {len(z)} points: expected at least 2 to fit a density")
     if not bool(torch.isfinite(z).all()):
         raise ValueError(f"{name} has values that are not finite")
 

@@ -8,6 +8,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.densities.protocols import TooFewPoints
 from priorgap.estimators.checks import NotFinite
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import Metric, NotApplicable, require
@@ -29,7 +30,7 @@ def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[
     try:
         require(evidence, metric.needs)
         rows = metric.measure(evidence, generator=stream(seed, "measure", metric.name))
-    except NotApplicable as reason:
+    except (NotApplicable, TooFewPoints) as reason:
         return [], str(reason)
     except NotFinite:
         # numbers of a model that has diverged; of any other, a mistake of the metric's, which must be seen

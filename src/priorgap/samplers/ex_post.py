@@ -12,12 +12,14 @@ from priorgap.core.latents import MOST_FULL, LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
 from priorgap.densities.gaussian import Covariance, FittedDiagonal
+from priorgap.densities.protocols import TooFewPoints
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import pick_rows
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
     Role,
+    SamplerNotApplicable,
     SamplerState,
     check_kind,
     total_moments,
@@ -162,7 +164,11 @@ class ExPostMixture:
         return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
-        """Draw z from the training posteriors, fit every candidate, keep the best on validation draws."""
+        """Draw z from the training posteriors, fit every candidate, keep the best on validation draws.
+
+        Raises:
+            SamplerNotApplicable: there are too few images.
+        """
         density = self._density()
         n = min(self.n_fit, self.draws_per_image * len(inputs.train))
         z_train = draw_rows(inputs.train, n, generator=generator)
@@ -170,7 +176,13 @@ class ExPostMixture:
         if len(density.candidates) > 1:
             n_validation = min(self.n_fit, self.draws_per_image * len(inputs.validation))
             z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
-        return FittedExPost(self.name, density.fit(z_train, z_validation, generator=generator))
+        try:
+            fitted = density.fit(z_train, z_validation, generator=generator)
+        except TooFewPoints as error:  # of few images; the other samplers are none the worse for it
+            raise SamplerNotApplicable(
+                f"{self.name}: {error} ({len(inputs.train)} training images)"
+            ) from error
+        return FittedExPost(self.name, fitted)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
         """Return the fitted sampler of a state."""
