@@ -5,11 +5,11 @@
 
 Each repetition splits the pool anew into training, validation, test and unseen images, and makes n draws: unseen
 images (with noise of .02 where they must repeat), the same blurred, and the same with a share of training images
-that are exact, noisy (.05), moved by a pixel, mirrored, or at .8 of their brightness. Labels are those of
+that are exact, noisy (1/255, .05), moved by a pixel, mirrored, or at .8 of their brightness. Labels are those of
 `copy_shares` with the settings of conf/metric and of `copying_label`. *The decoder memorises* is asked of unseen
 images by 3, 5 and 10 seeds that share a split. A rate passes when the exact one-sided 99.9 % binomial limit does
-not exclude its bound: copies at 5 % exact or 20 % changed in .95 or more, honest draws in .025 or less, memorises
-in .05 or less.
+not exclude its bound: copies at 5 % exact (or by 1/255) or 20 % changed in .95 or more, honest draws in .025 or
+less, memorises in .05 or less.
 """
 
 import argparse
@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[float, Change | None]] = {
     "exact, 5 %": (0.05, lambda x, g: x),
     "exact, 20 %": (0.2, lambda x, g: x),
     "exact, 100 %": (1.0, lambda x, g: x),
+    "noise of a grey level, 5 %": (0.05, lambda x, g: x + torch.rand(x.shape, generator=g) / 255),
     "noise .05, 20 %": (0.2, noisy),
     "shift, 20 %": (0.2, moved),
     "mirrored, 20 %": (0.2, lambda x, g: x.flip(3)),

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 # Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
 _EXPORTS = {
-    "Comparison": "priorgap.comparison.compare",
+    "Comparison": "priorgap.comparison.result",
     "Latents": "priorgap.core.latents",
     "Measurement": "priorgap.core.measurement",
     "compare": "priorgap.comparison.compare",
@@ -16,7 +16,8 @@ _EXPORTS = {
 _MODULES = {"torchvision_compat": "priorgap.core.torchvision_compat"}
 
 if TYPE_CHECKING:
-    from priorgap.comparison.compare import Comparison, compare
+    from priorgap.comparison.compare import compare
+    from priorgap.comparison.result import Comparison
     from priorgap.core import torchvision_compat
     from priorgap.core.latents import Latents
     from priorgap.core.measurement import Measurement

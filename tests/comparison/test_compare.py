@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from priorgap import compare
-from priorgap.comparison.compare import Comparison
+from priorgap.comparison.result import Comparison
 from priorgap.comparison.supplied_data import supplied
+from priorgap.core.random import stream
 from priorgap.data.digits import Digits
 from priorgap.data.splits import Split
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -92,9 +93,25 @@ def test_data_without_labels_lose_the_class_measures_with_that_reason(digits, mo
         model.encode, model.decode, *bare, samplers=["prior", "per_class_gaussian_full"],
         metrics=["fid", "accuracy_synthetic_to_real"], n=60,
     )  # fmt: skip
-    assert set(found.table["space"]) == {"pixels"}
+    # clusters of the training rows stand for classes in the feature space, and in nothing else
+    assert set(found.table["space"]) == {"classifier"}
+    (note,) = [one for one in found.health if one.name == "no_labels"]
+    assert note.severity == "note" and "32 clusters of the training rows" in note.sentence
     assert "no labels" in found.skipped["accuracy_synthetic_to_real of prior"]
     assert "no labels" in found.skipped["per_class_gaussian_full"]
+
+
+@pytest.mark.parametrize(
+    ("side", "n", "space"), [(4, 200, "pixels"), (8, 30, "pixels"), (8, 60, "classifier")]
+)
+def test_pixels_are_the_space_only_where_no_network_can_be_trained(side, n, space):
+    x = torch.rand(n + 60, 1, side, side, generator=torch.Generator().manual_seed(0))
+    found = compare(
+        lambda x: (x.flatten(1)[:, :2], torch.full((len(x), 2), -3.0)),
+        lambda z: (z.mean(1)[:, None, None, None] + torch.zeros(1, side, side)).clamp(0, 1),
+        x[:n], x[n:], samplers=["prior", "gaussian_diag"], metrics=["fid"],
+    )  # fmt: skip
+    assert set(found.table["space"]) <= {space} and (len(found.table) or found.health[0].severity == "stop")
 
 
 def test_float_images_and_label_tensors_are_taken(digits, model):
@@ -264,7 +281,7 @@ class _Conditional:
 
     def encode(self, x, label):
         z = (x - self.means[label]).flatten(1)[:, 20 : 20 + N_UNITS]
-        return z, torch.zeros_like(z)
+        return z, torch.full_like(z, -1.0)
 
     def decode(self, z, label):
         return (self.means[label] + 0.01 * z.mean(1)[:, None, None, None]).clamp(0, 1)
@@ -305,3 +322,22 @@ def test_what_a_conditional_model_cannot_do_is_said_in_one_line(digits, change, 
     with pytest.raises(ValueError, match=words) as caught:
         compare(**arguments, samplers=["prior"], metrics=["fid"], features="pixels", n=60)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1 / 255])
+def test_a_decoder_of_training_images_alone_is_never_recommended(digits, model, noise):
+    """Its held-out draws are copies too, so that measures relative to them see nothing."""
+    images = digits.train.floats()
+    codes = model.encode(images)[0]
+
+    def decode(z):
+        found = images[torch.cdist(z, codes).argmin(1)]
+        return (found + noise * torch.rand(found.shape, generator=stream(0, "noise"))).clamp(0, 1)
+
+    result = compare(
+        model.encode, decode, digits.train, digits.test, samplers=["prior", "gaussian_full"],
+        metrics=["fid", "copying"], features="pixels", n=120,
+    )  # fmt: skip
+    assert result.verdict.recommended is None and "copies training images" in result.verdict.headline
+    shares = result.table[(result.table["measure"] == "identical_share") & (result.table["bound"] == "point")]
+    assert shares["value"].tolist() == [1.0, 1.0]

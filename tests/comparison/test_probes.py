@@ -10,6 +10,7 @@ from torch import nn
 from priorgap import compare
 from priorgap.comparison.probes import buffers_of, guarded, probe_model
 from priorgap.core.findings import Finding
+from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.evaluation.model import ModelFunctions
 
@@ -180,6 +181,15 @@ def test_rows_shared_by_the_splits(n, severity):
     assert [f.severity for f in shared] == ([severity] if severity else [])
     if severity:
         assert shared[0].value == pytest.approx(n / 400) and f"{n} of 400 test rows" in shared[0].sentence
+
+
+def test_test_rows_that_are_training_rows_with_noise_of_a_255th_are_shared():
+    train, test = digits()
+    noise = torch.rand(100, *train.shape[1:], generator=stream(0, "noise"))
+    copied = torch.cat([(train[:100] + noise).round().clamp(0, 255).to(torch.uint8), test[:300]])
+    shared = [f for f in found(trained().encode, trained().decode, test=copied) if "rows_shared" in f.name]
+    assert [(f.name, f.value) for f in shared] == [("rows_shared_by_train_and_test", 0.25)]
+    assert "100 of 400 test rows" in shared[0].sentence and "to within a grey level" in shared[0].sentence
 
 
 def test_an_autoencoder_is_asked_nothing_of_a_prior():

@@ -9,6 +9,7 @@ import torch
 
 from priorgap.core.build import build, load_option
 from priorgap.data.digits import Digits
+from priorgap.data.photo_patches import PhotoPatches
 from priorgap.data.splits import Dataset, DataSource
 from priorgap.testing.data_contract import LAWS
 
@@ -16,7 +17,7 @@ LINEAR: DataSource = build(load_option("data", "linear_gaussian")["source"], Dat
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-@pytest.mark.parametrize("source", [Digits(), LINEAR], ids=lambda s: s.name)
+@pytest.mark.parametrize("source", [Digits(), LINEAR, PhotoPatches()], ids=lambda s: s.name)
 def test_sources_keep_the_contract(source: DataSource, law: Callable[..., None], tmp_path: Path) -> None:
     law(source, tmp_path)
 

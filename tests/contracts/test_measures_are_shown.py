@@ -10,7 +10,7 @@ from test_metric_contract import METRICS, given
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, Measure
-from priorgap.report import write_report
+from priorgap.report import page_of
 from priorgap.report.breakdowns import breakdowns
 from priorgap.report.parts import all_tables
 from priorgap.report.tables import cells_of
@@ -99,8 +99,7 @@ def test_a_measure_that_no_table_shows_is_found(
 
 def test_the_page_has_these_tables(rows: list[tuple[str, Measurement]], tmp_path: Path) -> None:
     table = table_of(rows)
-    path = write_report(tmp_path, study="all", table=table, verdict=decide_study(table, space="pixels"))
-    page = path.read_text()
+    page = page_of(study="all", table=table, verdict=decide_study(table, space="pixels")).html
     cells = cells_of(table, decide_study(table, space="pixels"))
     for one in all_tables(cells):
         assert all(head.replace("'", "&#39;") in page for head in one.header), one.heading

@@ -17,6 +17,7 @@ from priorgap.samplers import (
     ExPostMixture,
     FitInputs,
     FittedSampler,
+    FlowMatchingSampler,
     FlowSampler,
     Kde,
     LiteralLogVar,
@@ -49,6 +50,10 @@ NSF = FlowSampler(
     batch_size=100, learning_rate=1e-2, weight_decay=0.0,
 )  # fmt: skip
 MAF = replace(NSF, kind="maf", name="flow_maf")
+MATCHING = FlowMatchingSampler(
+    hidden=[16], frequencies=2, steps=4, n_fit=500, draws_per_image=1, epochs=2, batch_size=100, learning_rate=1e-2,
+    weight_decay=0.0,
+)  # fmt: skip
 TWO_STAGE = TwoStage(width=16, n_blocks=1, steps=20, batch_size=100, learning_rate=1e-2)
 SAMPLERS: list[Sampler] = [
     PriorSampler(),
@@ -85,6 +90,8 @@ SAMPLERS: list[Sampler] = [
     NSF,
     MAF,
     PerClass(NSF),
+    MATCHING,
+    PerClass(MATCHING),
     TWO_STAGE,
     PerClass(TWO_STAGE),
 ]

@@ -75,13 +75,13 @@ def test_negentropy_is_invisible_to_moments(generator):
 
 def test_few_images_and_constant_units(generator):
     assert moment_decomposition(torch.randn(5, 1, generator=generator), None, generator=generator)
-    with pytest.raises(ValueError, match="unit 1 of mean is constant"):
+    with pytest.raises(ValueError, match="latent unit 1 is constant"):
         moment_decomposition(
             torch.stack([torch.randn(9, generator=generator), torch.zeros(9)], 1), None, generator=generator
         )
     with pytest.raises(ValueError, match="mean has 2 rows: expected at least 3"):
         moment_decomposition(torch.randn(2, 1, generator=generator), None, generator=generator)
-    with pytest.raises(ValueError, match="covariance of z is singular"):
+    with pytest.raises(ValueError, match="covariance of the latent units is singular"):
         moment_decomposition(torch.randn(5, 9, generator=generator), None, generator=generator)
 
 
@@ -127,14 +127,14 @@ def test_twenty_groups_unless_asked_otherwise(generator):
 def test_whole_messages(generator):
     x = torch.randn(9, 3, generator=generator)
     moment_decomposition(x[:3, :1], None, generator=generator)
-    line = "unit {} of mean is constant and has no variance: its divergence is infinite"
+    line = "latent unit {} is constant: its divergence from the prior is infinite"
     for units in ((0,), (2,), (1, 2)):
         y = x.clone()
         y[:, list(units)] = 1.0
         refused(lambda y=y: moment_decomposition(y, None, generator=generator), line.format(units[0]))
     refused(
         lambda: moment_decomposition(x[:4].repeat(1, 3), None, generator=generator),
-        "the covariance of z is singular: expected more images than latent units",
+        "the covariance of the latent units is singular: expected more rows than units",
     )
     refused(
         lambda: moment_decomposition(x, x[:, :2], generator=generator),

@@ -190,7 +190,7 @@ def test_nearly_redundant_units_are_measured_and_redundant_ones_refused() -> Non
         return torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
 
     assert gaussian_dependence(pair(4e-12))[0] == pytest.approx(-0.5 * math.log(4e-12), abs=1e-3)
-    line = "cov: a unit is a linear function of others; expected a positive definite matrix"
+    line = "a latent unit is a linear function of others: expected one that says something new"
     for cov in (pair(1e-13), torch.ones(2, 2), torch.tensor([[1.0, 2.0], [2.0, 1.0]])):
         refused(lambda c=cov: gaussian_dependence(c), line)
 
@@ -199,7 +199,7 @@ def test_whole_messages() -> None:
     for shape in ((3,), (2, 3), (0, 0)):
         refused(lambda s=shape: gaussian_dependence(torch.ones(s)), f"cov has shape {shape}: expected [d, d]")
     for cov in (torch.diag(torch.tensor([1.0, 0.0])), torch.diag(torch.tensor([1.0, -1.0]))):
-        line = "cov: a unit has no variance; expected a positive definite matrix"
+        line = "a latent unit is constant: expected units that vary"
         refused(lambda c=cov: gaussian_dependence(c), line)
     right = [(5, 2), (3,), (3, 2), (3, 2, 2)]
     for place, wrong in ((0, (5,)), (0, (5, 1)), (1, (2,)), (3, (3, 2, 1))):

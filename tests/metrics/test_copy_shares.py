@@ -67,6 +67,17 @@ def test_exact_copies_are_labelled_at_five_in_a_hundred() -> None:
     assert label(rows) == "copies"
 
 
+def test_copies_with_noise_of_a_255th_are_identical_ones() -> None:
+    """After rounding to 8 bits a pixel is at most one level off: that hides no copy, at 5 % of the draws either."""
+    noise = torch.rand(train().shape, generator=stream(0, "a 255th")) / 255
+    rows = returning(mixed((train() + noise).clamp(0, 1), 0.05))
+    assert value(rows, "identical_share") == pytest.approx(12 / 250)
+    assert label([r for r in rows if r.measure.startswith("identical")]) == "copies"
+    # negative control: noise of four levels is no rounding
+    far = returning(mixed((train() + 4 * noise).clamp(0, 1), 0.05))
+    assert value(far, "identical_share") == 0
+
+
 @pytest.mark.parametrize(
     ("change", "space"),
     [

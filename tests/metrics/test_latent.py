@@ -273,7 +273,7 @@ def test_independent_units_have_no_dependence() -> None:
 
 def test_a_unit_that_is_constant_leaves_dependence_out_with_the_reason() -> None:
     flat = Latents(torch.zeros(100, 2), None)
-    with pytest.raises(NotApplicable, match="no variance"):
+    with pytest.raises(NotApplicable, match="constant"):
         measure(DEPENDENCE, ModelEvidence(flat, flat, flat))
 
 

@@ -1,9 +1,21 @@
 """A tiny study, run once for all tests that only read it."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tiny_study import EXTRA, Run, invoke, run_tiny
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """Commands in this process log to the error stream that they find, which is the test's and ends with it."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -36,7 +36,6 @@ CASES = {
     "two experiments": (("experiment=default", "experiment=e01_alpha"), "one experiment"),
     "an unclosed bracket": (("sampler=[prior",), "sampler"),
     "a sweep without -m": (("seed=0,1",), "seed"),
-    "no labels": (("data=linear_gaussian",), "no labels"),
     "a store where none can be": (
         ("output_root=/proc/x", "data=digits"),
         "output_root=/proc/x: no folder can be",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_study import (
     EXTRA,
     TINY,
@@ -29,7 +30,7 @@ from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
 @pytest.fixture
 def copy(tiny, tmp_path):
-    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     return tmp_path
 
 
@@ -233,6 +234,45 @@ def test_generate_writes_labelled_images(copy, monkeypatch, out):
         assert len(list(Path(out).rglob("*.png"))) == 57
         assert {p.name for p in Path(out).iterdir()} <= {str(k) for k in range(10)}
     assert invoke("generate", *order) == 2
+
+
+@pytest.mark.parametrize("asked", ["class=3", "class=three"])
+def test_generate_gives_one_class_with_a_card(copy, monkeypatch, capsys, asked):
+    monkeypatch.chdir(copy)
+    order = ("study=tiny", "sampler=per_class_gaussian_full", "n=57", asked)
+    assert invoke("generate", *order, "out=x.csv") == (0 if asked == "class=3" else 2)
+    err = capsys.readouterr().err
+    if asked == "class=3":
+        rows = np.loadtxt("x.csv", delimiter=",", skiprows=1)
+        assert rows.shape == (57, 65) and (rows[:, -1] == 3).all()
+        card = Path("x.csv.card.md").read_text(encoding="utf-8")
+        facts = yaml.safe_load(card.split("---")[1])
+        assert facts["class"] == "3" and facts["sampler"] == "per_class_gaussian_full" and facts["n"] == 57
+        assert facts["usable"] is True and "FID" in card and "**The verdict:**" in card
+        assert "x.csv.card.md says what they are" in err
+    else:
+        assert err.count("\n") == 1 and "class=three: expected one of 0 to 9" in err
+        assert not Path("x.csv").exists()
+
+
+def test_generate_marks_what_health_forbids(copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy)
+    assert invoke("report", "-m", *TINY, *EXTRA, "study=tiny", "verdict.health.rate=50") == 0
+    capsys.readouterr()
+    assert invoke("generate", "study=tiny", "n=5", "out=x.npz") == 2
+    assert not list(copy.glob("*x.npz*"))
+    order = ("sampler=prior", f"model_id={model(copy).id}", "out=x.npz")
+    assert invoke("generate", "study=tiny", "n=5", *order) == 0
+    assert "WARNING: the verdict recommends no sampler of this model." in capsys.readouterr().err
+    card = Path("x.npz.card.md").read_text(encoding="utf-8")
+    assert yaml.safe_load(card.split("---")[1])["usable"] is False and "**Do not use these data.**" in card
+
+
+def test_generate_refuses_a_class_of_a_sampler_without_classes(copy, monkeypatch, capsys):
+    monkeypatch.chdir(copy)
+    assert invoke("generate", "study=tiny", "sampler=prior", "n=5", "class=3", "out=x.npz") == 2
+    assert "class=3: the draws of this sampler have no class" in capsys.readouterr().err
+    assert not list(copy.glob("*x.npz*"))
 
 
 def test_generate_takes_the_best_by_default_and_n_only_extends(copy, monkeypatch):

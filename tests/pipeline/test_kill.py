@@ -96,7 +96,7 @@ def test_killed_around_the_report(tiny, prepared):
 
 def test_killed_before_a_replaced_model_is_removed(tiny, tmp_path):
     """A model that was made again, with the damaged one still beside it, is not made a third time."""
-    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     shutil.rmtree(tmp_path / "outputs/.finished")
     trained = tmp_path / "outputs/tiny/train" / model(tiny).id
     flip(trained / "weights.safetensors", 2000)

@@ -283,7 +283,7 @@ def test_a_rerun_reads_each_manifest_twice_at_most(default, tmp_path):
 
 @pytest.fixture
 def copy(tiny, tmp_path) -> Path:
-    shutil.copytree(tiny / "outputs", tmp_path / "outputs")
+    shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
     shutil.rmtree(tmp_path / "outputs/.finished")
     return tmp_path
 

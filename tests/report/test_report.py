@@ -8,8 +8,8 @@ import pytest
 import synthetic_study as synthetic
 from PIL import Image
 
+from priorgap.report import charts, page_of, readme_table, write_page
 from priorgap.report import figures as fig
-from priorgap.report import readme_table, write_report
 from priorgap.report import tables as tab
 from priorgap.report.page import file_name
 from priorgap.report.tiles import sample_tile
@@ -19,7 +19,7 @@ HOSTILE = "<script>alert('x')</script>"
 
 
 def write(directory, table, **more):
-    return write_report(directory, study="planted", table=table, verdict=decide_study(table), **more)
+    return write_page(page_of(study="planted", table=table, verdict=decide_study(table), **more), directory)
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +43,26 @@ def written(table, tmp_path_factory):
     )
 
 
+def own_text(page):
+    """Return a page without the script that draws its charts, which is a library's."""
+    return page.replace(charts.script(), "")
+
+
 class TestPage:
-    def test_loads_and_runs_nothing(self, written):
-        page = written.read_text()
+    def test_loads_nothing(self, written):
+        page = own_text(written.read_text())
         sources = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", page)
         assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
-        assert not re.search(r"<(script|link|iframe|object|embed)\b|@import|url\(|https?://", page)
+        page = page.replace("https://vega.github.io/schema/", "")  # a name, which nothing fetches
+        assert not re.search(r"<(link|iframe|object|embed)\b|<script [^>]|@import|url\(|https?://", page)
 
     def test_readable_on_a_phone(self, written):
-        page = written.read_text()
+        page = own_text(written.read_text())
         assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
         assert page.count("<table>") == page.count('<div class="scroll"')
 
     def test_every_picture_has_a_description(self, written):
-        images = re.findall(r"<img [^>]*>", written.read_text())
+        images = re.findall(r"<img [^>]*>", own_text(written.read_text()))
         assert len(images) > 10
         assert all(re.search(r'alt="[^"]{10,}"', image) for image in images)
 

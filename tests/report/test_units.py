@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic_study import _row
 
-from priorgap.report import write_report
+from priorgap.report import page_of, write_page
 from priorgap.report.tables import Cell, quality_table
 from priorgap.report.units import unit_costs, unit_table
 from priorgap.verdict import decide_study
@@ -70,7 +70,7 @@ def test_what_cannot_be_ranked_is_left_out() -> None:
 def test_the_report_shows_them_in_a_table_and_a_picture_of_their_own(tmp_path: Path) -> None:
     table = study()
     verdict = decide_study(table, measure="fid", space="classifier", baseline="prior")
-    path = write_report(tmp_path, study="planted", table=table, verdict=verdict)
+    path = write_page(page_of(study="planted", table=table, verdict=verdict), tmp_path)
     page = path.read_text()
     assert "Which unit matters" in page
     assert "unit 7" in page
@@ -89,5 +89,5 @@ def test_without_swaps_there_is_no_such_part(tmp_path: Path) -> None:
     assert unit_table(cell, measure="fid", space="classifier") is None
     assert unit_costs(cell, measure="fid", space="classifier") is None
     verdict = decide_study(plain, measure="fid", space="classifier", baseline="prior")
-    page = write_report(tmp_path, study="planted", table=plain, verdict=verdict).read_text()
+    page = page_of(study="planted", table=plain, verdict=verdict).html
     assert "Which unit matters" not in page

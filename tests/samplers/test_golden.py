@@ -15,6 +15,7 @@ from priorgap.samplers import (
     ExPostMixture,
     FitInputs,
     FittedSampler,
+    FlowMatchingSampler,
     FlowSampler,
     LatentDensity,
     Posterior,
@@ -35,6 +36,10 @@ GMM = ExPostMixture(n_components=6, n_fit=N, draws_per_image=1, max_iter=100, re
 FLOW = FlowSampler(
     kind="nsf", transforms=2, hidden=[128, 128], bins=16, dropout=0.05, n_fit=N, draws_per_image=1, epochs=25,
     batch_size=256, learning_rate=5e-3, weight_decay=1e-2,
+)  # fmt: skip
+MATCHING = FlowMatchingSampler(
+    hidden=[256, 256, 256], frequencies=4, steps=16, n_fit=N, draws_per_image=1, epochs=60, batch_size=256,
+    learning_rate=2e-3, weight_decay=0.0,
 )  # fmt: skip
 TWO_STAGE = TwoStage(width=128, n_blocks=3, steps=14_000, batch_size=256, learning_rate=3e-3)
 
@@ -142,6 +147,16 @@ def test_flow_that_is_reloaded_without_eval_is_rejected(flow: FittedFlowSampler)
     again.flow.network.train()
     with isolated(stream(3, "dropout")):
         assert gap(again) > 0.25
+
+
+@pytest.mark.slow
+def test_flow_matching_finds_the_law(given: FitInputs) -> None:
+    assert two_sample_accuracy(draws(MATCHING, given)) <= 0.53
+
+
+@pytest.mark.slow
+def test_flow_matching_of_one_epoch_is_rejected(given: FitInputs) -> None:
+    assert two_sample_accuracy(draws(replace(MATCHING, epochs=1), given)) > 0.56
 
 
 @pytest.mark.slow

@@ -170,6 +170,7 @@ def test_a_loss_that_is_not_finite_ends_its_member_alone(child: Child) -> None:
     assert isinstance(found[1], NonFiniteLoss)
     assert "step" in str(found[1])
     assert "epoch" in str(found[1])
+    assert "learning_rate" in str(found[1])
     for k in (0, 2):
         (result,) = trained([found[k]])
         (one,) = trained(child([member(k, data, ODD, Gaussian())], data, trainer))

@@ -165,6 +165,11 @@ def test_a_non_finite_loss_stops_with_its_step(tmp_path):
     with pytest.raises(NonFiniteLoss, match="step 0 of epoch 0") as caught:
         fit(tmp_path, vae=vae)
     assert "\n" not in str(caught.value)
+    # not the data, which are images, and no learning rate: nothing had been learnt
+    assert "no weight had moved yet" in str(caught.value) and "the scale of x is as expected" in str(
+        caught.value
+    )
+    assert caught.value.untrained
 
     class Poison(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
@@ -174,6 +179,39 @@ def test_a_non_finite_loss_stops_with_its_step(tmp_path):
 
     with pytest.raises(NonFiniteLoss, match=r"train loss at step 0 of epoch 2 \(.*= nan, nan, [\d.]+\)"):
         fit(tmp_path / "later", callbacks=[Poison()])
+
+
+@pytest.mark.parametrize("scale", [1e25, -1e25, 150.0, 50.0])
+def test_a_non_finite_loss_names_the_scale_of_x(tmp_path, scale):
+    """Raw counts and unscaled columns: the message says what was given, what is expected, and what to do."""
+    x = scale * (0.5 + 0.5 * torch.rand(60, 5, generator=stream(0, "counts")))
+    data = Dataset("counts", *(Split(part, None, "float_vector") for part in x.split(20)))
+    vae = build_vae(MLP(2, (16,)), Gaussian(), None, (5,), generator=stream(0, "init"))
+    if abs(scale) < 1e20:
+        with torch.no_grad():
+            vae.encoder[-1].bias[2:] = 1e4
+    with pytest.raises(NonFiniteLoss, match="step 0 of epoch 0") as caught:
+        fit(tmp_path, vae=vae, data=data)
+    said = str(caught.value)
+    assert "\n" not in said and f"{float(data.train.x.min()):.4g}" in said and "expected" in said
+    assert ("the scale of x is the likely cause" in said and "rescale the data" in said) == (abs(scale) > 100)
+    assert "try a lower learning_rate" not in said
+
+
+def test_a_later_non_finite_loss_names_the_scale_of_x_only_where_it_is_large(tmp_path):
+    class Poison(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.current_epoch == 1:
+                with torch.no_grad():
+                    next(pl_module.vae.decoder.parameters()).fill_(float("nan"))
+
+    for scale, words in ((1.0, "try a lower learning_rate or a gradient_clip"), (110.0, "the scale of x")):
+        x = scale * torch.rand(60, 5, generator=stream(0, "counts"))
+        data = Dataset("counts", *(Split(part, None, "float_vector") for part in x.split(20)))
+        vae = build_vae(MLP(2, (16,)), Gaussian(), None, (5,), generator=stream(0, "init"))
+        with pytest.raises(NonFiniteLoss, match="step 0 of epoch 1") as caught:
+            fit(tmp_path / str(scale), vae=vae, data=data, callbacks=[Poison()])
+        assert words in str(caught.value) and not caught.value.untrained
 
 
 def test_gradient_clip_and_weight_decay_reach_the_optimizer(tmp_path):

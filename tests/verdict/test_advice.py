@@ -62,6 +62,20 @@ class TestKinds:
         assert verdict.advice.kind == "none" and verdict.recommended is None
         assert "posterior reconstructs training images and kde needs the training data" in verdict.headline
 
+    def test_a_sampler_that_copies_is_replaced_but_a_decoder_that_copies_is_trained_again(self):
+        """Where the prior's draws, or those of several fitted distributions, are copies, no other z helps."""
+        advised = {}
+        for copiers in (["gmm"], ["prior", "gmm"], ["gmm", "gaussian_full"], ["kde", "gmm"]):
+            means = dict.fromkeys([*copiers, "posterior"], 10.0)
+            parts = [copying(name, 0.2, 0.7, 5) for name in copiers]
+            verdict = decide(table(rows_of("fid", means, 5), *parts))
+            assert verdict.advice.kind == "none"
+            advised[copiers[0], len(copiers)] = verdict.headline
+        assert all("gmm copies training images" in text for text in advised.values())
+        trained = {key for key, text in advised.items() if "Train the model again" in text}
+        assert trained == {("prior", 2), ("gmm", 2)}
+        assert {key for key, text in advised.items() if "Add a sampler" in text} == set(advised) - trained
+
     def test_calibration_is_spoken_of_as_what_is_done(self):
         plain = rows_of("fid", {"prior": 100.0, "gmm": 60.0}, 5, cell="a", calibrate=False)
         twin = rows_of("fid", {"prior": 40.0}, 5, cell="b", calibrate=True)

@@ -9,7 +9,7 @@ from planted import CLEAR, row, rows_of, table
 
 from priorgap.core.findings import Finding
 from priorgap.core.verdict_rules import standard_rules
-from priorgap.verdict import Recommendation, decide, decide_study, pick_model, stop_of
+from priorgap.verdict import Recommendation, decide, decide_study, health_of, pick_model
 from priorgap.verdict.health import findings_of, in_order, is_stop
 
 LIMITS = standard_rules().health
@@ -221,8 +221,8 @@ class TestVerdict:
         for sampler in (None, "gmm"):
             with pytest.raises(ValueError, match=r"Train the model first.*name model_id= and sampler="):
                 pick_model(data, recommended, sampler=sampler)
-        assert stop_of(data, recommended, "c0ffee-2").startswith("Train the model first")
-        assert stop_of(data, recommended, "another") == ""
+        assert health_of(data, recommended, "c0ffee-2")[0].sentence.startswith("Train the model first")
+        assert health_of(data, recommended, "another") == ()
 
     def test_the_healthy_cell_of_two_is_taken(self):
         bad = study(explained_share=-0.1, fids={"prior": 10.0, "gmm": 2.0}).assign(cell="bad", alpha=1)

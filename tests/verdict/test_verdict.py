@@ -14,7 +14,8 @@ from scipy import stats
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Measure
 from priorgap.verdict import RESULT_COLUMNS, Recommendation, decide, decide_study, pick_model
-from priorgap.verdict.contrasts import contrasts, lower_limit_exceeds
+from priorgap.verdict.contrasts import contrasts
+from priorgap.verdict.copying_label import shared_limit_exceeds
 from priorgap.verdict.readings import Reading
 
 
@@ -287,11 +288,29 @@ class TestLabels:
         assert verdict.labels == {"gmm": ["copies"]}
 
     def test_uncertain_share_is_not_labelled(self):
+        """Above its null, but not beyond its uncertainty: the mean .55 has an error of .1."""
         values = {s: Reading(v, 0.1) for s, v in enumerate((0.4, 0.7, 0.55))}
-        assert not lower_limit_exceeds(values, 0.5, 0.95)
-        assert lower_limit_exceeds({0: Reading(0.6, 0.01)}, 0.5, 0.95)
-        assert not lower_limit_exceeds({0: Reading(0.6, None)}, 0.5, 0.95)
-        assert not lower_limit_exceeds({}, 0.5, 0.95)
+        assert not shared_limit_exceeds(values, 0.5, 0.95)
+        assert shared_limit_exceeds({s: Reading(r.value, 0.01) for s, r in values.items()}, 0.5, 0.95)
+        assert shared_limit_exceeds({0: Reading(0.6, 0.01)}, 0.5, 0.95)
+        assert not shared_limit_exceeds({0: Reading(0.6, None)}, 0.5, 0.95)
+        assert not shared_limit_exceeds({}, 0.5, 0.95)
+
+    def test_the_error_that_counts_is_a_whole_model_s(self):
+        """1.645 errors below the mean, at .95 one-sided: models that share a split average nothing out."""
+        for n in (1, 3, 10):
+            models = {s: Reading(0.6, 0.1 / 1.6448) for s in range(n)}
+            assert shared_limit_exceeds(models, 0.4999, 0.95)
+            assert not shared_limit_exceeds(models, 0.5001, 0.95)
+
+    def test_an_unknown_error_of_one_model_leaves_all_unknown(self):
+        assert not shared_limit_exceeds({0: Reading(0.9, 0.01), 1: Reading(0.9, None)}, 0.5, 0.95)
+
+    def test_a_label_needs_more_than_the_point(self):
+        """Both measures above their nulls, by less than their errors."""
+        rows = rows_of("fid", CLEAR, 5)
+        assert decide(table(rows, copying("gmm", 0.2, 0.7, 5))).labels == {"gmm": ["copies"]}
+        assert decide(table(rows, copying("gmm", 0.2, 0.7, 5, error=0.15))).labels == {}
 
     def test_only_reconstructive_and_copying_candidates(self):
         data = table(rows_of("fid", {"posterior": 5.0, "kde": 8.0}, 5), copying("kde", 0.2, 0.7, 5))

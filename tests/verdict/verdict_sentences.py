@@ -213,6 +213,8 @@ def others() -> list[tuple[str, StudyVerdict]]:
         ("A sampler copies.", say(model(), fid, copying("gmm", 0.2, 0.7), unknown)),
         ("All candidates reconstruct or copy.", say(model(), measured("fid", {"posterior": 12.0, "vamp": 14.0}),
             copying("vamp", 0.2, 0.7))),
+        ("The decoder itself copies.", say(model(), measured("fid", {"prior": 12.0, "gmm": 10.0, "posterior": 9.0}),
+            copying("prior", 0.2, 0.7), copying("gmm", 0.2, 0.7))),
         ("A calibrated model beside the one as trained.", say(calibrated)),
         ("Seeds are missing.", say(model(), partial)),
         ("Sample sizes differ.", say(model(), sizes)),

@@ -1,22 +1,26 @@
 """The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from priorgap.comparison.drawn import Drawn
 from priorgap.comparison.model_outputs import Entry
 from priorgap.comparison.probes import probe_model
+from priorgap.comparison.progress import progress_of
+from priorgap.comparison.result import Comparison
 from priorgap.comparison.supplied_data import check_range, supplied
 from priorgap.comparison.user_inputs import (
     Data,
     Labels,
     check_arguments,
-    check_features,
     count_of,
     functions_of,
     is_conditional,
     law_of,
-    metric_of,
+    metrics_of,
     named_classes,
     probe,
     reference_settings,
@@ -31,7 +35,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
-from priorgap.core.measures import Catalogue, united
+from priorgap.core.measures import united
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.core.verdict_rules import VerdictRules
 from priorgap.data.splits import Split
@@ -40,11 +44,13 @@ from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import (
     ReferenceSettings,
     feature_classifier,
+    no_labels,
     real_classifiers,
     real_features,
 )
 from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
-from priorgap.features.maps import Classifier, FeatureMap
+from priorgap.features.clusters import n_clusters_of
+from priorgap.features.maps import Classifier, FeatureMap, fits
 from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.measuring import measure_one
@@ -54,48 +60,16 @@ from priorgap.priors.base import Prior
 from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, StudyVerdict, decide_study, is_stop
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, decide_study, is_stop
 from priorgap.verdict.health import COMPUTED
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes:
-        table: tidy results, with the columns of results.csv.
-        verdict: what to do, how sure that is, what it rests on; `Comparison.health` are its findings.
-        skipped: what is absent -> why.
-        catalogue: the entries of the measures: title, direction, section, ...
-    """
-
-    table: "pd.DataFrame"
-    verdict: StudyVerdict
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
-
-    def to_markdown(self) -> str:
-        """Return what to do, how sure that is, a table of samplers by measures, and the details."""
-        from priorgap.report import readme_table
-
-        table = readme_table(self.table, catalogue=self.catalogue, verdict=self.verdict)
-        parts = [f"**Do this:** {self.verdict.headline}"]
-        parts += [f"**How sure:** {self.verdict.sure}"] if self.verdict.sure else []
-        parts += [table.rstrip("\n")]
-        if self.verdict.details:
-            parts.append("\n".join(["**Details:**", "", *(f"- {line}" for line in self.verdict.details)]))
-        return "\n\n".join(parts) + "\n"
-
-    @property
-    def health(self) -> tuple[Finding, ...]:
-        """What is wrong, or worth knowing, with the model and the data; the gravest first."""
-        return self.verdict.health
-
-
+# people call it where gradients are off; classifiers and densities are fitted here
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def compare(
     encode: Encode | None,
     decode: Decode,
@@ -114,7 +88,7 @@ def compare(
     features: FeatureMap | str | None = None,
     prior: Prior | None = None,
     latent_dim: int | Sequence[int] | None = None,
-    progress: Callable[[str], object] | None = None,
+    progress: Callable[[str], object] | bool | None = None,
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
@@ -146,34 +120,40 @@ def compare(
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
             Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
+            `copying` brings `copy_shares` with it: by it alone, a decoder that returns only training images has no
+            copies, for its held-out draws are as near.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
-        features: a feature map, "classifier" or "pixels"; None is the classifier where there are labels.
+        features: a feature map, "classifier" or "pixels"; None is a classifier of the classes, or of clusters of the
+            training rows where there are no labels (`health` says so), and pixels where neither can be had.
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, or its shape, where `encode` and `prior` are None.
-        progress: called with a line before each step that takes time.
+        progress: called with a line before each step that takes time; True prints these lines, False does not;
+            None prints them on a terminal and in a notebook.
 
     Returns:
-        The table, the verdict ("for this trained model only") and what was skipped, with reasons. A look at a few
-        rows comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`,
-        severity "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
+        The table, the verdict ("for this trained model only"), what was skipped, with reasons, and the fitted
+        samplers: `Comparison.generate` draws from them, `Comparison.to_html` writes the report. A look at a few rows
+        comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`, severity
+        "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
-    say = progress or (lambda line: None)
+    say = progress_of(progress)
     data = supplied(
         {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range)
     )
     parts = data.parts
-    check_features(features, parts)
     config = settings()
     batches = config["numerics"]
     chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]
-    wanted = [metric_of(m) for m in (metrics if metrics is not None else standard_metrics())]
+    wanted = metrics_of(
+        metrics if metrics is not None else standard_metrics(), has_encoder=encode is not None
+    )
     n_draws = count_of(n, len(parts["test"]))
     conditional = is_conditional(encode, decode, parts, data.names)
     law = law_of(encode, latent_dim, prior)
@@ -201,7 +181,10 @@ def compare(
             model = replace(model, has_prior=False)  # a plain autoencoder
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
+    features = features or _default_space(parts)
     reference = _reference(parts, features, n_draws, reference_settings(config), needs)
+    if features == "classifier" and _n_classes(parts) is None:
+        findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
     evidence = model_evidence(
         model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
     )
@@ -227,7 +210,8 @@ def compare(
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
-    return Comparison(table, verdict, absent, catalogue)
+    drawn = Drawn(model, evidence, {one.sampler.name: one for one in draws}, seed)
+    return Comparison(table, verdict, absent, catalogue, drawn)
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
@@ -290,20 +274,16 @@ def measure(
 
 def _reference(
     parts: Mapping[str, Split],
-    features: FeatureMap | str | None,
+    features: FeatureMap | str,
     n: int,
     settings: ReferenceSettings,
     needs: frozenset[str],
 ) -> Reference:
     """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
     train, test = parts["train"], parts["test"]
-    n_classes = None
-    if train.label is not None and test.label is not None:
-        found = int(max(train.label.max(), test.label.max())) + 1
-        # one class is none: there is nothing to tell apart
-        n_classes = found if found > 1 else None
+    n_classes = _n_classes(parts)
     classifier: Classifier | None = None
-    if n_classes is not None and features in (None, "classifier"):
+    if features == "classifier":
         classifier = feature_classifier(train, n_classes, settings)
     feature_map = _feature_map(features, classifier)
     reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
@@ -312,14 +292,30 @@ def _reference(
     return replace(reference, classifiers=real_classifiers(train, test, n_classes, n, settings))
 
 
-def _feature_map(features: FeatureMap | str | None, classifier: Classifier | None) -> FeatureMap:
-    if features is not None and not isinstance(features, str):
+def _n_classes(parts: Mapping[str, Split]) -> int | None:
+    """Return the number of classes; None without labels, or with one class: there is nothing to tell apart."""
+    train, test = parts["train"].label, parts["test"].label
+    if train is None or test is None:
+        return None
+    found = int(max(train.max(), test.max())) + 1
+    return found if found > 1 else None
+
+
+def _default_space(parts: Mapping[str, Split]) -> str:
+    """Return the classifier of classes or clusters; pixels where it cannot be had."""
+    shape, n = parts["train"].shape, len(parts["train"])
+    if not fits(shape) or (_n_classes(parts) is None and n_clusters_of(n) < 2):
+        return "pixels"
+    return "classifier"
+
+
+def _feature_map(features: FeatureMap | str, classifier: Classifier | None) -> FeatureMap:
+    if not isinstance(features, str):
         return features
-    name = features or ("pixels" if classifier is None else "classifier")
-    node = load_option("features", name)
-    if name == "inception":
+    node = load_option("features", features)
+    if features == "inception":
         node = {**node, "weights": None}
-    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{name}")
+    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{features}")
     return space.open(classifier)
 
 

@@ -14,8 +14,8 @@ from priorgap.core.batched_calls import takes_label
 from priorgap.core.findings import Finding, Severity
 from priorgap.core.latents import Latents
 from priorgap.data.splits import Split
-from priorgap.estimators.identical import RowSet
 from priorgap.evaluation.model import ModelFunctions
+from priorgap.metrics.copies import rows_of
 
 # rows of the training and of the test data that are looked at
 N_ROWS = 64
@@ -232,17 +232,18 @@ def _collapsed(posterior: Latents) -> Iterator[Finding]:
 
 
 def _shared_rows(parts: Mapping[str, Split]) -> Iterator[Finding]:
-    train = RowSet.of(parts["train"].x)
+    train = rows_of(parts["train"])
     for name in ("test", "validation"):
         if name not in parts:
             continue
         n = train.shared(parts[name].x)
         share = n / len(parts[name])
+        alike = ", to within a grey level" if parts[name].modality.grain else ""
         if n:
             yield Finding(
                 "stop" if share >= _SHARED_STOP else "warn", f"rows_shared_by_train_and_{name}", share, 0.0,
                 f"Leave shared rows out of one of the two: {n} of {len(parts[name])} {name} rows are training rows "
-                f"too ({share:.1%}), and nothing is said of unseen data by them.",
+                f"too ({share:.1%}{alike}), and nothing is said of unseen data by them.",
             )  # fmt: skip
 
 

@@ -97,6 +97,18 @@ def metric_of(given: Any) -> Metric:
     return found
 
 
+def metrics_of(given: Sequence[Any], *, has_encoder: bool) -> list[Metric]:
+    """Return the metrics that were asked for, and `copy_shares` with `copying`: the label *copies* needs both.
+
+    Without an encoder `copying` has no held-out draws to compare with, and brings nothing.
+    """
+    found = [metric_of(one) for one in given]
+    names = {metric.name for metric in found}
+    if has_encoder and "copying" in names and "copy_shares" not in names:
+        found.append(metric_of("copy_shares"))
+    return found
+
+
 def check_arguments(
     encode: object,
     decode: object,
@@ -112,9 +124,10 @@ def check_arguments(
     Raises:
         ValueError: one line that names the argument, the value and what was expected.
     """
-    for name, function in (("encode", encode), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise ValueError(f"{name}={function!r}: expected a callable, or None")
+    if encode is not None and not callable(encode):
+        raise ValueError(f"encode={encode!r}: expected a callable, or None")
+    if progress is not None and not callable(progress) and not isinstance(progress, bool):
+        raise ValueError(f"progress={progress!r}: expected a callable, true or false, or None")
     if not callable(decode):
         raise ValueError(f"decode={decode!r}: expected a callable z -> x")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -188,24 +201,6 @@ def is_conditional(
                     f"{', '.join(name for name in names if name in seen)}"
                 )
     return True
-
-
-def check_features(features: object, parts: Mapping[str, Split]) -> None:
-    """Refuse the classifier's features where no classifier can be made.
-
-    Raises:
-        ValueError: the data have no labels, or one class only.
-    """
-    labels = [parts[name].label for name in ("train", "test")]
-    several = (
-        all(label is not None for label in labels)
-        and len(torch.cat([x for x in labels if x is not None]).unique()) > 1
-    )
-    if features == "classifier" and not several:
-        raise ValueError(
-            "features='classifier': expected labels of several classes for train and test, or "
-            "features='pixels'"
-        )
 
 
 def named_classes(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from priorgap.core.latents import Latents
+from priorgap.estimators.checks import NotFinite
 
 Progress = Callable[[int], object]
 
@@ -45,6 +46,9 @@ def needs_label(function: Callable[..., object]) -> bool:
     return found is not None and found.default is found.empty
 
 
+_NOT_FINITE = "with NaN or infinity"
+
+
 def unusable(x: Tensor) -> str | None:
     """Return why a tensor has no values to compute with, to stand after "a tensor"; None where it has."""
     if x.device.type == "meta":
@@ -62,7 +66,7 @@ def flaw(x: Tensor) -> str | None:
     """Return why a tensor is no set of finite values, to stand after "a tensor"; None where it is one."""
     wrong = unusable(x)
     if wrong is None and not torch.isfinite(x).all():
-        return "with NaN or infinity"
+        return _NOT_FINITE
     return wrong
 
 
@@ -142,7 +146,7 @@ def decode_all(
     """Decode n latents in batches of a fixed size (the last one padded), results on the CPU.
 
     Raises:
-        ValueError: the decoder gave another number of samples than it got, or values that are not finite.
+        ValueError: the decoder gave another number of samples than it got, or (NotFinite) values that are not finite.
     """
     parts = []
     for start in range(0, len(z), batch):
@@ -157,7 +161,8 @@ def decode_all(
             )
         wrong = flaw(x)
         if wrong is not None:
-            raise ValueError(f"decode: gave a tensor {wrong}; expected a dense one of finite numbers")
+            error = NotFinite if wrong == _NOT_FINITE else ValueError
+            raise error(f"decode: gave a tensor {wrong}; expected a dense one of finite numbers")
         parts.append(x[: len(part)].cpu())
         if progress is not None:
             progress(len(part))

@@ -58,10 +58,10 @@ QUALITY = (
 )  # fmt: skip
 
 COPYING = (
-    _copying("identical_share", "identical share", "Share of samples that are a training image, pixel by pixel.",
-        range=_SHARE),
+    _copying("identical_share", "identical share",
+        "Share of samples that are a training image, to within a grey level.", range=_SHARE),
     _copying("identical_share_floor", "identical share of test images",
-        "Share of test images that are a training image, pixel by pixel.", range=_SHARE),
+        "Share of test images that are a training image, to within a grey level.", range=_SHARE),
     _copying("near_copy_share", "near-copy share",
         "Share of samples with a training image much nearer to them than any other image.", range=_SHARE),
     _copying("near_copy_share_floor", "near-copy share of test images",

@@ -1,8 +1,9 @@
 """What is wrong with a model or its data, as values: how bad, what was found, and what it should be."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 Severity = Literal["stop", "warn", "note"]
 
@@ -41,6 +42,23 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON types; a number that is not finite becomes text."""
         return {**vars(self), "value": _plain(self.value), "limit": _plain(self.limit)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_json`'s result.
+
+        Raises:
+            KeyError, ValueError: a field is missing, or is no such thing.
+        """
+        value, limit = (None if record[key] is None else float(record[key]) for key in ("value", "limit"))
+        return cls(
+            record["severity"],
+            str(record["name"]),
+            value,
+            limit,
+            str(record["sentence"]),
+            str(record["follows"]),
+        )
 
 
 def _plain(value: float | None) -> float | str | None:

@@ -11,6 +11,7 @@ _EXPORTS = {
     "ImageFolder": "priorgap.data.own",
     "LinearGaussian": "priorgap.data.synthetic",
     "NpzFile": "priorgap.data.npz_file",
+    "PhotoPatches": "priorgap.data.photo_patches",
     "TorchvisionImages": "priorgap.data.images",
 }
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from priorgap.data.images import TorchvisionImages
     from priorgap.data.npz_file import NpzFile
     from priorgap.data.own import ImageFolder
+    from priorgap.data.photo_patches import PhotoPatches
     from priorgap.data.synthetic import LinearGaussian
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "ImageFolder",
     "LinearGaussian",
     "NpzFile",
+    "PhotoPatches",
     "TorchvisionImages",
 ]
 

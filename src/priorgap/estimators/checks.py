@@ -6,11 +6,15 @@ import torch
 from torch import Tensor
 
 
+class NotFinite(ValueError):  # noqa: N818
+    """Numbers are NaN or infinite where finite ones are needed: a model has diverged, or a program has a mistake."""
+
+
 def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | None = None) -> None:
     """Check that `x` is a finite [n, D] tensor.
 
     Raises:
-        ValueError: it is not two-dimensional, too short, of the wrong width, or not finite everywhere.
+        ValueError: it is not two-dimensional, too short, of the wrong width, or (NotFinite) not finite everywhere.
     """
     if x.ndim != 2 or x.shape[1] < 1:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: expected [n, D] with D >= 1")
@@ -22,7 +26,7 @@ def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | No
     if not math.isfinite(float(x.sum(dtype=torch.float64))):
         n_bad = int((~torch.isfinite(x)).any(1).sum())
         if n_bad:
-            raise ValueError(f"{name} has {n_bad} rows that are not finite: expected finite numbers")
+            raise NotFinite(f"{name} has {n_bad} rows that are not finite: expected finite numbers")
 
 
 def check_posteriors(mean: Tensor, log_var: Tensor | None, *, min_rows: int = 1) -> None:
@@ -44,11 +48,11 @@ def check_vector(name: str, x: Tensor, *, min_length: int = 1) -> None:
     """Check that `x` is a finite vector.
 
     Raises:
-        ValueError: it is not one-dimensional, too short, or has a value that is not finite.
+        ValueError: it is not one-dimensional, too short, or (NotFinite) has a value that is not finite.
     """
     if x.ndim != 1:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: expected a vector")
     if len(x) < min_length:
         raise ValueError(f"{name} has {len(x)} values: expected at least {min_length}")
     if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"{name} has values that are not finite: expected finite numbers")
+        raise NotFinite(f"{name} has values that are not finite: expected finite numbers")

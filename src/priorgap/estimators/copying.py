@@ -195,6 +195,11 @@ def memorisation_auc(
     return auc(posterior_to_train, heldout_to_swapped)
 
 
+def least_heldout(q: float) -> int:
+    """Return how many held-out draws their q quantile takes: 1/q - 1."""
+    return math.ceil(1 / q - 1 - 1e-9)
+
+
 def near_copy_excess(
     sample_distance: Float[Tensor, "n"], heldout_distance: Float[Tensor, "m"], q: float = 0.01
 ) -> Estimate:
@@ -211,7 +216,7 @@ def near_copy_excess(
     check_vector("sample_distance", sample_distance)
     if not 0.0 < q <= 0.5:
         raise ValueError(f"q={q}: expected a number above 0, at most 0.5")
-    check_vector("heldout_distance", heldout_distance, min_length=math.ceil(1 / q - 1 - 1e-9))
+    check_vector("heldout_distance", heldout_distance, min_length=least_heldout(q))
     heldout, n = heldout_distance.double().sort().values, len(sample_distance)
     step = math.sqrt(q * (1 - q) / len(heldout))
     threshold, low, high = (_quantile(heldout, level) for level in (q, q - step, q + step))

@@ -78,10 +78,10 @@ def _parts(centre: Tensor, count: Tensor, first: Tensor, second: Tensor, noise: 
     variance = cov.diagonal()
     if not bool((variance > 0).all()):
         unit = int((variance <= 0).nonzero()[0])
-        raise ValueError(f"unit {unit} of mean is constant and has no variance: its divergence is infinite")
+        raise ValueError(f"latent unit {unit} is constant: its divergence from the prior is infinite")
     kl_diag = 0.5 * ((centre + shift).square() + variance - 1 - variance.log()).sum()
     scale = variance.rsqrt()
     factor, failed = torch.linalg.cholesky_ex(cov * scale[:, None] * scale[None, :])
     if int(failed) != 0:
-        raise ValueError("the covariance of z is singular: expected more images than latent units")
+        raise ValueError("the covariance of the latent units is singular: expected more rows than units")
     return torch.stack([kl_diag, -factor.diagonal().log().sum()])

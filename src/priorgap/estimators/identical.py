@@ -1,14 +1,20 @@
-"""Rows that are equal in every column: found by digests, counted with exact limits."""
+"""Rows that are equal in every column, or images up to a grey level: found, and counted with exact limits."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from priorgap.estimators.two_sample import clopper_pearson
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 _DIGEST_BYTES = 16
 
@@ -37,30 +43,115 @@ class ExactShare:
         return cls(proportion_estimate(hits, n), low, high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowSet:
-    """The rows of a data set by their digests, to be asked whether a row is one of them.
+    """The rows of a data set, to be asked whether a row is one of them.
 
     Attributes:
         digests: one for each distinct row.
         n: how many rows there were.
+        levels: finds rows that differ by grey levels; None where only equal rows count.
     """
 
     digests: frozenset[bytes]
     n: int
+    levels: "GreyLevels | None" = None
 
     @classmethod
-    def of(cls, rows: Tensor) -> "RowSet":
-        """Take the rows of a set, [n, ...], as they are stored."""
-        return cls(frozenset(_digests(rows)), len(rows))
+    def of(cls, rows: Tensor, *, within: int = 0) -> "RowSet":
+        """Take the rows of a set, [n, ...], as they are stored.
+
+        Args:
+            rows: what is looked for; of images, uint8, rows that differ a little may count as equal.
+            within: by so many grey levels a pixel may differ: 1 is what noise of a 255th leaves after rounding.
+
+        Raises:
+            ValueError: `within` is negative, or positive for rows that are no uint8 images.
+        """
+        if within < 0 or (within and rows.dtype != torch.uint8):
+            raise ValueError(f"within={within}: expected 0, or for uint8 images an integer above it")
+        levels = GreyLevels.of(rows, within) if within and len(rows) else None
+        return cls(frozenset(_digests(rows)), len(rows), levels)
 
     def holds(self, rows: Tensor) -> Bool[Tensor, "m"]:
-        """Return which rows, of the same type, are equal to one of the set in every column."""
-        return torch.tensor([digest in self.digests for digest in _digests(rows)], dtype=torch.bool)
+        """Return which rows, of the same type, are one of the set."""
+        found = torch.tensor([digest in self.digests for digest in _digests(rows)], dtype=torch.bool)
+        if self.levels is not None and not bool(found.all()):
+            found[~found] = self.levels.holds(rows[~found])
+        return found
 
     def shared(self, rows: Tensor) -> int:
-        """Return how many rows are equal to one of the set in every column."""
+        """Return how many rows are one of the set."""
         return int(self.holds(rows).sum())
+
+
+# an image whose pixels span less is nearly flat: that another one is as flat makes it no copy
+_LEAST_SPAN = 16
+_BLOCKS = 16
+_CANDIDATES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class GreyLevels:
+    """Images, among which one is found that differs from a given one by at most `within` grey levels in every pixel.
+
+    So do then the means of blocks of pixels, by which a tree finds the candidates: the 8 nearest ones, in the largest
+    difference of a block. They are compared pixel by pixel. Images whose pixels span fewer than 16 levels are left
+    out: flat ones all agree.
+
+    Attributes:
+        images: the rows, flat.
+        tree: of the means of their blocks.
+        within: grey levels.
+    """
+
+    images: UInt8[Tensor, "n D"]
+    tree: "KDTree"
+    within: int
+
+    @classmethod
+    def of(cls, images: Tensor, within: int) -> "GreyLevels | None":
+        """Take the distinct ones of uint8 images, [n, ...]; None where all of them are flat."""
+        from scipy.spatial import KDTree
+
+        rows = images.detach().cpu().flatten(1)
+        rows = rows[_spans(rows) >= _LEAST_SPAN]
+        if len(rows) == 0:
+            return None
+        # as void scalars, rows sort by their bytes, many times faster than column by column
+        _, first = np.unique(rows.contiguous().numpy().view(f"V{rows.shape[1]}"), return_index=True)
+        rows = rows[torch.from_numpy(np.sort(first))]
+        return cls(rows, KDTree(_block_means(rows)), within)
+
+    def holds(self, images: Tensor) -> Bool[Tensor, "m"]:
+        """Return which uint8 images are those of the set, up to `within` grey levels."""
+        rows = images.detach().cpu().flatten(1)
+        found = torch.zeros(len(rows), dtype=torch.bool)
+        asked = (_spans(rows) >= _LEAST_SPAN).nonzero()[:, 0]
+        if len(asked) == 0:
+            return found
+        k = min(_CANDIDATES, len(self.images))
+        reach = self.within + 1e-3
+        _, near = self.tree.query(_block_means(rows[asked]), k=k, p=np.inf, distance_upper_bound=reach)
+        near = torch.from_numpy(near.reshape(len(asked), k))
+        query, rank = (near < len(self.images)).nonzero(as_tuple=True)
+        for part in torch.arange(len(query)).split(4096):
+            mine, theirs = asked[query[part]], near[query[part], rank[part]]
+            apart = (rows[mine].short() - self.images[theirs].short()).abs().amax(1)
+            found[mine[apart <= self.within]] = True
+        return found
+
+
+def _spans(rows: Tensor) -> Tensor:
+    low, high = rows.aminmax(dim=1)
+    return high.short() - low.short()
+
+
+def _block_means(rows: Tensor) -> npt.NDArray[np.float64]:
+    blocks = rows.tensor_split(min(_BLOCKS, rows.shape[1]), dim=1)
+    return np.stack(
+        [(block.sum(1, dtype=torch.int64) / block.shape[1]).double().numpy() for block in blocks], 1
+    )
 
 
 def _digests(rows: Tensor) -> list[bytes]:

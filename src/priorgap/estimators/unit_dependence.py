@@ -27,10 +27,10 @@ def gaussian_dependence(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
         raise ValueError(f"cov has shape {tuple(cov.shape)}: expected [d, d]")
     scale = cov.diagonal().double().clamp_min(0).sqrt()
     if not bool((scale > 0).all()):
-        raise ValueError("cov: a unit has no variance; expected a positive definite matrix")
+        raise ValueError("a latent unit is constant: expected units that vary")
     factor, failed = torch.linalg.cholesky_ex(cov.double() / scale[:, None] / scale[None, :])
     if int(failed) != 0 or float(factor.diagonal().min()) < 1e-6:
-        raise ValueError("cov: a unit is a linear function of others; expected a positive definite matrix")
+        raise ValueError("a latent unit is a linear function of others: expected one that says something new")
     return 0.5 * torch.cholesky_inverse(factor).diagonal().log().clamp_min(0)
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.features.clusters import cluster_labels
 from priorgap.features.maps import Classifier, FeatureMap, fit_classifier
 from priorgap.metrics.classifiers import Classifiers, fit_classifiers
 from priorgap.metrics.floors import build_features
@@ -31,18 +33,22 @@ class ReferenceSettings:
 
 
 def feature_classifier(
-    train: Split, n_classes: int, settings: ReferenceSettings, device: str = "cpu"
+    train: Split, n_classes: int | None, settings: ReferenceSettings, device: str = "cpu"
 ) -> Classifier:
-    """Fit the classifier of the real training images whose penultimate layer is a feature space.
+    """Fit the classifier of the real training rows whose penultimate layer is a feature space.
+
+    It tells their classes apart; clusters of them where there are no labels, or one class only (`n_classes` None).
 
     Raises:
-        ValueError: the training images have no labels.
+        ValueError: there are too few rows, or images too small for its convolutions.
     """
-    if train.label is None:
-        raise ValueError("a classifier needs labelled training images")
+    label = train.label
+    if n_classes is None or n_classes < 2 or label is None:
+        label = cluster_labels(train.x, generator=stream(settings.seed, FEATURE_CLASSIFIER, "clusters"))
+        n_classes = int(label.max()) + 1
     return fit_classifier(
         train.x,
-        train.label,
+        label,
         n_classes=n_classes,
         generator=stream(settings.seed, FEATURE_CLASSIFIER),
         epochs=settings.epochs,
@@ -50,6 +56,15 @@ def feature_classifier(
         n_features=settings.n_features,
         device=device,
     )
+
+
+def no_labels(n_clusters: int) -> Finding:
+    """Return what must be said of a feature space that was trained without labels."""
+    sentence = (
+        f"The data have no labels: the feature space is that of a network trained to tell {n_clusters} clusters of "
+        "the training rows apart."
+    )
+    return Finding("note", "no_labels", None, None, sentence)
 
 
 def real_classifiers(

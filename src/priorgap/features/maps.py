@@ -19,6 +19,8 @@ from priorgap.modalities.images import quantise
 from priorgap.models.vae import load_weights
 
 _BATCH = 500
+# what two strides of two leave something of
+_LEAST_SIDE = 8
 _INCEPTION_HASH = "6726825d"
 
 
@@ -85,8 +87,13 @@ class ClassifierSpec:
         object.__setattr__(self, "shape", tuple(self.shape))
         if self.n_classes < 2:
             raise ValueError(f"n_classes={self.n_classes}: expected at least 2")
-        if len(self.shape) not in (1, 3) or (len(self.shape) == 3 and min(self.shape[1:]) < 8):
+        if not fits(self.shape):
             raise ValueError(f"shape={list(self.shape)}: expected [c, h, w] with sides of at least 8, or [D]")
+
+
+def fits(shape: tuple[int, ...]) -> bool:
+    """Whether a classifier of such observations can be built."""
+    return len(shape) == 1 or (len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE)
 
 
 class Classifier(nn.Module):

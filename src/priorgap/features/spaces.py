@@ -42,7 +42,7 @@ class FeatureSpace(Protocol):
         """Return the map.
 
         Args:
-            classifier: one of the real training images, None where it is not needed or the data have no labels.
+            classifier: one of the real training rows, None where it is not needed.
 
         Raises:
             ValueError: the space cannot be had, in one line.
@@ -67,23 +67,22 @@ class PixelSpace:
 
 @dataclass(frozen=True)
 class ClassifierSpace:
-    """Penultimate features of a classifier of the real training images."""
+    """Penultimate features of a classifier of the real training rows: of classes, or of clusters without labels."""
 
     name: ClassVar[str] = "classifier"
     needs_classifier: ClassVar[bool] = True
 
     def check(self, *, labelled: bool) -> None:
-        """Refuse data without labels: there is nothing to train a classifier with."""
-        if not labelled:
-            raise ValueError(
-                "features=classifier: the data have no labels of two or more classes for training and test rows; "
-                "expected features=[pixels] verdict.space=pixels (or inception)"
-            )
+        """Any data will do: clusters stand for the classes of those that have none."""
 
     def open(self, classifier: Classifier | None) -> FeatureMap:
-        """Return the classifier's penultimate layer."""
-        self.check(labelled=classifier is not None)
-        assert classifier is not None
+        """Return the classifier's penultimate layer.
+
+        Raises:
+            ValueError: there is no classifier.
+        """
+        if classifier is None:
+            raise ValueError("features=classifier: needs a classifier of the real training rows")
         return ClassifierFeatures(classifier)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.estimators.identical import RowSet
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
 
@@ -24,6 +25,11 @@ def flat(split: Split) -> Float[Tensor, "n D"]:
 def space_of(split: Split) -> str:
     """Return the name of that space."""
     return split.modality.space
+
+
+def rows_of(split: Split) -> RowSet:
+    """Return a split's rows, to be asked for equal ones: images up to a grey level, as noise of 8 bits leaves."""
+    return RowSet.of(split.x, within=split.modality.grain)
 
 
 Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]

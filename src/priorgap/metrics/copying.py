@@ -11,6 +11,7 @@ from priorgap.core.measures import Measure
 from priorgap.estimators.copying import (
     auc,
     auc_limits,
+    least_heldout,
     memorisation_auc,
     near_copy_excess,
     train_share,
@@ -113,10 +114,13 @@ class Copying:
             evidence.samples, reference, self.n_queries
         )
         distance = near_train[:, 0]
-        try:
-            excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
-        except ValueError as error:  # too few held-out draws for the quantile
-            raise NotApplicable(f"near_copy_excess: {error}") from error
+        least = least_heldout(self.quantile)
+        if len(found.heldout_to_train) < least:
+            raise NotApplicable(
+                f"near-copy excess: {len(reference.validation)} validation rows; expected at least {least}, for the "
+                f"nearest {100 * self.quantile:g} % of their draws"
+            )
+        excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
         to_train, nearest_train = reference.neighbours("train").take(found.train_rows).nearest(queries)
         to_validation, nearest_validation = near_validation[:, 0], validation[:, 0]
         n_train = len(found.train_rows)

@@ -65,7 +65,9 @@ class DataCopying:
                 least_share=self.least_share,
             )  # fmt: skip
         except ValueError as error:
-            raise NotApplicable(f"c_t: {error}") from error
+            raise NotApplicable(
+                "no cell of the data holds both held-out rows and enough of the samples: there is nothing to compare"
+            ) from error
         n, space = len(queries), space_of(reference.train)
         share, _ = authenticity(queries, train)
         return [

@@ -4,17 +4,18 @@ What costs (decoding, features, searches) is computed when a metric first asks f
 metric that needs no images pays for none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.splits import Split
+from priorgap.estimators.checks import NotFinite
 from priorgap.estimators.gaussian import standard_normal_log_prob
 from priorgap.features.maps import extract
 from priorgap.metrics.reference import Reference
@@ -46,8 +47,15 @@ _REASONS = {
     "draw": "there are no draws of a sampler",
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
+_NOT_FINITE = "decode gave values that are not finite"
+# a latent unit beyond that has left every distribution that is asked about; its squares leave the numbers' range
+_EXPLODED = 1e6
 _OF_ENCODER = ("train", "validation", "test", "log_var")
 NAMES = tuple(_REASONS)
+
+
+class NotApplicable(ValueError):  # noqa: N818
+    """This measure cannot be computed from this evidence; the message is the reason, one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,19 +125,49 @@ class ModelEvidence:
         """Return decoded draws as data are stored.
 
         Raises:
-            ValueError: there is no decoder or no reference, or it gave the wrong shape or values not finite.
+            ValueError: there is no decoder or no reference, or it gave the wrong shape.
+            NotApplicable: it gave values that are not finite: the model has diverged, or these draws lie too far out.
         """
         if self.decode is None or self.reference is None:
             raise ValueError(_REASONS["decode"] if self.decode is None else _REASONS["reference"])
         expected = (len(z), *self.reference.train.shape)
-        with torch.no_grad():
-            x = self.decode(z, label)
+        try:
+            with torch.no_grad():
+                x = self.decode(z, label)
+        except NotFinite as error:
+            raise NotApplicable(_NOT_FINITE) from error
         if tuple(x.shape) != expected:
             raise ValueError(f"decode gave {tuple(x.shape)}: expected {expected}")
         if not bool(torch.isfinite(x).all()):
-            raise ValueError("decode gave values that are not finite")
+            raise NotApplicable(_NOT_FINITE)
         modality = self.reference.train.modality
         return Split(modality.stored(x), label, modality.kind)
+
+    @cached_property
+    def not_finite(self) -> Mapping[str, str]:
+        """The parts whose posteriors hold values that are not finite -> the reason why they cannot be used."""
+        found = {}
+        for part in ("train", "validation", "test"):
+            latents: Latents | None = getattr(self, part)
+            if latents is not None:
+                n = int((~_finite_rows(latents)).sum())
+                if n:
+                    found[part] = f"{n} of {len(latents)} {part} posteriors are not finite"
+        return found
+
+    @cached_property
+    def exploded(self) -> str | None:
+        """What is said of posteriors that are finite but so wide that what is computed of them is not."""
+        for part in ("train", "validation", "test"):
+            latents: Latents | None = getattr(self, part)
+            if latents is None:
+                continue
+            size = float(latents.mean.abs().max())
+            if latents.log_var is not None:
+                size = max(size, float((0.5 * latents.log_var.double()).exp().max()))
+            if size > _EXPLODED:
+                return f"the {part} posteriors have exploded (they reach to {size:.2g})"
+        return None
 
     def log_prior(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log p(z) of the model's prior, nats, float64."""
@@ -152,6 +190,11 @@ class ModelEvidence:
             raise ValueError("reconstructions need validation posteriors and the reference")
         x = self.decoded(self.validation.mean.float(), self.validation.label)
         return extract(self.reference.feature_map, x.x)
+
+
+def _finite_rows(latents: Latents) -> Bool[Tensor, "n"]:
+    rows = torch.isfinite(latents.mean).all(1)
+    return rows if latents.log_var is None else rows & torch.isfinite(latents.log_var).all(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,11 +250,24 @@ class Evidence:
             "label_source": self.label_source != "",
         }
         if present[name]:
-            return None
+            return self._not_finite(name)
         # the cause, where a general lack explains the particular one
         if name in _OF_ENCODER and not given:
             return _REASONS["encoder"]
         return _REASONS["prior" if name == "standard_normal" and not model.has_prior else name]
+
+    def _not_finite(self, name: str) -> str | None:
+        """Return why evidence that is there cannot be used."""
+        if name == "draw" and self.draw is not None and not bool(torch.isfinite(self.draw.z).all()):
+            return "the sampler's draws are not finite"
+        return self.model.not_finite.get(name)
+
+    @property
+    def exploded(self) -> str | None:
+        """What is said of a model or draws so wide that what is computed of them is not finite; None of others."""
+        if self.draw is not None and float(self.draw.z.abs().max()) > _EXPLODED:
+            return f"the draws have exploded (they reach to {float(self.draw.z.abs().max()):.2g})"
+        return self.model.exploded
 
     @cached_property
     def samples(self) -> Split:

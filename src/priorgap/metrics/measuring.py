@@ -8,23 +8,34 @@ from priorgap.core.latents import Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.estimators.checks import NotFinite
 from priorgap.metrics.evidence import Evidence
-from priorgap.metrics.protocols import Metric, NotApplicable
+from priorgap.metrics.protocols import Metric, NotApplicable, require
 from priorgap.models.families import Model
 
 
 def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[Measurement], str | None]:
     """Return a metric's measurements, or none and the reason why it is absent.
 
+    Evidence that is not finite is as good as missing (`Evidence.lacks`). What is finite may still be so large that a
+    measure of it is not: then that is the reason.
+
     All samplers of a model share the metric's stream, so that random subsets are the same ones.
 
     Raises:
-        ValueError: the metric gave a measure that it does not name.
+        ValueError: the metric gave a measure that it does not name, or met numbers that are not finite in a model
+            that has not diverged.
     """
     try:
+        require(evidence, metric.needs)
         rows = metric.measure(evidence, generator=stream(seed, "measure", metric.name))
     except NotApplicable as reason:
         return [], str(reason)
+    except NotFinite:
+        # numbers of a model that has diverged; of any other, a mistake of the metric's, which must be seen
+        if evidence.exploded is None:
+            raise
+        return [], f"{evidence.exploded}, and this measure of them is not finite"
     known = {measure.name for measure in metric.measures}
     for row in rows:
         if row.measure not in known:

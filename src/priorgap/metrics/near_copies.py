@@ -13,11 +13,11 @@ from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.aligned import AlignedIndex
-from priorgap.estimators.identical import ExactShare, RowSet
+from priorgap.estimators.identical import ExactShare
 from priorgap.estimators.near_copies import NearCopies, merged, near_copies
 from priorgap.estimators.neighbour_index import NeighbourIndex
 from priorgap.features.maps import extract, knows_the_training_data
-from priorgap.metrics.copies import found_in_pixels, space_of
+from priorgap.metrics.copies import found_in_pixels, rows_of, space_of
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -42,7 +42,8 @@ _MEASURES = (
 class CopyShares:
     """Exact and near copies of training images among a sampler's draws, beside the same of test images.
 
-    identical_share: draws that are equal to a training image in every pixel (to a row in every column).
+    identical_share: draws that are a training image, to within a grey level in every pixel (equal to a row of vectors
+    in every column).
     near_copy_share: draws that have a training image at less than two thirds of the distance to any other image.
     near_train_share: of the images, training and validation, that have such draws, the share of training images at
     equal numbers of both; 1/2 where draws do not depend on which images were trained on. The two are searched for in
@@ -84,7 +85,7 @@ class CopyShares:
         return rows
 
     def _identical(self, samples: Split, reference: Reference) -> list[Measurement]:
-        train = _kept(reference, "rows", lambda: RowSet.of(reference.train.x))
+        train = _kept(reference, "rows", lambda: rows_of(reference.train))
         space = space_of(reference.train)
 
         def share(split: Split) -> ExactShare:

@@ -9,12 +9,9 @@ from priorgap.core.measurement import Bound, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.evidence import NAMES, Evidence
+from priorgap.metrics.evidence import NotApplicable as NotApplicable
 
 Scope = Literal["model", "sampler"]
-
-
-class NotApplicable(ValueError):  # noqa: N818
-    """This measure cannot be computed from this evidence; the message is the reason, one line."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ class Images:
     pictures: ClassVar[bool] = True
     space: ClassVar[str] = "pixels"
     shifts: ClassVar[bool] = True
+    grain: ClassVar[int] = 1
 
     def stored(self, x: Float[Tensor, "n c h w"]) -> Tensor:
         """Return images in [0, 1] as uint8."""

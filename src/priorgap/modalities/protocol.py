@@ -48,6 +48,11 @@ class Modality(Protocol):
         """Whether a copy that is shifted a little or flipped is a copy still."""
         ...
 
+    @property
+    def grain(self) -> int:
+        """How far stored values may lie apart and still count as equal: a grey level of images."""
+        ...
+
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
         """Return what a decoder gave as observations are stored."""
         ...

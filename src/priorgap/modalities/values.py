@@ -26,6 +26,7 @@ class Values:
     pictures: ClassVar[bool] = False
     space: ClassVar[str] = "data"
     shifts: ClassVar[bool] = False
+    grain: ClassVar[int] = 0
 
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
         """Return values as they are, of 32 bits."""

@@ -28,7 +28,7 @@ commands:
   sample      fit each sampler and draw its latents
   measure     the mismatch per model; quality, copying and accuracy per sampler
   report      verdict.json, results.csv, figures and report.html of a study
-  generate    a synthetic data set from a finished study, as .npz, .parquet or PNGs
+  generate    a synthetic data set from a finished study, as .npz, .parquet, .csv or PNGs
   ls          the studies of a store, or a study's models: what is complete, what is missing
   verify      every checksum of a study, and what a rerun would make again
   gc          what nothing needs any more: shown, and removed with --yes
@@ -77,13 +77,15 @@ _STAGE_HELP = {
 }
 
 _GENERATE_HELP = """\
-usage: priorgap generate study=NAME n=COUNT out=PATH [model_id=best] [sampler=NAME] [seed=0] [format=...]
+usage: priorgap generate study=NAME n=COUNT out=PATH [model_id=best] [sampler=NAME] [class=CLASS] [seed=0] ...
 
 Draw a synthetic data set from a finished study.
   study=NAME      the study's name (required)
   n=COUNT         how many samples (required, 1 or more)
-  out=PATH        .npz or .parquet file, or a folder of PNGs (required)
-  format=FORMAT   npz, parquet or png; by the ending of out when left out
+  out=PATH        .npz, .parquet or .csv file, or a folder of PNGs (required); PATH.card.md says what they are
+  format=FORMAT   npz, parquet, csv or png; by the ending of out when left out
+  class=CLASS     rows of this class alone, by its name or number; default all classes in their shares
+  decode=RULE     mean or draw of p(x|z); default as it was measured
   model_id=ID     any unique prefix of a model's id; default best: the best model for the sampler
   sampler=NAME    default: the verdict's best sampler that neither copies nor reconstructs
   seed=SEED       default 0

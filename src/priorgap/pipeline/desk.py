@@ -70,14 +70,13 @@ def reference_settings(cell: ModelConfig) -> ReferenceSettings:
 
 
 def feature_network(store: Store, model: PlannedModel, space: str) -> Classifier | None:
-    """Return the classifier that gives the features of a space; None where none is needed, or there are no labels."""
+    """Return the classifier that gives the features of a space; None where none is needed."""
     for step in model.references[space]:
         if step.subject.space == FEATURE_CLASSIFIER:
             folder = store.folder(step)
             facts = artifacts.load_json(folder / "facts.json")
-            if facts["labelled"]:
-                tensors = artifacts.load_tensors(folder / f"{FEATURE_CLASSIFIER}.safetensors")
-                return restore_classifier(facts[FEATURE_CLASSIFIER], tensors)
+            tensors = artifacts.load_tensors(folder / f"{FEATURE_CLASSIFIER}.safetensors")
+            return restore_classifier(facts[FEATURE_CLASSIFIER], tensors)
     return None
 
 

@@ -15,6 +15,7 @@ from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
+from priorgap.modalities import Kind
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
@@ -41,7 +42,7 @@ class TrainedModel:
 
     vae: Model
     config: Mapping[str, Any]
-    kind: str
+    kind: Kind
     device: str
 
     @property

@@ -10,9 +10,11 @@ import numpy as np
 import yaml
 
 from priorgap.core import artifacts
+from priorgap.core.findings import Finding
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
 from priorgap.core.verdict_rules import VerdictRules
+from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
@@ -20,7 +22,7 @@ from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
-from priorgap.report import AggregateFigureData, readme_table, write_report
+from priorgap.report import AggregateFigureData, page_of, write_page, write_results
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
+        findings=_without_labels(reported, store),
         matches=_matches(reported, store),
         skipped=gathered.skipped,
         costs=gathered.costs,
@@ -80,15 +83,8 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     )
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
-        results = gathered.table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-        artifacts.write_text(directory / "results.csv", results)
-        artifacts.save_json(directory / "verdict.json", record)
-        artifacts.write_text(
-            directory / "table.md",
-            readme_table(gathered.table, catalogue=gathered.catalogue, verdict=verdict),
-        )
-        write_report(
-            directory,
+        write_results(directory, gathered.table, verdict, gathered.catalogue)
+        page = page_of(
             study=study,
             table=gathered.table,
             verdict=verdict,
@@ -99,6 +95,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
         )
+        write_page(page, directory)
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     _beside_experiment(study, folder)
     try:
@@ -114,6 +111,18 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     except tracking.TrackingFailed as error:
         return Written(folder / "report.html", verdict, str(error))
     return Written(folder / "report.html", verdict, None)
+
+
+def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
+    """Return what must be said of feature spaces that were trained without labels."""
+    found = set()
+    for step in (step for record in reported for step in record.steps):
+        if step.space == FEATURE_CLASSIFIER and store.is_complete(step):
+            artifacts.check(store.folder(step), "facts.json")
+            facts = artifacts.load_json(store.folder(step) / "facts.json")
+            if not facts["labelled"] and FEATURE_CLASSIFIER in facts:
+                found.add(no_labels(int(facts[FEATURE_CLASSIFIER]["n_classes"])))
+    return list(found)
 
 
 def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
@@ -148,21 +157,8 @@ def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, Aggregate
     for _, model in models_of(reported):
         for step in model.of("measure"):
             if step.metric == MARGINALS and store.is_complete(step) and (tensors := store.tensors(step)):
-                found[model.id] = _aggregate(tensors)
+                found[model.id] = AggregateFigureData.of(tensors)
     return found
-
-
-def _aggregate(tensors: Mapping[str, Any]) -> AggregateFigureData:
-    label = tensors.get("label")
-    ranked = tensors["divergence"].argsort(descending=True).tolist()
-    units = (ranked[0], ranked[min(1, len(ranked) - 1)])
-    return AggregateFigureData(
-        grid=tensors["grid"].numpy(),
-        density=tensors["marginals"].numpy(),
-        z=tensors["z"][:, list(units)].numpy(),
-        units=units,
-        label=None if label is None else label.numpy(),
-    )
 
 
 def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:

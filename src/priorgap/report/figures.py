@@ -2,9 +2,9 @@
 
 import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
@@ -43,6 +46,20 @@ class AggregateFigureData:
     z: npt.NDArray[np.floating[Any]]
     units: tuple[int, int] = (0, 1)
     label: npt.NDArray[np.integer[Any]] | None = None
+
+    @classmethod
+    def of(cls, found: "Mapping[str, Tensor]") -> Self:
+        """Return it from what `evaluation.measure.marginals` returned."""
+        label = found.get("label")
+        ranked = found["divergence"].argsort(descending=True).tolist()
+        units = (ranked[0], ranked[min(1, len(ranked) - 1)])
+        return cls(
+            grid=found["grid"].numpy(),
+            density=found["marginals"].numpy(),
+            z=found["z"][:, list(units)].numpy(),
+            units=units,
+            label=None if label is None else label.numpy(),
+        )
 
 
 def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
@@ -265,7 +282,7 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
     axis.set_xlabel(
-        "KL(q(z)‖p(z)), nat: asymptotic 97.5 % limits of the lower and the upper end", fontsize=10
+        "KL(q(z)‖p(z)), nat:\nasymptotic 97.5 % limits of the lower and the upper end", fontsize=10
     )
     axis.grid(True, axis="x", alpha=0.25)
     return png(figure)

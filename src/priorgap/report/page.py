@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from priorgap.core.artifacts import write_bytes, write_text
+from priorgap.core.artifacts import save_json, write_bytes, write_text
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue, Measure
+from priorgap.report import charts, units
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
-from priorgap.report import units
 from priorgap.report.parts import parts_of, tables
-from priorgap.report.tiles import Preview, sample_tile, samples_side_by_side
+from priorgap.report.tiles import REAL, RECONSTRUCTIONS, Preview, sample_tile, samples_side_by_side
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
@@ -41,6 +41,19 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        html: the page: one text that loads nothing; its charts are drawn by a script in it.
+        pictures: what lies beside it as files; the page has its own copies.
+    """
+
+    html: str
+    pictures: tuple[Picture, ...] = ()
+
+
 @dataclass
 class _Model:
     """One model as the page shows it: pictures of its samples and of its latent space."""
@@ -53,8 +66,7 @@ class _Model:
     )  # files only: in the page the tiles wrap to the screen
 
 
-def write_report(
-    directory: Path,
+def page_of(
     *,
     study: str,
     table: pd.DataFrame,
@@ -65,23 +77,19 @@ def write_report(
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
-) -> Path:
-    """Write `report.html` and `figures/*.png` into a directory.
+) -> Page:
+    """Make the page of a study.
 
     Args:
-        directory: where to; made if it is missing.
         study: the study's name, the page's title.
         table: the tidy results, with the columns of results.csv and one per varying key.
         verdict: what `decide_study` returned.
-        previews: model id -> sampler -> uint8 images [n, h, w, c], or the path of a finished PNG.
+        previews: model id -> sampler, "real" or "reconstructions" -> uint8 images [n, h, w, c], or the path of a PNG.
         aggregates: model id -> what the picture of its aggregate posterior needs.
         provenance: facts on the run (versions, hardware, checksums), nested as they come.
         config_text: the study's configuration, shown as it is.
         skipped: what was not measured -> why.
         catalogue: the entries of the study's measures.
-
-    Returns:
-        The path of the page: one file, which loads nothing and runs nothing.
 
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
@@ -91,19 +99,18 @@ def write_report(
     models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
     curves = list(_study_pictures(table, cells, verdict, catalogue))
     unit_pictures = list(_unit_pictures(cells, verdict))
-    for model in models:
-        _save(directory, [*model.tiles, *model.latent, *model.beside])
-    _save(directory, [*curves, *unit_pictures])
     environment = Environment(
         loader=PackageLoader("priorgap.report", "."), autoescape=True, undefined=StrictUndefined
     )
-    page = environment.get_template("template.html").render(
+    html = environment.get_template("template.html").render(
         study=study,
         verdict=verdict,
         cells=cells,
         chips=_chips(verdict),
         number=number,
         measure="" if verdict.measure is None else measure_name(verdict.measure, verdict.space),
+        chart=_chart(cells, verdict),
+        script=charts.script,
         parts=parts_of(cells),
         units=tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
         unit_pictures=unit_pictures,
@@ -115,14 +122,35 @@ def write_report(
         provenance=list(_flat(provenance or {})),
         config_text=config_text,
     )
+    beside = [picture for model in models for picture in (*model.tiles, *model.latent, *model.beside)]
+    return Page(html, (*beside, *curves, *unit_pictures))
+
+
+def write_page(page: Page, directory: Path) -> Path:
+    """Write `report.html` and `figures/*.png` into a directory, made if it is missing; return the page's path."""
+    for picture in page.pictures:
+        write_bytes(directory / "figures" / picture.file, picture.content)
     path = directory / "report.html"
-    write_text(path, page)
+    write_text(path, page.html)
     return path
 
 
-def _save(directory: Path, pictures: Sequence[Picture]) -> None:
-    for picture in pictures:
-        write_bytes(directory / "figures" / picture.file, picture.content)
+def write_results(
+    directory: Path, table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN
+) -> None:
+    """Write `results.csv`, `verdict.json` and `table.md` into a directory."""
+    results = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    write_text(directory / "results.csv", results)
+    save_json(directory / "verdict.json", verdict.to_json())
+    write_text(directory / "table.md", tab.readme_table(table, catalogue=catalogue, verdict=verdict))
+
+
+def _chart(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> str:
+    """Return the chart of the ranking measure, as it stands in the page's script; "" where nothing ranks."""
+    if verdict.measure is None:
+        return ""
+    drawn = charts.by_sampler(cells[:_MAX_MODELS], verdict.measure, verdict.space)
+    return "" if drawn is None else charts.spec_text(drawn)
 
 
 def file_name(text: str) -> str:
@@ -145,7 +173,8 @@ def _models(
     title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
     model = _Model(title)
     known = previews.get(name, {})
-    order = [s for s in cell.samplers if s in known] + sorted(set(known) - set(cell.samplers))
+    named = [name for name in (REAL, RECONSTRUCTIONS, *cell.samplers) if name in known]
+    order = [*named, *sorted(set(known) - set(named))]
     tiles = {sampler: sample_tile(known[sampler]) for sampler in order}
     for sampler, tile in tiles.items():
         file = f"samples-{file_name(name)}-{file_name(sampler)}.png"

@@ -11,6 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 _TILE_ROWS = _TILE_COLUMNS = 8
 _TILE_SIDE = 256
 
+# what is shown beside the samplers: the data themselves, and what the model makes of them
+REAL, RECONSTRUCTIONS = "real", "reconstructions"
+
 Preview = Path | npt.NDArray[np.uint8]
 
 

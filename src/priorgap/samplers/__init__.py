@@ -10,6 +10,7 @@ _EXPORTS = {
     "ExPostMixture": "priorgap.samplers.ex_post",
     "FitInputs": "priorgap.samplers.protocols",
     "FittedSampler": "priorgap.samplers.protocols",
+    "FlowMatchingSampler": "priorgap.samplers.flow_matching",
     "FlowSampler": "priorgap.samplers.flow",
     "Kde": "priorgap.samplers.kde",
     "LatentDensity": "priorgap.samplers.protocols",
@@ -35,6 +36,7 @@ _EXPORTS = {
 if TYPE_CHECKING:
     from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
     from priorgap.samplers.flow import FlowSampler
+    from priorgap.samplers.flow_matching import FlowMatchingSampler
     from priorgap.samplers.kde import Kde
     from priorgap.samplers.per_class import PerClass
     from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
@@ -59,6 +61,7 @@ __all__ = [
     "ExPostMixture",
     "FitInputs",
     "FittedSampler",
+    "FlowMatchingSampler",
     "FlowSampler",
     "Kde",
     "LatentDensity",

@@ -2,9 +2,13 @@
 
 import torch
 
-from priorgap.data.splits import Dataset
+from priorgap.data.splits import Dataset, Split, as_float
 from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.vae import VAE
+from priorgap.training.config import NonFiniteLoss
+
+# observations beyond that are on no scale that networks are initialised for
+_LARGE = 100.0
 
 
 def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
@@ -27,3 +31,27 @@ def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
         raise ValueError(
             f"likelihood={vae.likelihood.name}: data={dataset.name} leaves [0, 1]; expected likelihood=gaussian"
         )
+
+
+def likely_cause(error: NonFiniteLoss, train: Split) -> NonFiniteLoss:
+    """Return an error of a loss that is not finite with what to do: about the scale of x, where that is the cause.
+
+    Args:
+        error: says where it happened, alone.
+        train: the training data.
+    """
+    low, high = (float(as_float(end)) for end in (train.x.min(), train.x.max()))
+    given = f"the training data have values from {low:.4g} to {high:.4g}"
+    if max(abs(low), abs(high)) > _LARGE:
+        advice = (
+            f"the scale of x is the likely cause: {given}, expected about 0 to 1, or mean 0 and standard deviation 1 "
+            "in each column; rescale the data"
+        )
+    elif error.untrained:
+        advice = (
+            "no weight had moved yet, so a lower learning_rate cannot help, and the scale of x is as expected "
+            f"({given}); check the initial weights, loss.alpha and the likelihood's sigma"
+        )
+    else:
+        advice = "try a lower learning_rate or a gradient_clip"
+    return NonFiniteLoss(f"{error}: {advice}", untrained=error.untrained)

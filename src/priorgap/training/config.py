@@ -21,7 +21,15 @@ VALIDATION_BATCH = 500
 
 
 class NonFiniteLoss(RuntimeError):  # noqa: N818
-    """The loss became NaN or infinite; the message says at which step."""
+    """The loss became NaN or infinite; the message says at which step, and from `likely_cause` on what to do.
+
+    Attributes:
+        untrained: whether that was the first step of training: no weight had moved yet.
+    """
+
+    def __init__(self, message: str, *, untrained: bool = False) -> None:
+        super().__init__(message)
+        self.untrained = untrained
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,11 @@ class ImageData(pl.LightningDataModule):
         noise = torch.randn(len(dataset.validation), latent_dim, generator=stream(seed, "validation noise"))
         self._validation = Rows(dataset.validation, labels=labels, noise=noise)
 
+    @property
+    def training_rows(self) -> Split:
+        """The training data."""
+        return self._dataset.train
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches."""
         sampler = EpochSampler(self._train, self._dataset.train, self._seed)

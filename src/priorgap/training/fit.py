@@ -21,8 +21,8 @@ from priorgap.models.controls import Autoencoder
 from priorgap.models.losses import ElboLoss
 from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import HISTORY, AtomicCheckpointIO, EpochCheckpoint, History, ProgressBar
-from priorgap.training.checks import check_data
-from priorgap.training.config import Network, Record, TrainerConfig, TrainResult
+from priorgap.training.checks import check_data, likely_cause
+from priorgap.training.config import Network, NonFiniteLoss, Record, TrainerConfig, TrainResult
 from priorgap.training.datamodule import ImageData
 from priorgap.training.lightning import LightningEnvironment, Logger, Precision, Profiler, pl
 from priorgap.training.mixed import Bf16Products
@@ -117,7 +117,7 @@ def run(
     precision: Precision | None = None,
     clip: float | None = None,
 ) -> TrainResult[Network]:
-    """Train the network of a module, as `train_vae` says.
+    """Train the network of a module, as `train_vae` says, its errors included.
 
     Args:
         module: a `Trainee`.
@@ -142,7 +142,10 @@ def run(
         own: list[pl.Callback] = [*bar, *early_stopping(trainer)]
         own.append(EpochCheckpoint(path, history, at_the_end=bool(options.callbacks)))
         lightning = _trainer(trainer, [*options.callbacks, *own], options, precision, clip)
-        _fit(lightning, module, data, path if checkpoint is not None else None)
+        try:
+            _fit(lightning, module, data, path if checkpoint is not None else None)
+        except NonFiniteLoss as error:
+            raise likely_cause(error, data.training_rows) from error
     network.cpu().eval()
     if trainer.patience is not None:
         load_weights(network, history.best_weights, str(path))

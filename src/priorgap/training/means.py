@@ -56,8 +56,8 @@ class EpochMeans:
             if not all(map(math.isfinite, means)):
                 values = ", ".join(f"{v:g}" for v in means)
                 raise NonFiniteLoss(
-                    f"non-finite {part} loss at step {step} of epoch {epoch} ({', '.join(self._terms)} = {values}): "
-                    "try a lower learning_rate or a gradient_clip"
+                    f"non-finite {part} loss at step {step} of epoch {epoch} ({', '.join(self._terms)} = {values})",
+                    untrained=(part, step, epoch) == ("train", 0, 0),
                 )
             sums = [s + m * rows[step] for s, m in zip(sums, means, strict=True)]
         n = sum(rows)

@@ -5,7 +5,7 @@ from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary, Verdict, decide
 from priorgap.verdict.health import is_stop
 from priorgap.verdict.readings import FACT_COLUMNS, RESULT_COLUMNS, varying_keys
-from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, pick_model, stop_of
+from priorgap.verdict.study import Recommendation, StudyVerdict, decide_study, health_of, pick_model
 
 __all__ = [
     "FACT_COLUMNS",
@@ -18,8 +18,8 @@ __all__ = [
     "Verdict",
     "decide",
     "decide_study",
+    "health_of",
     "is_stop",
     "pick_model",
-    "stop_of",
     "varying_keys",
 ]

@@ -150,34 +150,3 @@ def _interval(difference: _Difference, level: float) -> tuple[float, float] | No
 def back(value: float, scale: Scale) -> float:
     """Return a difference on a scale as an effect: a ratio on the log scale."""
     return math.exp(value) if scale == "log" else value
-
-
-def lower_limit_exceeds(by_seed: dict[int, Reading], null: float, level: float) -> bool:
-    """Whether a measure lies above its null, beyond its uncertainty.
-
-    True where the lower end of the t interval over models exceeds the null, or where every single model's own
-    lower limit (value − z · standard error) does: with two or three models the t interval is too wide to find
-    even plain copying, and the second condition is about each of these models, not about training again.
-    """
-    values = [reading.value for reading in by_seed.values()]
-    if len(values) >= 2 and t_interval(values, level=level)[1] > null:
-        return True
-    z = float(stats.norm.isf((1 - level) / 2))
-    return bool(values) and all(
-        reading.std_error is not None and reading.value - z * reading.std_error > null
-        for reading in by_seed.values()
-    )
-
-
-def mean_interval(by_seed: dict[int, Reading], level: float) -> tuple[float, tuple[float, float] | None]:
-    """Return the mean over models and its interval (one model: from its own standard error)."""
-    values = [reading.value for reading in by_seed.values()]
-    mean = float(np.mean(values))
-    if len(values) >= 2:
-        _, low, high = t_interval(values, level=level)
-        return mean, (float(low), float(high))
-    error = next(iter(by_seed.values())).std_error
-    if error is None:
-        return mean, None
-    half = float(stats.norm.isf((1 - level) / 2)) * error
-    return mean, (mean - half, mean + half)

@@ -75,19 +75,22 @@ def shared_limit_exceeds(by_model: dict[int, Reading], null: float, level: float
 
 
 def _identical(rows: pd.DataFrame) -> bool:
-    return _above(_limit(rows, "identical_share", "lower"), _limit(rows, "identical_share_floor", "upper"))
+    return _above(
+        limits_by_model(rows, "identical_share", "lower"),
+        limits_by_model(rows, "identical_share_floor", "upper"),
+    )
 
 
 def _near(rows: pd.DataFrame, space: str) -> bool:
     """Return whether near copies are those of training images in every model that was searched in a space."""
     own = rows[text_column(rows, "space") == space]
-    searched = _limit(own, "near_copy_share", "lower")
-    lower = _limit(own, "near_train_share", "lower")
+    searched = limits_by_model(own, "near_copy_share", "lower")
+    lower = limits_by_model(own, "near_train_share", "lower")
     # a model without near copies has no such row, and copies nothing
     if not _above(lower, dict.fromkeys(searched, _SHARE_NULL)):
         return False
     unknown = own[(own["measure"] == "near_train_share") & (text_column(own, "unit") == NULL_UNKNOWN)]
-    return unknown.empty or _above(searched, _limit(own, "near_copy_share_floor", "upper"))
+    return unknown.empty or _above(searched, limits_by_model(own, "near_copy_share_floor", "upper"))
 
 
 def _above(values: _Values, nulls: _Values) -> bool:
@@ -95,7 +98,7 @@ def _above(values: _Values, nulls: _Values) -> bool:
     return bool(nulls) and all(model in values and values[model] > null for model, null in nulls.items())
 
 
-def _limit(rows: pd.DataFrame, measure: str, bound: str) -> _Values:
+def limits_by_model(rows: pd.DataFrame, measure: str, bound: str) -> _Values:
     """Return each model's limit of a measure."""
     own = rows[(rows["measure"] == measure) & (text_column(rows, "bound") == bound)]
     return {int(seed): float(value) for seed, value in zip(own["seed"], own["value"], strict=True)}

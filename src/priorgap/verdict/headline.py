@@ -66,7 +66,7 @@ def _of_advice(verdict: "Verdict", advice: "Advice") -> str:
     if advice.kind == "none":
         return (
             f"No sampler can be recommended: {join([_what_it_is(verdict, s) for s in _names(verdict)])}. "
-            "Add a sampler that is fitted to the posteriors, such as gmm."
+            f"{_remedy(verdict)}"
         )
     use = spoken(str(advice.recommended))
     contrast = advice.against
@@ -99,6 +99,21 @@ def _of_advice(verdict: "Verdict", advice: "Advice") -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _remedy(verdict: "Verdict") -> str:
+    """Return what to do where no sampler may be used: where whatever z is decoded to is a copy, no sampler helps."""
+    copiers = [
+        name
+        for name in _names(verdict)
+        if COPIES in verdict.labels.get(name, ()) and not verdict.facts[name].needs_training_data
+    ]
+    if verdict.baseline in copiers or len(copiers) > 1:
+        return (
+            "Train the model again, with more data, a smaller decoder or a larger weight of the rate: its decoder "
+            "returns training images whatever z it is given, and no other sampler would help."
+        )
+    return "Add a sampler that is fitted to the posteriors, such as gmm."
 
 
 def _names(verdict: "Verdict") -> list[str]:

@@ -1,5 +1,6 @@
 """What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +9,8 @@ import pandas as pd
 
 from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.verdict.contrasts import mean_interval
-from priorgap.verdict.copying_label import copying_label, spaces_of
+from priorgap.verdict.copying_label import copying_label, limits_by_model, spaces_of
+from priorgap.verdict.mean_shares import BoundedReading, mean_share
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
 RECONSTRUCTIVE = "reconstructive"
@@ -50,7 +51,7 @@ class MemorisationAuc:
 
     Attributes:
         value: the mean.
-        interval: its interval, None where there is nothing to base one on.
+        interval: its interval inside [0, 1] (`mean_share`), None where there is nothing to base one on.
         null_known: whether 0.5 is what no memorisation gives (else the held-out images were not drawn at random
             from the training pool, and only a comparison of models means something).
     """
@@ -71,12 +72,22 @@ class MemorisationAuc:
 def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
     """Return the memorisation_auc of the model's posterior; None where it was not measured."""
     rows = table[(table["measure"] == "memorisation_auc") & (text_column(table, "sampler") == "")]
-    rows = rows[text_column(rows, "bound").isin({"", "point"})]
     unit, space = text_column(rows, "unit"), text_column(rows, "space")
+    points = text_column(rows, "bound").isin({"", "point"})
     for mark in ("", NULL_UNKNOWN):
-        for where in sorted(set(space[unit == mark])):
-            readings = readings_of(rows[(unit == mark) & (space == where)])
-            return MemorisationAuc(*mean_interval(readings[""], level), null_known=not mark)
+        for where in sorted(set(space[points & (unit == mark)])):
+            own = rows[(unit == mark) & (space == where)]
+            readings = readings_of(own[points[own.index]])[""]
+            low, high = (limits_by_model(own, "memorisation_auc", bound) for bound in ("lower", "upper"))
+            bounded = [
+                BoundedReading(
+                    reading.value,
+                    (low[seed], high[seed]) if seed in low and seed in high else None,
+                    reading.std_error,
+                )
+                for seed, reading in readings.items()
+            ]
+            return MemorisationAuc(*mean_share(bounded, level), null_known=not mark)
     return None
 
 
@@ -87,5 +98,6 @@ def train_shares(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> di
         for space in spaces_of(table, "train_share"):
             by_seed = readings_of(select(table, "train_share", space), [name]).get(name)
             if by_seed:
-                found[name] = max(found.get(name, 0.0), mean_interval(by_seed, 0.95)[0])
+                mean = math.fsum(reading.value for reading in by_seed.values()) / len(by_seed)
+                found[name] = max(found.get(name, 0.0), mean)
     return found

@@ -182,7 +182,9 @@ def _label_sentences(verdict: "Verdict") -> list[str]:
             sentences.append(f"{join(names)} is reconstructive by definition{_auc_text(verdict)}.")
         elif label == COPIES:
             verb = "copies" if len(names) == 1 else "copy"
-            sentences.append(f"{join(names)} {verb} training images (near_copy_excess and train_share).")
+            sentences.append(
+                f"{join(names)} {verb} training images: exact or near copies are more than unseen images explain."
+            )
         else:
             sentences.append(
                 f"With {join(names)} the decoder memorises: samples sit nearer to training images than to "

@@ -220,13 +220,22 @@ class Recommendation:
         measure: what ranked.
         space: the feature space; None where there is none.
         samplers: per cell the recommended sampler; None where there is none.
-        stops: per cell the sentence of health that forbids a recommendation; "" where none does.
+        findings: per cell what health says, the gravest first.
+        headline: what to do, in a sentence.
     """
 
     measure: Measure
     space: str | None
     samplers: tuple[str | None, ...]
-    stops: tuple[str, ...]
+    findings: tuple[tuple[Finding, ...], ...]
+    headline: str = ""
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Per cell the sentence of health that forbids a recommendation; "" where none does."""
+        return tuple(
+            next((one.sentence for one in cell if one.severity == "stop"), "") for cell in self.findings
+        )
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -239,8 +248,10 @@ class Recommendation:
             details = [cell["details"] for cell in record["cells"]]
             known = united(Measure.from_json(one["measure"]) for one in details)
             samplers = tuple(cell["recommended"] for cell in record["cells"])
-            stops = tuple(_stop_of(cell["health"]) for cell in record["cells"])
-            name, space = record["measure"], record["space"]
+            findings = tuple(
+                tuple(Finding.from_json(one) for one in cell["health"]) for cell in record["cells"]
+            )
+            name, space, headline = record["measure"], record["space"], str(record["headline"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 "verdict.json: of an earlier version, or damaged; run the study again, and its report"
@@ -249,12 +260,7 @@ class Recommendation:
             raise ValueError("model_id=best: the study has no finished cell; name a model")
         if not all(one is None or isinstance(one, str) for one in samplers):
             raise ValueError("verdict.json: recommended is no name of a sampler")
-        return cls(entry(known, str(name)), None if not space else str(space), samplers, stops)
-
-
-def _stop_of(findings: Any) -> str:
-    """Return the sentence of the first finding that stops; "" without one."""
-    return next((str(one["sentence"]) for one in findings if one["severity"] == "stop"), "")
+        return cls(entry(known, str(name)), None if not space else str(space), samplers, findings, headline)
 
 
 def pick_model(
@@ -299,18 +305,18 @@ def pick_model(
     return model, name
 
 
-def stop_of(table: pd.DataFrame, recommended: Recommendation, model: str) -> str:
-    """Return the sentence of health that forbids a recommendation for a model's cell; "" without one.
+def health_of(table: pd.DataFrame, recommended: Recommendation, model: str) -> tuple[Finding, ...]:
+    """Return what health says of a model's cell.
 
     Args:
         table: the study's results.
         recommended: what its verdict recommends.
         model: the model's id.
     """
-    for (_, group), stop in zip(rd.cell_groups(table), recommended.stops, strict=True):
+    for (_, group), found in zip(rd.cell_groups(table), recommended.findings, strict=True):
         if model in set(rd.text_column(group, "model")):
-            return stop
-    return ""
+            return found
+    return ()
 
 
 def _nothing_clean(table: pd.DataFrame, measure: Measure) -> str:

@@ -1,23 +1,20 @@
 """`priorgap generate`: a synthetic data set from a finished study."""
 
-import json
-import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from priorgap.core import artifacts, plugins
 from priorgap.core.arguments import show
-from priorgap.core.batched_calls import decode_all
 from priorgap.core.build import target_roots
+from priorgap.core.catalogue import BUILTIN
 from priorgap.core.errors import BadInput, refusing
-from priorgap.core.random import stream
+from priorgap.core.findings import Finding
 from priorgap.core.receivers import PACKAGE
+from priorgap.data.exports import Block, Format, format_of, write
+from priorgap.evaluation.generation import generate
 from priorgap.modalities import modality_of
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
@@ -25,10 +22,14 @@ from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
-from priorgap.samplers.drawing import with_labels
 from priorgap.samplers.protocols import FittedSampler, SamplerState
 
-_BLOCK = 4096
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from priorgap.report.card import DataCard, Measured
+    from priorgap.verdict import Recommendation
+
 # beyond, no disk holds them
 _MOST = 10**9
 _DEFAULTS = {
@@ -37,13 +38,13 @@ _DEFAULTS = {
     "seed": "0",
     "format": "",
     "decode": "",
+    "class": "",
     "output_root": "outputs",
     "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
 # what a model is rebuilt from
 _REBUILT = ("model", "likelihood", "prior", "loss")
-_FORMATS = ("npz", "parquet", "png")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Order:
     model_id: str
     sampler: str
     seed: int
-    format: str
+    format: Format
     decode: str
+    label: str
     plugins: tuple[str, ...] = ()
 
 
@@ -65,17 +67,25 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
     with refusing():
         order = _parse(arguments)
-        blocks, name = _prepare(order)
+        blocks, card = _prepare(order)
+    from priorgap.report.card import write_card
+
     try:
-        _WRITERS[order.format](order.out, blocks, order.n)
+        with refusing():
+            write(order.out, blocks, order.n, order.format)
+        place = write_card(card, order.out)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise BadInput(f"out={order.out}: cannot be written: {error.strerror}") from error
-    _say(f"{order.n} samples of {name}, in {order.out}")
+    _say(
+        f"{order.n} samples of {card.sampler} from model {card.model}, in {order.out}; {place} says what they are"
+    )
     return 0
 
 
-def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None]], str]:
+def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     """Find model and sampler; nothing is drawn before the first block is asked for."""
+    from priorgap.report.card import DataCard
+
     store = Store(order.study.parent)
     known = list(records.records_of(store, order.study.name))
     plugins.allow(order.plugins)
@@ -84,7 +94,8 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
         raise ValueError(lost[0])
     model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
     found = _find([model for record in known for model in record.models], model_id)
-    _warn_of_health(order.study, found.id)
+    said = _said_of(order.study, found.id, sampler)
+    _warn_of_health(said)
     record = next(record for record in known if found in record.models)
     # as it was measured, unless another rule is asked for
     order = replace(order, decode=order.decode or found.decode)
@@ -104,8 +115,7 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
-    if order.format == "png" and not modality_of(model.kind).pictures:
-        raise ValueError(f"out={order.out}: the data are no images; expected .npz or .parquet")
+    format_of(order.out, order.format, images=modality_of(model.kind).pictures)
     tensors = {
         key.removeprefix("state."): value
         for key, value in store.tensors(step).items()
@@ -114,7 +124,42 @@ def _prepare(order: Order) -> tuple[Iterator[tuple[np.ndarray, np.ndarray | None
     fitted = made_by.restore(
         SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior
     )
-    return _blocks(fitted, model, order), f"{sampler} from model {found.name}"
+    label = None if not order.label else _class_number(order.label, record, store)
+    card = DataCard(
+        study=order.study.name,
+        model=found.name,
+        sampler=sampler,
+        role=str(facts["role"]),
+        traits=fitted.facts.traits,
+        decode=order.decode,
+        seed=order.seed,
+        n=order.n,
+        label=order.label,
+        headline=said.headline,
+        findings=said.findings,
+        measured=said.measured,
+    )
+    return _blocks(fitted, model, order, label), card
+
+
+def _class_number(given: str, record: Record, store: Store) -> int:
+    """Return the number of a class that was given as that, or by the name that the data have for it.
+
+    Raises:
+        ValueError: there is no such class; one line with those that there are.
+    """
+    (step,) = (one for one in record.steps if one.kind == "prepare")
+    artifacts.check(store.folder(step), "dataset.json")
+    facts = artifacts.load_json(store.folder(step) / "dataset.json")
+    if facts["n_classes"] is None:
+        raise ValueError(f"class={given}: the data of this study have no classes")
+    names = [str(name) for name in facts["provenance"].get("classes") or []]
+    if given in names:
+        return names.index(given)
+    if given.isdecimal() and int(given) < facts["n_classes"]:
+        return int(given)
+    known = ", ".join(names[:20]) if names else f"0 to {facts['n_classes'] - 1}"
+    raise ValueError(f"class={show(given)}: expected one of {known}")
 
 
 def _check_packages(study: str, config: Mapping[str, Any], sampler: str) -> None:
@@ -153,9 +198,7 @@ def _parse(arguments: Sequence[str]) -> Order:
     if not is_study_name(given["study"]) or not study.is_dir():
         raise ValueError(f"study={given['study']}: no such study in {given['output_root']}")
     out = Path(given["out"])
-    kind = given["format"] or {".npz": "npz", ".parquet": "parquet", "": "png"}.get(out.suffix, "")
-    if kind not in _FORMATS:
-        raise ValueError(f"out={out}: expected .npz, .parquet or a folder, or format={'|'.join(_FORMATS)}")
+    kind = format_of(out, given["format"])
     if given["decode"] not in ("", "mean", "draw"):
         raise ValueError(f"decode={given['decode']}: expected mean or draw")
     if out.exists():
@@ -172,6 +215,7 @@ def _parse(arguments: Sequence[str]) -> Order:
         _integer(given, "seed", 0, None),
         kind,
         given["decode"],
+        given["class"],
         tuple(name.strip() for name in given["plugins"].strip("[]").split(",") if name.strip()),
     )
 
@@ -193,16 +237,12 @@ def _choose(
     """Return the model id and the sampler: what was given, or what the study's report found best."""
     if model_id != "best" and sampler:
         return model_id, sampler
-    import pandas as pd
-
-    from priorgap.verdict import Recommendation, pick_model
+    from priorgap.verdict import pick_model
 
     report = study / "report"
     if not (report / "verdict.json").is_file():
         raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    artifacts.check(report, "verdict.json", "results.csv")
-    recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
-    table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
+    recommended, table = _read_report(report)
     steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
     reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
     if reasons and None not in reasons:
@@ -211,22 +251,49 @@ def _choose(
     return (best if model_id == "best" else model_id), named
 
 
-def _warn_of_health(study: Path, model_id: str) -> None:
-    """Say loudly where a named model is one that the verdict does not recommend anything of."""
+class _Said(NamedTuple):
+    """What the study's report says of a model's sampler; nothing where there is no report."""
+
+    headline: str = ""
+    findings: tuple[Finding, ...] = ()
+    measured: "tuple[Measured, ...]" = ()
+
+
+def _said_of(study: Path, model_id: str, sampler: str) -> _Said:
     report = study / "report"
     if not (report / "verdict.json").is_file():
-        return
+        return _Said()
+    from priorgap.report.card import measured_of
+    from priorgap.verdict import health_of
+
+    recommended, table = _read_report(report)
+    measured = measured_of(
+        table,
+        model=model_id,
+        sampler=sampler,
+        measure=recommended.measure,
+        space=recommended.space or "",
+        catalogue=BUILTIN,
+    )
+    return _Said(recommended.headline, health_of(table, recommended, model_id), measured)
+
+
+def _read_report(report: Path) -> "tuple[Recommendation, pd.DataFrame]":
+    """Return what a report recommends and its results, once their checksums hold."""
     import pandas as pd
 
-    from priorgap.verdict import Recommendation, stop_of
+    from priorgap.verdict import Recommendation
 
     artifacts.check(report, "verdict.json", "results.csv")
     recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
-    if any(recommended.stops):
-        table = pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
-        stop = stop_of(table, recommended, model_id)
-        if stop:
-            _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
+    return recommended, pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
+
+
+def _warn_of_health(said: _Said) -> None:
+    """Say loudly where the verdict does not recommend anything of this model."""
+    stop = next((one.sentence for one in said.findings if one.severity == "stop"), "")
+    if stop:
+        _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
 
 
 def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:
@@ -239,93 +306,23 @@ def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:
 
 
 def _blocks(
-    fitted: FittedSampler, model: models.TrainedModel, order: Order
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield quantised samples and labels block by block; the first m of n are the same for every n."""
+    fitted: FittedSampler, model: models.TrainedModel, order: Order, label: int | None
+) -> Iterator[Block]:
+    """Yield the rows block by block, with a bar where somebody looks."""
     from tqdm import tqdm
 
-    decode, modality = model.decoder(order.decode, order.seed), modality_of(model.kind)
     with tqdm(total=order.n, unit="sample", disable=not sys.stderr.isatty()) as bar:
-        for block in range(-(-order.n // _BLOCK)):
-            keep = min(_BLOCK, order.n - block * _BLOCK)
-            draw = fitted.sample(_BLOCK, generator=stream(order.seed, "generate", block))
-            of_labels = stream(order.seed, "generate", block, "label")
-            draw = with_labels(draw, model.class_frequencies, generator=of_labels)
-            label = None if draw.label is None else draw.label[:keep]
-            x = decode_all(decode, draw.z[:keep], batch=model.decode_batch, label=label)
-            yield (
-                modality.stored(x).numpy(),
-                (None if label is None else label.numpy()),
-            )
-            bar.update(keep)
-
-
-class _Writer(Protocol):
-    def __call__(self, out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int) -> None: ...
-
-
-def _partial(out: Path) -> Path:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out.with_name(f".partial-{uuid.uuid4().hex[:8]}-{out.name}")
-
-
-def _write_npz(out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int) -> None:
-    parts = list(blocks)
-    arrays = {"x": np.concatenate([x for x, _ in parts])}
-    labels = [label for _, label in parts if label is not None]
-    if labels:
-        arrays["y"] = np.concatenate(labels)
-    partial = _partial(out).with_suffix(".npz")
-    try:
-        np.savez_compressed(partial, allow_pickle=False, **arrays)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_parquet(out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    partial = _partial(out)
-    writer = None
-    try:
-        for x, label in blocks:
-            flat = pa.array(x.reshape(-1))
-            columns = {"x": pa.FixedSizeListArray.from_arrays(flat, int(np.prod(x.shape[1:])))}
-            if label is not None:
-                columns["y"] = pa.array(label)
-            table = pa.table(columns).replace_schema_metadata({"shape": json.dumps(x.shape[1:])})
-            if writer is None:
-                writer = pq.ParquetWriter(partial, table.schema)
-            writer.write_table(table)
-        if writer is not None:
-            writer.close()
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_png(out: Path, blocks: Iterator[tuple[np.ndarray, np.ndarray | None]], n: int) -> None:
-    """Write one PNG a sample, in a folder a class where there are labels: data=image_folder reads them back."""
-    from PIL import Image
-
-    partial = _partial(out)
-    partial.mkdir()
-    index, width = 0, len(str(n - 1))
-    try:
-        for x, label in blocks:
-            for row in range(len(x)):
-                folder = partial if label is None else partial / str(label[row])
-                folder.mkdir(exist_ok=True)
-                Image.fromarray(x[row].transpose(1, 2, 0).squeeze()).save(folder / f"{index:0{width}d}.png")
-                index += 1
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-_WRITERS: dict[str, _Writer] = {"npz": _write_npz, "parquet": _write_parquet, "png": _write_png}
+        yield from generate(
+            fitted,
+            model.decoder(order.decode, order.seed),
+            order.n,
+            seed=order.seed,
+            batch=model.decode_batch,
+            modality=modality_of(model.kind),
+            frequencies=model.class_frequencies,
+            label=label,
+            progress=bar.update,
+        )
 
 
 def _say(line: str) -> None:

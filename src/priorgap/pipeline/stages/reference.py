@@ -29,17 +29,19 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
 
 def _feature_classifier(job: Job, desk: Desk) -> Files:
     dataset, cell = desk.dataset(job.model), job.model.cell
-    facts: dict[str, object] = {"labelled": dataset.labelled}
-    tensors = {}
-    if dataset.labelled and dataset.n_classes is not None:
-        log.info("%s: fitting the classifier of the real images that gives the features", dataset.name)
-        device = device_of(cell.config)
-        network = feature_classifier(dataset.train, dataset.n_classes, reference_settings(cell), device)
-        facts[FEATURE_CLASSIFIER], tensors = network.facts(), network.state_dict()
+    labelled = dataset.labelled and (dataset.n_classes or 0) > 1
+    without = "" if labelled else "; there are no labels: clusters of the rows are its classes"
+    log.info("%s: fitting the classifier of the real data that gives the features%s", dataset.name, without)
+    network = feature_classifier(
+        dataset.train,
+        dataset.n_classes if labelled else None,
+        reference_settings(cell),
+        device_of(cell.config),
+    )
+    facts = {"labelled": labelled, FEATURE_CLASSIFIER: network.facts()}
 
     def write(directory: Path) -> None:
-        if tensors:
-            artifacts.save_tensors(directory / f"{FEATURE_CLASSIFIER}.safetensors", tensors)
+        artifacts.save_tensors(directory / f"{FEATURE_CLASSIFIER}.safetensors", network.state_dict())
         artifacts.save_json(directory / "facts.json", facts)
 
     return Files(write)

@@ -27,7 +27,7 @@ from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.training.batched.adam import Adam
 from priorgap.training.batched.stacking import Stack
-from priorgap.training.checks import check_data
+from priorgap.training.checks import check_data, likely_cause
 from priorgap.training.config import (
     VALIDATION_BATCH,
     BatchedTrainerConfig,
@@ -123,7 +123,8 @@ def train_batched(
         program.run_epoch(epoch)
         if not program.running:
             break
-    return program.outcomes()
+    outcomes = program.outcomes()
+    return [likely_cause(o, dataset.train) if isinstance(o, NonFiniteLoss) else o for o in outcomes]
 
 
 class _Training:
@@ -155,8 +156,8 @@ class _Training:
         if not all(map(math.isfinite, means)):
             values = ", ".join(f"{v:g}" for v in means)
             self.error = NonFiniteLoss(
-                f"non-finite {part} loss at step {step} of epoch {epoch} (loss, reconstruction, kl = {values}): "
-                "try a lower learning_rate or a gradient_clip"
+                f"non-finite {part} loss at step {step} of epoch {epoch} (loss, reconstruction, kl = {values})",
+                untrained=(part, step, epoch) == ("train", 0, 0),
             )
             return
         sums = self._sums.get(part, [0.0] * len(means))

@@ -1,0 +1,223 @@
+"""What `compare` found: numbers, a verdict, and a way to draw data by it."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from priorgap.comparison.drawn import Drawn
+from priorgap.comparison.synthetic import Synthetic, gathered
+from priorgap.core import artifacts
+from priorgap.core.arguments import show
+from priorgap.core.catalogue import BUILTIN
+from priorgap.core.findings import Finding
+from priorgap.core.measures import Catalogue
+from priorgap.data.splits import Split
+from priorgap.samplers.protocols import FittedSampler
+from priorgap.verdict import StudyVerdict, is_stop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from priorgap.report import Page
+    from priorgap.report.charts import Chart
+
+# beyond, no memory holds them
+_MOST = 10**9
+_MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        table: tidy results, with the columns of results.csv.
+        verdict: what to do, how sure that is, what it rests on; `Comparison.health` are its findings.
+        skipped: what is absent -> why.
+        catalogue: the entries of the measures: title, direction, section, ...
+        drawn: the model and its fitted samplers; None where health stopped the comparison before it drew.
+    """
+
+    table: "pd.DataFrame"
+    verdict: StudyVerdict
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
+    drawn: Drawn | None = field(default=None, repr=False)
+
+    @property
+    def health(self) -> tuple[Finding, ...]:
+        """What is wrong, or worth knowing, with the model and the data; the gravest first."""
+        return self.verdict.health
+
+    def sampler(self, name: str) -> FittedSampler:
+        """Return a fitted sampler: `sampler(name).sample(n, generator=...)` draws z.
+
+        Raises:
+            ValueError: there is no such sampler; one line with those that there are.
+        """
+        return self._drawn().of(name).fitted
+
+    def samples(self, name: str) -> Split:
+        """Return the decoded draws that a sampler was measured by, with their labels where they have them.
+
+        Raises:
+            ValueError: there is no such sampler; one line with those that there are.
+        """
+        return self._drawn().samples(name)
+
+    def generate(
+        self, n: int, sampler: str | None = None, *, label: int | None = None, seed: int = 0
+    ) -> Synthetic:
+        """Draw a synthetic data set, by default from the sampler that the verdict recommends.
+
+        Args:
+            n: how many rows.
+            sampler: its name; None for the recommended one.
+            label: the class of all rows; None for all classes in their shares.
+            seed: of the draws; the first m of n rows are the same for every n.
+
+        Returns:
+            The rows, their labels where there are any, and a card. A model that health forbids to use is drawn from
+            only by a named sampler, with a warning, and the card says so.
+
+        Raises:
+            ValueError: nothing is recommended and no sampler named, or another argument cannot be used; one line.
+        """
+        drawn = self._drawn()
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST:
+            raise ValueError(f"n={show(n)}: expected an integer from 1 to {_MOST:,}")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed={show(seed)}: expected an integer >= 0")
+        name = sampler if sampler is not None else self.verdict.recommended
+        if name is None:
+            names = ", ".join(drawn.draws)
+            raise ValueError(
+                f"sampler: nothing is recommended ({self.verdict.headline}); expected one of {names}"
+            )
+        chosen = drawn.of(name)
+        if is_stop(self.health):
+            warnings.warn(
+                f"the verdict recommends no sampler of this model: {self.verdict.headline}", stacklevel=2
+            )
+        from priorgap.report.card import DataCard, measured_of
+
+        card = DataCard(
+            study="a comparison",
+            model="the model",
+            sampler=name,
+            role=chosen.sampler.role,
+            traits=chosen.fitted.facts.traits,
+            decode="mean",
+            seed=seed,
+            n=n,
+            label="" if label is None else str(label),
+            headline=self.verdict.headline,
+            findings=self.health,
+            measured=measured_of(
+                self.table,
+                model=_MODEL,
+                sampler=name,
+                measure=self.verdict.measure,
+                space=self.verdict.space,
+                catalogue=self.catalogue,
+            ),
+        )
+        return gathered(drawn.blocks(name, n, label, seed, lambda rows: None), card)
+
+    def to_markdown(self) -> str:
+        """Return what to do, how sure that is, a table of samplers by measures, and the details."""
+        from priorgap.report import readme_table
+
+        table = readme_table(self.table, catalogue=self.catalogue, verdict=self.verdict)
+        parts = [f"**Do this:** {self.verdict.headline}"]
+        parts += [f"**How sure:** {self.verdict.sure}"] if self.verdict.sure else []
+        parts += [table.rstrip("\n")]
+        if self.verdict.details:
+            parts.append("\n".join(["**Details:**", "", *(f"- {line}" for line in self.verdict.details)]))
+        return "\n\n".join(parts) + "\n"
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the report as one page that loads nothing; return its path."""
+        place = Path(path)
+        if place.is_dir():
+            raise ValueError(
+                f"path={place}: a folder; expected the name of a file, or save(...) for a folder"
+            )
+        artifacts.write_text(place, self._page(place.stem).html)
+        return place
+
+    def save(self, directory: str | Path) -> Path:
+        """Write results.csv, verdict.json, table.md, report.html, figures/ into a folder; return the page's path."""
+        from priorgap.report import write_page, write_results
+
+        place = Path(directory)
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"directory={place}: a file; expected a folder")
+        write_results(place, self.table, self.verdict, self.catalogue)
+        return write_page(self._page(place.name), place)
+
+    def plot(self, measure: str | None = None, *, space: str | None = None) -> "Chart":
+        """Draw a measure of all samplers, with intervals; shown in a notebook, `.save("chart.svg")` writes it.
+
+        Args:
+            measure: its name in the table; None for what the verdict ranks by.
+            space: the feature space; None for the ranking's, or the only one.
+
+        Raises:
+            ValueError: no sampler has such a measure; one line with those that there are.
+        """
+        from priorgap.report import charts
+        from priorgap.report.tables import cells_of
+
+        entry = self.verdict.measure if measure is None else self.catalogue.get(measure)
+        chart = None
+        if entry is not None:
+            cells = cells_of(self.table, self.verdict, self.catalogue)
+            chart = charts.by_sampler(cells, entry, self._space(entry.name) if space is None else space)
+        if chart is None:
+            own = self.table[self.table["sampler"] != ""] if len(self.table) else self.table
+            names = ", ".join(sorted(set(own["measure"]))) or "nothing was measured"
+            raise ValueError(f"measure={measure!r}: no sampler has it; expected one of {names}")
+        return chart
+
+    def _space(self, measure: str) -> str:
+        known = set(self.table.loc[self.table["measure"] == measure, "space"].fillna(""))
+        return self.verdict.space if self.verdict.space in known else next(iter(sorted(known)), "")
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        from priorgap.report.tables import cells_of, quality_table
+
+        health = "".join(f"<li>{one.severity}: {escape(one.sentence)}</li>" for one in self.health)
+        parts = [f"<p><b>Do this.</b> {escape(self.verdict.headline)}</p>"]
+        parts += [f"<p><b>How sure.</b> {escape(self.verdict.sure)}</p>"] if self.verdict.sure else []
+        parts += [f"<p><b>Health.</b></p><ul>{health}</ul>"] if health else []
+        cells = cells_of(self.table, self.verdict, self.catalogue)
+        found = quality_table(cells[0]) if cells else None
+        if found is not None:
+            parts.append(pd.DataFrame(found.rows, columns=found.header).to_html(index=False, border=0))
+        return "".join(parts)
+
+    def _drawn(self) -> Drawn:
+        if self.drawn is None:
+            raise ValueError(f"there are no draws: {self.verdict.headline}")
+        return self.drawn
+
+    def _page(self, title: str) -> "Page":
+        from priorgap.report import page_of
+
+        drawn = self.drawn
+        aggregate = None if drawn is None else drawn.aggregate()
+        return page_of(
+            study=title,
+            table=self.table,
+            verdict=self.verdict,
+            previews={} if drawn is None else {_MODEL: drawn.previews()},
+            aggregates={} if aggregate is None else {_MODEL: aggregate},
+            skipped=self.skipped,
+            catalogue=self.catalogue,
+        )

@@ -1,0 +1,97 @@
+"""New rows from a fitted sampler, block by block: the first m of n are the same for every n."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.core.batched_calls import Decode, decode_all
+from priorgap.core.latents import LatentDraw
+from priorgap.core.random import stream
+from priorgap.data.exports import Block
+from priorgap.modalities import Modality
+from priorgap.samplers.drawing import with_labels
+from priorgap.samplers.protocols import FittedSampler
+
+_BLOCK = 4096
+# a class that so many draws of z do not hold has no share worth waiting for
+_PATIENCE = 250
+
+
+def generate(
+    fitted: FittedSampler,
+    decode: Decode,
+    n: int,
+    *,
+    seed: int,
+    batch: int,
+    modality: Modality,
+    frequencies: Float[Tensor, "n_classes"] | None,
+    label: int | None = None,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> Iterator[Block]:
+    """Yield n new rows as data are stored, with their labels where there are any.
+
+    Args:
+        fitted: the distribution of z.
+        decode: z -> x, given labels where it takes them.
+        n: how many rows.
+        seed: of the draws.
+        batch: the fixed batch size of decode.
+        modality: what an observation is.
+        frequencies: for a conditional model, the share of each class; None for others.
+        label: the class that all rows are to have; None for all classes in their shares.
+        progress: called with the rows of each block.
+
+    Raises:
+        ValueError: the draws have no class and the model takes none, or they never have this one; one line.
+    """
+    missing = n
+    for z in _latents(fitted, seed=seed, frequencies=frequencies, label=label):
+        keep = slice(0, min(len(z), missing))
+        labels = None if z.label is None else z.label[keep]
+        x = decode_all(decode, z.z[keep], batch=batch, label=labels)
+        rows = modality.stored(x)
+        yield Block(rows.numpy(), None if labels is None else labels.numpy())
+        progress(len(rows))
+        missing -= len(rows)
+        if missing == 0:
+            return
+
+
+def _latents(
+    fitted: FittedSampler,
+    *,
+    seed: int,
+    frequencies: Float[Tensor, "n_classes"] | None,
+    label: int | None,
+) -> Iterator[LatentDraw]:
+    """Yield blocks of z without end; of one class only the rows that are of it."""
+    shares = frequencies
+    if label is not None and frequencies is not None:
+        if not 0 <= label < len(frequencies) or not bool(frequencies[label] > 0):
+            raise ValueError(
+                f"class={label}: expected a class of the training data, 0 to {len(frequencies) - 1}"
+            )
+        shares = torch.zeros_like(frequencies)
+        shares[label] = 1.0
+    block, empty = 0, 0
+    while True:
+        draw = fitted.sample(_BLOCK, generator=stream(seed, "generate", block))
+        draw = with_labels(draw, shares, generator=stream(seed, "generate", block, "label"))
+        block += 1
+        if label is not None:
+            if draw.label is None:
+                raise ValueError(
+                    f"class={label}: the draws of this sampler have no class, and the model takes none; expected a "
+                    "sampler by class, or a conditional model"
+                )
+            rows = (draw.label == label).nonzero().squeeze(1)
+            empty = 0 if len(rows) else empty + 1
+            if empty == _PATIENCE:
+                raise ValueError(f"class={label}: none of {_PATIENCE * _BLOCK:,} draws is of this class")
+            if not len(rows):
+                continue
+            draw = LatentDraw(draw.z[rows], None, draw.label[rows])
+        yield draw

@@ -1,0 +1,187 @@
+"""The card beside a synthetic data set: where it comes from, what was measured, and whether it may be used."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from priorgap import __version__
+from priorgap.core.artifacts import write_text
+from priorgap.core.findings import Finding
+from priorgap.core.measures import Catalogue, Measure
+from priorgap.verdict import readings as rd
+from priorgap.verdict.headline import measure_name, number
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number that was measured of the model's draws.
+
+    Attributes:
+        title: of the measure.
+        sentence: what it says.
+        value: the number.
+        std_error: its standard error; None where there is none.
+    """
+
+    title: str
+    sentence: str
+    value: float
+    std_error: float | None
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What a synthetic data set is, for whoever gets it.
+
+    Attributes:
+        study: the study, or what was compared.
+        model: the model, as the results call it.
+        sampler: the distribution of z.
+        role: candidate, control or specimen.
+        traits: the sampler's traits in one text, "none" where it has none; "" where they are not known.
+        decode: how z became x: "mean" or "draw".
+        seed: of the draws.
+        n: the number of rows.
+        label: the class of all rows; "" for all classes.
+        headline: what the verdict says; "" where there is none.
+        findings: what health says of the model, the gravest first.
+        measured: the ranking measure and the numbers on copying.
+    """
+
+    study: str
+    model: str
+    sampler: str
+    role: str
+    traits: str
+    decode: str
+    seed: int
+    n: int
+    label: str = ""
+    headline: str = ""
+    findings: tuple[Finding, ...] = ()
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def stop(self) -> str:
+        """The sentence that forbids the use of these data; "" without one."""
+        return next((one.sentence for one in self.findings if one.severity == "stop"), "")
+
+    def to_markdown(self) -> str:
+        """Return facts for programs (YAML between two lines of ---), then the same for people."""
+        facts = {
+            "generator": "priorgap",
+            "study": self.study,
+            "model": self.model,
+            "sampler": self.sampler,
+            "role": self.role,
+            "traits": self.traits,
+            "decode": self.decode,
+            "seed": self.seed,
+            "n": self.n,
+            **({"class": self.label} if self.label else {}),
+            "usable": not self.stop,
+            "versions": {
+                "priorgap": __version__,
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        parts = ["---\n" + yaml.safe_dump(facts, sort_keys=False, allow_unicode=True) + "---"]
+        parts.append(f"# {self.n:,} synthetic rows, sampler {self.sampler}")
+        if self.stop:
+            parts.append(f"> **Do not use these data.** {self.stop}")
+        parts.append(self._origin())
+        if self.headline:
+            parts.append(f"**The verdict:** {self.headline}")
+        if self.findings:
+            lines = [f"- {one.severity}: {one.sentence}" for one in self.findings]
+            parts.append("\n".join(["**Health of the model:**", "", *lines]))
+        if self.measured:
+            lines = ["| measure | value | standard error | what it says |", "|---|---|---|---|"]
+            lines += [_line(one) for one in self.measured]
+            parts.append("\n".join(["**Measured of this sampler's draws:**", "", *lines]))
+        return "\n\n".join(parts) + "\n"
+
+    def _origin(self) -> str:
+        how = {"mean": "the mean of p(x|z)", "draw": "a draw of p(x|z)"}.get(self.decode, self.decode)
+        of_class = f", all of class {self.label}" if self.label else ""
+        traits = f" The sampler {_TRAIT_WORDS[self.traits]}." if self.traits in _TRAIT_WORDS else ""
+        return (
+            f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}), "
+            f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{traits}"
+        )
+
+
+_TRAIT_WORDS = {
+    "reconstructs": "reconstructs training rows",
+    "needs_training_data": "holds parts of single training rows",
+    "reconstructs needs_training_data": "reconstructs training rows, and holds parts of them",
+}
+
+
+def _line(one: Measured) -> str:
+    error = "" if one.std_error is None else number(one.std_error)
+    return f"| {one.title} | {number(one.value)} | {error} | {one.sentence} |"
+
+
+def measured_of(
+    table: pd.DataFrame,
+    *,
+    model: str,
+    sampler: str,
+    measure: Measure | None,
+    space: str,
+    catalogue: Catalogue,
+) -> tuple[Measured, ...]:
+    """Return the ranking measure and all numbers on copying of one model's sampler.
+
+    Args:
+        table: the results.
+        model: the model's id.
+        sampler: the sampler's name.
+        measure: what the verdict ranks by; None where it ranks nothing.
+        space: the ranking's feature space.
+        catalogue: the entries of the measures.
+    """
+    if table.empty:
+        return ()
+    rows = table[
+        (rd.text_column(table, "sampler") == sampler)
+        & (rd.text_column(table, "model") == model)
+        & (rd.text_column(table, "unit") == "")
+        & table["value"].notna()
+    ]
+    found: list[Measured] = []
+    for name, own in rows.groupby("measure", sort=False):
+        entry = catalogue.get(str(name))
+        ranks = measure is not None and name == measure.name
+        if entry is None or not (ranks or entry.section == "copying"):
+            continue
+        if ranks and space:
+            own = own[rd.text_column(own, "space") == space]
+        found += _of_rows(entry, own)
+    return tuple(found)
+
+
+def _of_rows(entry: Measure, rows: pd.DataFrame) -> Sequence[Measured]:
+    columns = (rd.text_column(rows, "space"), rd.text_column(rows, "bound"), rows["value"], rows["std_error"])
+    found = []
+    for space, bound, value, error in zip(*columns, strict=True):
+        title = measure_name(entry, space) + (f", {bound} limit" if bound in ("lower", "upper") else "")
+        known = None if pd.isna(error) else float(error)
+        found.append(Measured(title, entry.sentence, float(value), known))
+    return found
+
+
+def write_card(card: DataCard, out: Path) -> Path:
+    """Write a card beside a data set: out.npz -> out.npz.card.md; return its path."""
+    place = out.with_name(f"{out.name}.card.md")
+    write_text(place, card.to_markdown())
+    return place

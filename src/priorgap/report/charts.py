@@ -1,0 +1,156 @@
+"""Charts that answer when they are pointed at: Vega-Lite by Altair, drawn by a script that stands in the page."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from priorgap.core.measures import Measure
+from priorgap.report.tables import Cell
+from priorgap.verdict import readings as rd
+from priorgap.verdict.headline import measure_name, number
+
+if TYPE_CHECKING:
+    import altair
+
+    Chart = altair.LayerChart | altair.FacetChart
+
+# Okabe & Ito's: told apart by any eye
+_COLOURS = {"candidate": "#0072B2", "control": "#777777", "specimen": "#E69F00"}
+_SHAPES = {"candidate": "circle", "control": "square", "specimen": "triangle-up"}
+# half the width of a normal 95 % interval, in standard errors
+_HALF = 1.96
+_WIDTH, _ROW = 420, 22
+
+
+def values_of(cells: Sequence[Cell], measure: Measure, space: str = "") -> pd.DataFrame:
+    """Return what samplers have of a measure: a row for each cell and sampler, best first as the tables have them.
+
+    Columns: cell, sampler, role, marks; value (the mean over models), low and high (its 95 % interval from
+    the standard error of the one model, else the range over models; empty where neither is known), models.
+    """
+    records = []
+    for cell in cells:
+        rows = rd.select(cell.rows, measure.name, space or None)
+        rows = rows[rd.text_column(rows, "unit") == ""]
+        for sampler in cell.samplers:
+            own = rows[rd.text_column(rows, "sampler") == sampler]
+            if len(own):
+                records.append({"cell": cell.name, "sampler": sampler, **_summary(own, cell.marks(sampler))})
+    columns = ["cell", "sampler", "role", "marks", "value", "low", "high", "models"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def _summary(own: pd.DataFrame, marks: Sequence[str]) -> dict[str, Any]:
+    values = own["value"].astype(float)
+    errors = pd.to_numeric(own["std_error"], errors="coerce")
+    low: float | None = float(values.min())
+    high: float | None = float(values.max())
+    if len(own) == 1:
+        error = float(errors.iloc[0])
+        known = error > 0
+        low = float(values.iloc[0]) - _HALF * error if known else None
+        high = float(values.iloc[0]) + _HALF * error if known else None
+    roles = rd.text_column(own, "role")
+    return {
+        "role": roles.iloc[0] or "candidate",
+        "marks": ", ".join(marks),
+        "value": float(values.mean()),
+        "low": low,
+        "high": high,
+        "models": len(own),
+    }
+
+
+def by_sampler(cells: Sequence[Cell], measure: Measure, space: str = "") -> "Chart | None":
+    """Draw a measure of all samplers, a panel for each cell; None where no sampler has it.
+
+    Points are means over models; lines are 95 % intervals of one model, else the range over models.
+    """
+    import altair as alt
+
+    values = values_of(cells, measure, space)
+    if values.empty:
+        return None
+    log = measure.scale == "log" and bool((values["value"] > 0).all() and not (values["low"] <= 0).any())
+    title = measure_name(measure, space)
+    scale = alt.Scale(type="log", nice=False, padding=10) if log else alt.Scale(zero=False, nice=True)
+    order = list(dict.fromkeys(values["sampler"]))
+    base = alt.Chart().encode(y=alt.Y("sampler:N", sort=order, title=None))
+    roles = [role for role in _COLOURS if role in set(values["role"])]
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x=alt.X("value:Q", scale=scale, title=title + _BETTER[measure.direction]),
+        color=alt.Color(
+            "role:N", scale=alt.Scale(domain=roles, range=[_COLOURS[r] for r in roles]), title=None
+        ),
+        shape=alt.Shape(
+            "role:N", scale=alt.Scale(domain=roles, range=[_SHAPES[r] for r in roles]), title=None
+        ),
+        tooltip=[
+            alt.Tooltip("sampler:N"),
+            alt.Tooltip("value:Q", title=title, format=".4~g"),
+            alt.Tooltip("low:Q", title="from", format=".4~g"),
+            alt.Tooltip("high:Q", title="to", format=".4~g"),
+            alt.Tooltip("models:Q"),
+            alt.Tooltip("role:N"),
+            alt.Tooltip("marks:N", title="said of it"),
+        ],
+    )
+    spans = (
+        base.mark_rule(strokeWidth=2, aria=False)
+        .encode(x=alt.X("low:Q", title=title + _BETTER[measure.direction]), x2="high:Q", color="role:N")
+        .transform_filter("isValid(datum.low)")
+    )
+    data = alt.InlineData(values=json.loads(values.to_json(orient="records")))
+    chart = alt.layer(spans, points, data=data).properties(width=_WIDTH, height=alt.Step(_ROW))
+    described = _described(values, title, measure)
+    if values["cell"].nunique() == 1:
+        return chart.properties(description=described)
+    panels = alt.Facet(
+        "cell:N",
+        title=None,
+        sort=list(dict.fromkeys(values["cell"])),
+        header=alt.Header(labelAnchor="start", labelFontWeight="bold"),
+    )
+    faceted: altair.FacetChart = chart.facet(panels, columns=1)
+    found: altair.FacetChart = faceted.resolve_scale(y="independent").properties(description=described)
+    return found
+
+
+_BETTER = {"lower": " (smaller is better)", "higher": " (larger is better)", "neither": ""}
+
+
+def _described(values: pd.DataFrame, title: str, measure: Measure) -> str:
+    """Return in words what the chart shows, for those who hear it."""
+    said = f"{title}{_BETTER[measure.direction]} of {values['sampler'].nunique()} samplers."
+    if values["cell"].nunique() > 1 or measure.direction == "neither":
+        return said
+    ranked = values[values["role"] == "candidate"].sort_values(
+        "value", ascending=measure.direction == "lower"
+    )
+    if len(ranked) < 2:
+        return said
+    first, last = ranked.iloc[0], ranked.iloc[-1]
+    return (
+        f"{said} Candidates go from {first['sampler']}, {number(first['value'])}, to {last['sampler']}, "
+        f"{number(last['value'])}."
+    )
+
+
+def spec_text(chart: "Chart") -> str:
+    """Return a chart as JSON that may stand inside a script element, whatever the names in it."""
+    text = json.dumps(chart.to_dict(), sort_keys=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def script() -> str:
+    """Return what draws charts in a page: Vega, Vega-Lite and Vega-Embed in one text; nothing is fetched."""
+    import vl_convert
+
+    # its stub asks for a snippet, without which it gives the whole library as a browser needs it
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    # the text of a script element ends at the first such mark
+    return bundle.replace("</script", "<\\/script")
