@@ -34,10 +34,11 @@ from priorgap.data.images import TorchvisionImages
 from priorgap.data.splits import Split
 from priorgap.estimators.copying import train_share
 from priorgap.estimators.neighbour_index import NeighbourIndex
-from priorgap.features.maps import PixelFeatures, quantise
+from priorgap.features.maps import PixelFeatures
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.protocols import measured
 from priorgap.metrics.reference import Reference
+from priorgap.modalities.images import quantise
 from priorgap.verdict.copying_label import copying_label
 
 SIZES = {"digits": (1000, 200, 200), "mnist": (50_000, 5000, 5000)}

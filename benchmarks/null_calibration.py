@@ -50,7 +50,8 @@ from priorgap.estimators.near_copies import merged, near_copies
 from priorgap.estimators.neighbour_index import NeighbourIndex
 from priorgap.estimators.two_sample import total_variation_bound
 from priorgap.estimators.uncertainty import Estimate, block_estimate
-from priorgap.features.maps import extract, fit_classifier
+from priorgap.features.classifier import fit_classifier
+from priorgap.features.maps import extract
 from priorgap.metrics.quality import has_error
 from priorgap.metrics.two_sample import CLASSIFIERS
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.core import artifacts, torchvision_compat
-from priorgap.features.maps import Classifier, restore_classifier
+from priorgap.features.classifier import Classifier, restore_classifier
 
 torchvision_compat.ensure()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from priorgap.features.maps import ClassifierSpec, build_classifier
+from priorgap.features.classifier import ClassifierSpec, build_classifier
 from priorgap.features.spaces import ClassifierSpace, FeatureSpace, InceptionSpace, PixelSpace
 
 

@@ -9,17 +9,16 @@ from torch import Tensor
 from priorgap.core import torchvision_compat
 from priorgap.core.random import stream
 from priorgap.data.digits import Digits
-from priorgap.features.maps import (
+from priorgap.features.classifier import (
     ClassifierFeatures,
     ClassifierSpec,
-    InceptionFeatures,
-    PixelFeatures,
     build_classifier,
     default_epochs,
-    extract,
     fit_classifier,
     restore_classifier,
 )
+from priorgap.features.inception import InceptionFeatures
+from priorgap.features.maps import PixelFeatures, extract
 from priorgap.modalities.images import quantise
 
 

@@ -28,7 +28,8 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import isolated, stream
 from priorgap.data.splits import Split
-from priorgap.features.maps import ClassifierFeatures, extract, fit_classifier
+from priorgap.features.classifier import ClassifierFeatures, fit_classifier
+from priorgap.features.maps import extract
 from priorgap.metrics import FID, KID, ImageMetric, Metric, NotApplicable
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric

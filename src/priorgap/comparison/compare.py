@@ -49,8 +49,9 @@ from priorgap.evaluation.reference import (
     real_features,
 )
 from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
+from priorgap.features.classifier import Classifier, fits
 from priorgap.features.clusters import n_clusters_of
-from priorgap.features.maps import Classifier, FeatureMap, fits
+from priorgap.features.maps import FeatureMap
 from priorgap.features.spaces import FeatureSpace
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.measuring import measure_one

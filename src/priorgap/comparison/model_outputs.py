@@ -40,9 +40,7 @@ _LOG_VARS: Mapping[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("var", "variance", "qz_v", "z_var"), _log),
     **dict.fromkeys(("sigma", "std", "scale", "stddev", "z_sigma", "z_std"), _twice_log),
 }
-# what models call q(z|x)
-_Q = "posterior"
-_DISTRIBUTIONS = ("latent_dist", "qz", "q_z", _Q, "dist", "distribution", "qz_x", "q_z_x")
+_DISTRIBUTIONS = ("latent_dist", "qz", "q_z", "qz_x", "q_z_x")
 _DECODED = (
     "sample", "reconstruction", "recon_x", "x_recon", "recon", "reconstructed", "x_hat", "px", "p_x", "decoded",
     "output", "mean", "loc",

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.features.classifier import Classifier, fit_classifier
 from priorgap.features.clusters import cluster_labels
-from priorgap.features.maps import Classifier, FeatureMap, fit_classifier
+from priorgap.features.maps import FeatureMap
 from priorgap.metrics.classifiers import Classifiers, fit_classifiers
 from priorgap.metrics.floors import build_features
 from priorgap.metrics.reference import Reference

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from priorgap.core.arguments import AtLeast
-from priorgap.features.maps import Classifier, FeatureMap
+from priorgap.features.classifier import Classifier
+from priorgap.features.maps import FeatureMap
 from priorgap.modalities.images import quantise
 
 _SIDE = 64

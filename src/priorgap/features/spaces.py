@@ -4,13 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from priorgap.features.maps import (
-    Classifier,
-    ClassifierFeatures,
-    FeatureMap,
-    InceptionFeatures,
-    PixelFeatures,
-)
+from priorgap.features.classifier import Classifier, ClassifierFeatures
+from priorgap.features.inception import InceptionFeatures
+from priorgap.features.maps import FeatureMap, PixelFeatures
 
 
 @runtime_checkable

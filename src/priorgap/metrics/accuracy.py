@@ -13,7 +13,7 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import child
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
-from priorgap.features.maps import fit_classifier
+from priorgap.features.classifier import fit_classifier
 from priorgap.metrics.classifiers import Classifiers
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require

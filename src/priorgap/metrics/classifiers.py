@@ -11,7 +11,7 @@ from torch import Tensor
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features.maps import Classifier, fit_classifier, restore_classifier
+from priorgap.features.classifier import Classifier, fit_classifier, restore_classifier
 
 _FACTS = "classifiers.json"
 _TENSORS = "classifiers.safetensors"

@@ -14,7 +14,7 @@ from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.estimators.sample_value import real_equivalent
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
-from priorgap.features.maps import fit_classifier
+from priorgap.features.classifier import fit_classifier
 from priorgap.metrics.classifiers import Classifiers
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require

@@ -12,7 +12,7 @@ from priorgap.data.splits import Dataset
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
-from priorgap.features.maps import Classifier, restore_classifier
+from priorgap.features.classifier import Classifier, restore_classifier
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions

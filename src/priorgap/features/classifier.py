@@ -1,0 +1,191 @@
+"""A small classifier of real data, and the feature space of its penultimate layer."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from priorgap.core.fit_network import fit_network
+from priorgap.core.random import isolated
+from priorgap.data.splits import as_float
+from priorgap.features.maps import BATCH, extract
+from priorgap.models.vae import load_weights
+
+# what two strides of two leave something of
+_LEAST_SIDE = 8
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """Sizes of a classifier.
+
+    Attributes:
+        shape: of one observation: images [c, h, w] with sides of at least 8, or vectors [D].
+        n_classes: the number of classes, at least 2.
+        width: channels of the first convolution (for vectors: a quarter of the hidden width).
+        n_features: width of the penultimate layer.
+    """
+
+    shape: tuple[int, ...]
+    n_classes: int
+    width: int = 16
+    n_features: int = 64
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if self.n_classes < 2:
+            raise ValueError(f"n_classes={self.n_classes}: expected at least 2")
+        if not fits(self.shape):
+            raise ValueError(f"shape={list(self.shape)}: expected [c, h, w] with sides of at least 8, or [D]")
+
+
+def fits(shape: tuple[int, ...]) -> bool:
+    """Whether a classifier of such observations can be built."""
+    return len(shape) == 1 or (len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE)
+
+
+class Classifier(nn.Module):
+    """A small network: convolutions (or affine layers, for vectors), a penultimate layer, logits."""
+
+    def __init__(self, spec: ClassifierSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        # leaky, so that no feature is constant
+        self.body = nn.Sequential(*_body(spec), nn.LeakyReLU(0.1))
+        self.head = nn.Linear(spec.n_features, spec.n_classes)
+
+    def features(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
+        """Return the penultimate layer's outputs."""
+        found: Tensor = self.body(x - 0.5)
+        return found
+
+    def logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return unnormalised log-probabilities of the classes."""
+        found: Tensor = self.head(self.features(x))
+        return found
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return `logits`."""
+        return self.logits(x)
+
+    def predict(self, x: Tensor, *, batch: int = BATCH) -> Int[Tensor, "n"]:
+        """Return the most probable class of each row; x is uint8 or float in [0, 1]."""
+        return extract(lambda part: self.logits(part).argmax(1, keepdim=True), x, batch=batch).squeeze(1)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the sizes as JSON types; with `state_dict` they are all that `restore_classifier` needs."""
+        return {**asdict(self.spec), "shape": list(self.spec.shape)}
+
+
+def _body(spec: ClassifierSpec) -> list[nn.Module]:
+    if len(spec.shape) == 1:
+        hidden = 4 * spec.width
+        return [nn.Linear(spec.shape[0], hidden), nn.ReLU(), nn.Linear(hidden, spec.n_features)]
+    n_channels, height, width = spec.shape
+    first_stride = 1 if min(height, width) < 16 else 2
+    # two stages; a third for images whose map would stay large
+    strides = [first_stride, 2] + ([2] if min(height, width) >= 32 else [])
+    layers: list[nn.Module] = []
+    n_in, n_out = n_channels, spec.width
+    for stride in strides:
+        kernel = 5 if n_in == n_channels else 3
+        layers += [nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2), nn.ReLU()]
+        height, width = -(-height // stride), -(-width // stride)
+        n_in, n_out = n_out, 2 * n_out
+    return [*layers, nn.Flatten(), nn.Linear(n_in * height * width, spec.n_features)]
+
+
+def build_classifier(spec: ClassifierSpec, *, generator: torch.Generator) -> Classifier:
+    """Build a classifier whose weights are drawn from `generator`."""
+    with isolated(generator):
+        return Classifier(spec)
+
+
+def restore_classifier(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Classifier:
+    """Rebuild a classifier from `facts()` and its `state_dict`, in eval mode.
+
+    Raises:
+        ValueError: the tensors do not fit.
+    """
+    classifier = Classifier(ClassifierSpec(**{**facts, "shape": tuple(facts["shape"])}))
+    load_weights(classifier, tensors, "classifier")
+    return classifier.eval()
+
+
+def default_epochs(n: int) -> int:
+    """Return epochs for n rows: fewer passes the more rows, 8 at 10,000."""
+    return min(40, max(4, round(8 * math.sqrt(10_000 / n))))
+
+
+def fit_classifier(
+    x: Tensor,
+    label: Int[Tensor, "n"],
+    *,
+    n_classes: int,
+    generator: torch.Generator,
+    epochs: int | None = None,
+    width: int = 16,
+    n_features: int = 64,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int, float], None] | None = None,
+) -> Classifier:
+    """Fit a classifier by cross-entropy.
+
+    Args:
+        x: uint8 images, or floats (images in [0, 1]).
+        label: the class of each row.
+        n_classes: the number of classes; some may be absent from `label`.
+        generator: draws the initial weights and the order.
+        epochs: passes over the rows; None is `default_epochs`.
+        width: see `ClassifierSpec`.
+        n_features: see `ClassifierSpec`.
+        device: where to compute; the result is on the CPU.
+        progress: called after each epoch with its number and mean loss.
+
+    Raises:
+        ValueError: labels outside 0 to n_classes - 1, or sizes that do not fit.
+    """
+    if len(label) and (int(label.min()) < 0 or int(label.max()) >= n_classes):
+        raise ValueError(
+            f"labels from {int(label.min())} to {int(label.max())}: expected 0 to {n_classes - 1}"
+        )
+    spec = ClassifierSpec(tuple(x.shape[1:]), n_classes, width, n_features)
+    classifier = build_classifier(spec, generator=generator)
+
+    def loss(module: Classifier, images: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(module.logits(as_float(images)), target)
+
+    fit_network(
+        classifier,
+        loss,
+        (x, label),
+        epochs=default_epochs(len(x)) if epochs is None else epochs,
+        batch_size=128 if len(x) >= 5000 else 32,
+        learning_rate=2e-3,
+        generator=generator,
+        device=device,
+        schedule="cosine",
+        progress=progress,
+    )
+    return classifier
+
+
+@dataclass(frozen=True)
+class ClassifierFeatures:
+    """Penultimate features of a classifier of real images: the offline default for small images."""
+
+    classifier: Classifier
+    name: str = "classifier"
+
+    def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
+        """Return the penultimate layer's outputs."""
+        return self.classifier.features(x)
+
+    def logits(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return the classifier's logits."""
+        return self.classifier.logits(x)
