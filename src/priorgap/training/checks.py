@@ -2,7 +2,7 @@
 
 import torch
 
-from priorgap.data.splits import Dataset, Split
+from priorgap.data.splits import Dataset, Split, as_float
 from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.vae import VAE
 from priorgap.training.config import NonFiniteLoss
@@ -40,8 +40,7 @@ def likely_cause(error: NonFiniteLoss, train: Split) -> NonFiniteLoss:
         error: says where it happened, alone.
         train: the training data.
     """
-    scale = 255 if train.kind == "uint8_image" else 1
-    low, high = float(train.x.min()) / scale, float(train.x.max()) / scale
+    low, high = (float(as_float(end)) for end in (train.x.min(), train.x.max()))
     given = f"the training data have values from {low:.4g} to {high:.4g}"
     if max(abs(low), abs(high)) > _LARGE:
         advice = (
