@@ -117,8 +117,8 @@ class Copying:
         least = least_heldout(self.quantile)
         if len(found.heldout_to_train) < least:
             raise NotApplicable(
-                f"near-copy excess: {len(found.heldout_to_train)} draws of validation rows; expected at least {least}, "
-                f"for the nearest {100 * self.quantile:g} % of them"
+                f"near-copy excess: {len(found.heldout_to_train)} draws of validation rows; expected at least "
+                f"{least}, for the nearest {100 * self.quantile:g} % of them"
             )
         excess = near_copy_excess(distance, found.heldout_to_train, self.quantile)
         to_train, nearest_train = reference.neighbours("train").take(found.train_rows).nearest(queries)
