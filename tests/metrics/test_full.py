@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from priorgap.comparison.compare import compare
+from priorgap import compare
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import stream
 from priorgap.data.splits import Split

@@ -1,15 +1,17 @@
 """The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from priorgap.comparison.drawn import Drawn
+from priorgap.comparison.measuring import draws_of, measure, table_of
 from priorgap.comparison.model_outputs import Entry
 from priorgap.comparison.probes import probe_model
 from priorgap.comparison.progress import progress_of
+from priorgap.comparison.real_data import default_space, n_classes_of, reference_of
 from priorgap.comparison.result import Comparison
 from priorgap.comparison.supplied_data import check_range, supplied
 from priorgap.comparison.user_inputs import (
@@ -30,42 +32,23 @@ from priorgap.comparison.user_inputs import (
     standard_samplers,
 )
 from priorgap.core.batched_calls import Decode, Encode
-from priorgap.core.build import build, load_option
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
-from priorgap.core.measurement import Measurement
 from priorgap.core.measures import united
-from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.core.verdict_rules import VerdictRules
-from priorgap.data.splits import Split
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.evaluation.reference import (
-    ReferenceSettings,
-    feature_classifier,
-    no_labels,
-    real_classifiers,
-    real_features,
-)
-from priorgap.evaluation.sample import Draws, fit_and_draw, sampling_inputs, sampling_traits
-from priorgap.features.classifier import Classifier, fits
+from priorgap.evaluation.reference import no_labels
+from priorgap.evaluation.sample import sampling_inputs, sampling_traits
 from priorgap.features.clusters import n_clusters_of
 from priorgap.features.maps import FeatureMap
-from priorgap.features.spaces import FeatureSpace
-from priorgap.metrics.evidence import ModelEvidence
-from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric, wants
-from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
-from priorgap.samplers.applicability import ModelTraits
 from priorgap.samplers.drawing import class_frequencies
-from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
-from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS, decide_study, is_stop
+from priorgap.samplers.protocols import Sampler
+from priorgap.verdict import decide_study, is_stop
 from priorgap.verdict.health import COMPUTED
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 # people call it where gradients are off; classifiers and densities are fitted here
@@ -182,9 +165,9 @@ def compare(
             model = replace(model, has_prior=False)  # a plain autoencoder
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
-    features = features or _default_space(parts)
-    reference = _reference(parts, features, n_draws, reference_settings(config), needs)
-    if features == "classifier" and _n_classes(parts) is None:
+    features = features or default_space(parts)
+    reference = reference_of(parts, features, n_draws, reference_settings(config), needs)
+    if features == "classifier" and n_classes_of(parts) is None:
         findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
     evidence = model_evidence(
         model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
@@ -192,10 +175,10 @@ def compare(
     say("fitting the samplers")
     inputs = sampling_inputs(model, latents, frequencies)
     traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
-    draws, skipped = _draws(chosen, inputs, traits, model, n_draws, seed)
+    draws, skipped = draws_of(chosen, inputs, traits, model, n_draws, seed)
     rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
     facts = {one.sampler.name: one.fitted.facts for one in draws}
-    table = named_classes(_table(rows, facts, seed), data.names)
+    table = named_classes(table_of(rows, facts, seed), data.names)
     absent = {**skipped, **reasons}
     catalogue = united(BUILTIN.values(), *(metric.measures for metric in wanted))
     verdict = decide_study(
@@ -217,117 +200,6 @@ def compare(
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
     """Return what is said of a model that nothing honest can be measured of."""
-    table = _table([], {}, 0)
+    table = table_of([], {}, 0)
     verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
     return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})
-
-
-def _draws(
-    samplers: Sequence[Sampler],
-    inputs: FitInputs,
-    traits: ModelTraits,
-    model: ModelFunctions,
-    n: int,
-    seed: int,
-) -> tuple[list[Draws], dict[str, str]]:
-    """Return the draws of each sampler that applies, and of the others name -> reason."""
-    draws, skipped = [], {}
-    for sampler in samplers:
-        try:
-            draws.append(fit_and_draw(sampler, inputs, traits, model, n, seed=seed))
-        except SamplerNotApplicable as reason:
-            skipped[sampler.name] = str(reason)
-    return draws, skipped
-
-
-def measure(
-    metrics: Sequence[Metric],
-    model: ModelEvidence,
-    draws: Sequence[Draws],
-    *,
-    seed: int,
-    progress: Callable[[str], object] = lambda line: None,
-) -> tuple[list[tuple[str, str, Measurement]], dict[str, str]]:
-    """Measure a model and its samplers.
-
-    Returns:
-        (sampler, role, measurement) rows, and what is absent -> why.
-    """
-    rows: list[tuple[str, str, Measurement]] = []
-    skipped: dict[str, str] = {}
-    progress("measuring the model")
-    alone = model.alone()
-    for metric in (m for m in metrics if m.scope == "model"):
-        found, reason = measure_one(metric, alone, seed=seed)
-        rows += [("", "", row) for row in found]
-        if reason is not None:
-            skipped[metric.name] = reason
-    for one in draws:
-        progress(f"measuring {one.sampler.name}")
-        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
-        for metric in (m for m in metrics if m.scope == "sampler"):
-            found, reason = measure_one(metric, evidence, seed=seed)
-            rows += [(one.sampler.name, one.sampler.role, row) for row in found]
-            if reason is not None:
-                skipped[f"{metric.name} of {one.sampler.name}"] = reason
-    return rows, skipped
-
-
-def _reference(
-    parts: Mapping[str, Split],
-    features: FeatureMap | str,
-    n: int,
-    settings: ReferenceSettings,
-    needs: frozenset[str],
-) -> Reference:
-    """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
-    train, test = parts["train"], parts["test"]
-    n_classes = _n_classes(parts)
-    classifier: Classifier | None = None
-    if features == "classifier":
-        classifier = feature_classifier(train, n_classes, settings)
-    feature_map = _feature_map(features, classifier)
-    reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
-    if n_classes is None or "classifiers" not in needs:
-        return reference
-    return replace(reference, classifiers=real_classifiers(train, test, n_classes, n, settings))
-
-
-def _n_classes(parts: Mapping[str, Split]) -> int | None:
-    """Return the number of classes; None without labels, or with one class: there is nothing to tell apart."""
-    train, test = parts["train"].label, parts["test"].label
-    if train is None or test is None:
-        return None
-    found = int(max(train.max(), test.max())) + 1
-    return found if found > 1 else None
-
-
-def _default_space(parts: Mapping[str, Split]) -> str:
-    """Return the classifier of classes or clusters; pixels where it cannot be had."""
-    shape, n = parts["train"].shape, len(parts["train"])
-    if not fits(shape) or (_n_classes(parts) is None and n_clusters_of(n) < 2):
-        return "pixels"
-    return "classifier"
-
-
-def _feature_map(features: FeatureMap | str, classifier: Classifier | None) -> FeatureMap:
-    if not isinstance(features, str):
-        return features
-    node = load_option("features", features)
-    if features == "inception":
-        node = {**node, "weights": None}
-    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{features}")
-    return space.open(classifier)
-
-
-def _table(
-    rows: Sequence[tuple[str, str, Measurement]], facts: Mapping[str, SamplerFacts], seed: int
-) -> "pd.DataFrame":
-    import pandas as pd
-
-    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed, "decode": ""}
-    traits = {"": "", **{name: fact.traits for name, fact in facts.items()}}
-    records = [
-        {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in rows
-    ]
-    return pd.DataFrame(records, columns=[*RESULT_COLUMNS, *FACT_COLUMNS])

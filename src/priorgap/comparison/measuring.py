@@ -1,0 +1,83 @@
+"""Draws of each sampler that applies, all measures of them, and the table of both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from priorgap.core.measurement import Measurement
+from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.sample import Draws, fit_and_draw
+from priorgap.metrics.evidence import ModelEvidence
+from priorgap.metrics.measuring import measure_one
+from priorgap.metrics.protocols import Metric
+from priorgap.samplers.applicability import ModelTraits
+from priorgap.samplers.protocols import FitInputs, Sampler, SamplerNotApplicable
+from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draws_of(
+    samplers: Sequence[Sampler],
+    inputs: FitInputs,
+    traits: ModelTraits,
+    model: ModelFunctions,
+    n: int,
+    seed: int,
+) -> tuple[list[Draws], dict[str, str]]:
+    """Return the draws of each sampler that applies, and of the others name -> reason."""
+    draws, skipped = [], {}
+    for sampler in samplers:
+        try:
+            draws.append(fit_and_draw(sampler, inputs, traits, model, n, seed=seed))
+        except SamplerNotApplicable as reason:
+            skipped[sampler.name] = str(reason)
+    return draws, skipped
+
+
+def measure(
+    metrics: Sequence[Metric],
+    model: ModelEvidence,
+    draws: Sequence[Draws],
+    *,
+    seed: int,
+    progress: Callable[[str], object] = lambda line: None,
+) -> tuple[list[tuple[str, str, Measurement]], dict[str, str]]:
+    """Measure a model and its samplers.
+
+    Returns:
+        (sampler, role, measurement) rows, and what is absent -> why.
+    """
+    rows: list[tuple[str, str, Measurement]] = []
+    skipped: dict[str, str] = {}
+    progress("measuring the model")
+    alone = model.alone()
+    for metric in (m for m in metrics if m.scope == "model"):
+        found, reason = measure_one(metric, alone, seed=seed)
+        rows += [("", "", row) for row in found]
+        if reason is not None:
+            skipped[metric.name] = reason
+    for one in draws:
+        progress(f"measuring {one.sampler.name}")
+        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
+        for metric in (m for m in metrics if m.scope == "sampler"):
+            found, reason = measure_one(metric, evidence, seed=seed)
+            rows += [(one.sampler.name, one.sampler.role, row) for row in found]
+            if reason is not None:
+                skipped[f"{metric.name} of {one.sampler.name}"] = reason
+    return rows, skipped
+
+
+def table_of(
+    rows: Sequence[tuple[str, str, Measurement]], facts: Mapping[str, SamplerFacts], seed: int
+) -> "pd.DataFrame":
+    """Return measurements as rows with the columns of results.csv."""
+    import pandas as pd
+
+    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed, "decode": ""}
+    traits = {"": "", **{name: fact.traits for name, fact in facts.items()}}
+    records = [
+        {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in rows
+    ]
+    return pd.DataFrame(records, columns=[*RESULT_COLUMNS, *FACT_COLUMNS])
