@@ -57,7 +57,11 @@ def test_every_form_is_the_same_posterior(form):
     assert torch.allclose(log_var, LOG_VAR, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("given", [MEAN, MEAN.numpy(), (MEAN, None), {"embedding": MEAN}], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [MEAN, MEAN.numpy(), (MEAN, None), {"embedding": MEAN}],
+    ids=["tensor", "array", "pair", "mapping"],
+)
 def test_no_log_var_is_a_plain_autoencoder(given):
     mean, log_var = posterior_of(given)
     assert torch.equal(mean, MEAN) and log_var is None
@@ -76,7 +80,6 @@ THREE = (0 * MEAN, MEAN, LOG_VAR)
         ((MEAN, NORMAL), 1),
         ({"mine": NORMAL}, "mine"),
     ],
-    ids=str,
 )
 def test_posterior_says_which(given, chosen):
     mean, log_var = posterior_of(given, chosen)
@@ -98,7 +101,6 @@ def test_posterior_says_which(given, chosen):
         (THREE, (0, 3), "posterior=3: encode gave 3 outputs"),
         ({"a": MEAN}, ("a", "b"), "posterior='b': encode gave dict with entries a"),
     ],
-    ids=str,
 )
 def test_what_is_not_clear_is_refused_in_one_line(given, chosen, words):
     with pytest.raises(ValueError, match=words) as caught:
@@ -135,7 +137,6 @@ def test_every_form_is_the_same_observation(given):
         ((X, X), "one tensor of observations"),
         ({"z": X}, "decode: gave dict with entries z"),
     ],
-    ids=str,
 )
 def test_outputs_of_decode_that_are_not_clear_are_refused(given, words):
     with pytest.raises(ValueError, match=words) as caught:
