@@ -44,10 +44,8 @@ def compared(model: Model, **options) -> Comparison:
         "samplers": ["prior", "gmm", "per_class_gaussian_full"],
         "metrics": ["rate", "fid", "kid"],
     }
-    return compare(
-        model.encode, model.decode, model.x[:400], model.x[400:],
-        labels=[model.label[:400], model.label[400:]], **{**settings, "features": "pixels", **options},
-    )  # fmt: skip
+    own = {"labels": [model.label[:400], model.label[400:]], "features": "pixels", **settings, **options}
+    return compare(model.encode, model.decode, model.x[:400], model.x[400:], **own)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +102,24 @@ class TestGenerate:
         assert np.abs(data.x.mean(0) - other.x.mean(0)).max() > 1
         with pytest.raises(ValueError, match="class=1: the draws of this sampler have no class"):
             found.generate(5, "prior", label=1)
+        with pytest.raises(ValueError, match="label=2: expected one of the classes 0, 1"):
+            found.generate(5, "per_class_gaussian_full", label=2)
+
+    @pytest.mark.parametrize("names", [[1, 2], [7, 30], ["b", "a"], ["../../etc", "x/y"]])
+    def test_classes_are_called_as_the_labels_are(self, model, names, tmp_path):
+        """The second of one's own classes is not our class 1: another number, and another order of names."""
+        labels = [[names[k] for k in part.tolist()] for part in (model.label[:400], model.label[400:])]
+        result = compared(model, labels=labels, samplers=["per_class_gaussian_full"], metrics=["fid"])
+        for number, name in enumerate(names):
+            data = result.generate(400, "per_class_gaussian_full", label=name)
+            assert set(data.label.tolist()) == {name}
+            expected = model.x[model.label == number].mean(0).numpy()
+            assert np.abs(data.x.mean(0) - expected).max() < 0.6
+        assert set(result.generate(100, "per_class_gaussian_full").label.tolist()) == set(names)
+        with np.load(
+            result.generate(10, "per_class_gaussian_full").save(tmp_path / "x.npz").with_name("x.npz")
+        ) as arrays:
+            assert set(arrays["y"].tolist()) <= set(names)
 
     def test_it_is_saved_with_its_card(self, found, tmp_path):
         data = found.generate(50, "gmm")

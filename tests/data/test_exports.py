@@ -82,6 +82,15 @@ def test_png_has_a_folder_for_each_class(tmp_path):
         assert np.array_equal(np.asarray(Image.open(file)), IMAGES[row].transpose(1, 2, 0))
 
 
+def test_names_of_classes_stay_inside_the_folder(tmp_path):
+    names = np.array(["../../out", "a/b", "a_b", "..", "café 1"])
+    write(tmp_path / "inner" / "out", blocks(IMAGES[:5], names), 5, "png")
+    assert {p.name for p in tmp_path.iterdir()} == {"inner"}
+    assert {p.name for p in (tmp_path / "inner").iterdir()} == {"out"}
+    found = sorted(p.parent.name for p in (tmp_path / "inner" / "out").rglob("*.png"))
+    assert found == sorted(["_.._out", "a_b", "a_b-2", "_", "café 1"])
+
+
 def test_grey_images_of_one_pixel_are_pictures(tmp_path):
     write(tmp_path / "out", blocks(np.full((3, 1, 1, 1), 7, np.uint8)), 3, "png")
     assert [np.asarray(Image.open(p)).tolist() for p in sorted((tmp_path / "out").iterdir())] == [[[7]]] * 3

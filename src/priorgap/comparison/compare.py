@@ -194,7 +194,7 @@ def compare(
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
-    drawn = Drawn(model, evidence, {one.sampler.name: one for one in draws}, seed)
+    drawn = Drawn(model, evidence, {one.sampler.name: one for one in draws}, seed, tuple(data.names))
     return Comparison(table, verdict, absent, catalogue, drawn)
 
 

@@ -1,8 +1,12 @@
 """What a comparison keeps of the model and its fitted samplers, so that more can be drawn of it later."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from priorgap.core.arguments import show
 from priorgap.core.latents import Latents
 from priorgap.data.exports import Block
 from priorgap.data.splits import Split
@@ -26,12 +30,14 @@ class Drawn:
         evidence: the model's posteriors and the real data.
         draws: by sampler.
         seed: of the comparison.
+        names: of the classes, as the user's labels have them; () without labels.
     """
 
     model: ModelFunctions
     evidence: ModelEvidence
     draws: Mapping[str, Draws]
     seed: int
+    names: tuple[str, ...] = ()
 
     @property
     def test(self) -> Split:
@@ -54,11 +60,29 @@ class Drawn:
         draw = self.of(name).draw
         return self.evidence.decoded(draw.z, draw.label)
 
+    def class_number(self, label: object) -> int:
+        """Return the number of a class that is given as the user's labels have it.
+
+        Raises:
+            ValueError: there is no such class; one line with those that there are.
+        """
+        if str(label) in self.names and not isinstance(label, bool):
+            return self.names.index(str(label))
+        known = ", ".join(self.names[:20]) or "none: the data have no labels"
+        raise ValueError(f"label={show(label)}: expected one of the classes {known}")
+
+    def as_given(self, number: np.ndarray) -> np.ndarray:
+        """Return classes as the user's labels have them: integers where all are, else names."""
+        whole = all(re.fullmatch(r"-?\d+", name) for name in self.names)
+        known = np.array([int(name) for name in self.names] if whole else self.names)
+        found: np.ndarray = known[number]
+        return found
+
     def blocks(
         self, name: str, n: int, label: int | None, seed: int, progress: Callable[[int], object]
     ) -> Iterator[Block]:
         """Yield n new rows of a sampler."""
-        return generate(
+        found = generate(
             self.of(name).fitted,
             self.model.decode,
             n,
@@ -69,6 +93,8 @@ class Drawn:
             label=label,
             progress=progress,
         )
+        for block in found:
+            yield Block(block.x, None if block.label is None else self.as_given(block.label))
 
     def previews(self) -> dict[str, Preview]:
         """Return images [n, h, w, c] of the data, of reconstructions and of each sampler; {} for vectors."""

@@ -69,14 +69,14 @@ class Comparison:
         return self._drawn().samples(name)
 
     def generate(
-        self, n: int, sampler: str | None = None, *, label: int | None = None, seed: int = 0
+        self, n: int, sampler: str | None = None, *, label: int | str | None = None, seed: int = 0
     ) -> Synthetic:
         """Draw a synthetic data set, by default from the sampler that the verdict recommends.
 
         Args:
             n: how many rows.
             sampler: its name; None for the recommended one.
-            label: the class of all rows; None for all classes in their shares.
+            label: the class of all rows, as your labels have it; None for all classes in their shares.
             seed: of the draws; the first m of n rows are the same for every n.
 
         Returns:
@@ -98,6 +98,7 @@ class Comparison:
                 f"sampler: nothing is recommended ({self.verdict.headline}); expected one of {names}"
             )
         chosen = drawn.of(name)
+        number = None if label is None else drawn.class_number(label)
         if is_stop(self.health):
             warnings.warn(
                 f"the verdict recommends no sampler of this model: {self.verdict.headline}", stacklevel=2
@@ -125,7 +126,7 @@ class Comparison:
                 catalogue=self.catalogue,
             ),
         )
-        return gathered(drawn.blocks(name, n, label, seed, lambda rows: None), card)
+        return gathered(drawn.blocks(name, n, number, seed, lambda rows: None), card)
 
     def to_markdown(self) -> str:
         """Return what to do, how sure that is, a table of samplers by measures, and the details."""

@@ -16,7 +16,7 @@ class Synthetic:
 
     Attributes:
         x: the rows as data are stored: uint8 images [n, c, h, w], or float32 [n, d].
-        label: their classes, [n]; None without.
+        label: their classes as your labels have them, [n]; None without.
         card: where they come from, what was measured, and whether they may be used.
     """
 

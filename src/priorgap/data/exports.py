@@ -1,6 +1,7 @@
 """Writing observations block by block, as files that other tools read; never more than a block is in memory."""
 
 import json
+import re
 import shutil
 import uuid
 import zipfile
@@ -148,14 +149,29 @@ def _write_png(partial: Path, blocks: Iterator[Block], n: int) -> None:
 
     partial.mkdir()
     index, width = 0, len(str(n - 1))
+    folders: dict[str, Path] = {}
     for block in blocks:
         for row, image in enumerate(block.x):
-            folder = partial if block.label is None else partial / str(block.label[row])
-            folder.mkdir(exist_ok=True)
+            folder = partial
+            if block.label is not None:
+                name = str(block.label[row])
+                if name not in folders:
+                    folders[name] = _folder(partial, name, len(folders))
+                folder = folders[name]
             Image.fromarray(
                 image.transpose(1, 2, 0).squeeze(-1) if image.shape[0] == 1 else image.transpose(1, 2, 0)
             ).save(folder / f"{index:0{width}d}.png")
             index += 1
+
+
+def _folder(place: Path, name: str, number: int) -> Path:
+    """Make the folder of a class: its name without what a path may not hold, and a number where that is taken."""
+    plain = re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
+    folder = place / plain
+    if folder.exists():
+        folder = place / f"{plain}-{number}"
+    folder.mkdir()
+    return folder
 
 
 _WRITERS: dict[Format, _Writer] = {
