@@ -49,7 +49,7 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/frechet.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bracket.py --jobs 2
 
-# which changes of the estimators' code their tests miss (docs/mutation.md); an hour or more of one core, resumable
+# which changes of the estimators' and the verdict's code their tests miss (docs/mutation.md); hours of one core, resumable
 MUTATION ?= .mutation
 mutation: setup $(MUTATION)/bin/mutmut
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py --mutmut $(MUTATION)/bin/mutmut --out $(MUTATION)/results

@@ -214,12 +214,17 @@ class Wrong:
         return self.rows(evidence, generator)
 
     def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
-        return [Measurement("rate", float(evidence.model.test.mean.mean()), n=1)]
+        return [Measurement("rate", float(evidence.model.test.mean.abs().mean()), n=1)]
 
 
 class Infinite(Wrong):
     def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
         return [Measurement("rate", float("inf"), n=1)]
+
+
+class OutsideItsRange(Wrong):
+    def rows(self, evidence: Evidence, generator: torch.Generator) -> list[Measurement]:
+        return [Measurement("rate", 1.0, n=1), Measurement("rate", -0.1, n=1, bound="lower")]
 
 
 class Sizeless(Wrong):
@@ -267,6 +272,7 @@ class Crashes(Wrong):
     ("wrong", "law", "error"),
     [
         (Infinite(), "gives_finite_named_rows", AssertionError),
+        (OutsideItsRange(), "gives_finite_named_rows", AssertionError),
         (Sizeless(), "gives_finite_named_rows", AssertionError),
         (Renamed(), "gives_finite_named_rows", AssertionError),
         (Twice(), "gives_finite_named_rows", AssertionError),

@@ -121,3 +121,10 @@ def test_bad_input():
             near_copies(*given)
     with pytest.raises(ValueError, match="ratio=1"):
         near_copies(distance, index, 2, 2, ratio=1.0)
+
+
+def test_every_part_has_its_size():
+    part = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0, 1]]))
+    assert merged([part, part], [5, 5])[1].tolist() == [[0, 5]]
+    with pytest.raises(ValueError, match="shorter"):
+        merged([part, part], [5])

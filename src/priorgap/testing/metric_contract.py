@@ -65,15 +65,20 @@ def run(metric: Metric, evidence: Evidence | None = None, seed: int = 0) -> list
 
 
 def gives_finite_named_rows(metric: Metric) -> None:
-    """At least one row; known names, finite values and errors, a size, one row per key; survives JSON."""
+    """At least one row; known names, finite values and errors, a size, one row per key; survives JSON.
+
+    No value and no limit lies outside what its measure's entry gives as its range.
+    """
     rows = run(metric)
     assert rows
-    named = {measure.name for measure in metric.measures}
+    named = {measure.name: measure for measure in metric.measures}
     keys = [(r.measure, r.space, r.unit, r.bound, r.label_source) for r in rows]
     assert len(set(keys)) == len(keys)
     for row in rows:
         assert row.measure in named
         assert type(row.value) is float and math.isfinite(row.value)
+        low, high = named[row.measure].range
+        assert (low is None or row.value >= low) and (high is None or row.value <= high), row
         assert row.std_error is None or (math.isfinite(row.std_error) and row.std_error >= 0)
         assert isinstance(row.n, int) and row.n > 0
         assert row.n_reference is None or row.n_reference > 0
