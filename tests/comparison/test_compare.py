@@ -353,3 +353,15 @@ def test_a_sampler_that_two_images_cannot_be_fitted_for_is_absent_alone(digits, 
     assert "at most half of the 8 points (2 training images)" in found.skipped["gmm"]
     said = found.skipped["copying of prior"]
     assert "2 draws of validation rows; expected at least 99" in said
+
+
+def test_the_classifiers_features_by_name_ask_for_classes(digits, model):
+    bare = [Split(part.x) for part in (digits.train, digits.test)]
+    with pytest.raises(ValueError, match="features='classifier': expected labels of several classes"):
+        compare(model.encode, model.decode, *bare, features="classifier")
+
+
+def test_a_decoder_that_gives_no_numbers_is_an_error_like_any_other(digits, model):
+    with pytest.raises(ValueError, match="decode: gave a tensor with NaN or infinity") as caught:
+        compare(model.encode, lambda z: model.decode(z) * float("nan"), digits.train, digits.test)
+    assert type(caught.value) is ValueError

@@ -18,6 +18,7 @@ from priorgap.comparison.user_inputs import (
     Data,
     Labels,
     check_arguments,
+    check_features,
     count_of,
     functions_of,
     is_conditional,
@@ -132,6 +133,7 @@ def compare(
         {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range)
     )
     parts = data.parts
+    check_features(features, parts)
     config = settings()
     batches = config["numerics"]
     chosen = [sampler_of(s) for s in (samplers if samplers is not None else standard_samplers())]

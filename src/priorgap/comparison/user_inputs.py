@@ -1,10 +1,10 @@
 """What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.receivers import lacking
 from priorgap.data.splits import Split
+from priorgap.estimators.checks import NotFinite
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.metrics.protocols import Metric
@@ -38,6 +39,8 @@ from priorgap.samplers.protocols import Sampler
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Found = TypeVar("Found")
 
 # what has rows: a split, an array, a tensor, a list; a data set of x or (x, label); batches; a frame is iterable too
 Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
@@ -203,6 +206,22 @@ def is_conditional(
     return True
 
 
+def check_features(features: object, parts: Mapping[str, Split]) -> None:
+    """Refuse the classifier's features by name where there are no classes to tell apart.
+
+    Raises:
+        ValueError: the data have no labels, or one class only.
+    """
+    labels = [parts[name].label for name in ("train", "test")]
+    known = [label for label in labels if label is not None]
+    several = len(known) == len(labels) and len(torch.cat(known).unique()) > 1
+    if features == "classifier" and not several:
+        raise ValueError(
+            "features='classifier': expected labels of several classes for train and test; without features= a "
+            "network is trained to tell clusters of the rows apart"
+        )
+
+
 def named_classes(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
     """Return a table of results in which classes have the user's names."""
     rows = table["measure"] == "class_share"
@@ -262,6 +281,14 @@ def law_of(
     return prior
 
 
+def _finite(call: Callable[[], Found]) -> Found:
+    """Return what a call gives; later on a number that is not finite only costs what needs it, here all."""
+    try:
+        return call()
+    except NotFinite as error:
+        raise ValueError(str(error)) from error
+
+
 def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
     """Try both callables on one small batch first, so that a shape error costs nothing."""
     few = train.take(slice(0, _PROBE))
@@ -270,14 +297,14 @@ def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
     )
     bare = False
     if model.encode is not None:
-        posterior = small.posteriors(few)
+        posterior = _finite(lambda: small.posteriors(few))
         z, bare = posterior.mean, posterior.log_var is None
     else:
         assert model.prior is not None
         z = torch.zeros(len(few), model.prior.dim)
     label = few.label if takes_label(model.decode) else None
     try:
-        x = small.decoded(z, label)
+        x = _finite(lambda: small.decoded(z, label))
     except RuntimeError as error:
         if not bare:
             raise

@@ -87,16 +87,18 @@ class ImageFolder:
             "source": str(self.path), "classes": layout.classes, "n_files": len(files), "resize": self.resize,
             "reading": done,
         }  # fmt: skip
-        self._say(layout, x, done)
         everything = Split(x, label)
         n_classes = len(layout.classes) or None
         if "" in layout.files:
-            return split_off(self, everything, facts, n_classes, layout.classes)
-        parts, first = {}, 0
-        for part, found in layout.files.items():
-            parts[part] = everything.take(slice(first, first + len(found)))
-            first += len(found)
-        return in_parts(self, parts, facts, n_classes, layout.classes)
+            dataset = split_off(self, everything, facts, n_classes, layout.classes)
+        else:
+            parts, first = {}, 0
+            for part, found in layout.files.items():
+                parts[part] = everything.take(slice(first, first + len(found)))
+                first += len(found)
+            dataset = in_parts(self, parts, facts, n_classes, layout.classes)
+        self._say(layout, x, done)
+        return dataset
 
     def _say(self, layout: Layout, x: Tensor, done: Mapping[str, int]) -> None:
         """Say in one line what was read, and as what."""
