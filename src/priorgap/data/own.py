@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class FolderRows:
+    """The images of a folder.
+
+    Attributes:
+        parts: by part: train, validation, test; all under "" where the folder has no parts.
+        classes: the names of the class folders; none where there are no such.
+        facts: for the data set's provenance.
+    """
+
+    parts: dict[str, Split]
+    classes: list[str]
+    facts: dict[str, object]
+
+
 @dataclass(frozen=True)
 class ImageFolder:
     """A folder of images: flat or a subfolder per class, in train/, val/ and test/ or split by a fixed seed.
@@ -77,6 +92,14 @@ class ImageFolder:
             ValueError: an image has another size and `resize` is "error", or pixels of no known range; the line names
                 it and the remedy.
         """
+        found = self.read()
+        n_classes = len(found.classes) or None
+        if "" in found.parts:
+            return split_off(self, found.parts[""], found.facts, n_classes, found.classes)
+        return in_parts(self, found.parts, found.facts, n_classes, found.classes)
+
+    def read(self) -> "FolderRows":
+        """Return the images as they lie there, in parts or not; the errors are those of `load`."""
         layout = layout_of(self.path)
         files = [file for part in layout.files.values() for file in part]
         x, done = self._pixels(files)
@@ -89,14 +112,11 @@ class ImageFolder:
         }  # fmt: skip
         self._say(layout, x, done)
         everything = Split(x, label)
-        n_classes = len(layout.classes) or None
-        if "" in layout.files:
-            return split_off(self, everything, facts, n_classes, layout.classes)
         parts, first = {}, 0
         for part, found in layout.files.items():
             parts[part] = everything.take(slice(first, first + len(found)))
             first += len(found)
-        return in_parts(self, parts, facts, n_classes, layout.classes)
+        return FolderRows(parts, layout.classes, facts)
 
     def _say(self, layout: Layout, x: Tensor, done: Mapping[str, int]) -> None:
         """Say in one line what was read, and as what."""
