@@ -14,6 +14,8 @@ from onnx_networks import exported
 from sklearn.datasets import load_digits
 
 from priorgap import Comparison, compare, torchvision_compat
+from priorgap.estimators.discrepancy import frechet_from_features
+from priorgap.features.maps import extract, quantise
 
 FOLDER = Path(__file__).parents[3] / "examples" / "adapters"
 FILES = sorted(FOLDER.glob("*.py"))
@@ -95,7 +97,29 @@ def test_pythae(digits):
             optimizer.zero_grad()
             vae({"data": torch.from_numpy(train[rows])}).loss.backward()
             optimizer.step()
-    check(adapter("pythae_vae").audit(vae, train, test, **FEW))
+    found = adapter("pythae_vae").audit(vae, train, test, **{**FEW, "features": "classifier"})
+    check(found)
+
+    # pythae's own draws, in our feature space: torchmetrics' FID and ours
+    from pythae.samplers import NormalSampler
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Features(torch.nn.Module):
+        num_features = 64
+
+        def forward(self, x):
+            return extract(space, x)
+
+    reference = found.drawn.evidence.reference
+    space = reference.feature_map
+    draws = quantise(NormalSampler(vae).sample(num_samples=400).view(-1, 1, 8, 8))
+    peer = FrechetInceptionDistance(Features(), input_img_size=(1, 8, 8))
+    peer.set_dtype(torch.float64)
+    peer.update(reference.test.x, real=True)
+    peer.update(draws, real=False)
+    own = frechet_from_features(extract(space, draws), reference.test_features).value
+    assert own == pytest.approx(float(peer.compute()), rel=1e-5)
+    assert own > 1
 
 
 @pytest.mark.e2e
