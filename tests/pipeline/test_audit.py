@@ -65,6 +65,7 @@ def here(tmp_path, monkeypatch) -> Path:
     np.savez("test.npz", x=x[1200:], y=y[1200:])
     np.savez("both.npz", x_train=x[:1200], x_test=x[1200:], y_train=y[:1200], y_test=y[1200:])
     np.savez("all.npz", x=x)
+    np.savez("odd.npz", x_train=x[:40] / 8.0, x_test=x[40:80] / 8.0)
     Path("my_vae.py").write_text(MODULE)
     Path("broken_vae.py").write_text("import torch\nx = 1 /\n")
     return tmp_path
@@ -173,6 +174,8 @@ BAD = {
     "model=my_vae:pair data=train.npz test=both.npz": "comes in parts train, test",
     "model=my_vae:pair data=both.npz samplers=gm": "did you mean gmm?",
     "model=my_vae:pair data=both.npz data.channel=grey": "data.channel: unknown key",
+    "model=my_vae:pair data=both.npz data.split_seed=[": "data.split_seed=[: expected a plain value",
+    "model=my_vae:pair data=odd.npz": "data=odd.npz: train is float64 (40, 8, 8): values from 0 to 31",
     "model=my_vae:pair data=both.npz sede=1": "sede: unknown key; did you mean seed?",
     "model=my_vae:pair data=both.npz seed=-1": "seed=-1: expected an integer >= 0",
     "model=my_vae:pair data=both.npz range=1": "range=1: expected two numbers",
@@ -197,6 +200,27 @@ def test_health_stops_it_with_status_1_and_a_report(here, capsys):
     assert invoke("audit", "model=my_vae:constant", "data=both.npz", *FEW, "out=a") == 1
     assert capsys.readouterr().out.startswith("Do this: Train the model, or let decode use z, first")
     assert Path("a/report.html").is_file()
+
+
+def test_a_list_of_metrics_and_images_as_the_model_has_them(here):
+    Path("wide.py").write_text(
+        "from my_vae import encode, decode\n"
+        "def load():\n"
+        "    to, back = (lambda x: (x + 1) / 2), (lambda x: 2 * x - 1)\n"
+        "    return (lambda x: encode(to(x.permute(0, 3, 1, 2)))), (lambda z: back(decode(z)).permute(0, 2, 3, 1))\n"
+    )
+    with np.load("both.npz") as arrays:
+        wide = {name: 2.0 * arrays[name][..., None] / 255 - 1 for name in ("x_train", "x_test")}
+        np.savez("my digits (1).npz", **wide)
+    few = ("samplers=prior,gaussian_full", "features=pixels", "n=100")
+    assert (
+        invoke("audit", "model=wide:load", "data=my digits (1).npz", "metrics=standard", *few, "out=a") == 0
+    )
+    assert invoke("audit", "model=my_vae:pair", "data=both.npz", "metrics=rate,fid", *few, "out=b") == 0
+    a, b = values("a"), values("b")
+    # of the standard metrics some were not named
+    assert b.keys() < a.keys()
+    assert all(float(a[key]) == pytest.approx(float(b[key]), rel=1e-4) for key in b)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(here, monkeypatch):

@@ -83,7 +83,7 @@ def _audited(order: Order) -> "Comparison":
 
     # names first: they cost nothing
     samplers = None if order.samplers is None else [sampler_of(name) for name in order.samplers]
-    metrics = None if order.metrics is None else [metric_of(name) for name in order.metrics]
+    metrics = None if order.metrics is None else [metric_of(name) for name in _metrics(order.metrics)]
     features = _features(order.features)
     model = audit_model.of_onnx(*order.onnx) if order.onnx else audit_model.of_factory(order.model)
     given: dict[str, Any] = {
@@ -93,7 +93,7 @@ def _audited(order: Order) -> "Comparison":
     }
     with _notes_on_standard_error():
         data = read(order.data, order.test, order.reading)
-    with audit_model.faults_of(model):
+    with audit_model.faults_of(model), _of_the_data(order.data):
         result: Comparison = compare(
             train=data.parts["train"],
             test=data.parts["test"],
@@ -126,6 +126,16 @@ def _name_classes(result: "Comparison", data: AuditData) -> None:
 
     if data.classes:
         named_classes(result.table, data.classes)
+
+
+@contextmanager
+def _of_the_data(data: Path) -> Iterator[None]:
+    """Say which file a message on train or test rows is about."""
+    try:
+        yield
+    except ValueError as error:
+        about = str(error).startswith(("train", "test", "validation", "labels"))
+        raise ValueError(f"data={data}: {error}" if about else str(error)) from error
 
 
 @contextmanager
@@ -172,8 +182,6 @@ def _parse(arguments: Sequence[str]) -> Order:
 
 def _words(arguments: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Return the values of each key, and how data are read, of words as key=value, --key=value and --key value."""
-    import yaml
-
     given: dict[str, list[str]] = {}
     reading: dict[str, Any] = {}
     rest = list(arguments)
@@ -186,7 +194,7 @@ def _words(arguments: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, An
         if not equals and not option:
             raise ValueError(f"{show(word)}: expected key=value with a key of {', '.join(_KEYS)}")
         if key.startswith(_OPTION) and equals:
-            reading[key.removeprefix(_OPTION)] = yaml.safe_load(value)
+            reading[key.removeprefix(_OPTION)] = _plain(value, key)
             continue
         if key not in _KEYS:
             raise ValueError(unknown_key(show(key), _KEYS))
@@ -200,6 +208,16 @@ def _words(arguments: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, An
             raise ValueError(f"{key}=: expected a value")
         given[key] = values
     return given, reading
+
+
+def _plain(text: str, key: str) -> Any:
+    """Return a value as a configuration file has it."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{key}={show(text)}: expected a plain value") from error
 
 
 def _pair(given: dict[str, list[str]]) -> tuple[str, ...]:
@@ -220,9 +238,23 @@ def _names(given: dict[str, list[str]], key: str) -> tuple[str, ...] | None:
     names = _listed(given[key][0])
     if not names:
         raise ValueError(f"{key}={show(given[key][0])}: expected names, as {key}=prior,gmm")
-    if key == "metrics" and names == ["standard"]:
-        return None
     return tuple(names)
+
+
+def _metrics(names: Sequence[str]) -> list[str]:
+    """Return names of metrics, with those of a list (`standard`, `full`) in its place."""
+    import yaml
+
+    from priorgap.core.build import configuration_directory
+
+    found: list[str] = []
+    for name in names:
+        file = configuration_directory() / "metric" / f"{name}.yaml"
+        node = (
+            yaml.safe_load(file.read_text(encoding="utf-8")) if name.isidentifier() and file.is_file() else {}
+        )
+        found += node.get("defaults", [name]) if "_target_" not in node else [name]
+    return list(dict.fromkeys(found))
 
 
 def _integer(given: dict[str, list[str]], key: str, least: int) -> int:

@@ -60,7 +60,7 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
   test=FILE|DIR          rows that the model was not trained on; all of data are training rows then
   out=DIR                report.html, results.csv, verdict.json, table.md, figures/; default audit
   samplers=NAME,NAME     of conf/sampler; default those of a study
-  metrics=NAME,NAME      of conf/metric; default standard
+  metrics=NAME,NAME      of conf/metric, or standard (the default) or full
   features=NAME|FILE     classifier, pixels, efficientnet, inception, or an ONNX file of your own
   n=COUNT                draws per sampler; default one for each test row, at most 10,000
   seed=SEED              default 0
