@@ -19,12 +19,10 @@ from typing import Any
 from priorgap.core.arguments import show
 from priorgap.core.errors import BadInput
 
-# arguments of `compare` that belong to the model
-_ARGUMENTS = ("encode", "decode", "prior", "latent_dim", "posterior", "range", "device", "features")
-_EXPECTED = (
-    "expected (encode, decode), an object with these two methods, or a dictionary of compare's arguments "
-    f"{', '.join(_ARGUMENTS)}"
-)
+# what the command itself says; all other arguments of `compare` may come with the model
+_OF_THE_COMMAND = {
+    "train", "test", "validation", "labels", "samplers", "metrics", "n", "seed", "progress", "known"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,21 +104,28 @@ def _imported(name: str, place: str) -> Any:
 
 
 def _arguments(given: Any, place: str) -> dict[str, Any]:
+    from priorgap.comparison.compare import compare
+
+    known = [key for key in inspect.signature(compare).parameters if key not in _OF_THE_COMMAND]
+    expected = (
+        "expected (encode, decode), an object with these two methods, or a dictionary of compare's arguments "
+        f"{', '.join(known)}"
+    )
     if isinstance(given, Mapping):
-        unknown = [key for key in given if key not in _ARGUMENTS]
+        unknown = [key for key in given if key not in known]
         if unknown or "decode" not in given:
             has = show(", ".join(map(str, given)))
-            raise ValueError(f"{place}: gave a dictionary of {has}; {_EXPECTED}")
+            raise ValueError(f"{place}: gave a dictionary of {has}; {expected}")
         return {"encode": None, **given}
     if isinstance(given, tuple | list):
         if len(given) != 2 or not callable(given[1]):
             kinds = ", ".join(type(one).__name__ for one in given)
-            raise ValueError(f"{place}: gave {len(given)} values ({show(kinds)}); {_EXPECTED}")
+            raise ValueError(f"{place}: gave {len(given)} values ({show(kinds)}); {expected}")
         return {"encode": given[0], "decode": given[1]}
     methods = {key: getattr(given, key, None) for key in ("encode", "decode")}
     if not all(callable(method) for method in methods.values()):
         lacks = " and ".join(key for key, method in methods.items() if not callable(method))
-        raise ValueError(f"{place}: gave {type(given).__name__}, without {lacks}; {_EXPECTED}")
+        raise ValueError(f"{place}: gave {type(given).__name__}, without {lacks}; {expected}")
     return methods
 
 
