@@ -90,6 +90,27 @@ def test_the_library_compares_without_them(tmp_path):
     assert imported == "imported: []"
 
 
+def test_an_audit_needs_none_of_them(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def load():\n"
+        "    return lambda x: (x[:, :2], torch.full((len(x), 2), -3.0)), lambda z: torch.cat([z, z], 1)\n"
+    )
+    done = without_extras(
+        """
+        import numpy as np
+        from priorgap.pipeline.cli import main
+        x = np.random.default_rng(0).normal(size=(400, 2)).astype("f4")
+        x = np.concatenate([x, x], 1)
+        np.savez("x.npz", x_train=x[:200], x_test=x[200:])
+        main("audit model=mine:load data=x.npz samplers=prior,gaussian_full metrics=fid features=pixels".split())
+        """,
+        tmp_path,
+    )
+    assert done.returncode == 0 and done.stdout.startswith("Do this: "), done.stderr
+    assert (tmp_path / "audit/report.html").is_file()
+
+
 def test_a_blocked_package_is_really_absent(tmp_path):
     assert without_extras("import hydra", tmp_path).returncode == 1
     assert without_extras("import json, torch", tmp_path).returncode == 0

@@ -11,18 +11,28 @@ _EXPORTS = {
     "Latents": "priorgap.core.latents",
     "Measurement": "priorgap.core.measurement",
     "compare": "priorgap.comparison.compare",
+    "onnx_model": "priorgap.comparison.onnx_model",
 }
 # whole modules: `priorgap.torchvision_compat.ensure()` makes torchvision importable beside a CPU build of torch
 _MODULES = {"torchvision_compat": "priorgap.core.torchvision_compat"}
 
 if TYPE_CHECKING:
     from priorgap.comparison.compare import compare
+    from priorgap.comparison.onnx_model import onnx_model
     from priorgap.comparison.result import Comparison
     from priorgap.core import torchvision_compat
     from priorgap.core.latents import Latents
     from priorgap.core.measurement import Measurement
 
-__all__ = ["Comparison", "Latents", "Measurement", "__version__", "compare", "torchvision_compat"]
+__all__ = [
+    "Comparison",
+    "Latents",
+    "Measurement",
+    "__version__",
+    "compare",
+    "onnx_model",
+    "torchvision_compat",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,7 @@ def test_equal_numbers(run, tmp_path):
         "model.latent_dim=3", "model.hidden=[16]", "trainer.max_epochs=2", "trainer.accelerator=cpu", "seed=3",
         "features=[pixels]", "verdict.space=pixels", "study=same", "tracking=off", "n_samples=90",
         "sampler=[prior,posterior,gaussian_full,gmm]", "samplers.gmm.n_components=[1,3]",
-        "metric=[rate,marginal_kl,decomposition,kl,fid,kid,prdc,copying]",
+        "metric=[rate,marginal_kl,decomposition,kl,fid,kid,prdc,copying,copy_shares]",
         "metrics.copying.n_queries=60", "metrics.copying.quantile=0.05",
         "reference.classifier.epochs=1", "reference.n_repeats=3",
     )  # fmt: skip

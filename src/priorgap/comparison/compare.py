@@ -74,6 +74,7 @@ def compare(
     prior: Prior | None = None,
     latent_dim: int | Sequence[int] | None = None,
     progress: Callable[[str], object] | bool | None = None,
+    known: Sequence[Finding] = (),
 ) -> Comparison:
     """Compare ways of sampling a trained VAE: which distribution of z gives the best data, and at what cost.
 
@@ -116,6 +117,7 @@ def compare(
         latent_dim: dimension of z, or its shape, where `encode` and `prior` are None.
         progress: called with a line before each step that takes time; True prints these lines, False does not;
             None prints them on a terminal and in a notebook.
+        known: what is known of the model or the data beforehand, for `health` and the verdict.
 
     Returns:
         The table, the verdict ("for this trained model only"), what was skipped, with reasons, and the fitted
@@ -153,6 +155,7 @@ def compare(
     findings = [
         *probe_model(model, parts, standard_normal=prior is None, in_model=data.layout.in_model),
         *data.findings,
+        *known,
     ]
     rules = VerdictRules.of(config["verdict"])
     if is_stop([finding for finding in findings if finding.name not in COMPUTED]):

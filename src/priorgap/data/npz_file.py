@@ -92,6 +92,16 @@ class NpzFile:
         self._say(found, names, done)
         return dataset
 
+    def read(self) -> "dict[str, tuple[np.ndarray, np.ndarray | None]]":
+        """Return observations and labels as they stand in the file, by part; "" where they are not in parts.
+
+        Raises:
+            DataUnavailable, DataCorrupt, ValueError: as `load`.
+        """
+        arrays = self._arrays()
+        xs, ys = self._roles(arrays)
+        return {part: (arrays[name], arrays[ys[part]] if part in ys else None) for part, name in xs.items()}
+
     @property
     def _place(self) -> str:
         return f"data.path={self.path}"

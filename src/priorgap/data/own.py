@@ -23,6 +23,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class FolderRows:
+    """The images of a folder.
+
+    Attributes:
+        parts: by part: train, validation, test; all under "" where the folder has no parts.
+        classes: the names of the class folders; none where there are no such.
+        facts: for the data set's provenance.
+        said: in one line, what was read, and as what.
+    """
+
+    parts: dict[str, Split]
+    classes: list[str]
+    facts: dict[str, object]
+    said: str
+
+
 @dataclass(frozen=True)
 class ImageFolder:
     """A folder of images: flat or a subfolder per class, in train/, val/ and test/ or split by a fixed seed.
@@ -77,6 +94,17 @@ class ImageFolder:
             ValueError: an image has another size and `resize` is "error", or pixels of no known range; the line names
                 it and the remedy.
         """
+        found = self.read()
+        n_classes = len(found.classes) or None
+        if "" in found.parts:
+            dataset = split_off(self, found.parts[""], found.facts, n_classes, found.classes)
+        else:
+            dataset = in_parts(self, found.parts, found.facts, n_classes, found.classes)
+        _log.info("%s", found.said)
+        return dataset
+
+    def read(self) -> "FolderRows":
+        """Return the images as they lie there, in parts or not; the errors are those of `load`."""
         layout = layout_of(self.path)
         files = [file for part in layout.files.values() for file in part]
         x, done = self._pixels(files)
@@ -88,20 +116,14 @@ class ImageFolder:
             "reading": done,
         }  # fmt: skip
         everything = Split(x, label)
-        n_classes = len(layout.classes) or None
-        if "" in layout.files:
-            dataset = split_off(self, everything, facts, n_classes, layout.classes)
-        else:
-            parts, first = {}, 0
-            for part, found in layout.files.items():
-                parts[part] = everything.take(slice(first, first + len(found)))
-                first += len(found)
-            dataset = in_parts(self, parts, facts, n_classes, layout.classes)
-        self._say(layout, x, done)
-        return dataset
+        parts, first = {}, 0
+        for part, found in layout.files.items():
+            parts[part] = everything.take(slice(first, first + len(found)))
+            first += len(found)
+        return FolderRows(parts, layout.classes, facts, self._described(layout, x, done))
 
-    def _say(self, layout: Layout, x: Tensor, done: Mapping[str, int]) -> None:
-        """Say in one line what was read, and as what."""
+    def _described(self, layout: Layout, x: Tensor, done: Mapping[str, int]) -> str:
+        """Return in one line what was read, and as what."""
         parts = ", ".join(f"{name}: {len(files)}" for name, files in layout.files.items() if name)
         of_classes = (
             f"{len(layout.classes)} classes ({show(', '.join(layout.classes))})"
@@ -111,10 +133,10 @@ class ImageFolder:
         changes = "".join(f"; {what} ({n} files)" for what, n in done.items())
         colours = "grey" if x.shape[1] == 1 else "colour"
         sizes = f"{parts}; " if parts else ""
-        _log.info(
-            "data.path=%s: %d %s images of %d x %d; %s%s%s",
-            layout.root, len(x), colours, x.shape[2], x.shape[3], sizes, of_classes, changes,
-        )  # fmt: skip
+        return (
+            f"data.path={layout.root}: {len(x)} {colours} images of {x.shape[2]} x {x.shape[3]}; {sizes}{of_classes}"
+            f"{changes}"
+        )
 
     def _pixels(self, files: Sequence[Path]) -> tuple[Tensor, dict[str, int]]:
         reader = ImageReader(self.channels, self.background)

@@ -9,17 +9,20 @@ _EXPORTS = {
     "ClassifierSpace": "priorgap.features.spaces",
     "EfficientNetSpace": "priorgap.features.efficientnet",
     "InceptionSpace": "priorgap.features.spaces",
+    "OnnxSpace": "priorgap.features.onnx",
     "PixelSpace": "priorgap.features.spaces",
 }
 
 if TYPE_CHECKING:
     from priorgap.features.efficientnet import EfficientNetSpace
+    from priorgap.features.onnx import OnnxSpace
     from priorgap.features.spaces import ClassifierSpace, InceptionSpace, PixelSpace
 
 __all__ = [
     "ClassifierSpace",
     "EfficientNetSpace",
     "InceptionSpace",
+    "OnnxSpace",
     "PixelSpace",
 ]
 

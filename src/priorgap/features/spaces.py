@@ -46,6 +46,16 @@ class FeatureSpace(Protocol):
         ...
 
 
+@runtime_checkable
+class MadeByFiles(Protocol):
+    """A feature space that depends on what files hold: another content is another space."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files."""
+        ...
+
+
 @dataclass(frozen=True)
 class PixelSpace:
     """The observations themselves."""

@@ -28,6 +28,7 @@ commands:
   sample      fit each sampler and draw its latents
   measure     the mismatch per model; quality, copying and accuracy per sampler
   report      verdict.json, results.csv, figures and report.html of a study
+  audit       a model of your own, by a function or two ONNX files: what to sample it from, and a report
   generate    a synthetic data set from a finished study, as .npz, .parquet, .csv or PNGs
   ls          the studies of a store, or a study's models: what is complete, what is missing
   verify      every checksum of a study, and what a rerun would make again
@@ -97,7 +98,9 @@ Draw a synthetic data set from a finished study.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 # commands that read no configuration
-_PLAIN = ("generate", "ls", "verify", "gc", "merge")
+_PLAIN = ("audit", "generate", "ls", "verify", "gc", "merge")
+# and those of them that need the library alone
+_LIBRARY = ("audit",)
 
 COMMANDS = (*_STAGE_HELP, *_PLAIN)
 STAGES = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
@@ -148,8 +151,9 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(_help(command))
         return 0
     try:
-        with refusing():
-            extras.require(f"priorgap {command}", "pipeline", extras.PIPELINE)
+        if command not in _LIBRARY:
+            with refusing():
+                extras.require(f"priorgap {command}", "pipeline", extras.PIPELINE)
         if command in _PLAIN:
             status: int = import_module(f"priorgap.pipeline.commands.{command}").main(rest)
             return status
@@ -170,6 +174,10 @@ def _dispatch(arguments: list[str]) -> int:
 def _help(command: str) -> str:
     if command == "generate":
         return _GENERATE_HELP
+    if command == "audit":
+        from priorgap.pipeline.commands.usage import AUDIT_HELP
+
+        return AUDIT_HELP
     if command in _PLAIN:
         from priorgap.pipeline.commands.usage import STORE_HELP
 

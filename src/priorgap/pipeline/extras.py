@@ -13,7 +13,6 @@ PIPELINE: Sequence[str] = (
     "grimp",
     "joblib",
     "pyarrow",
-    "threadpoolctl",
     "tqdm",
 )
 TRACKING: Sequence[str] = ("wandb",)

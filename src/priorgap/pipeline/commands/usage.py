@@ -1,4 +1,4 @@
-"""What the commands on a store say of themselves."""
+"""What `priorgap audit` and the commands on a store say of themselves."""
 
 STORE_HELP = {
     "ls": """\
@@ -45,3 +45,28 @@ Then `priorgap report study=NAME` reports on all of it, with the numbers of one 
 exit status: 0 done, 1 something was damaged or differs, 2 bad input
 """,
 }
+
+AUDIT_HELP = """\
+usage: priorgap audit model=MODULE:FACTORY data=FILE|DIR [test=FILE|DIR] [out=DIR] ...
+       priorgap audit onnx=ENCODER,DECODER data=FILE|DIR [test=FILE|DIR] [out=DIR] ...
+
+Compare ways of sampling a VAE that you have: what to do, how sure that is, and a report, as compare() in Python.
+Each key may be written as an option too: --model my_vae:load --onnx ENCODER DECODER.
+  model=MODULE:FACTORY   a function of a module in this folder, or installed, that returns (encode, decode), an object
+                         with these methods, or a dictionary of compare()'s arguments
+  onnx=ENCODER,DECODER   two ONNX files: x to mean and log_var, z to x (extra: onnx)
+  data=FILE|DIR          an .npz or .npy file, or a folder of images: what the model was trained on, and test rows
+                         (x_train, x_test; train/, test/); rows that come in no parts are split by a seed
+  test=FILE|DIR          rows that the model was not trained on; all of data are training rows then
+  out=DIR                report.html, results.csv, verdict.json, table.md, figures/; default audit
+  samplers=NAME,NAME     of conf/sampler; default those of a study
+  metrics=NAME,NAME      of conf/metric, or standard (the default) or full
+  features=NAME|FILE     classifier, pixels, efficientnet, inception, or an ONNX file of your own
+  n=COUNT                draws per sampler; default one for each test row, at most 10,000
+  seed=SEED              default 0
+  range=LOW,HIGH         the values of images in the model, as -1,1; default found in the data
+  posterior=MEAN,LOGVAR  which outputs of encode they are, by place or name; default told by their form
+  data.KEY=VALUE         how data are read: image_size, resize, channels, background, test_fraction, split_seed, ...
+
+exit status: 0 done, 1 model or data must be mended first, and the report says how, 2 bad input
+"""

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from priorgap.core.artifacts import file_digest
 from priorgap.core.build import build, configuration_directory
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import united
 from priorgap.core.receivers import CALLBACK, LOGGER
 from priorgap.data.splits import DataSource
-from priorgap.features.spaces import FeatureSpace
+from priorgap.features.spaces import FeatureSpace, MadeByFiles
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.families import traits_of
@@ -194,6 +195,21 @@ def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
     """Build the description of a feature space (not its networks)."""
     built: FeatureSpace = _built(config["feature_spaces"][name], FeatureSpace, where=f"feature_spaces.{name}")
     return built
+
+
+def feature_files(config: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return the digest of each file that a feature space is made by: no part of its settings tells their content.
+
+    Raises:
+        ValueError: there is no such file; one line.
+    """
+    space = feature_space(config, name)
+    if not isinstance(space, MadeByFiles):
+        return {}
+    for file in space.files:
+        if not file.is_file():
+            raise ValueError(f"feature_spaces.{name}: {file}: no such file")
+    return {str(file): file_digest(file) for file in space.files}
 
 
 def check_verdict(config: Mapping[str, Any]) -> None:

@@ -331,7 +331,8 @@ class _Builder:
             inputs = [data]
             if parts.feature_space(cell.config, space).needs_classifier:
                 inputs.append(step(FEATURE_CLASSIFIER, [FEATURE_CLASSIFIER, *shared], (data,), ()))
-            own = step(space, [*shared, node], inputs, ("priorgap.metrics.floors", *target_modules(node)))
+            settings: list[Json] = [*shared, node, *parts.feature_files(cell.config, space).values()]
+            own = step(space, settings, inputs, ("priorgap.metrics.floors", *target_modules(node)))
             found[space] = (*inputs[1:], own)
         metrics = [parts.metric(cell.config, name) for name in cell.config["metrics"]]
         if any("classifiers" in wants(metric) for metric in metrics):

@@ -46,11 +46,20 @@ def _file(request: Request) -> Path:
 
 def remember(request: Request, plan: "Plan", store: Store, report: Path, size: str) -> None:
     """Record that all that a command makes is there; not where something was damaged meanwhile."""
+    from priorgap.pipeline.config import parts
+
+    files = [
+        parts.feature_files(cell.config, name)
+        for cell in plan.cells
+        for name in cell.config["feature_spaces"]
+    ]
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
         # the code of plugins, which stands outside the folders that name the record
         "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
+        # networks of the user's own
+        "files": {path: digest for found in files for path, digest in found.items()},
         "line": f"study={plan.cells[0].study} is complete ({size}): nothing to do; report: {report}",
         # another command may write the study's report anew: it must be whole, not the same
         "report": {str(report.parent): _entry(report.parent)},
@@ -75,7 +84,7 @@ def finished(request: Request) -> str | None:
     record = read_record(file) if file.is_file() else None
     if record is None:
         return None
-    if not _same_plugins(record.get("plugins")):
+    if not _same_plugins(record.get("plugins")) or not _same_files(record.get("files", {})):
         return None
     touched = [*_touched(record["artifacts"]), *_touched(record["report"])]
     for path in touched:
@@ -96,6 +105,12 @@ def _same_plugins(known: Mapping[str, str] | None) -> bool:
         )
     except ValueError:
         return False  # one is gone
+
+
+def _same_files(known: Mapping[str, str]) -> bool:
+    return all(
+        Path(path).is_file() and artifacts.file_digest(Path(path)) == digest for path, digest in known.items()
+    )
 
 
 def _touched(entries: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,168 @@
+"""The data of an audit: a folder of images or a file of arrays, in parts or split here; or two of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from priorgap.core.arguments import check, unknown_key
+from priorgap.core.findings import Finding
+from priorgap.core.random import stream
+from priorgap.data import arrays
+from priorgap.data.npz_file import NpzFile
+from priorgap.data.own import ImageFolder
+from priorgap.data.splits import Split, fraction_split
+
+_ARRAYS = (".npz", ".npy")
+# what the command says itself
+_OWN = ("path", "name", "n_classes")
+
+
+@dataclass(frozen=True, eq=False)
+class AuditData:
+    """What `compare` is given.
+
+    Attributes:
+        parts: train and test, and validation where there is one: images as splits, arrays as they stand in the file.
+        labels: for each part in the order train, test, validation; None: there are none, or the splits have them.
+        classes: names for the table; [] where labels are names themselves, or there are none.
+        findings: what must be known of the parts.
+    """
+
+    parts: dict[str, Any]
+    labels: list[np.ndarray | None] | None = None
+    classes: list[str] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What a source holds, by part; "" where it has none. Labels are those of splits, or stand beside arrays."""
+
+    parts: dict[str, Split | np.ndarray]
+    labels: dict[str, np.ndarray | None]
+    classes: list[str]
+    fractions: tuple[float, float]
+    seed: int
+    name: str
+
+
+def read(data: Path, test: Path | None, reading: Mapping[str, Any]) -> AuditData:
+    """Read the data.
+
+    Args:
+        data: a folder of images or an .npz or .npy file: train and test, or all rows.
+        test: the same, of rows that the model was not trained on; `data` are then training rows alone.
+        reading: how: keys of data=image_folder and data=npz.
+
+    Raises:
+        ValueError: one line that names the key.
+    """
+    rows = _rows(data, "data", reading)
+    if test is None:
+        return _in_parts(rows) if "" not in rows.parts else _split(rows, data)
+    if "test" in rows.parts:
+        raise ValueError(f"test={test}: data={data} has test rows of its own; expected one of the two")
+    others = _rows(test, "test", reading)
+    if "" not in others.parts:
+        raise ValueError(f"test={test}: comes in parts {', '.join(others.parts)}; expected test rows alone")
+    return _joined(rows, others)
+
+
+def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
+    if not path.exists():
+        raise ValueError(f"{key}={path}: no such file or folder")
+    if path.is_file() and path.suffix.lower() not in _ARRAYS:
+        raise ValueError(f"{key}={path}: expected a folder of images, or a file {' or '.join(_ARRAYS)}")
+    kind: type[ImageFolder] | type[NpzFile] = NpzFile if path.is_file() else ImageFolder
+    known = [one.name for one in fields(kind) if one.name not in _OWN]
+    for name in reading:
+        if name not in known:
+            raise ValueError(unknown_key(f"data.{name}", known))
+    check(kind, {"path": str(path), **reading}, "data")
+    source = kind(path, **reading)
+    settings = ((source.test_fraction, source.validation_fraction), source.split_seed, source.name)
+    try:
+        if isinstance(source, NpzFile):
+            found = source.read()
+            xs: dict[str, Split | np.ndarray] = {part: x for part, (x, _) in found.items()}
+            return _Rows(xs, {part: y for part, (_, y) in found.items()}, [], *settings)
+        images = source.read()
+        return _Rows({**images.parts}, {}, images.classes, *settings)
+    except ValueError as error:
+        # readers know the folder or file by the key of a configuration
+        raise ValueError(str(error).replace("data.path=", f"{key}=", 1)) from error
+
+
+def _in_parts(rows: _Rows) -> AuditData:
+    """Return data that come in parts; `compare` sets validation rows aside where there are none."""
+    parts = _ordered(rows.parts)
+    return AuditData(parts, _labels(rows.labels, parts), rows.classes)
+
+
+def _split(rows: _Rows, path: Path) -> AuditData:
+    """Split off validation and test rows by the seed, as a study of these data does."""
+    x, given = rows.parts[""], rows.labels.get("")
+    n = len(x)
+    if isinstance(x, Split):
+        label = x.label
+    else:
+        place = f"data={path}"
+        label = None if given is None else arrays.labels({"": given}, {"": n}, {"": place})[""].label
+    generator = stream(rows.seed, "split", rows.name)
+    try:
+        index = fraction_split(label, n, rows.fractions, generator=generator, names=rows.classes)
+    except ValueError as error:
+        raise ValueError(f"data={path}: {n} rows: {error}") from error
+    chosen = dict(zip(("test", "validation", "train"), index, strict=True))
+    parts = _ordered({part: _taken(x, one) for part, one in chosen.items()})
+    own = {part: None if given is None else given[one.numpy()] for part, one in chosen.items()}
+    share = rows.fractions[0]
+    finding = Finding(
+        "warn", "test_rows_by_a_seed", share, None,
+        f"Check that the model was not trained on the test rows: {share:.0%} of data={path.name} were set aside by "
+        "a seed here, and unless the training left out the same rows nothing is said of unseen data (test=FILE names "
+        "those that it did leave out).",
+    )  # fmt: skip
+    return AuditData(parts, _labels(own, parts), rows.classes, (finding,))
+
+
+def _taken(x: Split | np.ndarray, index: torch.Tensor) -> Split | np.ndarray:
+    return x.take(index) if isinstance(x, Split) else x[index.numpy()]
+
+
+def _joined(rows: _Rows, others: _Rows) -> AuditData:
+    """Return the rows of two sources, with one set of classes."""
+    classes = sorted({*rows.classes, *others.classes})
+    parts = {
+        "train": _renumbered(rows.parts["" if "" in rows.parts else "train"], rows.classes, classes),
+        "test": _renumbered(others.parts[""], others.classes, classes),
+    }
+    labels = {
+        "train": rows.labels.get("" if "" in rows.parts else "train"),
+        "test": others.labels.get(""),
+    }
+    return AuditData(parts, _labels(labels, parts), classes)
+
+
+def _renumbered(x: Split | np.ndarray, own: list[str], classes: list[str]) -> Split | np.ndarray:
+    """Return images whose labels are places in a longer list of classes."""
+    if not isinstance(x, Split) or x.label is None or own == classes:
+        return x
+    places = torch.tensor([classes.index(name) for name in own], dtype=torch.int64)
+    return Split(x.x, places[x.label], x.kind)
+
+
+def _ordered(parts: Mapping[str, Split | np.ndarray]) -> dict[str, Any]:
+    return {part: parts[part] for part in ("train", "test", "validation") if part in parts}
+
+
+def _labels(
+    labels: Mapping[str, np.ndarray | None], parts: Mapping[str, object]
+) -> list[np.ndarray | None] | None:
+    """Return labels in the order of the parts; None where there are none."""
+    found = [labels.get(part) for part in parts]
+    return None if all(one is None for one in found) else found
