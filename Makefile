@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# the set-up compiles nothing: what is imported leaves its bytecode, or each of hundreds of processes compiles it again
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup run lint test tests test-e2e typed test-all bench mutation repro clean
 
