@@ -224,7 +224,7 @@ def test_a_list_of_metrics_and_images_as_the_model_has_them(here):
 
 
 def test_a_fault_of_ours_keeps_its_traceback(here, monkeypatch):
-    from priorgap.comparison import compare as module
+    from priorgap.comparison import real_data as module
 
     def broken(*given, **named):
         raise RuntimeError("ours")

@@ -39,6 +39,10 @@ class FolderRows:
     facts: dict[str, object]
     said: str
 
+    def say(self) -> None:
+        """Say what was read; whoever uses it does so once it holds what is needed."""
+        _log.info("%s", self.said)
+
 
 @dataclass(frozen=True)
 class ImageFolder:
@@ -100,7 +104,7 @@ class ImageFolder:
             dataset = split_off(self, found.parts[""], found.facts, n_classes, found.classes)
         else:
             dataset = in_parts(self, found.parts, found.facts, n_classes, found.classes)
-        _log.info("%s", found.said)
+        found.say()
         return dataset
 
     def read(self) -> "FolderRows":

@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 
 from priorgap import Comparison, compare, torchvision_compat
 from priorgap.estimators.discrepancy import frechet_from_features
-from priorgap.features.maps import extract, quantise
+from priorgap.features.maps import extract
+from priorgap.modalities.images import quantise
 
 FOLDER = Path(__file__).parents[3] / "examples" / "adapters"
 FILES = sorted(FOLDER.glob("*.py"))

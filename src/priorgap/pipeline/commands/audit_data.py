@@ -91,6 +91,7 @@ def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
             xs: dict[str, Split | np.ndarray] = {part: x for part, (x, _) in found.items()}
             return _Rows(xs, {part: y for part, (_, y) in found.items()}, [], *settings)
         images = source.read()
+        images.say()
         return _Rows({**images.parts}, {}, images.classes, *settings)
     except ValueError as error:
         # readers know the folder or file by the key of a configuration
