@@ -63,8 +63,9 @@ def test_compare_leaves_out_what_means_nothing(tmp_path, run):
     model, dataset = models.load(folder), load_dataset(next((tmp_path / "outputs/data").iterdir()))
     found = compare(
         lambda x: (model.encode(x)[0], None), model.decode, dataset.train.x, dataset.test.x,
-        samplers=["prior", "kde", "per_class_gaussian_diag"], metrics=["fid"], n=80,
+        samplers=["prior", "posterior_mean", "kde", "per_class_gaussian_diag"], metrics=["fid"], n=80,
     )  # fmt: skip
     assert found.skipped["kde"] == "kde: the encoder gives no log_var"
     assert found.skipped["per_class_gaussian_diag"] == "per_class_gaussian_diag: the data have no labels"
-    assert set(found.table["sampler"]) == {"", "prior"} or set(found.table["sampler"]) == {"prior"}
+    assert found.skipped["prior"] == "prior: the model has no prior"
+    assert set(found.table["sampler"]) == {"posterior_mean"}

@@ -190,6 +190,6 @@ def test_vamp_of_all_pseudo_inputs_is_the_law_and_of_the_first_ones_is_rejected(
     law = Vamp(N, "random").fit(given, generator=stream(3, "fit"))
     assert two_sample_accuracy(drawn(law)) <= 0.52
     assert law.spread is not None
-    first = FittedVamp(law.name, law.centre[:100], law.spread[:100], None, True, law.rows[:100])
+    first = FittedVamp(law.name, law.centre[:100], law.spread[:100], None, True, law.facts, law.rows[:100])
     assert gap(first) > 0.5
     assert two_sample_accuracy(drawn(first)) > 0.56

@@ -47,19 +47,24 @@ def _file(request: Request) -> Path:
 def remember(request: Request, plan: "Plan", store: Store, report: Path, size: str) -> None:
     """Record that all that a command makes is there; not where something was damaged meanwhile."""
     from priorgap.pipeline.config import parts
+    from priorgap.pipeline.store.records import record_file
 
     files = [
         parts.feature_files(cell.config, name)
         for cell in plan.cells
         for name in cell.config["feature_spaces"]
     ]
+    records = (record_file(store, cell.study, cell.train_id) for cell in plan.cells)
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
         # the code of plugins, which stands outside the folders that name the record
         "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
-        # networks of the user's own
-        "files": {path: digest for found in files for path, digest in found.items()},
+        # networks of the user's own; and what the report is of, which the same trainings in other words replace
+        "files": {
+            **{path: digest for found in files for path, digest in found.items()},
+            **{str(path): artifacts.file_digest(path) for path in records},
+        },
         "line": f"study={plan.cells[0].study} is complete ({size}): nothing to do; report: {report}",
         # another command may write the study's report anew: it must be whole, not the same
         "report": {str(report.parent): _entry(report.parent)},
