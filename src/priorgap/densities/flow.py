@@ -1,6 +1,5 @@
 """A normalising flow on z: zuko's transforms, our noise, our base density."""
 
-import copy
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 
 from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
+from priorgap.densities.networks import BestEpoch, check_fit, standardise
 from priorgap.densities.protocols import check_n, check_points
 
 Family = Literal["nsf", "maf"]
 _ROWS = 16_384
-# a collapsed unit has no scale of its own
-_LEAST_SCALE = 1e-6
 
 
 def import_zuko() -> Any:
@@ -173,13 +171,12 @@ class Flow:
     weight_decay: float
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch_size"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate}: expected a number above 0")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay={self.weight_decay}: expected a number of at least 0")
+        check_fit(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+        )
 
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
@@ -195,9 +192,14 @@ class Flow:
         z = z_train.float()
         with isolated(generator):
             network = FlowNetwork(z.shape[1], self.shape)
-        network.centre.copy_(z.mean(0))
-        network.scale.copy_(z.std(0).clamp_min(_LEAST_SCALE))
-        best = _Best(network, z_validation.float())
+        standardise(network, z)
+        held_out = z_validation.float()
+
+        def score() -> float:
+            parts = [network.log_prob(rows).double() for rows in held_out.split(_ROWS)]
+            return -float(torch.cat(parts).mean())
+
+        best = BestEpoch(network, score if len(held_out) else None)
         # dropout draws from the global RNG
         with isolated(generator):
             fit_network(
@@ -214,30 +216,3 @@ class Flow:
             )
         best.restore()
         return FittedFlow(network.eval(), self.shape)
-
-
-class _Best:
-    """The weights of the best epoch so far."""
-
-    def __init__(self, network: FlowNetwork, z: Float[Tensor, "m d"]) -> None:
-        self.network, self.z = network, z
-        self.score = -math.inf
-        self.weights: dict[str, Tensor] | None = None
-
-    def look(self, epoch: int, loss: float) -> None:
-        """Score the network as it is; keep its weights where it is the best."""
-        if len(self.z) == 0:
-            return
-        self.network.eval()
-        with torch.no_grad():
-            score = float(
-                torch.cat([self.network.log_prob(rows).double() for rows in self.z.split(_ROWS)]).mean()
-            )
-        if score > self.score:
-            self.score, self.weights = score, copy.deepcopy(self.network.state_dict())
-        self.network.train()
-
-    def restore(self) -> None:
-        """Put the best weights back."""
-        if self.weights is not None:
-            self.network.load_state_dict(self.weights)

@@ -1,6 +1,5 @@
 """Flow matching on z: a velocity field that carries N(0, I) to the draws along straight lines."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,11 +12,10 @@ from torch import Tensor, nn
 
 from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
+from priorgap.densities.networks import BestEpoch, check_fit, standardise
 from priorgap.densities.protocols import check_n, check_points
 
 _ROWS = 16_384
-# a collapsed unit has no scale of its own
-_LEAST_SCALE = 1e-6
 
 Velocity = Callable[[Tensor, float], Tensor]
 
@@ -166,13 +164,14 @@ class FlowMatching:
     weight_decay: float
 
     def __post_init__(self) -> None:
-        for key in ("steps", "epochs", "batch_size"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate}: expected a number above 0")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay={self.weight_decay}: expected a number of at least 0")
+        if self.steps < 1:
+            raise ValueError(f"steps={self.steps}: expected an integer of at least 1")
+        check_fit(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+        )
 
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
@@ -188,9 +187,14 @@ class FlowMatching:
         z = z_train.float()
         with isolated(generator):
             network = VelocityNetwork(z.shape[1], self.shape)
-        network.centre.copy_(z.mean(0))
-        network.scale.copy_(z.std(0).clamp_min(_LEAST_SCALE))
-        best = _Best(network, z_validation.float(), generator)
+        standardise(network, z)
+        held_out = z_validation.float()
+        fixed = _noise_and_times(held_out, generator)
+
+        def score() -> float:
+            return float(matching_loss(network, held_out, *fixed))
+
+        best = BestEpoch(network, score if len(held_out) else None)
 
         def loss(module: nn.Module, rows: Tensor) -> Tensor:
             assert isinstance(module, VelocityNetwork)
@@ -214,27 +218,3 @@ class FlowMatching:
 
 def _noise_and_times(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(rows.shape, generator=generator), torch.rand(len(rows), generator=generator)
-
-
-class _Best:
-    """The weights of the best epoch so far."""
-
-    def __init__(self, network: VelocityNetwork, z: Float[Tensor, "m d"], generator: torch.Generator) -> None:
-        self.network, self.z = network, z
-        self.noise, self.t = _noise_and_times(z, generator)
-        self.loss = math.inf
-        self.weights: dict[str, Tensor] | None = None
-
-    def look(self, epoch: int, loss: float) -> None:
-        """Score the network as it is; keep its weights where it is the best."""
-        if len(self.z) == 0:
-            return
-        with torch.no_grad():
-            found = float(matching_loss(self.network, self.z, self.noise, self.t))
-        if found < self.loss:
-            self.loss, self.weights = found, copy.deepcopy(self.network.state_dict())
-
-    def restore(self) -> None:
-        """Put the best weights back."""
-        if self.weights is not None:
-            self.network.load_state_dict(self.weights)

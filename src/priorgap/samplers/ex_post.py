@@ -36,6 +36,9 @@ _DENSITIES: dict[str, type[FittedGaussian] | type[FittedDiagonal] | type[FittedM
     density.kind: density for density in (FittedGaussian, FittedDiagonal, FittedMixture)
 }
 
+# an epoch is chosen on at most this share of the number of training draws
+_VALIDATION_SHARE = 4
+
 
 @dataclass(frozen=True, eq=False)
 class FittedExPost:
@@ -191,6 +194,34 @@ class ExPostMixture:
     def expected_moments(self, inputs: FitInputs) -> None:
         """Return None: EM's moments follow from its draws, not from the posteriors in closed form."""
         return None
+
+
+def check_draws(n_fit: int, draws_per_image: int) -> None:
+    """Refuse numbers of draws that no density can be fitted to.
+
+    Raises:
+        ValueError: one line that names the setting.
+    """
+    for key, value, least in (("n_fit", n_fit, 2), ("draws_per_image", draws_per_image, 1)):
+        if value < least:
+            raise ValueError(f"{key}={value}: expected an integer of at least {least}")
+
+
+def draws_to_fit(
+    inputs: FitInputs, n_fit: int, draws_per_image: int, *, generator: torch.Generator
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
+    """Return draws of the training posteriors to train on, and of the validation ones to choose an epoch by.
+
+    Args:
+        inputs: the posteriors.
+        n_fit: at most so many draws are trained on, and a quarter of as many chosen by.
+        draws_per_image: at most so many of one posterior.
+        generator: draws them.
+    """
+    n = min(n_fit, draws_per_image * len(inputs.train))
+    n_validation = min(max(1, n // _VALIDATION_SHARE), draws_per_image * len(inputs.validation))
+    z_train = draw_rows(inputs.train, n, generator=generator)
+    return z_train, draw_rows(inputs.validation, n_validation, generator=generator)
 
 
 def draw_rows(latents: Latents, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:

@@ -12,7 +12,7 @@ from priorgap.core.latents import LatentDraw
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities.flow import Family, FittedFlow, Flow, FlowShape
 from priorgap.priors.base import Prior
-from priorgap.samplers.ex_post import FITTED, draw_rows
+from priorgap.samplers.ex_post import FITTED, check_draws, draws_to_fit
 from priorgap.samplers.protocols import (
     FitInputs,
     LabelSource,
@@ -20,9 +20,6 @@ from priorgap.samplers.protocols import (
     SamplerState,
     check_kind,
 )
-
-# an epoch is chosen on at most this share of the number of training draws
-_VALIDATION_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +87,7 @@ class FlowSampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        for key, least in (("n_fit", 2), ("draws_per_image", 1)):
-            if getattr(self, key) < least:
-                raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
+        check_draws(self.n_fit, self.draws_per_image)
         self._density()
 
     def _density(self) -> Flow:
@@ -101,11 +96,8 @@ class FlowSampler:
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedFlowSampler:
         """Draw z from the training posteriors and train; the epoch is chosen on draws of the validation ones."""
-        n = min(self.n_fit, self.draws_per_image * len(inputs.train))
-        n_validation = min(max(1, n // _VALIDATION_SHARE), self.draws_per_image * len(inputs.validation))
-        z_train = draw_rows(inputs.train, n, generator=generator)
-        z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
-        return FittedFlowSampler(self.name, self._density().fit(z_train, z_validation, generator=generator))
+        draws = draws_to_fit(inputs, self.n_fit, self.draws_per_image, generator=generator)
+        return FittedFlowSampler(self.name, self._density().fit(*draws, generator=generator))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedFlowSampler:
         """Return the fitted sampler of a state."""

@@ -14,6 +14,7 @@ from priorgap.core.fit_network import fit_network
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import isolated
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.densities.networks import standardise
 from priorgap.densities.protocols import check_n
 from priorgap.estimators.overlap import effective_share
 from priorgap.priors.base import Prior
@@ -177,8 +178,7 @@ class ReweightedPrior:
         of_p = prior.sample(self.n_fit, generator=generator).z
         with isolated(generator):
             network = RatioNetwork(inputs.train.dim, self.hidden)
-        network.centre.copy_(of_q.mean(0))
-        network.scale.copy_(of_q.std(0).clamp_min(1e-6))
+        standardise(network, of_q)
         fit_network(
             network,
             ratio_loss,

@@ -12,6 +12,7 @@ from priorgap.core.fit_network import fit_network
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import child, isolated
 from priorgap.core.sampler_facts import SamplerFacts
+from priorgap.densities.networks import standardise
 from priorgap.densities.protocols import check_n
 from priorgap.priors.base import Prior
 from priorgap.samplers.ex_post import FITTED
@@ -173,8 +174,7 @@ class TwoStage:
         with isolated(generator):
             network = SecondStage(train.dim, self.width, self.n_blocks)
         z = train.draw(generator=generator).float()
-        network.centre.copy_(z.mean(0))
-        network.scale.copy_(z.std(0).clamp_min(1e-6))
+        standardise(network, z)
         own = child(generator)
 
         def loss(module: SecondStage, mean: Tensor, std: Tensor) -> Tensor:
