@@ -1,7 +1,7 @@
 """What is wrong with a model or its data, as values: how bad, what was found, and what it should be."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -59,6 +59,11 @@ class Finding:
             str(record["sentence"]),
             str(record["follows"]),
         )
+
+
+def stop_sentence(findings: Iterable[Finding]) -> str:
+    """Return what the first finding says that forbids a recommendation; "" where none does."""
+    return next((one.sentence for one in findings if one.severity == "stop"), "")
 
 
 def _plain(value: float | None) -> float | str | None:

@@ -71,7 +71,9 @@ def _partial(out: Path) -> Iterator[Path]:
     try:
         yield partial
     finally:
-        partial.unlink(missing_ok=True) if not partial.is_dir() else shutil.rmtree(partial)
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
 
 
 class _Writer(Protocol):

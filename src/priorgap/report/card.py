@@ -12,8 +12,9 @@ import yaml
 
 from priorgap import __version__
 from priorgap.core.artifacts import write_text
-from priorgap.core.findings import Finding
+from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.measures import Catalogue, Measure
+from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
 
@@ -70,7 +71,7 @@ class DataCard:
     @property
     def stop(self) -> str:
         """The sentence that forbids the use of these data; "" without one."""
-        return next((one.sentence for one in self.findings if one.severity == "stop"), "")
+        return stop_sentence(self.findings)
 
     def to_markdown(self) -> str:
         """Return facts for programs (YAML between two lines of ---), then the same for people."""
@@ -112,18 +113,22 @@ class DataCard:
     def _origin(self) -> str:
         how = {"mean": "the mean of p(x|z)", "draw": "a draw of p(x|z)"}.get(self.decode, self.decode)
         of_class = f", all of class {self.label}" if self.label else ""
-        traits = f" The sampler {_TRAIT_WORDS[self.traits]}." if self.traits in _TRAIT_WORDS else ""
         return (
             f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}), "
-            f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{traits}"
+            f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{_trait_words(self.traits)}"
         )
 
 
-_TRAIT_WORDS = {
-    "reconstructs": "reconstructs training rows",
-    "needs_training_data": "holds parts of single training rows",
-    "reconstructs needs_training_data": "reconstructs training rows, and holds parts of them",
-}
+def _trait_words(traits: str) -> str:
+    """Return in a sentence what a receiver must know of a sampler's traits; "" where that is nothing."""
+    facts = SamplerFacts.from_traits(traits) if traits else None
+    if facts is None or not (facts.reconstructs or facts.needs_training_data):
+        return ""
+    if not facts.reconstructs:
+        return " The sampler holds parts of single training rows."
+    return (
+        f" The sampler reconstructs training rows{', and holds parts of them' * facts.needs_training_data}."
+    )
 
 
 def _line(one: Measured) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
-from priorgap.core.findings import Finding
+from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.measures import Catalogue, Measure, entry, united
 from priorgap.core.verdict_rules import HealthLimits
 from priorgap.verdict import readings as rd
@@ -233,9 +233,7 @@ class Recommendation:
     @property
     def stops(self) -> tuple[str, ...]:
         """Per cell the sentence of health that forbids a recommendation; "" where none does."""
-        return tuple(
-            next((one.sentence for one in cell if one.severity == "stop"), "") for cell in self.findings
-        )
+        return tuple(stop_sentence(cell) for cell in self.findings)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:

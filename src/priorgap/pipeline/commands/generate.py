@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from priorgap.core.arguments import show
 from priorgap.core.build import target_roots
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.errors import BadInput, refusing
-from priorgap.core.findings import Finding
+from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.receivers import PACKAGE
 from priorgap.data.exports import Block, Format, format_of, write
 from priorgap.evaluation.generation import generate
@@ -92,10 +93,13 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     lost = records.unreadable(store, order.study.name)
     if lost and not known:
         raise ValueError(lost[0])
-    model_id, sampler = _choose(order.study, known, store, order.model_id, order.sampler)
+    report = _Report(order.study / "report")
+    model_id, sampler = _choose(order, known, store, report)
     found = _find([model for record in known for model in record.models], model_id)
-    said = _said_of(order.study, found.id, sampler)
-    _warn_of_health(said)
+    said = report.said_of(found.id, sampler)
+    stop = stop_sentence(said.findings)
+    if stop:
+        _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
     record = next(record for record in known if found in record.models)
     # as it was measured, unless another rule is asked for
     order = replace(order, decode=order.decode or found.decode)
@@ -231,69 +235,73 @@ def _integer(given: dict[str, str], key: str, least: int, most: int | None) -> i
     return value
 
 
-def _choose(
-    study: Path, known: Sequence[Record], store: Store, model_id: str, sampler: str
-) -> tuple[str, str]:
-    """Return the model id and the sampler: what was given, or what the study's report found best."""
-    if model_id != "best" and sampler:
-        return model_id, sampler
-    from priorgap.verdict import pick_model
-
-    report = study / "report"
-    if not (report / "verdict.json").is_file():
-        raise ValueError(f"study={study.name}: no report; run `priorgap report study={study.name}` first")
-    recommended, table = _read_report(report)
-    steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
-    reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
-    if reasons and None not in reasons:
-        raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
-    best, named = pick_model(table, recommended, sampler=sampler or None)
-    return (best if model_id == "best" else model_id), named
-
-
 class _Said(NamedTuple):
-    """What the study's report says of a model's sampler; nothing where there is no report."""
+    """What a study's report says of a model's sampler; nothing where there is no report."""
 
     headline: str = ""
     findings: tuple[Finding, ...] = ()
     measured: "tuple[Measured, ...]" = ()
 
 
-def _said_of(study: Path, model_id: str, sampler: str) -> _Said:
-    report = study / "report"
-    if not (report / "verdict.json").is_file():
-        return _Said()
-    from priorgap.report.card import measured_of
-    from priorgap.verdict import health_of
+class _Report:
+    """A study's report, read when somebody first asks, and once."""
 
-    recommended, table = _read_report(report)
-    measured = measured_of(
-        table,
-        model=model_id,
-        sampler=sampler,
-        measure=recommended.measure,
-        space=recommended.space or "",
-        catalogue=BUILTIN,
-    )
-    return _Said(recommended.headline, health_of(table, recommended, model_id), measured)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return (self._folder / "verdict.json").is_file()
+
+    @cached_property
+    def content(self) -> "tuple[Recommendation, pd.DataFrame]":
+        """What it recommends and its results, once their checksums hold."""
+        import pandas as pd
+
+        from priorgap.verdict import Recommendation
+
+        artifacts.check(self._folder, "verdict.json", "results.csv")
+        recommended = Recommendation.from_json(artifacts.load_json(self._folder / "verdict.json"))
+        types = {"unit": str, "cell": str, "model": str}
+        return recommended, pd.read_csv(self._folder / "results.csv", dtype=types)
+
+    def said_of(self, model_id: str, sampler: str) -> _Said:
+        """Return what it says of a model's sampler."""
+        if not self.exists:
+            return _Said()
+        from priorgap.report.card import measured_of
+        from priorgap.verdict import health_of
+
+        recommended, table = self.content
+        measured = measured_of(
+            table,
+            model=model_id,
+            sampler=sampler,
+            measure=recommended.measure,
+            space=recommended.space or "",
+            catalogue=BUILTIN,
+        )
+        return _Said(recommended.headline, health_of(table, recommended, model_id), measured)
 
 
-def _read_report(report: Path) -> "tuple[Recommendation, pd.DataFrame]":
-    """Return what a report recommends and its results, once their checksums hold."""
-    import pandas as pd
+def _choose(order: Order, known: Sequence[Record], store: Store, report: _Report) -> tuple[str, str]:
+    """Return the model id and the sampler: what was given, or what the study's report found best."""
+    model_id, sampler = order.model_id, order.sampler
+    if model_id != "best" and sampler:
+        return model_id, sampler
+    from priorgap.verdict import pick_model
 
-    from priorgap.verdict import Recommendation
-
-    artifacts.check(report, "verdict.json", "results.csv")
-    recommended = Recommendation.from_json(artifacts.load_json(report / "verdict.json"))
-    return recommended, pd.read_csv(report / "results.csv", dtype={"unit": str, "cell": str, "model": str})
-
-
-def _warn_of_health(said: _Said) -> None:
-    """Say loudly where the verdict does not recommend anything of this model."""
-    stop = next((one.sentence for one in said.findings if one.severity == "stop"), "")
-    if stop:
-        _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
+    study = order.study.name
+    if not report.exists:
+        raise ValueError(f"study={study}: no report; run `priorgap report study={study}` first")
+    recommended, table = report.content
+    steps = [m.samples[sampler] for record in known for m in record.models if sampler in m.samples]
+    reasons = [store.value(step)["skipped"] for step in steps if store.is_complete(step)]
+    if reasons and None not in reasons:
+        raise ValueError(f"sampler={sampler}: it does not apply to any model: {reasons[0]}")
+    best, named = pick_model(table, recommended, sampler=sampler or None)
+    return (best if model_id == "best" else model_id), named
 
 
 def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:
