@@ -1,6 +1,7 @@
 """A tiny study, run once for all tests that only read it."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,4 +31,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished tiny study: two seeds, plain and calibrated."""
     folder = tmp_path_factory.mktemp("tiny")
     assert run_tiny(folder, *EXTRA, command=("run", "-m")) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tracked(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study with its runs of W&B, offline."""
+    folder = tmp_path_factory.mktemp("tracked")
+    shutil.copytree(tiny / "outputs", folder / "outputs", symlinks=True)
+    assert run_tiny(folder, *EXTRA, "tracking=offline", command=("run", "-m")) == 0
     return folder

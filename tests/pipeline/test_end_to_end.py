@@ -326,6 +326,6 @@ def test_weights_of_another_shape_are_refused(copy, monkeypatch, capsys):
     assert err.count("\n") == 1 and "shape" in err
 
 
-def test_wandb_has_a_run_for_each_model_and_one_for_the_report(tiny):
-    runs = list((tiny / "outputs/tiny/wandb").glob("offline-run-*"))
+def test_wandb_has_a_run_for_each_model_and_one_for_the_report(tracked):
+    runs = list((tracked / "outputs/tiny/wandb").glob("offline-run-*"))
     assert len(runs) == 5  # two models, two calibrated ones, the report

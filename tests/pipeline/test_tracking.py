@@ -19,8 +19,8 @@ SAMPLERS = {"prior", "posterior", "gaussian_full", "per_class_gaussian_full"}
 
 
 @pytest.fixture(scope="module")
-def runs(tiny) -> list[OfflineRun]:
-    return read_runs(tiny / "outputs/tiny/wandb")
+def runs(tracked) -> list[OfflineRun]:
+    return read_runs(tracked / "outputs/tiny/wandb")
 
 
 def models(runs: list[OfflineRun]) -> list[OfflineRun]:
@@ -60,24 +60,24 @@ def test_config_is_the_composed_one(runs):
         assert set(run.config["samplers"]) == SAMPLERS
 
 
-def test_history_holds_curves_by_epoch(runs, tiny):
+def test_history_holds_curves_by_epoch(runs, tracked):
     for run in models(runs):
         curves = [row for row in run.history if "train/loss" in row]
         assert [row["epoch"] for row in curves] == [0, 1]
         assert {"train/kl", "train/reconstruction", "validation/loss", "validation/kl"} <= curves[0].keys()
-        file = tiny / "outputs/tiny/train" / model(tiny, run.config["seed"]).train_id / "curves.csv"
+        file = tracked / "outputs/tiny/train" / model(tracked, run.config["seed"]).train_id / "curves.csv"
         with file.open(newline="") as handle:
             written = [float(row["validation_loss"]) for row in csv.DictReader(handle)]
         assert [row["validation/loss"] for row in curves] == written
 
 
-def test_units_have_a_table_and_a_histogram(runs, tiny):
+def test_units_have_a_table_and_a_histogram(runs, tracked):
     for run in models(runs):
         table = run.table("units")
         assert table["columns"] == ["unit", "rate", "marginal_kl"]
         assert [row[0] for row in table["data"]] == [0, 1, 2]
         total = sum(row[1] for row in table["data"])
-        assert total == pytest.approx(results(tiny)[run.config["model_id"]]["rate"], rel=1e-6)
+        assert total == pytest.approx(results(tracked)[run.config["model_id"]]["rate"], rel=1e-6)
         histogram = next(row for row in run.history if "marginal_kl_histogram._type" in row)
         assert sum(histogram["marginal_kl_histogram.values"]) == 3
 
@@ -92,8 +92,8 @@ def test_every_sampler_has_a_grid(runs):
             assert logged[f"samples/{sampler}.width"] == logged[f"samples/{sampler}.height"] == 64
 
 
-def test_summary_is_flat_and_equals_the_table(runs, tiny):
-    table = results(tiny)
+def test_summary_is_flat_and_equals_the_table(runs, tracked):
+    table = results(tracked)
     for run in models(runs):
         expected = table[run.config["model_id"]]
         assert {f"fid/{s}" for s in run.config["samplers"]} >= {k for k in expected if k.startswith("fid/")}
@@ -102,26 +102,26 @@ def test_summary_is_flat_and_equals_the_table(runs, tiny):
             assert run.summary[name] == pytest.approx(value, rel=1e-8), name
 
 
-def test_the_report_run_holds_table_and_verdict(runs, tiny):
+def test_the_report_run_holds_table_and_verdict(runs, tracked):
     (report,) = [run for run in runs if run.job_type == "report"]
-    verdict = json.loads((tiny / "outputs/tiny/report/verdict.json").read_text())
+    verdict = json.loads((tracked / "outputs/tiny/report/verdict.json").read_text())
     assert report.summary["verdict"] == verdict["text"]
     table = report.table("results")
-    with (tiny / "outputs/tiny/report/results.csv").open(newline="") as handle:
+    with (tracked / "outputs/tiny/report/results.csv").open(newline="") as handle:
         written = list(csv.reader(handle))
     assert table["columns"] == written[0] and len(table["data"]) == len(written) - 1
 
 
-def test_a_changed_study_rewrites_its_runs_and_an_unchanged_one_nothing(tiny, tmp_path):
-    shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
+def test_a_changed_study_rewrites_its_runs_and_an_unchanged_one_nothing(tracked, tmp_path):
+    shutil.copytree(tracked / "outputs", tmp_path / "outputs", symlinks=True)
     folder = tmp_path / "outputs/tiny/wandb"
     before = {run.folder.name for run in read_runs(folder)}
     # the report alone, so that nothing is skipped before tracking is reached
-    assert run_tiny(tmp_path, *EXTRA, command=("report", "-m")) == 0
+    assert run_tiny(tmp_path, *EXTRA, "tracking=offline", command=("report", "-m")) == 0
     assert {run.folder.name for run in read_runs(folder)} == before
     # a run that lost its mark is written again, in the place of the one before
     (folder.parent / "tracked/report.json").unlink()
-    assert run_tiny(tmp_path, *EXTRA, command=("report", "-m")) == 0
+    assert run_tiny(tmp_path, *EXTRA, "tracking=offline", command=("report", "-m")) == 0
     after = read_runs(folder)
     assert sorted(run.job_type for run in after) == ["model"] * 4 + ["report"]
     assert len({run.folder.name for run in after} - before) == 1
@@ -135,8 +135,8 @@ def test_off_writes_nothing(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_online_sends_the_same_numbers(tiny, tmp_path, runs):
-    shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
+def test_online_sends_the_same_numbers(tracked, tmp_path, runs):
+    shutil.copytree(tracked / "outputs", tmp_path / "outputs", symlinks=True)
     shutil.rmtree(tmp_path / "outputs/tiny/wandb")
     with stand_in() as received:
         order = ("report", "-m", *TINY, "study=tiny", *EXTRA, "tracking=online")
