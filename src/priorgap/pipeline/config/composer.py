@@ -26,6 +26,7 @@ class Composer(ConfigLoaderImpl):
         self._bases: dict[Any, bytes] = {}
         self._parsed: dict[str, Override] = {}
         self._groups: dict[str, bool] = {}
+        self._repositories: dict[str | None, Any] = {}
 
     def _load_configuration_impl(
         self,
@@ -67,8 +68,11 @@ class Composer(ConfigLoaderImpl):
             return False
         key = override.key_or_group
         if key not in self._groups:
-            _, repository = self._parse_overrides_and_create_caching_repo(config_name, [])
-            self._groups[key] = repository.group_exists(key)
+            if config_name not in self._repositories:
+                _, self._repositories[config_name] = self._parse_overrides_and_create_caching_repo(
+                    config_name, []
+                )
+            self._groups[key] = self._repositories[config_name].group_exists(key)
         return not self._groups[key] or isinstance(override.value(), dict)
 
 

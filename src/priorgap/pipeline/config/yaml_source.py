@@ -1,6 +1,8 @@
 """Where Hydra reads configuration files: folders of YAML, with mistakes said as file, line and reason in one line."""
 
 import os
+import pickle
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ class YamlFolder(ConfigSource):
             raise ConfigLoadError(f"{_named(file)}: expected a text in UTF-8 ({error})") from error
         try:
             header = ConfigSource._get_header_dict(text[:512])
-            content = OmegaConf.load(StringIO(text))
+            content = pickle.loads(_parsed(text))  # noqa: S301 - what this process parsed
         except yaml.YAMLError as error:
             raise ConfigLoadError(f"{_named(file)}{_what(error)}") from error
         except (OSError, ValueError, OmegaConfBaseException) as error:
@@ -65,6 +67,12 @@ class YamlFolder(ConfigSource):
 
     def _file(self, config_path: str) -> Path:
         return Path(self.path, self._normalize_file_name(config_path))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> bytes:
+    """Return a file's content, of which each reader takes a copy: a command reads the same files several times."""
+    return pickle.dumps(OmegaConf.load(StringIO(text)))
 
 
 def plain_file(file: Path) -> dict[str, Any]:
