@@ -19,6 +19,7 @@ from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
 # how long a process is kept for the next call of `spread`: it costs some seconds of imports
 _IDLE_SECONDS = 300
+_FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -61,8 +62,9 @@ class Processes:
 
     def _feed(self) -> None:
         while self._waiting and self._idle:
-            executor, unit = self._idle.pop() or self._executor(), self._waiting.popleft()
+            unit = self._waiting.popleft()
             with _interrupts_ignored():
+                executor = self._idle.pop() or self._executor()
                 try:
                     future = executor.submit(unit.call)
                 except BrokenProcessPool:  # it was killed while it had nothing to do
@@ -159,12 +161,16 @@ def _leave_with_parent(parent: int) -> None:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Start (and end) workers deaf to Ctrl-C, which a terminal sends to all: the sweep alone answers it."""
+    """Start (and end) workers deaf to Ctrl-C and to a terminal's end, which reach all: the sweep alone answers them.
+
+    loky's tracker of resources is started with them; one that is ended by a hangup complains of it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _FROM_A_TERMINAL}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
