@@ -113,12 +113,17 @@ class DataFile:
                 )
         if self.x is not None and not choice.x:
             raise ValueError("data.x=[]: expected at least one name")
-        both = {*(choice.x or ())} & {*choice.drop, choice.target}
-        if both or choice.target in choice.drop:
-            name = sorted(map(str, both))[0] if both else choice.target
-            raise ValueError(
-                f"{name} stands in two of data.x, data.target and data.drop; expected one of them"
-            )
+        target = () if choice.target is None else (choice.target,)
+        for key, names, other, others in (
+            ("x", choice.x or (), "drop", choice.drop),
+            ("target", target, "drop", choice.drop),
+            ("target", target, "x", choice.x or ()),
+        ):
+            for name in names:
+                if name in others:
+                    raise ValueError(
+                        f"data.{key}={name}: stands in data.{other} too; expected one of the two"
+                    )
 
 
 def _names(given: Name | tuple[Name, ...]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Arrays in MATLAB files: those of versions 4 to 7 by SciPy, those of version 7.3, which are HDF5, by h5py."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,15 @@ def _of_scipy(path: Path, choice: Choice, place: str) -> _Found:
     xs, ys = roles_of(variables, choice, place)
     names = [*xs.values(), *ys.values()]
     try:
-        found = loadmat(path, variable_names=names, mat_dtype=True)
+        with warnings.catch_warnings():
+            # by MATLAB's types SciPy leaves the imaginary part out
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            found = loadmat(path, variable_names=names, mat_dtype=True)
         arrays = {name: _native(np.asarray(found[name])) for name in names}
+    except np.exceptions.ComplexWarning as error:
+        raise ValueError(
+            f"{place}: {' or '.join(names)} is complex; expected real numbers: abs({names[0]}), or both parts"
+        ) from error
     except Exception as error:
         raise DataCorrupt(f"{place}: a damaged MATLAB file ({show(error)})") from error
     return variables, xs, ys, arrays

@@ -8,6 +8,9 @@ from priorgap.data.files.columns import Choice, nearest
 from priorgap.data.files.contents import check_size
 from priorgap.data.own_arrays import are_parts, by_role
 
+# kinds that no observation is of
+_TEXTS = ("text", "char")
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -49,7 +52,8 @@ def roles_of(
     if choice.x is not None:
         xs = {"": _known("x", choice.x[0], known, place)}
     elif not xs:
-        others = [name for name in plain if name != choice.target and name not in ys.values()]
+        taken = {choice.target, *ys.values()}
+        others = [name for name in plain if name not in taken and known[name].kind not in _TEXTS]
         xs = {"": others[0]} if len(others) == 1 else {}
     if choice.target is not None:
         ys = {"": _known("target", choice.target, known, place)}
