@@ -51,3 +51,42 @@ def test_a_table_of_ones_own(here, capsys):
     assert invoke(*out, "class=kleiner", "out=k.parquet") == 0
     # what generate wrote is data again
     assert invoke("prepare", "data=file", "data.path=k.parquet", *FEW, *SMALL) == 0
+
+
+def test_the_same_path_with_another_content_is_another_data_set(here):
+    order = (
+        "prepare",
+        "data=file",
+        "data.path=x (1).csv",
+        "data.target=my class",
+        "data.drop=id",
+        *FEW,
+        *SMALL,
+    )
+
+    def digest() -> str:
+        assert invoke(*order) == 0
+        (facts,) = [artifacts.load_json(file) for file in (here / "outputs/data").glob("file-*/dataset.json")]
+        return str(facts["provenance"]["sha256"])
+
+    first = digest()
+    kept = (here / "x (1).csv").read_bytes()
+    (here / "x (1).csv").write_bytes(kept.replace(b";0,", b";1,"))
+    assert digest() not in (first, "")
+    (here / "x (1).csv").write_bytes(kept)
+    assert digest() == first
+
+
+@pytest.mark.slow
+def test_a_finished_study_is_of_what_its_file_held(here, capsys):
+    order = ("run", "data=file", "data.path=x (1).csv", "data.target=my class", "data.drop=id", *FEW, *SMALL)
+
+    def said() -> str:
+        capsys.readouterr()
+        assert invoke(*order) == 0
+        return "".join(capsys.readouterr())
+
+    assert "nothing to do" not in said() and "nothing to do" in said()
+    kept = (here / "x (1).csv").read_bytes()
+    (here / "x (1).csv").write_bytes(kept.replace(b";0,", b";1,"))
+    assert "nothing to do" not in said() and "nothing to do" in said()

@@ -69,6 +69,11 @@ class DataFile:
         x = None if self.x is None else _names(self.x)
         return Choice(x, None if self.target is None else str(self.target), _names(self.drop))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        return (self.path,)
+
     def load(self, *, root: Path, download: bool) -> Dataset:
         """Return the data set; `root` is not used and nothing is downloaded.
 

@@ -38,6 +38,11 @@ class NpzFile:
         object.__setattr__(self, "path", Path(os.path.expanduser(self.path)))
         check_fractions(self.validation_fraction, self.test_fraction)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        return (self.path,)
+
     def load(self, *, root: Path, download: bool) -> Dataset:
         """Return the data set; `root` is not used and nothing is downloaded.
 
