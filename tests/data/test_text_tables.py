@@ -55,6 +55,7 @@ FORMS = {
     "tabs": (lines(header="a\tb\tc", separator="\t"), "a.tsv"),
     "tabs in a csv": (lines(header="a\tb\tc", separator="\t"), "a.csv"),
     "tabs and decimal commas": (lines(header="a\tb\tc", separator="\t", decimal=","), "a.tsv"),
+    "commas in a tsv": (lines(), "a.tsv"),
     "bars": (lines(header="a|b|c", separator="|"), "a.txt"),
     "spaces": (lines(header="a b c", separator="  "), "a.txt"),
     "spaces after commas": (lines(header="a, b, c", separator=", "), "a.csv"),
@@ -89,6 +90,18 @@ def test_what_is_unusual_is_said(tmp_path):
         said(latin) == "not UTF-8: read as Windows-1252"
         and read(write(tmp_path, latin)).columns[2] == "größe"
     )
+
+
+def test_lines_before_the_table(tmp_path):
+    own = read(write(tmp_path, lines(header="# a b c", separator=" "), "a.txt"))
+    assert own.columns == ("a", "b", "c") and own.done == ("a line of comment has the columns' names",)
+    own = read(write(tmp_path, "# made by hand\n# in May\n" + lines()))
+    assert own.columns == ("a", "b", "c") and own.done == ("2 lines before the table left out",)
+    own = read(write(tmp_path, "sep=;\n" + lines(header="a;b;c", separator=";")))
+    assert own.columns == ("a", "b", "c") and own.arrays["the table"].shape == (40, 3)
+    assert read(write(tmp_path, lines(header="#,b,c"))).columns == ("#", "b", "c")
+    text = "# made by hand\n" + lines(header="a,b,c,d", extra=["7"] * 39 + ["u"])
+    assert "column d holds u in line 42" in refusal(write(tmp_path, text))
 
 
 def test_a_header_is_what_the_user_says(tmp_path):
@@ -194,6 +207,13 @@ BAD = {
     ),
     "a shorter line": (lines() + "1,2\n", "line 42 has 2 values, line 1 has 3"),
     "a shorter line far down": (lines(np.tile(X, (10, 1))) + "1,2\n", "line 402 has 2 values; expected 3, as in the"),
+    "names of rows, as R writes them": (
+        "a b\n" + "".join(f'"{i}" {i}.5 {i}\n' for i in range(1, 30)),
+        "line 2 has 3 values, line 1 has 2; expected as many in all (a separator at the ends of lines? or names of",
+    ),
+    "points between thousands": (lines(header="a;b;c;d", separator=";", extra=["1.234,5"] * 40), "thousands?"),
+    "amounts": (lines(header="a,b,c,d", extra=["$5.00"] * 40), "holds no numbers ($5.00) (a unit? write the number"),
+    "JSON": ('{"a": [1, 2]}', "JSON, not a table"),
     "an open quote": (lines() + '"1,2,3\n' + lines(np.tile(X, (10, 1)), header=""), "quote"),
     "names alone": ("a,b,c\n", "a line of names and no rows"),
     "nothing": ("", "an empty file"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -37,6 +37,16 @@ class OwnData(Protocol):
     @property
     def split_seed(self) -> int:
         """Which split."""
+        ...
+
+
+@runtime_checkable
+class FromFiles(Protocol):
+    """A source that reads a user's own files: with another content they are another data set."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files."""
         ...
 
 

@@ -159,16 +159,6 @@ class DataSource(Protocol):
         ...
 
 
-@runtime_checkable
-class FromFiles(Protocol):
-    """A source that reads a user's own files: with another content they are another data set."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files."""
-        ...
-
-
 def random_split(n: int, sizes: Sequence[int], *, generator: torch.Generator) -> list[Int[Tensor, "m"]]:
     """Return disjoint, sorted index sets of the given sizes, and last the rest.
 

@@ -12,7 +12,7 @@ from priorgap.data.own_arrays import role_of
 
 # what pandas calls an index that it wrote as a column
 _INDEX = "__index_level_"
-# fewer rows number nothing
+# fewer rows number nothing; more names are not listed
 _FEW = 3
 # integers that floats hold
 _MOST = 2**53
@@ -122,7 +122,8 @@ def not_numbers(name: str, values: Sequence[object], total: int, where: str, pla
         )
     shown = show(", ".join(list(dict.fromkeys(map(str, values)))[:3]))
     return ValueError(
-        f"{place}: column {name} holds no numbers ({shown}); expected numbers: data.target={_quoted(name)} takes it "
+        f"{place}: column {name} holds no numbers ({shown}){_likely(first)}; expected numbers: "
+        f"data.target={_quoted(name)} takes it "
         f"as the label, {remedy}"
     )
 
@@ -238,16 +239,13 @@ def _check_values(
         of = show(", ".join(f"{name} ({n})" for name, n in counts.items()))
         raise ValueError(
             f"{place}: missing or infinite values in {int(missing.sum())} of {len(missing)} rows, first in {first}, "
-            f"of columns {of}; expected numbers: fill or leave out those rows, or {_dropped(list(counts))}"
+            f"of columns {of}; expected numbers: fill or leave out those rows, or leave out the columns "
+            f"by {_dropped(list(counts))}"
         )
 
 
 def _dropped(names: Sequence[str]) -> str:
-    return (
-        f"{typed('data.drop', names)} these columns"
-        if len(names) <= 3
-        else "these columns by data.drop=[...]"
-    )
+    return typed("data.drop", names) if len(names) <= _FEW else "data.drop=[NAME,...]"
 
 
 def check_target(values: np.ndarray, name: str, place: str, *, asked: bool) -> None:

@@ -31,6 +31,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, tuple[Format, ...]], ...] = (
     (b"\x1f\x8b", "compressed by gzip: unpack it first", ()),
     (b"BZh", "compressed by bzip2: unpack it first", ()),
     (b"\xfd7zXZ", "compressed by xz: unpack it first", ()),
+    (b'{"', "JSON, not a table", ()),
     (b"%PDF", "a PDF document", ()),
     (b"PAR1", "a Parquet file: name it .parquet", ("parquet",)),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file: name it .h5", ("hdf5", "mat")),

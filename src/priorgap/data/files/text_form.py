@@ -4,11 +4,11 @@ import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class Form:
         encoding: of its bytes.
         separator: between values; a pattern for spaces.
         decimal: "." or ",".
-        header: whether the first line names the columns.
+        skip: lines before the table.
+        header: whether the first line of the table names the columns.
         names: of the columns; "" has none.
         done: what is unusual, in words.
     """
@@ -46,18 +47,25 @@ class Form:
     encoding: str
     separator: str
     decimal: str
+    skip: int
     header: bool
     names: tuple[str, ...]
     done: tuple[str, ...]
 
-    def rows(self, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield the values of each line that is not blank, with its number."""
-        if self.separator == _SPACES:
-            split = ((n, line.split()) for n, line in enumerate(lines, 1))
-            yield from ((n, row) for n, row in split if row)
-            return
-        reader = csv.reader(lines, delimiter=self.separator, skipinitialspace=True)
-        yield from ((reader.line_num, row) for row in reader if len(row) > 1 or any(map(str.strip, row)))
+    def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the values of each line of the table that is not blank, with its number in the file."""
+        reader = reader_of(islice(lines, self.skip, None), self.separator)
+        for row in reader:
+            if len(row) > 1 or any(map(str.strip, row)):
+                yield self.skip + reader.line_num, row
+
+
+def reader_of(lines: Iterable[str], separator: str) -> Any:
+    """Return a reader of the values of lines."""
+    if separator == _SPACES:
+        plain = (line.replace("\t", " ").strip() for line in lines)
+        return csv.reader(plain, delimiter=" ", skipinitialspace=True)
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
 def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None) -> Form:
@@ -72,9 +80,11 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
     if not any(line.strip() for line in lines):
         raise DataCorrupt(f"{place}: holds blank lines; expected rows")
     done = ["not UTF-8: read as Windows-1252"] if encoding == "cp1252" else []
+    skip, comment, separator = _before(lines)
     try:
-        separator = "\t" if path.suffix.lower() == ".tsv" else _separator(lines)
-        numbered = list(Form(encoding, separator, ".", False, (), ()).rows(iter(lines)))
+        separator = separator or _separator(lines[skip:], tabs=path.suffix.lower() == ".tsv")
+        numbered = list(Form(encoding, separator, ".", skip, False, (), ()).rows(lines))
+        above: list[str] = next(reader_of([comment], separator), [])
     except csv.Error as error:
         raise DataCorrupt(f"{place}: no table ({show(error)})") from error
     if len(lines) == _SAMPLE and len(numbered) > 1:
@@ -86,14 +96,40 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
         done.append("decimal commas")
         rows = [[_pointed(value) for value in row] for row in rows]
     named = _is_header(rows) if header is None else header
-    if not named:
+    # as np.savetxt writes names
+    noted = not named and len(above) == len(rows[0])
+    if skip and not noted:
+        done.append(f"{'a line' if skip == 1 else f'{skip} lines'} before the table left out")
+    if noted:
+        done.append("a line of comment has the columns' names")
+    elif not named:
         done.append(f"no header line: columns are called 0 to {len(rows[0]) - 1}")
     elif header is None and any(_NUMBER.fullmatch(value) for value in rows[0]):
         done.append("numbers in the first line are the columns' names")
-    names = [value.strip() for value in rows[0]] if named else [str(i) for i in range(len(rows[0]))]
+    names = [value.strip() for value in (above if noted else rows[0])]
+    names = names if named or noted else [str(i) for i in range(len(names))]
     if named and len(rows) == 1:
         raise DataCorrupt(f"{place}: a line of names and no rows; expected at least 1 row")
-    return Form(encoding, separator, "," if comma else ".", named, tuple(names), tuple(done))
+    return Form(encoding, separator, "," if comma else ".", skip, named, tuple(names), tuple(done))
+
+
+def _before(lines: Sequence[str]) -> tuple[int, str, str]:
+    """Return how many lines stand before a table, the last of them without its mark, and the separator they name."""
+    mark = re.fullmatch(r"sep=(.)\s*", lines[0])
+    if mark is not None:
+        return 1, "", mark[1]
+    table = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
+    if not table or not any(line.strip() for line in lines[:table]):
+        return 0, "", ""
+    last = lines[table - 1]
+    if _width(last) == _width(lines[table]) and not last.startswith("# "):
+        # a column whose name begins so
+        return table - 1, "", ""
+    return table, last.lstrip("# "), ""
+
+
+def _width(line: str) -> int:
+    return max(line.count(separator) for separator in _SEPARATORS)
 
 
 def _encoding(path: Path, place: str) -> str:
@@ -118,15 +154,18 @@ def _encoding(path: Path, place: str) -> str:
     raise DataCorrupt(f"{place}: neither UTF-8 nor Windows-1252; expected a table as text in UTF-8")
 
 
-def _separator(lines: Sequence[str]) -> str:
+def _separator(lines: Sequence[str], *, tabs: bool) -> str:
     """Return what stands between the values: what all lines have as many of, else what most lines have most of."""
+    if tabs and any("\t" in line for line in lines):
+        return "\t"
     widths: dict[str, int] = {}
     for separator in _SEPARATORS:
         counts = Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
         widths[separator] = counts.most_common(1)[0][0]
         if len(counts) == 1 and widths[separator] > 1:
             return separator
-    split = [line.split() for line in lines]
+    # names may be fewer, which is said later
+    split = [row for row in reader_of(lines, _SPACES) if row][len(lines) > 2 :]
     even = len({len(row) for row in split}) == 1 and len(split[-1]) > 1
     if even and all(_NUMBER.fullmatch(value) for value in split[-1]):
         return _SPACES
@@ -142,9 +181,15 @@ def _even(rows: Sequence[tuple[int, list[str]]], place: str) -> list[list[str]]:
     first, names = rows[0]
     for line, row in rows:
         if len(row) != len(names):
+            rest = {len(other) for _, other in rows[1:]}
+            why = (
+                "a separator at the ends of lines? or names of rows without a name: in R, row.names = FALSE"
+                if rest == {len(names) + 1}
+                else "values that hold the separator stand in quotes"
+            )
             raise DataCorrupt(
                 f"{place}: line {line} has {len(row)} values, line {first} has {len(names)}; expected as many in all "
-                "(values that hold the separator stand in quotes)"
+                f"({why})"
             )
     return [row for _, row in rows]
 

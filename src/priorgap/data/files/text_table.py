@@ -79,7 +79,8 @@ def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.Data
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame: pd.DataFrame = pd.read_csv(
                 path, sep=form.separator, encoding=form.encoding, decimal=form.decimal, names=places,
-                header=0 if form.header else None, index_col=False, skipinitialspace=True, low_memory=False,
+                header=0 if form.header else None, index_col=False,
+                skiprows=form.skip, skipinitialspace=True, low_memory=False,
                 keep_default_na=False, na_values={i: list(_MISSING) for i in places if i not in texts},
                 dtype=dict.fromkeys(texts, str),
             )  # fmt: skip

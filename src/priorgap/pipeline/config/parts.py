@@ -14,7 +14,8 @@ from priorgap.core.build import build, configuration_directory
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import united
 from priorgap.core.receivers import CALLBACK, LOGGER
-from priorgap.data.splits import DataSource, FromFiles
+from priorgap.data.own_splits import FromFiles
+from priorgap.data.splits import DataSource
 from priorgap.features.spaces import FeatureSpace, MadeByFiles
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric
