@@ -204,7 +204,7 @@ def test_damage_is_one_line(tmp_path):
     assert "MATLAB file" in refusal(file)
     file.write_bytes(b"no MATLAB at all" * 40)
     assert "no MATLAB file, or a damaged one" in refusal(file)
-    for _ in range(60):
+    for _ in range(200):
         spoilt = bytearray(content)
         for place in generator.integers(0, len(content), 3):
             spoilt[place] ^= int(generator.integers(1, 256))
@@ -214,6 +214,18 @@ def test_damage_is_one_line(tmp_path):
     file = save_73(tmp_path, x=X)
     file.write_bytes(file.read_bytes()[:700])
     assert "no HDF5 file, or a damaged one" in refusal(file)
+
+
+def test_tags_that_end_the_process_of_their_reader_do_not_reach_it(tmp_path):
+    savemat(tmp_path / "a.mat", {"x": X})
+    content = (tmp_path / "a.mat").read_bytes()
+    # the tag of the values: doubles (9), 40 x 3 of them
+    place = content.index(b"\x09\0\0\0" + (X.size * 8).to_bytes(4, "little"))
+    for at, value in ((place, 200), (place, 0), (place, 3), (place + 4, 8), (place + 6, 9)):
+        spoilt = bytearray(content)
+        spoilt[at] = value
+        (tmp_path / "a.mat").write_bytes(bytes(spoilt))
+        assert "x has another number of values than its shape says" in refusal(tmp_path / "a.mat")
 
 
 @SAVE

@@ -10,6 +10,7 @@ import numpy as np
 from priorgap.core.arguments import show
 from priorgap.data.files.columns import Choice
 from priorgap.data.files.hdf5 import fault_of, opened
+from priorgap.data.files.matlab_tags import Complex, check_tags
 from priorgap.data.files.variables import Variable, roles_of
 from priorgap.data.own_arrays import OwnArrays
 from priorgap.data.splits import DataCorrupt
@@ -60,6 +61,7 @@ _Found = tuple[list[Variable], dict[str, str], dict[str, str], dict[str, np.ndar
 
 def _of_scipy(path: Path, choice: Choice, place: str) -> _Found:
     from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import matfile_version
 
     try:
         variables = [_variable(*one) for one in whosmat(path)]
@@ -69,12 +71,14 @@ def _of_scipy(path: Path, choice: Choice, place: str) -> _Found:
     xs, ys = roles_of(variables, choice, place)
     names = [*xs.values(), *ys.values()]
     try:
+        if matfile_version(path)[0] > 0:
+            check_tags(path, names)
         with warnings.catch_warnings():
             # by MATLAB's types SciPy leaves the imaginary part out
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             found = loadmat(path, variable_names=names, mat_dtype=True)
         arrays = {name: _native(np.asarray(found[name])) for name in names}
-    except np.exceptions.ComplexWarning as error:
+    except (Complex, np.exceptions.ComplexWarning) as error:
         raise ValueError(
             f"{place}: {' or '.join(names)} is complex; expected real numbers: abs({names[0]}), or both parts"
         ) from error
