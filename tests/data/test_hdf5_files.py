@@ -95,6 +95,8 @@ def test_what_is_no_plain_array(tmp_path):
         ragged = handle.create_dataset("ragged", (40,), h5py.vlen_dtype(np.float64))
         ragged[0], ragged[1] = X[0], X[1, :2]
         handle["complex"] = X + 1j
+        h5py.h5d.create(handle.id, b"times", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((40,)))
+        h5py.h5d.create(handle.id, b"\xff\xfe", h5py.h5t.STD_U8LE, h5py.h5s.create_simple((40,)))
         handle["linked"] = h5py.ExternalLink("b.h5", "/x")
         handle["soft"] = h5py.SoftLink("/first")
         handle.create_dataset("raw", (40, 3), "f8", external=[("/etc/hostname", 0, h5py.h5f.UNLIMITED)])
@@ -109,6 +111,7 @@ def test_what_is_no_plain_array(tmp_path):
         "complex": "complex is of type complex128; expected numbers",
         "linked": "has no such array",
         "soft": "has no such array",
+        "times": "times is of a type that is no number; expected numbers",
         "raw": "raw is kept in other files; expected an array within this one",
         "virtual": "virtual is kept in other files",
     }.items():

@@ -17,6 +17,8 @@ from priorgap.data.splits import DataCorrupt
 if TYPE_CHECKING:
     import h5py
 
+# bytes of a number of 64 bits
+_DOUBLE = 8
 # what MATLAB keeps beside the variables
 _MATLABS_OWN = ("#refs#", "#subsystem#")
 
@@ -64,8 +66,13 @@ def _datasets(group: Any) -> "list[tuple[str, Any]]":
 
     found: list[tuple[str, Any]] = []
 
-    def note(name: str, node: Any) -> None:
-        if isinstance(node, h5py.Dataset) and name.partition("/")[0] not in _MATLABS_OWN:
+    def note(name: str | bytes, node: Any) -> None:
+        # a name that is no UTF-8 comes as bytes, and cannot be asked for
+        if (
+            isinstance(name, str)
+            and isinstance(node, h5py.Dataset)
+            and name.partition("/")[0] not in _MATLABS_OWN
+        ):
             found.append((name, node))
 
     group.visititems(note)
@@ -75,13 +82,31 @@ def _datasets(group: Any) -> "list[tuple[str, Any]]":
 def _variable(name: str, node: Any) -> Variable:
     """Return what the file says of a data set."""
     shape = tuple(node.shape or ())
-    return Variable(name, _kind(node), shape, math.prod(shape) * node.dtype.itemsize, fault_of(node))
+    return Variable(name, _kind(node), shape, bytes_of(node), fault_of(node))
+
+
+def type_of(node: Any) -> "np.dtype[Any] | None":
+    """Return the type of a data set's values; None: NumPy has none such."""
+    try:
+        found: np.dtype[Any] = node.dtype
+    except (TypeError, ValueError):
+        return None
+    return found
+
+
+def bytes_of(node: Any) -> int:
+    """Return the size of a data set in memory."""
+    kind = type_of(node)
+    return 0 if kind is None else math.prod(node.shape or ()) * kind.itemsize
 
 
 def _kind(node: Any) -> str:
+    kind = type_of(node)
+    if kind is None:
+        return "another type"
     if _is_text(node):
         return "text"
-    return "rows of fields" if node.dtype.names else str(node.dtype)
+    return "rows of fields" if kind.names else str(kind)
 
 
 def _is_text(node: Any) -> bool:
@@ -96,6 +121,8 @@ def fault_of(node: Any) -> str:
 
     if node.shape is None:
         return "empty"
+    if type_of(node) is None:
+        return "of a type that is no number; expected numbers"
     if node.is_virtual or node.external is not None:
         return "kept in other files; expected an array within this one"
     if h5py.check_ref_dtype(node.dtype) is not None:
@@ -119,4 +146,8 @@ def _array(node: Any, where: str) -> np.ndarray:
         found = np.asarray(node[()])
     except (OSError, ValueError) as error:
         raise DataCorrupt(f"{where} cannot be read ({show(error)})") from error
+    if found.dtype.kind == "f" and found.dtype.itemsize > _DOUBLE:
+        with np.errstate(over="ignore"):
+            # what is too large is infinite then, and refused as such
+            found = found.astype(np.float64)
     return found.astype(found.dtype.newbyteorder("="), copy=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from priorgap.core.arguments import show
 from priorgap.data.files.columns import Choice
-from priorgap.data.files.hdf5 import fault_of, opened
+from priorgap.data.files.hdf5 import bytes_of, fault_of, opened, type_of
 from priorgap.data.files.matlab_tags import Complex, check_tags
 from priorgap.data.files.variables import Variable, roles_of
 from priorgap.data.own_arrays import OwnArrays
@@ -137,9 +137,8 @@ def _of_node(name: str, node: Any) -> Variable:
         kind = kind if kind and kind not in _SIZES else ("struct" if shape is None else "empty")
         return Variable(name, kind, (), 0, _fault(name, kind))
     fault = (_fault(name, kind) if kind else "") or fault_of(node)
-    return Variable(
-        name, kind or str(node.dtype), tuple(reversed(shape)), math.prod(shape) * node.dtype.itemsize, fault
-    )
+    kind = kind or str(type_of(node))
+    return Variable(name, kind, tuple(reversed(shape)), bytes_of(node), fault)
 
 
 def _array(node: Any) -> np.ndarray:

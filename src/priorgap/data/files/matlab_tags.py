@@ -1,4 +1,4 @@
-"""The tags of a MATLAB 5 to 7 file, held against each other before SciPy reads by them: wrong ones end the process."""
+"""The tags of a MATLAB 5 to 7 file, checked before SciPy reads by them: wrong ones would end the process."""
 
 import math
 import struct
