@@ -9,6 +9,7 @@ import torch
 
 from priorgap.data.data_file import DataFile
 from priorgap.data.files import contents
+from priorgap.testing.data_contract import LAWS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).round(6)
@@ -254,6 +255,36 @@ def test_what_is_refused_in_one_line(tmp_path, text, message):
 )
 def test_names_that_there_are_not(tmp_path, settings, message):
     assert message in refusal(write(tmp_path, lines()), **settings)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_it_keeps_the_contract_of_sources(tmp_path, law):
+    law(DataFile(write(tmp_path, lines(header="a,b,c,y", extra=Y)), x=("a", "b")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xlsx", "an Excel workbook: save the sheet as .csv; expected a file in .csv, .tsv"),
+        ("a.pkl", "a pickle, which runs code when it is read"),
+        ("folder", "no ending (a folder of images is data=image_folder)"),
+        ("a.odd", "expected a file in .csv, .tsv, .txt, .parquet"),
+    ],
+)
+def test_an_ending_is_judged_without_the_file(name, message):
+    with pytest.raises(ValueError) as caught:
+        DataFile(Path(name))
+    assert message in str(caught.value)
+
+
+def test_what_is_no_file(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    assert "a folder; expected a file" in refusal(tmp_path / "a.csv")
+    assert refusal(tmp_path / "b.csv") == f"data.path={tmp_path / 'b.csv'}: no such file"
+    with pytest.raises(ValueError, match=r"data.header: a key of tables"):
+        DataFile(Path("a.mat"), header=True)
+    with pytest.raises(ValueError, match=r"data.x: names in a file .npz are x and y"):
+        DataFile(Path("a.npz"), x="z")
 
 
 def test_a_file_larger_than_memory_is_not_read(tmp_path, monkeypatch):

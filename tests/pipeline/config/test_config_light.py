@@ -9,7 +9,7 @@ import pytest
 
 HEAVY = (
     "pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "sklearn", "scipy", "pandas", "pyarrow",
-    "matplotlib", "wandb", "dvc", "zuko", "joblib", "grimp", "ray", "submitit",
+    "h5py", "matplotlib", "wandb", "dvc", "zuko", "joblib", "grimp", "ray", "submitit",
 )  # fmt: skip
 REFUSED = [
     "verdict.level=2",

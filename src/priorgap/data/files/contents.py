@@ -53,6 +53,8 @@ def format_of(path: Path) -> Format:
     if found is None:
         known = f"expected a file in {', '.join(FORMATS)}"
         remedy = _REMEDIES.get(path.suffix.lower())
+        if not path.suffix:
+            remedy = "no ending (a folder of images is data=image_folder)"
         raise ValueError(f"data.path={path}: {f'{remedy}; ' if remedy else ''}{known}")
     return found
 
