@@ -15,7 +15,7 @@ from priorgap.pipeline.tracking import check_access
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BEYOND_THE_LIBRARY = ("hydra", "omegaconf", "pytorch_lightning", "lightning", "wandb", "dvc", "torchvision",
-    "grimp", "joblib", "pyarrow", "tqdm", "ray", "submitit", "torch_fidelity")  # fmt: skip
+    "grimp", "joblib", "pyarrow", "h5py", "tqdm", "ray", "submitit", "torch_fidelity")  # fmt: skip
 # scikit-learn brings joblib, pandas looks for pyarrow, torch for tqdm: they stay
 BLOCKED = tuple(name for name in BEYOND_THE_LIBRARY if name not in ("joblib", "pyarrow", "tqdm"))
 

@@ -65,6 +65,9 @@ def here(tmp_path, monkeypatch) -> Path:
     np.savez("test.npz", x=x[1200:], y=y[1200:])
     np.savez("both.npz", x_train=x[:1200], x_test=x[1200:], y_train=y[:1200], y_test=y[1200:])
     np.savez("all.npz", x=x)
+    Path("pixels.csv").write_text("p1,p2,p3\n" + "1,2,3\n2,4,1\n" * 20)
+    Path("other.csv").write_text("p1,p2,p9\n" + "1,2,3\n2,4,1\n" * 20)
+    Path("text.csv").write_text("p1,p2,p3\n" + "1,2,u\n2,4,v\n" * 20)
     np.savez("odd.npz", x_train=x[:40] / 8.0, x_test=x[40:80] / 8.0)
     Path("my_vae.py").write_text(MODULE)
     Path("broken_vae.py").write_text("import torch\nx = 1 /\n")
@@ -109,6 +112,22 @@ def test_the_numbers_of_compare_and_a_report(here, capsys):
         assert invoke("audit", f"model={model}", *data, *FEW, "out=b") == 0
         assert values("b") == expected
     assert "test_rows_by_a_seed" not in Path("a/verdict.json").read_text()
+
+
+def test_a_table_has_the_numbers_of_the_same_rows_in_an_array(here, capsys):
+    with np.load("both.npz") as arrays:
+        x, y = arrays["x_train"].reshape(1200, -1), arrays["y_train"]
+    Path("flat.py").write_text(
+        "import torch\nfrom my_vae import encode as e, decode as d\n"
+        "def load():\n    return (lambda x: e(x / 255)), (lambda z: 255 * d(z).flatten(1))\n"
+    )
+    np.savez("flat.npz", x=x.astype(np.float32), y=y)
+    header = ",".join([*(f"p{i}" for i in range(64)), "the digit"])
+    np.savetxt("a (1).csv", np.column_stack([x, y]), fmt="%d", delimiter=",", header=header, comments="")
+    for data, out in ((("data=flat.npz",), "a"), (("data=a (1).csv", "data.target=the digit"), "b")):
+        assert invoke("audit", "model=flat:load", *data, *FEW, f"out={out}") in (0, 1)
+    assert values("a") == values("b") and ("gaussian_full", "fid", "") in values("b")
+    assert "data=a (1).csv: " in capsys.readouterr().err
 
 
 def test_rows_in_no_parts_are_split_and_that_is_said(here, capsys):
@@ -176,6 +195,11 @@ BAD = {
     "model=my_vae:pair data=both.npz data.channel=grey": "data.channel: unknown key",
     "model=my_vae:pair data=both.npz data.split_seed=[": "data.split_seed=[: expected a plain value",
     "model=my_vae:pair data=odd.npz": "data=odd.npz: train is float64 (40, 8, 8): values from 0 to 31",
+    "model=my_vae:pair data=pixels.csv data.targt=y": "data.targt: unknown key; did you mean data.target?",
+    "model=my_vae:pair data=pixels.csv data.target=z": "data.target=z: data=pixels.csv has no such column",
+    "model=my_vae:pair data=pixels.csv test=other.csv": "test=other.csv: has, beside data=pixels.csv, columns p9 ",
+    "model=my_vae:pair data=pixels.csv test=text.csv": "test=text.csv: column p3 holds no numbers",
+    "model=my_vae:pair data=pixels.csv data.decimal=;": "data.decimal=;: expected point or comma or null",
     "model=my_vae:pair data=both.npz sede=1": "sede: unknown key; did you mean seed?",
     "model=my_vae:pair data=both.npz seed=-1": "seed=-1: expected an integer >= 0",
     "model=my_vae:pair data=both.npz range=1": "range=1: expected two numbers",

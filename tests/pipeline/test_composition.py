@@ -88,6 +88,7 @@ def test_two_settings_of_one_sampler_for_one_model_are_refused():
 
 NODES = {"sampler": "samplers", "features": "feature_spaces", "metric": "metrics"}
 NEEDED = {
+    "file": ["data.path=x.csv"],
     "image_folder": ["data.path=x", "data.image_size=8"],
     "learning_rate": ["logger=csv"],
     "npz": ["data.path=x.npz"],

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 from priorgap.core.arguments import show
 from priorgap.core.batched_calls import unusable
 from priorgap.data.arrays import is_one_hot
-from priorgap.data.npz_file import role_of
+from priorgap.data.own_arrays import role_of
 
 _EXPECTED = "expected an array, a tensor, a frame, a list of rows, a Dataset, a DataLoader or batches"
 # items of a data set that are read at a time

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 # Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
 # configuration stays light, and a file that moves changes no model's id.
 _EXPORTS = {
+    "DataFile": "priorgap.data.data_file",
     "Digits": "priorgap.data.digits",
     "Emoji": "priorgap.data.emoji",
     "ImageFolder": "priorgap.data.own",
@@ -16,6 +17,7 @@ _EXPORTS = {
 }
 
 if TYPE_CHECKING:
+    from priorgap.data.data_file import DataFile
     from priorgap.data.digits import Digits
     from priorgap.data.emoji import Emoji
     from priorgap.data.images import TorchvisionImages
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from priorgap.data.synthetic import LinearGaussian
 
 __all__ = [
+    "DataFile",
     "Digits",
     "Emoji",
     "ImageFolder",

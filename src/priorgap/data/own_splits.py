@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -40,17 +40,32 @@ class OwnData(Protocol):
         ...
 
 
+@runtime_checkable
+class FromFiles(Protocol):
+    """A source that reads a user's own files: with another content they are another data set."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files."""
+        ...
+
+
 def in_parts(
     source: OwnData,
     parts: Mapping[str, Split],
     facts: Mapping[str, object],
     n_classes: int | None,
     names: Sequence[str],
+    *,
+    drawn_as: str = "",
 ) -> Dataset:
-    """Return data that come in parts; what is missing is split off the training rows, by fractions."""
+    """Return data that come in parts; what is missing is split off the training rows, by fractions.
+
+    `drawn_as` is the name that the split is drawn by; "" is the source's own.
+    """
     train, given = parts["train"], dict(parts)
     made = []
-    generator = stream(source.split_seed, "split", source.name)
+    generator = stream(source.split_seed, "split", drawn_as or source.name)
     for part, fraction in (("test", source.test_fraction), ("validation", source.validation_fraction)):
         if part in given:
             continue
@@ -81,13 +96,17 @@ def split_off(
     facts: Mapping[str, object],
     n_classes: int | None,
     names: Sequence[str] = (),
+    *,
+    drawn_as: str = "",
 ) -> Dataset:
     """Return data whose three parts are split off by fractions, within classes where there are any.
+
+    `drawn_as` is the name that the split is drawn by; "" is the source's own.
 
     Raises:
         ValueError: too few rows, of all or of a class; one line.
     """
-    generator = stream(source.split_seed, "split", source.name)
+    generator = stream(source.split_seed, "split", drawn_as or source.name)
     try:
         parts: list[Int[Tensor, "m"]] = fraction_split(
             everything.label,

@@ -9,7 +9,7 @@ import pytest
 
 HEAVY = (
     "pytorch_lightning", "lightning_fabric", "torchmetrics", "torchvision", "sklearn", "scipy", "pandas", "pyarrow",
-    "matplotlib", "wandb", "dvc", "zuko", "joblib", "grimp", "ray", "submitit",
+    "h5py", "matplotlib", "wandb", "dvc", "zuko", "joblib", "grimp", "ray", "submitit",
 )  # fmt: skip
 REFUSED = [
     "verdict.level=2",
@@ -19,6 +19,11 @@ REFUSED = [
     "trainer=batched trainer.batch_size=0",
     "model=gan_mlp sampler=[prior] trainer.patience=3",
     "data=npz data.path=x data.source.test_fraction=2",
+    "data=file data.path=x.xlsx",
+    "data=file data.path=x.csv data.decimal=;",
+    "data=file data.path=x.csv data.header=yes-and-no",
+    "data=file data.path=x.mat data.drop=[id]",
+    "data=file data.path=x.csv data.target=y data.drop=y",
     "data=mnist data.source.validation_size=0",
     "sampler=[two_stage,flow,kde] samplers.flow.bins=0",
     "metric=full metrics.kl_flow.n_draws=0",

@@ -35,6 +35,14 @@ def test_a_path_is_what_the_shell_hands_over(key, path):
     assert value(f"{key}={path}") == path
 
 
+@pytest.mark.parametrize("name", ["sepal length (cm)", "3", "true", "größe", "a=b", "null value"])
+@pytest.mark.parametrize("key", ["data.target", "data.x", "data.source.target", "data.drop"])
+def test_a_column_is_called_what_the_shell_hands_over(key, name):
+    assert value(f"{key}={name}") == name
+    assert value(f"{key}=[a,b]") == ["a", "b"] and value(f"{key}=null") is None
+    assert value("+x=3") == 3 and value("+data.xs=3") == 3
+
+
 def test_home_is_expanded_in_paths_and_in_nothing_else(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert value("data.path=~/my data.npz") == "/home/me/my data.npz"

@@ -1,5 +1,6 @@
 """The data of an audit: a folder of images or a file of arrays, in parts or split here; or two of them."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -8,15 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from priorgap.core.arguments import check, unknown_key
+from priorgap.core.arguments import check, show, unknown_key
 from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data import arrays
+from priorgap.data.data_file import DRAWN_AS, DataFile
+from priorgap.data.files.contents import FORMATS
 from priorgap.data.npz_file import NpzFile
 from priorgap.data.own import ImageFolder
 from priorgap.data.splits import Split, fraction_split
 
+# of the readers' own, which the command prints
+_log = logging.getLogger("priorgap.data.data_file")
+
 _ARRAYS = (".npz", ".npy")
+# read as data=file reads them
+_OTHERS = tuple(end for end in FORMATS if end not in _ARRAYS)
 # what the command says itself
 _OWN = ("path", "name", "n_classes")
 
@@ -40,7 +48,10 @@ class AuditData:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What a source holds, by part; "" where it has none. Labels are those of splits, or stand beside arrays."""
+    """What a source holds, by part; "" where it has none. Labels are those of splits, or stand beside arrays.
+
+    `columns` are those of a table.
+    """
 
     parts: dict[str, Split | np.ndarray]
     labels: dict[str, np.ndarray | None]
@@ -48,15 +59,16 @@ class _Rows:
     fractions: tuple[float, float]
     seed: int
     name: str
+    columns: tuple[str, ...] = ()
 
 
 def read(data: Path, test: Path | None, reading: Mapping[str, Any]) -> AuditData:
     """Read the data.
 
     Args:
-        data: a folder of images or an .npz or .npy file: train and test, or all rows.
+        data: a folder of images, or a file of arrays or of a table: train and test, or all rows.
         test: the same, of rows that the model was not trained on; `data` are then training rows alone.
-        reading: how: keys of data=image_folder and data=npz.
+        reading: how: keys of data=image_folder, data=npz and data=file.
 
     Raises:
         ValueError: one line that names the key.
@@ -69,23 +81,39 @@ def read(data: Path, test: Path | None, reading: Mapping[str, Any]) -> AuditData
     others = _rows(test, "test", reading)
     if "" not in others.parts:
         raise ValueError(f"test={test}: comes in parts {', '.join(others.parts)}; expected test rows alone")
+    if rows.columns and others.columns and rows.columns != others.columns:
+        odd = [name for name in others.columns if name not in rows.columns]
+        what = (
+            f"columns {show(', '.join(odd))} that it has not"
+            if odd
+            else "its columns in another number or order"
+        )
+        raise ValueError(f"test={test}: has, beside data={data}, {what}; expected the same columns in both")
     return _joined(rows, others)
 
 
 def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
     if not path.exists():
         raise ValueError(f"{key}={path}: no such file or folder")
-    if path.is_file() and path.suffix.lower() not in _ARRAYS:
-        raise ValueError(f"{key}={path}: expected a folder of images, or a file {' or '.join(_ARRAYS)}")
-    kind: type[ImageFolder] | type[NpzFile] = NpzFile if path.is_file() else ImageFolder
+    if path.is_file() and path.suffix.lower() not in (*_ARRAYS, *_OTHERS):
+        others = f"{', '.join(_OTHERS[:-1])} or {_OTHERS[-1]}"
+        raise ValueError(
+            f"{key}={path}: expected a folder of images, or a file {' or '.join(_ARRAYS)}, or a table or arrays "
+            f"in {others}"
+        )
+    kind: type[ImageFolder] | type[NpzFile] | type[DataFile] = ImageFolder
+    if path.is_file():
+        kind = NpzFile if path.suffix.lower() in _ARRAYS else DataFile
     known = [one.name for one in fields(kind) if one.name not in _OWN]
     for name in reading:
         if name not in known:
             raise ValueError(unknown_key(f"data.{name}", known))
     check(kind, {"path": str(path), **reading}, "data")
-    source = kind(path, **reading)
-    settings = ((source.test_fraction, source.validation_fraction), source.split_seed, source.name)
     try:
+        source = kind(path, **reading)
+        settings = ((source.test_fraction, source.validation_fraction), source.split_seed, source.name)
+        if isinstance(source, DataFile):
+            return _of_file(source, key)
         if isinstance(source, NpzFile):
             found = source.read()
             xs: dict[str, Split | np.ndarray] = {part: x for part, (x, _) in found.items()}
@@ -96,6 +124,23 @@ def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
     except ValueError as error:
         # readers know the folder or file by the key of a configuration
         raise ValueError(str(error).replace("data.path=", f"{key}=", 1)) from error
+
+
+def _of_file(source: DataFile, key: str) -> _Rows:
+    """Return the rows of a file, and say what was made of its content."""
+    own = source.read()
+    if own.done:
+        _log.info("%s=%s: %s", key, source.path, "; ".join(own.done))
+    found = own.parts()
+    return _Rows(
+        {part: x for part, (x, _) in found.items()},
+        {part: y for part, (_, y) in found.items()},
+        [],
+        (source.test_fraction, source.validation_fraction),
+        source.split_seed,
+        DRAWN_AS,
+        own.columns,
+    )
 
 
 def _in_parts(rows: _Rows) -> AuditData:

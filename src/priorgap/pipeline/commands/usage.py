@@ -55,8 +55,9 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
   model=MODULE:FACTORY   a function of a module in this folder, or installed, that returns (encode, decode), an object
                          with these methods, or a dictionary of compare()'s arguments
   onnx=ENCODER,DECODER   two ONNX files: x to mean and log_var, z to x (extra: onnx)
-  data=FILE|DIR          an .npz or .npy file, or a folder of images: what the model was trained on, and test rows
-                         (x_train, x_test; train/, test/); rows that come in no parts are split by a seed
+  data=FILE|DIR          an .npz, .npy, .csv, .tsv, .parquet, .mat or .h5 file, or a folder of images: what the model
+                         was trained on, and test rows (x_train, x_test; train/, test/); rows that come in no parts
+                         are split by a seed
   test=FILE|DIR          rows that the model was not trained on; all of data are training rows then
   out=DIR                report.html, results.csv, verdict.json, table.md, figures/; default audit
   samplers=NAME,NAME     of conf/sampler; default those of a study
@@ -66,7 +67,8 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
   seed=SEED              default 0
   range=LOW,HIGH         the values of images in the model, as -1,1; default found in the data
   posterior=MEAN,LOGVAR  which outputs of encode they are, by place or name; default told by their form
-  data.KEY=VALUE         how data are read: image_size, resize, channels, background, test_fraction, split_seed, ...
+  data.KEY=VALUE         how data are read: image_size, resize, channels, background; x, target, drop, header, decimal
+                         of tables and arrays; test_fraction, split_seed, ...
 
 exit status: 0 done, 1 model or data must be mended first, and the report says how, 2 bad input
 """

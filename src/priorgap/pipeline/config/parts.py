@@ -5,6 +5,7 @@ Each node's object is built once a process: all of them are frozen settings.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from priorgap.core.build import build, configuration_directory
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import united
 from priorgap.core.receivers import CALLBACK, LOGGER
+from priorgap.data.own_splits import FromFiles
 from priorgap.data.splits import DataSource
 from priorgap.features.spaces import FeatureSpace, MadeByFiles
 from priorgap.metrics.protocols import Metric
@@ -51,6 +53,27 @@ def data_source(config: Mapping[str, Any]) -> DataSource:
     """Build the data source."""
     source: DataSource = _built(config["data"]["source"], DataSource, where="data.source")
     return source
+
+
+def data_files(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest of each of a user's own files that the data are read from.
+
+    What is not there is left out: preparing says so.
+    """
+    source = data_source(config)
+    files = source.files if isinstance(source, FromFiles) else ()
+    found = {}
+    for file in files:
+        if file.is_file():
+            known = file.stat()
+            found[str(file)] = _digest(file, known.st_mtime_ns, known.st_size)
+    return found
+
+
+@cache
+def _digest(file: Path, changed: int, size: int) -> str:
+    # every model of a sweep asks for it
+    return file_digest(file)
 
 
 def architecture(config: Mapping[str, Any]) -> Architecture:

@@ -306,6 +306,9 @@ class _Builder:
         settings: Json = node
         if cell.binarize is not None:
             settings, modules = [node, cell.binarize], [*modules, "priorgap.data.binarize"]
+        # no part of the settings tells what a user's own file holds
+        own = list(parts.data_files(cell.config).values())
+        settings = [settings, *own] if own else settings
         return self._step(
             cell, "prepare", PurePosixPath("data") / cell.data_id, "data", settings, (),
             Closure(tuple(modules)), 0, Subject(),

@@ -54,13 +54,15 @@ def remember(request: Request, plan: "Plan", store: Store, report: Path, size: s
         for cell in plan.cells
         for name in cell.config["feature_spaces"]
     ]
+    files += [parts.data_files(cell.config) for cell in plan.cells]
     records = (record_file(store, cell.study, cell.train_id) for cell in plan.cells)
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
         # the code of plugins, which stands outside the folders that name the record
         "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
-        # networks of the user's own; and what the report is of, which the same trainings in other words replace
+        # networks and data of the user's own; and what the report is of, which the same trainings in other words
+        # replace
         "files": {
             **{path: digest for found in files for path, digest in found.items()},
             **{str(path): artifacts.file_digest(path) for path in records},

@@ -1,0 +1,136 @@
+"""Tables in text files, as tools and people write them: .csv, .tsv, .txt."""
+
+import csv
+import re
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from priorgap.core.arguments import show
+from priorgap.data.files.columns import (
+    Choice,
+    Selection,
+    check_target,
+    labels_of_texts,
+    matrix_of,
+    not_numbers,
+    select,
+)
+from priorgap.data.files.contents import check_size
+from priorgap.data.files.text_form import Decimal, Form, form_of
+from priorgap.data.own_arrays import OwnArrays
+from priorgap.data.splits import DataCorrupt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# what stands for a missing value in a column of numbers
+_MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "#N/A", "None")
+
+
+def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal | None) -> OwnArrays:
+    """Return the table of a text file.
+
+    Args:
+        path: the file.
+        choice: which columns are what.
+        header: whether the first line names the columns; None: told by its values.
+        decimal: what stands before decimals; None: told by the values.
+
+    Raises:
+        DataCorrupt: it is no table.
+        ValueError: columns that are no numbers, missing values, ...; one line.
+    """
+    place = f"data.path={path}"
+    check_size(path.stat().st_size, place)
+    form = form_of(path, place, header, decimal)
+    selection = select(form.names, choice, place)
+    frame = _frame(path, place, form, selection)
+    columns = {i: _numbers(frame[str(i)], form.names[i], path, place, form) for i in selection.x}
+    found = matrix_of(
+        columns, form.names, place, asked=choice.x is not None, line=lambda row: _line(path, form, row)
+    )
+    arrays, ys = {"the table": found.array}, {}
+    if selection.target is not None:
+        name = form.names[selection.target]
+        label = labels_of_texts(frame[str(selection.target)].fillna("").tolist())
+        check_target(label, name, place, asked=choice.target is not None)
+        arrays[f"column {name}"], ys = label, {"": f"column {name}"}
+    left_out = f"{selection.n_left_out} other columns were left out"
+    done = (*form.done, *found.done, *([left_out] if selection.n_left_out else []))
+    return OwnArrays(arrays, {"": "the table"}, ys, {"columns": list(found.names)}, done, found.names)
+
+
+def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.DataFrame":
+    """Return the columns, called by their places: numbers where all values are, else texts.
+
+    Raises:
+        DataCorrupt: lines with too many values, quotes without end.
+    """
+    import pandas as pd
+
+    places = [str(i) for i in range(len(form.names))]
+    texts = [] if selection.target is None else [str(selection.target)]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame: pd.DataFrame = pd.read_csv(
+                path, sep=form.separator, encoding=form.encoding, decimal=form.decimal, names=places,
+                header=0 if form.header else None, index_col=False,
+                skiprows=form.skip, skipinitialspace=True, low_memory=False,
+                keep_default_na=False, na_values={i: list(_MISSING) for i in places if i not in texts},
+                dtype=dict.fromkeys(texts, str),
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if found is not None:
+            reason = (
+                f"line {found[2]} has {found[3]} values, those before it {found[1]}; expected as many in all"
+            )
+        elif "EOF inside string" in str(error):
+            reason = "a quote is not closed; expected pairs of them"
+        else:
+            reason = f"no table ({show(error)})"
+        raise DataCorrupt(f"{place}: {reason}") from error
+    return frame
+
+
+def _numbers(column: "pd.Series", name: str, path: Path, place: str, form: Form) -> np.ndarray:
+    """Return a column of numbers.
+
+    Raises:
+        DataCorrupt: a line has too few values.
+        ValueError: some value is no number.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return np.asarray(column.to_numpy())
+    numbers = pd.to_numeric(column, errors="coerce")
+    odd = numbers.isna() & column.notna()
+    if not odd.any():
+        return np.asarray(numbers.to_numpy(dtype=np.float64))
+    where = f"in {_line(path, form, int(odd.to_numpy().argmax()))}"
+    raise not_numbers(name or "without a name", column[odd].tolist(), int(column.notna().sum()), where, place)
+
+
+def _line(path: Path, form: Form, row: int) -> str:
+    """Return where a row stands, for messages.
+
+    Raises:
+        DataCorrupt: the line has too few values, which is why some are missing.
+    """
+    with path.open(encoding=form.encoding, newline="") as file:
+        found = next(islice(form.rows(file), row + int(form.header), None), None)
+    if found is None:
+        return f"row {row}"
+    line, values = found
+    if len(values) < len(form.names):
+        raise DataCorrupt(
+            f"data.path={path}: line {line} has {len(values)} values; expected {len(form.names)}, as in the "
+            "first line"
+        )
+    return f"line {line}"
