@@ -99,7 +99,7 @@ def _probed(model: ModelFunctions, train: Split, test: Split) -> _Probe:
         half = max(1, len(both) // 2 - 1)
         other = replace(model, encode_batch=half).posteriors(both.take(order))
         label = both.label if takes_label(model.decode) else None
-        decoded = small.decoded(posterior.mean.float(), label).flatten(1).double()
+        decoded = small.decoded(posterior.mean.float(), label, posterior.context).flatten(1).double()
     x = both.floats().flatten(1).double()
     mean = torch.stack([part.double().sum(0) for part in _float_parts(train)]).sum(0) / len(train)
     lows, highs = zip(*((float(part.min()), float(part.max())) for part in _float_parts(train)), strict=True)
@@ -115,7 +115,9 @@ def _float_parts(split: Split) -> Iterator[Float[Tensor, "n D"]]:
 def _joined(parts: Sequence[Split]) -> Split:
     labels = [part.label for part in parts if part.label is not None]
     label = torch.cat(labels) if len(labels) == len(parts) else None
-    return Split(torch.cat([part.x for part in parts]), label, parts[0].kind)
+    contexts = [part.context for part in parts if part.context is not None]
+    context = torch.cat(contexts) if len(contexts) == len(parts) else None
+    return Split(torch.cat([part.x for part in parts]), label, parts[0].kind, context)
 
 
 def _repeatable(probe: _Probe) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from priorgap.comparison.decode_rules import DRAW, MEAN, DecodeRule, Drawing
 from priorgap.comparison.layout import Layout
 from priorgap.comparison.model_outputs import Entry, check_posterior
 from priorgap.comparison.probes import buffers_of, guarded
@@ -46,6 +47,8 @@ Found = TypeVar("Found")
 Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
 # one a row: integers from any number on, names, booleans, one-hot rows
 Labels = Tensor | np.ndarray | Sequence[Any]
+# one a row, or several by name
+Context = Tensor | np.ndarray | Iterable[Any]
 _PROBE = 4
 _MOST_DRAWS = 10**9
 
@@ -237,8 +240,11 @@ def functions_of(
     latent_dim: int | Sequence[int] | None,
     posterior: Entry | Sequence[Entry] | None,
     device: str | torch.device | None,
-) -> tuple[Encode | None, Decode]:
-    """Return encode and decode as every step calls them; their modules' buffers stay as they are.
+    drawing: Drawing,
+) -> tuple[Encode | None, dict[DecodeRule, Decode]]:
+    """Return encode, and decode by rule, as every step calls them; their modules' buffers stay as they are.
+
+    The mean is always there: health looks at it.
 
     Raises:
         ValueError: an argument is none; one line.
@@ -248,8 +254,11 @@ def functions_of(
         raise ValueError(f"posterior={chosen!r}: expected only where encode is given")
     shape = tuple(latent_dim) if isinstance(latent_dim, Sequence) else ()
     conventions = Conventions(data.layout, data.parts["train"].shape, data.codes, chosen, LatentShape(shape))
-    buffers = buffers_of(encode, decode)
-    decoding = decoder(guarded(decode, buffers), conventions, placement_of(decode, "decode", where))
+    buffers = buffers_of(encode, decode, drawing.function)
+    of_means = decoder(guarded(decode, buffers), conventions, placement_of(decode, "decode", where))
+    decoding: dict[DecodeRule, Decode] = {MEAN: of_means}
+    if DRAW in drawing.rules:
+        decoding[DRAW] = drawing.decoder(of_means, conventions, buffers, where)
     if encode is None:
         return None, decoding
     return encoder(guarded(encode, buffers), conventions, placement_of(encode, "encode", where)), decoding
@@ -289,22 +298,42 @@ def _finite(call: Callable[[], Found]) -> Found:
         raise ValueError(str(error)) from error
 
 
-def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
-    """Try both callables on one small batch first, so that a shape error costs nothing."""
+def _told(name: str, model: ModelFunctions, shape: tuple[int, ...], call: Callable[[], Found]) -> Found:
+    """Return what a call gives; where it fails on a context, name the context."""
+    try:
+        return call()
+    except (RuntimeError, TypeError, IndexError, KeyError, AttributeError) as error:
+        if model.contexts is None:
+            raise
+        said = show((str(error).splitlines() or [""])[0])
+        raise ValueError(
+            f"context: {name} fails on rows of shape {list(shape)} with contexts {model.contexts.sentence} "
+            f"({type(error).__name__}: {said}); expected contexts as the model had them in training: their shape, "
+            "order and kind of numbers"
+        ) from error
+
+
+def probe(models: Mapping[DecodeRule, ModelFunctions], train: Split, layout: Layout) -> None:
+    """Try all callables on one small batch first, so that a shape error costs nothing."""
     few = train.take(slice(0, _PROBE))
-    small = replace(
-        model, encode_batch=min(model.decode_batch, _PROBE), decode_batch=min(model.decode_batch, _PROBE)
-    )
+    model = models[MEAN]
+    size = min(model.decode_batch, _PROBE)
+    small = replace(model, encode_batch=size, decode_batch=size)
     bare = False
     if model.encode is not None:
-        posterior = _finite(lambda: small.posteriors(few))
+        posterior = _told("encode", model, few.shape, lambda: _finite(lambda: small.posteriors(few)))
         z, bare = posterior.mean, posterior.log_var is None
     else:
         assert model.prior is not None
         z = torch.zeros(len(few), model.prior.dim)
     label = few.label if takes_label(model.decode) else None
+
+    def decoded(rule: DecodeRule, name: str) -> Tensor:
+        own = replace(models[rule], decode_batch=size)
+        return _told(name, own, (z.shape[1],), lambda: _finite(lambda: own.decoded(z, label, few.context)))
+
     try:
-        x = _finite(lambda: small.decoded(z, label))
+        x = decoded(MEAN, "decode")
     except RuntimeError as error:
         if not bare:
             raise
@@ -314,10 +343,29 @@ def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
             f"fails on it ({show(reason)}); expected a pair (mean, log_var): where one tensor holds both, "
             "tensor.chunk(2, 1)"
         ) from error
+    _check_shape(x, "decode", train, layout)
+    _check_scale(x, layout)
+    if DRAW in models:
+        drawn = decoded(DRAW, "draw")
+        _check_shape(drawn, "draw", train, layout)
+        # noise may leave the range, most values do not
+        beyond = float(((drawn < -0.5) | (drawn > 1.5)).double().mean())
+        if layout.axes != "vectors" and beyond > 0.5:
+            least, most = layout.in_model(float(drawn.min())), layout.in_model(float(drawn.max()))
+            raise ValueError(
+                f"draw: gave values from {least:g} to {most:g}, expected images in [{layout.range[0]:g}, "
+                f"{layout.range[1]:g}]"
+            )
+
+
+def _check_shape(x: Tensor, name: str, train: Split, layout: Layout) -> None:
     if tuple(x.shape[1:]) != train.shape:
         raise ValueError(
-            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {layout.shape(train.shape)}"
+            f"{name}: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {layout.shape(train.shape)}"
         )
+
+
+def _check_scale(x: Tensor, layout: Layout) -> None:
     if layout.axes == "vectors":
         return
     least, most = float(x.min()), float(x.max())
