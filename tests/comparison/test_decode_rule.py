@@ -1,5 +1,7 @@
 """Both decode rules in compare(): what decode gives, and draws of p(x|z), by a function or by a likelihood."""
 
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -226,3 +228,11 @@ def test_bad_arguments_are_one_line(planted, data, case):
     with pytest.raises(ValueError, match=words) as caught:
         run(planted, data, **changes)
     assert "\n" not in str(caught.value)
+
+
+def test_the_example_of_the_documentation_runs(capsys):
+    words = textwrap.dedent((compare.__doc__ or "").split("Example:")[1])
+    names: dict[str, object] = {}
+    exec(words, names)
+    assert "**Do this:**" in capsys.readouterr().out
+    assert np.asarray(names["rows"]).shape == (10, 4)

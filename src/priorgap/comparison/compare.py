@@ -149,6 +149,29 @@ def compare(
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
+
+    Example:
+        import torch
+        from priorgap import compare
+
+        z, c = torch.randn(600, 2), torch.rand(600, 1)
+        x = torch.cat([z, z.sum(1, keepdim=True), c], 1) + 0.1 * torch.randn(600, 4)
+
+
+        def encode(x, context):
+            return x[:, :2], torch.full((len(x), 2), -4.0)
+
+
+        def decode(z, context):
+            return torch.cat([z, z.sum(1, keepdim=True), context], 1)
+
+
+        result = compare(
+            encode, decode, x[:400], x[400:], context=(c[:400], c[400:]), likelihood=("gaussian", 0.1),
+            samplers=["prior", "posterior", "gaussian_full"], metrics=["fid"], features="pixels",
+        )
+        print(result.to_markdown())
+        rows = result.generate(10, "prior", context=torch.tensor([[0.5]]), decode_rule="draw").x
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
     check_takers(encode, decode, given=is_given(context))
