@@ -8,6 +8,7 @@ import torch
 
 from priorgap.comparison.decode_rules import MEAN, DecodeRule, Drawing
 from priorgap.comparison.drawn import Drawn
+from priorgap.comparison.first_calls import try_calls
 from priorgap.comparison.measuring import draws_of, measure, table_of
 from priorgap.comparison.model_outputs import Entry
 from priorgap.comparison.probes import probe_model
@@ -28,7 +29,6 @@ from priorgap.comparison.user_inputs import (
     law_of,
     metrics_of,
     named_classes,
-    probe,
     reference_settings,
     sampler_of,
     settings,
@@ -200,7 +200,9 @@ def compare(
         encoding, decoding[MEAN], law, True, frequencies if conditional else None,
         int(batches["encode_batch"]), int(batches["decode_batch"]), contexts=data.contexts,
     )  # fmt: skip
-    probe({rule: replace(model, decode=own) for rule, own in decoding.items()}, parts["train"], data.layout)
+    try_calls(
+        {rule: replace(model, decode=own) for rule, own in decoding.items()}, parts["train"], data.layout
+    )
     findings = [
         *probe_model(model, parts, standard_normal=prior is None, in_model=data.layout.in_model),
         *data.findings,
