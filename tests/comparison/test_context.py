@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from priorgap import compare
+from priorgap.comparison import row_store
 from priorgap.core.contexts import Contexts
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import stream
@@ -163,6 +165,60 @@ def test_every_call_gets_the_context_of_its_rows():
     assert model.n_encoded > 5 and model.n_decoded > 10 and set(fids(found)) >= set(SAMPLERS[:5])
     # means with their own contexts are the training rows themselves
     assert torch.equal(found.samples("posterior_mean").x, train[found.drawn.of("posterior_mean").draw.source])
+
+
+def test_a_share_of_rows_keeps_its_contexts(monkeypatch):
+    """Of batches that are more than memory holds: the rows that are kept, and the contexts of these."""
+    monkeypatch.setattr(row_store, "MOST_BYTES", 120 * 4 * 4)
+    model, (train, of_train), (test, of_test) = Copy(), _copy_data(400, 0), _copy_data(90, 1)
+    third, of_third = _copy_data(80, 2)
+    found = compare(
+        model.encode, model.decode, iter(train.split(50)), test, validation=third,
+        context=(of_train, of_test, of_third),
+        samplers=["prior", "posterior_mean"], metrics=["fid"], features="pixels", n=60,
+    )  # fmt: skip
+    (note,) = [one for one in found.health if one.name == "share_of_rows_of_train"]
+    assert "120 of 400 train rows" in note.sentence and model.n_encoded > 3
+    rows = {tuple(row) for row in train.tolist()}
+    assert {tuple(row) for row in found.samples("posterior_mean").x.tolist()} <= rows
+
+
+def test_loaders_that_shuffle_have_no_order_for_contexts():
+    model, (train, of_train) = Copy(), _copy_data(40, 0)
+    loader = DataLoader(TensorDataset(train), batch_size=8, shuffle=True)
+    with pytest.raises(
+        ValueError, match="context: train is a DataLoader that shuffles; expected shuffle=False"
+    ):
+        compare(model.encode, model.decode, loader, train, context=(of_train, of_train))
+
+
+def test_contexts_have_the_type_of_the_model():
+    """Floats that of its parameters; numbers of classes or batches stay integers."""
+    net = torch.nn.Linear(4, 2).double()
+    seen = set()
+
+    def encode(x, context):
+        seen.add((x.dtype, context["size"].dtype, context["batch"].dtype))
+        return net(x) + context["size"], torch.full((len(x), 2), -2.0)
+
+    def decode(z, context):
+        return torch.cat([z, context["size"].expand(len(z), 1), context["batch"][:, None]], 1)
+
+    x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    told = {"size": np.abs(x[:, :1].numpy()), "batch": (x[:, 1] > 0).long().tolist()}
+    halves = [{name: one[part] for name, one in told.items()} for part in (slice(0, 120), slice(120, 200))]
+    compare(
+        encode,
+        decode,
+        x[:120],
+        x[120:],
+        context=halves,
+        samplers=["prior"],
+        metrics=["fid"],
+        features="pixels",
+        n=40,
+    )
+    assert seen == {(torch.float64, torch.float64, torch.int64)}
 
 
 class Labelled(Copy):

@@ -28,6 +28,6 @@ COMPATIBLE: dict[str, str] = {
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
     "f0cdb9d52c5c4153f240a254f0ca2beef94e5023835b023bf8ed752f5e5291b9": (
-        "likelihoods draw from means too, data and latents may carry numbers of contexts: nothing of it is in a training"
+        "likelihoods draw from means too, data and latents may carry numbers of contexts: no training uses either"
     ),
 }
