@@ -134,7 +134,7 @@ def _with_contexts(
     rows = {name: Part(part.n_seen, part.kept, splits[name].label) for name, part in parts.items()}
     contexts, numbers = contexts_of(told, rows)
     return contexts, {
-        name: Split(split.x, split.label, split.kind, numbers[name]) for name, split in splits.items()
+        name: Split(split.x, split.label, split.kind, context=numbers[name]) for name, split in splits.items()
     }
 
 

@@ -37,7 +37,7 @@ class Split:
     x: Tensor
     label: Int[Tensor, "n"] | None = None
     kind: Kind = "uint8_image"
-    context: Int[Tensor, "n"] | None = None
+    context: Int[Tensor, "n"] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n_axes, dtype = self.modality.n_axes, self.modality.dtype
@@ -76,7 +76,7 @@ class Split:
     def take(self, index: Index) -> "Split":
         """Return the rows in `index`."""
         label, context = (None if one is None else one[index] for one in (self.label, self.context))
-        return Split(self.x[index], label, self.kind, context)
+        return Split(self.x[index], label, self.kind, context=context)
 
     def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
         """Return the rows in `index` as float32 on a device, images in [0, 1]."""

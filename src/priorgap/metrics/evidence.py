@@ -148,7 +148,7 @@ class ModelEvidence:
         if not bool(torch.isfinite(x).all()):
             raise NotApplicable(_NOT_FINITE)
         modality = self.reference.train.modality
-        return Split(modality.stored(x), label, modality.kind, context)
+        return Split(modality.stored(x), label, modality.kind, context=context)
 
     @cached_property
     def not_finite(self) -> Mapping[str, str]:
