@@ -1,5 +1,6 @@
 """A look at a few rows: a good model raises nothing, each fault its own finding, and the model stays as it was."""
 
+import time
 from functools import cache
 
 import pytest
@@ -8,6 +9,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from priorgap import compare
+from priorgap.comparison import probes
 from priorgap.comparison.probes import buffers_of, guarded, probe_model
 from priorgap.core.findings import Finding
 from priorgap.core.random import stream
@@ -216,3 +218,35 @@ def test_a_finding_is_checked():
         Finding("stop", "two words", None, None, "A sentence.")
     with pytest.raises(ValueError, match="no number"):
         Finding("stop", "x", float("nan"), None, "A sentence.")
+
+
+def test_a_refusal_costs_a_few_calls_and_no_look_at_all_rows(monkeypatch):
+    """A data set of MNIST's size, and an encoder that returns sigma: refused before anything expensive."""
+    n, n_test = 60_000, 10_000
+    g = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (n + n_test, 1, 28, 28), generator=g, dtype=torch.uint8)
+    weights = torch.randn(784, 4, generator=g) / 28
+    back = torch.linalg.pinv(weights)
+    rows = {"encode": [], "decode": []}
+
+    def encode(x):
+        rows["encode"].append(len(x))
+        mean = (x.flatten(1) - 0.5) @ weights
+        return mean, torch.full_like(mean, 0.1)
+
+    def decode(z):
+        rows["decode"].append(len(z))
+        return (z @ back + 0.5).clamp(0, 1).view(-1, 1, 28, 28)
+
+    def search(split):
+        raise AssertionError("all rows were searched")
+
+    monkeypatch.setattr(probes, "rows_of", search)
+    before = time.process_time()
+    found = compare(encode, decode, x[:n], x[n:])
+    spent = time.process_time() - before
+    assert "log_var is never below 0" in found.verdict.headline and found.drawn is None
+    assert sum(rows["encode"]) < 500 and len(rows["encode"]) <= 6
+    assert sum(rows["decode"]) < 150 and len(rows["decode"]) <= 2
+    # on all cores together; 2 s on one where it was written
+    assert spent < 10

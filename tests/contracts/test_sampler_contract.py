@@ -14,6 +14,7 @@ from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.priors.base import Prior
 from priorgap.samplers import (
     ExPostGaussian,
+    ExPostLowRank,
     ExPostMixture,
     FitInputs,
     FittedSampler,
@@ -54,6 +55,7 @@ MATCHING = FlowMatchingSampler(
     hidden=[16], frequencies=2, steps=4, n_fit=500, draws_per_image=1, epochs=2, batch_size=100, learning_rate=1e-2,
     weight_decay=0.0,
 )  # fmt: skip
+LOW_RANK = ExPostLowRank(ranks=[0, 1, 2], n_fit=500, draws_per_image=1)
 TWO_STAGE = TwoStage(width=16, n_blocks=1, steps=20, batch_size=100, learning_rate=1e-2)
 SAMPLERS: list[Sampler] = [
     PriorSampler(),
@@ -94,6 +96,8 @@ SAMPLERS: list[Sampler] = [
     PerClass(MATCHING),
     TWO_STAGE,
     PerClass(TWO_STAGE),
+    LOW_RANK,
+    PerClass(LOW_RANK),
 ]
 
 

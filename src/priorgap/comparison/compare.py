@@ -6,15 +6,19 @@ from typing import Any
 
 import torch
 
+from priorgap.comparison.decode_rules import MEAN, DecodeRule, Drawing
 from priorgap.comparison.drawn import Drawn
+from priorgap.comparison.first_calls import try_calls
 from priorgap.comparison.measuring import draws_of, measure, table_of
 from priorgap.comparison.model_outputs import Entry
 from priorgap.comparison.probes import probe_model
 from priorgap.comparison.progress import progress_of
 from priorgap.comparison.real_data import default_space, n_classes_of, reference_of
 from priorgap.comparison.result import Comparison
+from priorgap.comparison.supplied_context import check_takers, is_given
 from priorgap.comparison.supplied_data import check_range, supplied
 from priorgap.comparison.user_inputs import (
+    Context,
     Data,
     Labels,
     check_arguments,
@@ -25,7 +29,6 @@ from priorgap.comparison.user_inputs import (
     law_of,
     metrics_of,
     named_classes,
-    probe,
     reference_settings,
     sampler_of,
     settings,
@@ -45,6 +48,7 @@ from priorgap.evaluation.sample import sampling_inputs, sampling_traits
 from priorgap.features.clusters import n_clusters_of
 from priorgap.features.maps import FeatureMap
 from priorgap.metrics.protocols import Metric, wants
+from priorgap.models.likelihoods import Likelihood
 from priorgap.priors.base import Prior
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import Sampler
@@ -63,6 +67,7 @@ def compare(
     *,
     validation: Data | None = None,
     labels: Sequence[Labels | None] | None = None,
+    context: Sequence[Context] | None = None,
     range: tuple[float, float] | None = None,
     posterior: Entry | tuple[Entry, Entry] | None = None,
     device: "str | torch.device | None" = None,
@@ -73,6 +78,9 @@ def compare(
     features: FeatureMap | str | None = None,
     prior: Prior | None = None,
     latent_dim: int | Sequence[int] | None = None,
+    draw: Callable[..., Any] | None = None,
+    likelihood: Likelihood | str | tuple[str, float] | None = None,
+    decode_rule: DecodeRule | Sequence[DecodeRule] | None = None,
     progress: Callable[[str], object] | bool | None = None,
     known: Sequence[Finding] = (),
 ) -> Comparison:
@@ -81,12 +89,12 @@ def compare(
     Args:
         encode: x [b, ...] -> (mean [b, ...], log_var [b, ...] or None). A list, a Normal or Independent(Normal), an
             object or a mapping with named entries (mu, logvar; loc, scale; latent_dist, qz, ...) and a mean alone (a
-            plain autoencoder) are taken too. It gets `label=` if it accepts it. None for a model without an encoder
-            (a GAN): what needs posteriors is skipped with that reason.
+            plain autoencoder) are taken too. It gets `label=` and `context=` if it accepts them. None for a model
+            without an encoder (a GAN): what needs posteriors is skipped with that reason.
         decode: z, in the shape that encode gives -> x [b, ...], images in the range of train. A distribution (its
             mean counts), an output object and a tuple with one tensor of x's shape are taken too. It gets `label=` if
             it accepts it: the model is then conditional, and draws that have no label of their own get one by the
-            training frequencies.
+            training frequencies. It gets `context=` if it accepts it.
         train: what the VAE was trained on: a Split, an array, a tensor, a frame, a list, (x, y), a Dataset, a
             DataLoader or an iterable of batches, read once. Images are [n, c, h, w], [n, h, w, c] or [n, h, w] of
             bytes, 16-bit integers, booleans, or floats in [0, 1], [-1, 1] or 0..255; [n, d] are vectors as they are.
@@ -97,6 +105,11 @@ def compare(
         labels: labels of train and test (and of validation, when given): integers, names, booleans or one-hot rows,
             each an array, a tensor, a list or a column; a label for each row. They go to the model as they were
             written, and classes keep their names. None takes those that come with the rows, if any.
+        context: what the model is told beside x and z (a library size, a past window, a caption's embedding), of
+            train and test (and of validation, when given), as labels are: each an array, a tensor, a frame, or a
+            dictionary of them; a row for each row of data. Draws that came from a row keep its context. Others get
+            those of random training rows, of their own class where they have one, and the same for all samplers
+            without classes: p(z) is taken to be one for all contexts, and a learned p(z|context) is not covered.
         range: the values of images that stand for black and white in the model, as (-1, 1); None: found in floats,
             [0, 1] otherwise. All measures see [0, 1].
         posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
@@ -115,6 +128,14 @@ def compare(
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, or its shape, where `encode` and `prior` are None.
+        draw: (z, generator) -> draws of x ~ p(x|z), in the forms that decode may give; a distribution is sampled
+            (`draw=decode`, where decode gives one). It gets `label=`, `context=` and `generator=` if it accepts them;
+            without the last, torch's own random state is set for each call, and put back.
+        likelihood: p(x|z) around what decode gives, in place of draw: "bernoulli", ("gaussian", sigma) with sigma in
+            the units of decode's values, or a `Likelihood` that E[x|z] decides.
+        decode_rule: what measures see of a z: "mean", what decode gives; "draw", a draw of p(x|z); or both, each with
+            a verdict of its own, and a sentence on what either choice costs. None: all that are known, so the mean
+            alone without draw or likelihood.
         progress: called with a line before each step that takes time; True prints these lines, False does not;
             None prints them on a terminal and in a notebook.
         known: what is known of the model or the data beforehand, for `health` and the verdict.
@@ -128,12 +149,38 @@ def compare(
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
+
+    Example:
+        import torch
+        from priorgap import compare
+
+        z, c = torch.randn(600, 2), torch.rand(600, 1)
+        x = torch.cat([z, z.sum(1, keepdim=True), c], 1) + 0.1 * torch.randn(600, 4)
+
+
+        def encode(x, context):
+            return x[:, :2], torch.full((len(x), 2), -4.0)
+
+
+        def decode(z, context):
+            return torch.cat([z, z.sum(1, keepdim=True), context], 1)
+
+
+        result = compare(
+            encode, decode, x[:400], x[400:], context=(c[:400], c[400:]), likelihood=("gaussian", 0.1),
+            samplers=["prior", "posterior", "gaussian_full"], metrics=["fid"], features="pixels",
+        )
+        print(result.to_markdown())
+        rows = result.generate(10, "prior", context=torch.tensor([[0.5]]), decode_rule="draw").x
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
+    check_takers(encode, decode, given=is_given(context))
+    drawing = Drawing.of(decode_rule, draw, likelihood, decode, context=is_given(context), seed=seed)
     say = progress_of(progress)
     data = supplied(
-        {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range)
-    )
+        {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range),
+        context=context,
+    )  # fmt: skip
     parts = data.parts
     check_features(features, parts)
     config = settings()
@@ -146,12 +193,16 @@ def compare(
     conditional = is_conditional(encode, decode, parts, data.names)
     law = law_of(encode, latent_dim, prior)
     frequencies = class_frequencies(parts["train"].label)
-    functions = functions_of(encode, decode, data, latent_dim=latent_dim, posterior=posterior, device=device)
+    encoding, decoding = functions_of(
+        encode, decode, data, latent_dim=latent_dim, posterior=posterior, device=device, drawing=drawing
+    )
     model = ModelFunctions(
-        *functions, law, True, frequencies if conditional else None,
-        int(batches["encode_batch"]), int(batches["decode_batch"]),
+        encoding, decoding[MEAN], law, True, frequencies if conditional else None,
+        int(batches["encode_batch"]), int(batches["decode_batch"]), contexts=data.contexts,
     )  # fmt: skip
-    probe(model, parts["train"], data.layout)
+    try_calls(
+        {rule: replace(model, decode=own) for rule, own in decoding.items()}, parts["train"], data.layout
+    )
     findings = [
         *probe_model(model, parts, standard_normal=prior is None, in_model=data.layout.in_model),
         *data.findings,
@@ -174,9 +225,13 @@ def compare(
     reference = reference_of(parts, features, n_draws, reference_settings(config), needs)
     if features == "classifier" and n_classes_of(parts) is None:
         findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
-    evidence = model_evidence(
-        model, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
-    )
+    models = {rule: replace(model, decode=decoding[rule]) for rule in drawing.rules}
+    evidence = {
+        rule: model_evidence(
+            own, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
+        )
+        for rule, own in models.items()
+    }
     say("fitting the samplers")
     inputs = sampling_inputs(model, latents, frequencies)
     traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
@@ -199,12 +254,12 @@ def compare(
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,
     )
-    drawn = Drawn(model, evidence, {one.sampler.name: one for one in draws}, seed, tuple(data.names))
+    drawn = Drawn(models, evidence, {one.sampler.name: one for one in draws}, seed, tuple(data.names))
     return Comparison(table, verdict, absent, catalogue, drawn)
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
     """Return what is said of a model that nothing honest can be measured of."""
-    table = table_of([], {}, 0)
+    table = table_of({}, {}, 0)
     verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
     return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})

@@ -1,12 +1,16 @@
 """What a comparison keeps of the model and its fitted samplers, so that more can be drawn of it later."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from priorgap.comparison.decode_rules import DRAW, ONLY_MEANS, DecodeRule
+from priorgap.comparison.supplied_context import check_alike, n_rows, values_of
 from priorgap.core.arguments import show
+from priorgap.core.contexts import Contexts, each
 from priorgap.core.latents import Latents
 from priorgap.data.exports import Block
 from priorgap.data.splits import Split
@@ -26,15 +30,15 @@ class Drawn:
     """A model with its fitted samplers and their draws.
 
     Attributes:
-        model: what encodes and decodes.
-        evidence: the model's posteriors and the real data.
+        models: what encodes and decodes, by each decode rule that was measured; the mean first.
+        evidence: the model's posteriors and the real data, by decode rule.
         draws: by sampler.
         seed: of the comparison.
         names: of the classes, as the user's labels have them; () without labels.
     """
 
-    model: ModelFunctions
-    evidence: ModelEvidence
+    models: Mapping[DecodeRule, ModelFunctions]
+    evidence: Mapping[DecodeRule, ModelEvidence]
     draws: Mapping[str, Draws]
     seed: int
     names: tuple[str, ...] = ()
@@ -42,8 +46,9 @@ class Drawn:
     @property
     def test(self) -> Split:
         """The held-out rows."""
-        assert self.evidence.reference is not None
-        return self.evidence.reference.test
+        reference = next(iter(self.evidence.values())).reference
+        assert reference is not None
+        return reference.test
 
     def of(self, name: str) -> Draws:
         """Return what a sampler gave.
@@ -55,10 +60,47 @@ class Drawn:
             raise ValueError(f"sampler={name!r}: expected one of {', '.join(self.draws) or 'none'}")
         return self.draws[name]
 
-    def samples(self, name: str) -> Split:
+    def rule(self, given: str | None) -> DecodeRule:
+        """Return the decode rule that was asked for, or the first that was measured.
+
+        Raises:
+            ValueError: it was not measured; one line with those that were.
+        """
+        for rule in self.models:
+            if given in (None, rule):
+                return rule
+        known = " or ".join(repr(rule) for rule in self.models)
+        reason = f": {ONLY_MEANS}" if given == DRAW else ""
+        raise ValueError(f"decode_rule={show(given)}: expected {known}{reason}")
+
+    def samples(self, name: str, rule: DecodeRule) -> Split:
         """Return the decoded draws that a sampler was measured by, as data are stored."""
         draw = self.of(name).draw
-        return self.evidence.decoded(draw.z, draw.label)
+        return self.evidence[rule].decoded(draw.z, draw.label, draw.context)
+
+    def contexts(self, given: object, n: int, label: int | None) -> Contexts | None:
+        """Return the contexts of n new rows, in their order, or all known ones where none are given.
+
+        Args:
+            given: what the user gives: n rows, or one for all; None for none.
+            n: how many rows are drawn.
+            label: the class of all of them.
+
+        Raises:
+            ValueError: the model takes none, or these are of another form; one line.
+        """
+        model = next(iter(self.models.values()))
+        if given is None or model.contexts is None:
+            if given is not None:
+                raise ValueError("context: the model takes none; expected context=None")
+            return model.contexts
+        if model.conditional and label is None:
+            raise ValueError("context: the model takes a label too; expected label= of these contexts")
+        rows = 1 if n_rows(given) == 1 else n
+        values = values_of(given, "context", rows)
+        check_alike(values, model.contexts.values, "context", "that of train")
+        everyone = torch.arange(n)
+        return Contexts(each(values, lambda one: one.expand(n, *one.shape[1:])), everyone)
 
     def class_number(self, label: object) -> int:
         """Return the number of a class that is given as the user's labels have it.
@@ -79,38 +121,51 @@ class Drawn:
         return found
 
     def blocks(
-        self, name: str, n: int, label: int | None, seed: int, progress: Callable[[int], object]
+        self,
+        name: str,
+        n: int,
+        *,
+        rule: DecodeRule,
+        label: int | None,
+        seed: int,
+        contexts: Contexts | None,
     ) -> Iterator[Block]:
-        """Yield n new rows of a sampler."""
+        """Yield n new rows of a sampler; contexts that are not the comparison's own are theirs, in order."""
+        model = self.models[rule]
         found = generate(
             self.of(name).fitted,
-            self.model.decode,
+            model.decode,
             n,
             seed=seed,
-            batch=self.model.decode_batch,
+            batch=model.decode_batch,
             modality=self.test.modality,
-            frequencies=self.model.class_frequencies,
+            frequencies=model.class_frequencies,
             label=label,
-            progress=progress,
+            contexts=contexts,
+            context=None if contexts is model.contexts else torch.arange(n),
         )
         for block in found:
-            yield Block(block.x, None if block.label is None else self.as_given(block.label))
+            label_given = None if block.label is None else self.as_given(block.label)
+            yield Block(block.x, label_given, block.context)
 
-    def previews(self) -> dict[str, Preview]:
+    def previews(self, rule: DecodeRule) -> dict[str, Preview]:
         """Return images [n, h, w, c] of the data, of reconstructions and of each sampler; {} for vectors."""
+        model, test = self.models[rule], self.evidence[rule].test
         if not self.test.modality.pictures:
             return {}
         few = self.test.take(slice(0, _N_PREVIEW))
         found = {REAL: few.x}
-        if self.evidence.test is not None:
-            label = few.label if self.model.conditional else None
-            found[RECONSTRUCTIONS] = self.model.preview(self.evidence.test.mean[:_N_PREVIEW], label)
+        if test is not None:
+            label = few.label if model.conditional else None
+            found[RECONSTRUCTIONS] = model.preview(test.mean[:_N_PREVIEW], label, few.context)
         for name, one in self.draws.items():
-            label = None if one.draw.label is None else one.draw.label[:_N_PREVIEW]
-            found[name] = self.model.preview(one.draw.z[:_N_PREVIEW], label)
+            label, context = (
+                None if row is None else row[:_N_PREVIEW] for row in (one.draw.label, one.draw.context)
+            )
+            found[name] = model.preview(one.draw.z[:_N_PREVIEW], label, context)
         return {name: images.permute(0, 2, 3, 1).numpy() for name, images in found.items()}
 
     def aggregate(self) -> AggregateFigureData | None:
         """Return what the picture of the aggregate posterior needs; None without an encoder."""
-        test: Latents | None = self.evidence.test
+        test: Latents | None = next(iter(self.evidence.values())).test
         return None if test is None else AggregateFigureData.of(marginals(test, seed=self.seed))

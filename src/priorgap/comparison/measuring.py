@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from priorgap.comparison.decode_rules import DRAW, DecodeRule, model_name
 from priorgap.core.measurement import Measurement
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.evaluation.model import ModelFunctions
@@ -36,48 +37,58 @@ def draws_of(
     return draws, skipped
 
 
+Rows = list[tuple[str, str, Measurement]]
+
+
 def measure(
     metrics: Sequence[Metric],
-    model: ModelEvidence,
+    models: Mapping[DecodeRule, ModelEvidence],
     draws: Sequence[Draws],
     *,
     seed: int,
     progress: Callable[[str], object] = lambda line: None,
-) -> tuple[list[tuple[str, str, Measurement]], dict[str, str]]:
-    """Measure a model and its samplers.
+) -> tuple[dict[DecodeRule, Rows], dict[str, str]]:
+    """Measure a model and its samplers, by each decode rule.
 
     Returns:
-        (sampler, role, measurement) rows, and what is absent -> why.
+        By rule (sampler, role, measurement) rows, and what is absent -> why.
     """
-    rows: list[tuple[str, str, Measurement]] = []
+    rows: dict[DecodeRule, Rows] = {rule: [] for rule in models}
     skipped: dict[str, str] = {}
-    progress("measuring the model")
-    alone = model.alone()
-    for metric in (m for m in metrics if m.scope == "model"):
-        found, reason = measure_one(metric, alone, seed=seed)
-        rows += [("", "", row) for row in found]
-        if reason is not None:
-            skipped[metric.name] = reason
-    for one in draws:
-        progress(f"measuring {one.sampler.name}")
-        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
-        for metric in (m for m in metrics if m.scope == "sampler"):
-            found, reason = measure_one(metric, evidence, seed=seed)
-            rows += [(one.sampler.name, one.sampler.role, row) for row in found]
+    # what looks at no x is the same for each rule
+    shared: dict[str, tuple[list[Measurement], str | None]] = {}
+    for rule, model in models.items():
+        of_draws = " (draws of p(x|z))" if rule == DRAW and len(models) > 1 else ""
+        progress(f"measuring the model{of_draws}")
+        alone = model.alone()
+        for metric in (m for m in metrics if m.scope == "model"):
+            found, reason = shared.get(metric.name) or measure_one(metric, alone, seed=seed)
+            if "decode" not in metric.needs:
+                shared[metric.name] = found, reason
+            rows[rule] += [("", "", row) for row in found]
             if reason is not None:
-                skipped[f"{metric.name} of {one.sampler.name}"] = reason
+                skipped[metric.name] = reason
+        for one in draws:
+            progress(f"measuring {one.sampler.name}{of_draws}")
+            evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
+            for metric in (m for m in metrics if m.scope == "sampler"):
+                found, reason = measure_one(metric, evidence, seed=seed)
+                rows[rule] += [(one.sampler.name, one.sampler.role, row) for row in found]
+                if reason is not None:
+                    skipped[f"{metric.name} of {one.sampler.name}"] = reason
     return rows, skipped
 
 
-def table_of(
-    rows: Sequence[tuple[str, str, Measurement]], facts: Mapping[str, SamplerFacts], seed: int
-) -> "pd.DataFrame":
-    """Return measurements as rows with the columns of results.csv."""
+def table_of(rows: Mapping[DecodeRule, Rows], facts: Mapping[str, SamplerFacts], seed: int) -> "pd.DataFrame":
+    """Return measurements as rows with the columns of results.csv; each decode rule is a cell of its own."""
     import pandas as pd
 
-    head = {"study": "compare", "cell": "model", "model": "model", "seed": seed, "decode": ""}
     traits = {"": "", **{name: fact.traits for name, fact in facts.items()}}
-    records = [
-        {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in rows
-    ]
+    records = []
+    for rule, own in rows.items():
+        name = model_name(rule)
+        head = {"study": "compare", "cell": name, "model": name, "seed": seed, "decode": rule}
+        records += [
+            {**head, "sampler": s, "role": role, "traits": traits[s], **row.to_json()} for s, role, row in own
+        ]
     return pd.DataFrame(records, columns=[*RESULT_COLUMNS, *FACT_COLUMNS])

@@ -212,7 +212,7 @@ def check_posterior(chosen: object) -> Entry | tuple[Entry, Entry] | None:
     return pair
 
 
-def observation_of(given: object, n: int, shape: tuple[int, ...]) -> Tensor:
+def observation_of(given: object, n: int, shape: tuple[int, ...], name: str = "decode") -> Tensor:
     """Return the observations that decode gave.
 
     Args:
@@ -220,6 +220,7 @@ def observation_of(given: object, n: int, shape: tuple[int, ...]) -> Tensor:
             outputs of which one has the shape of observations.
         n: how many are expected.
         shape: of one observation, as the model has it.
+        name: of the function that gave it, for messages.
 
     Raises:
         ValueError: it is none of these; one line.
@@ -232,24 +233,24 @@ def observation_of(given: object, n: int, shape: tuple[int, ...]) -> Tensor:
         mean: Tensor = given.mean
         return mean
     if isinstance(given, tuple | list) and not hasattr(given, "_fields"):
-        return _of_outputs(given, n, shape, expected)
+        return _of_outputs(given, n, shape, expected, name)
     if given is not None:
-        for name in _DECODED:
-            inner = _entry(given, name)
+        for entry in _DECODED:
+            inner = _entry(given, entry)
             if isinstance(inner, Distribution) or _as_tensor(inner) is not None:
-                return observation_of(inner, n, shape)
+                return observation_of(inner, n, shape, name)
     names = "" if given is None else f" with {_names(given)}"
-    raise ValueError(f"decode: gave {type(given).__name__}{names}, {expected}")
+    raise ValueError(f"{name}: gave {type(given).__name__}{names}, {expected}")
 
 
-def _of_outputs(given: Sequence[object], n: int, shape: tuple[int, ...], expected: str) -> Tensor:
+def _of_outputs(given: Sequence[object], n: int, shape: tuple[int, ...], expected: str, name: str) -> Tensor:
     if len(given) == 1:
-        return observation_of(given[0], n, shape)
+        return observation_of(given[0], n, shape, name)
     tensors = [_as_tensor(one) for one in given]
     fitting = [one for one in tensors if one is not None and tuple(one.shape) == (n, *shape)]
     if len(fitting) != 1 or any(one is None for one in tensors):
         raise ValueError(
-            f"decode: gave {len(given)} outputs ({_listed(given)}); {expected}, one tensor of observations"
+            f"{name}: gave {len(given)} outputs ({_listed(given)}); {expected}, one tensor of observations"
         )
     return fitting[0]
 

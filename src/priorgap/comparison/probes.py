@@ -62,6 +62,8 @@ def probe_model(
 ) -> list[Finding]:
     """Return what is wrong with a model and its data, by 64 training and 64 test rows; worst first.
 
+    Rows that train and test share are looked for where the model itself can be measured.
+
     Args:
         model: the model; one without an encoder is asked nothing here.
         parts: train and test, and validation.
@@ -71,7 +73,7 @@ def probe_model(
     Raises:
         ValueError: a callable gives something of another shape or kind, in one line.
     """
-    found = list(_shared_rows(parts))
+    found: list[Finding] = []
     if model.encode is not None:
         probe = _probed(model, parts["train"], parts["test"])
         # causes before consequences: what encode gives before what decode makes of it
@@ -83,7 +85,10 @@ def probe_model(
         else:
             checks += [_collapsed(probe.posterior)]
         checks += [_of_decoder(probe, in_model)]
-        found = [finding for check in checks for finding in check] + found
+        found = [finding for check in checks for finding in check]
+    # all rows are looked at for those that are shared: not where the model must be mended first
+    if not any(finding.severity == "stop" for finding in found):
+        found += _shared_rows(parts)
     order = get_args(Severity)
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
@@ -99,11 +104,13 @@ def _probed(model: ModelFunctions, train: Split, test: Split) -> _Probe:
         half = max(1, len(both) // 2 - 1)
         other = replace(model, encode_batch=half).posteriors(both.take(order))
         label = both.label if takes_label(model.decode) else None
-        decoded = small.decoded(posterior.mean.float(), label).flatten(1).double()
+        decoded = small.decoded(posterior.mean.float(), label, posterior.context).flatten(1).double()
     x = both.floats().flatten(1).double()
-    mean = torch.stack([part.double().sum(0) for part in _float_parts(train)]).sum(0) / len(train)
-    lows, highs = zip(*((float(part.min()), float(part.max())) for part in _float_parts(train)), strict=True)
-    error = float((x - mean).square().sum(1).mean())
+    sums, lows, highs = zip(
+        *((part.double().sum(0), float(part.min()), float(part.max())) for part in _float_parts(train)),
+        strict=True,
+    )
+    error = float((x - torch.stack(sums).sum(0) / len(train)).square().sum(1).mean())
     return _Probe(x, posterior, again, other.take(order), decoded, error, (min(lows), max(highs)))
 
 
@@ -115,7 +122,9 @@ def _float_parts(split: Split) -> Iterator[Float[Tensor, "n D"]]:
 def _joined(parts: Sequence[Split]) -> Split:
     labels = [part.label for part in parts if part.label is not None]
     label = torch.cat(labels) if len(labels) == len(parts) else None
-    return Split(torch.cat([part.x for part in parts]), label, parts[0].kind)
+    contexts = [part.context for part in parts if part.context is not None]
+    context = torch.cat(contexts) if len(contexts) == len(parts) else None
+    return Split(torch.cat([part.x for part in parts]), label, parts[0].kind, context=context)
 
 
 def _repeatable(probe: _Probe) -> Iterator[Finding]:

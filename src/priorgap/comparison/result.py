@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from priorgap.comparison.decode_rules import DRAW, ONLY_MEANS, DecodeRule, model_name
 from priorgap.comparison.drawn import Drawn
 from priorgap.comparison.synthetic import Synthetic, gathered
 from priorgap.core import artifacts
@@ -21,12 +22,12 @@ from priorgap.verdict import StudyVerdict, is_stop
 if TYPE_CHECKING:
     import pandas as pd
 
+    from priorgap.comparison.user_inputs import Context
     from priorgap.report import Page
     from priorgap.report.charts import Chart
 
 # beyond, no memory holds them
 _MOST = 10**9
-_MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,28 @@ class Comparison:
         """
         return self._drawn().of(name).fitted
 
-    def samples(self, name: str) -> Split:
+    def samples(self, name: str, *, decode_rule: DecodeRule | None = None) -> Split:
         """Return the decoded draws that a sampler was measured by, with their labels where they have them.
 
+        Args:
+            name: the sampler's.
+            decode_rule: "mean" or "draw"; None for the first that was measured.
+
         Raises:
-            ValueError: there is no such sampler; one line with those that there are.
+            ValueError: there is no such sampler or rule; one line with those that there are.
         """
-        return self._drawn().samples(name)
+        drawn = self._drawn()
+        return drawn.samples(name, drawn.rule(decode_rule))
 
     def generate(
-        self, n: int, sampler: str | None = None, *, label: int | str | None = None, seed: int = 0
+        self,
+        n: int,
+        sampler: str | None = None,
+        *,
+        label: int | str | None = None,
+        context: "Context | None" = None,
+        decode_rule: DecodeRule | None = None,
+        seed: int = 0,
     ) -> Synthetic:
         """Draw a synthetic data set, by default from the sampler that the verdict recommends.
 
@@ -77,21 +90,28 @@ class Comparison:
             n: how many rows.
             sampler: its name; None for the recommended one.
             label: the class of all rows, as your labels have it; None for all classes in their shares.
+            context: what the model is told beside z, as `compare` got it: n rows, or one for all. None for those of
+                training rows, drawn as `compare` drew them.
+            decode_rule: "mean" or "draw" of p(x|z); None for the first that was measured.
             seed: of the draws; the first m of n rows are the same for every n.
 
         Returns:
-            The rows, their labels where there are any, and a card. A model that health forbids to use is drawn from
-            only by a named sampler, with a warning, and the card says so.
+            The rows, their labels and contexts where there are any, and a card. A model that health forbids to use
+            is drawn from only by a named sampler, with a warning, and the card says so.
 
         Raises:
             ValueError: nothing is recommended and no sampler named, or another argument cannot be used; one line.
+
+        Example:
+            result.generate(100, context=torch.tensor([[0.3, 1.2]]))  # one context for all rows
         """
         drawn = self._drawn()
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST:
             raise ValueError(f"n={show(n)}: expected an integer from 1 to {_MOST:,}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f"seed={show(seed)}: expected an integer >= 0")
-        name = sampler if sampler is not None else self.verdict.recommended
+        rule = drawn.rule(decode_rule)
+        name = sampler if sampler is not None else self._recommended(rule)
         if name is None:
             names = ", ".join(drawn.draws)
             raise ValueError(
@@ -99,6 +119,8 @@ class Comparison:
             )
         chosen = drawn.of(name)
         number = None if label is None else drawn.class_number(label)
+        contexts = drawn.contexts(context, n, number)
+        own_contexts = "given" if context is not None else "those of training rows"
         if is_stop(self.health):
             warnings.warn(
                 f"the verdict recommends no sampler of this model: {self.verdict.headline}", stacklevel=2
@@ -111,7 +133,7 @@ class Comparison:
             sampler=name,
             role=chosen.sampler.role,
             traits=chosen.fitted.facts.traits,
-            decode="mean",
+            decode=rule,
             seed=seed,
             n=n,
             label="" if label is None else str(label),
@@ -119,14 +141,16 @@ class Comparison:
             findings=self.health,
             measured=measured_of(
                 self.table,
-                model=_MODEL,
+                model=model_name(rule),
                 sampler=name,
                 measure=self.verdict.measure,
                 space=self.verdict.space,
                 catalogue=self.catalogue,
             ),
+            context="" if contexts is None else own_contexts,
         )
-        return gathered(drawn.blocks(name, n, number, seed, lambda rows: None), card)
+        blocks = drawn.blocks(name, n, rule=rule, label=number, seed=seed, contexts=contexts)
+        return gathered(blocks, card, contexts)
 
     def to_markdown(self) -> str:
         """Return what to do, how sure that is, a table of samplers by measures, and the details."""
@@ -203,6 +227,11 @@ class Comparison:
             parts.append(pd.DataFrame(found.rows, columns=found.header).to_html(index=False, border=0))
         return "".join(parts)
 
+    def _recommended(self, rule: DecodeRule) -> str | None:
+        """Return the sampler that is recommended where x is decoded by a rule."""
+        cells = [cell for cell in self.verdict.cells if cell.keys.get("decode", rule) == rule]
+        return cells[0].recommended if len(cells) == 1 else self.verdict.recommended
+
     def _drawn(self) -> Drawn:
         if self.drawn is None:
             raise ValueError(f"there are no draws: {self.verdict.headline}")
@@ -213,12 +242,14 @@ class Comparison:
 
         drawn = self.drawn
         aggregate = None if drawn is None else drawn.aggregate()
+        rules = () if drawn is None else tuple(drawn.models)
+        only_means = {} if drawn is None or DRAW in rules else {"draws of p(x|z)": ONLY_MEANS}
         return page_of(
             study=title,
             table=self.table,
             verdict=self.verdict,
-            previews={} if drawn is None else {_MODEL: drawn.previews()},
-            aggregates={} if aggregate is None else {_MODEL: aggregate},
-            skipped=self.skipped,
+            previews={} if drawn is None else {model_name(rule): drawn.previews(rule) for rule in rules},
+            aggregates={} if aggregate is None else {model_name(rule): aggregate for rule in rules},
+            skipped={**self.skipped, **only_means},
             catalogue=self.catalogue,
         )

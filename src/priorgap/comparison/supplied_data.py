@@ -11,8 +11,10 @@ from torch import Tensor
 from priorgap.comparison import row_store
 from priorgap.comparison.layout import Layout
 from priorgap.comparison.row_store import RowStore
+from priorgap.comparison.supplied_context import Part, contexts_of
 from priorgap.comparison.supplied_rows import Batch, Rows, label_array, rows_of
 from priorgap.core.arguments import show
+from priorgap.core.contexts import Contexts
 from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data import arrays
@@ -34,6 +36,7 @@ class Supplied:
         names: of the classes; [] without labels.
         codes: the label of each class as the user wrote it: numbers or one-hot rows [k, ...], or names.
         findings: what was done to the data, for the reader.
+        contexts: of all rows; None where none were given.
     """
 
     parts: dict[str, Split]
@@ -41,6 +44,7 @@ class Supplied:
     names: list[str] = field(default_factory=list)
     codes: Tensor | list[str] | None = None
     findings: tuple[Finding, ...] = ()
+    contexts: Contexts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,7 @@ def supplied(
     *,
     seed: int,
     span: tuple[float, float] | None = None,
+    context: Sequence[object] | None = None,
 ) -> Supplied:
     """Read the data that were given as train and test, and validation or None.
 
@@ -69,18 +74,22 @@ def supplied(
         labels: for each, or None.
         seed: of what is chosen at random: the fifth, and the share of rows that are kept.
         span: the range of images in the model; None: found.
+        context: for each what the model is told beside x and z, or None.
 
     Raises:
         ValueError: one line that names the argument, what was given and what was expected.
     """
     data = {name: one for name, one in given.items() if one is not None or name != "validation"}
-    own = _labels_given(labels, list(data))
+    own = _one_each(labels, list(data), "labels")
+    told = _one_each(context, list(data), "context")
     rows = {name: one if isinstance(one, Split) else rows_of(one, name) for name, one in data.items()}
     for name, one in rows.items():
         if isinstance(one, Rows) and one.shuffled and own[name] is not None:
             raise ValueError(
                 f"labels: {name} is a DataLoader that shuffles; expected labels in its batches, or shuffle=False"
             )
+        if isinstance(one, Rows) and one.shuffled and told[name] is not None:
+            raise ValueError(f"context: {name} is a DataLoader that shuffles; expected shuffle=False")
     axes = {
         name: _stored_axes(one) if isinstance(one, Split) else arrays.axes_of(one.first.x, name)
         for name, one in rows.items()
@@ -98,19 +107,35 @@ def supplied(
     _check_shapes(parts, axes)
     found = _with_classes(parts, layout)
     notes = _notes(rows, axes, scales, layout, parts)
-    whole = _with_validation(found.parts, seed)
-    return Supplied(whole, layout, found.names, found.codes, tuple(notes))
+    contexts, numbered = _with_contexts(found.parts, parts, told)
+    whole = _with_validation(numbered, seed)
+    return Supplied(whole, layout, found.names, found.codes, tuple(notes), contexts)
 
 
-def _labels_given(labels: Sequence[object] | None, names: Sequence[str]) -> dict[str, object | None]:
-    if labels is None:
+def _one_each(
+    given: Sequence[object] | None, names: Sequence[str], argument: str
+) -> dict[str, object | None]:
+    if given is None:
         return dict.fromkeys(names)
-    if not isinstance(labels, list | tuple) or len(labels) != len(names):
-        got = f"{len(labels)} of them" if isinstance(labels, list | tuple) else type(labels).__name__
+    if not isinstance(given, list | tuple) or len(given) != len(names):
+        got = f"{len(given)} of them" if isinstance(given, list | tuple) else type(given).__name__
         raise ValueError(
-            f"labels: got {got}, expected {len(names)}: one for each data argument ({', '.join(names)})"
+            f"{argument}: got {got}, expected {len(names)}: one for each data argument ({', '.join(names)})"
         )
-    return dict(zip(names, labels, strict=True))
+    return dict(zip(names, given, strict=True))
+
+
+def _with_contexts(
+    splits: Mapping[str, Split], parts: Mapping[str, _Part], told: Mapping[str, object | None]
+) -> tuple[Contexts | None, dict[str, Split]]:
+    """Return the contexts of all parts as one table, and the splits with the numbers of theirs."""
+    if all(one is None for one in told.values()):
+        return None, dict(splits)
+    rows = {name: Part(part.n_seen, part.kept, splits[name].label) for name, part in parts.items()}
+    contexts, numbers = contexts_of(told, rows)
+    return contexts, {
+        name: Split(split.x, split.label, split.kind, context=numbers[name]) for name, split in splits.items()
+    }
 
 
 def _stored_axes(split: Split) -> Axes:

@@ -13,6 +13,7 @@ from priorgap.comparison.model_outputs import Entry, in_floats, observation_of, 
 from priorgap.comparison.probes import modules_of
 from priorgap.core.arguments import show
 from priorgap.core.batched_calls import Decode, Encode
+from priorgap.core.contexts import Values, each
 from priorgap.data.splits import as_float
 
 Function = Callable[..., Any]
@@ -111,16 +112,27 @@ class Conventions:
             return [self.codes[number] for number in label.tolist()]
         return self.codes[label.cpu()].to(where.device or label.device)
 
+    def given(self, label: Tensor | None, context: Values | None, where: Placement) -> dict[str, object]:
+        """Return what a function gets by name."""
+        found: dict[str, object] = {} if label is None else {"label": self.label(label, where)}
+        if context is not None:
+            found["context"] = each(
+                context, lambda one: where.put(one) if one.is_floating_point() else one.to(where.device)
+            )
+        return found
+
 
 def encoder(function: Function, conventions: Conventions, where: Placement) -> Encode:
     """Return encode as x [b, ...] as stored -> (mean [b, d], log_var [b, d] or None), floats of 32 bits or more."""
     latent = conventions.latent
 
     @wraps(function)
-    def encode(x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def encode(
+        x: Tensor, label: Tensor | None = None, context: Values | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         own = where.put(conventions.layout.to_model(x))
-        given = _called(function, own, label, conventions, where)
-        mean, log_var = posterior_of(given, conventions.posterior)
+        found = function(own, **conventions.given(label, context, where))
+        mean, log_var = posterior_of(found, conventions.posterior)
         if mean.ndim < 2 or len(mean) != len(x):
             raise ValueError(f"encode: gave a mean of shape {tuple(mean.shape)}, expected [{len(x)}, d]")
         if log_var is not None and log_var.shape != mean.shape:
@@ -140,28 +152,30 @@ def encoder(function: Function, conventions: Conventions, where: Placement) -> E
 
 def decoder(function: Function, conventions: Conventions, where: Placement) -> Decode:
     """Return decode as z [b, d] -> observations as they are stored, floats."""
-    layout, shape = conventions.layout, conventions.layout.shape(conventions.shape)
 
     @wraps(function)
-    def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
+    def decode(z: Tensor, label: Tensor | None = None, context: Values | None = None) -> Tensor:
         own = where.put(conventions.latent.own(z))
-        x = observation_of(_called(function, own, label, conventions, where), len(z), shape)
-        x = _shaped(x, shape)
-        if layout.axes != "vectors" and x.dtype == torch.uint8:
-            x, values = as_float(x), Layout(layout.axes, (0.0, 1.0))
-        else:
-            values = layout
-        x = in_floats(x)
-        # another shape is left for the caller to name
-        return values.from_model(x) if tuple(x.shape[1:]) == shape else x
+        return as_stored(function(own, **conventions.given(label, context, where)), len(z), conventions)
 
     return decode
 
 
-def _called(
-    function: Function, x: Tensor, label: Tensor | None, conventions: Conventions, where: Placement
-) -> object:
-    return function(x) if label is None else function(x, label=conventions.label(label, where))
+def as_stored(given: object, n: int, conventions: Conventions, name: str = "decode") -> Tensor:
+    """Return what a function of z gave as n observations as they are stored, floats.
+
+    Raises:
+        ValueError: it gave no observations; one line that begins with its name.
+    """
+    layout, shape = conventions.layout, conventions.layout.shape(conventions.shape)
+    x = _shaped(observation_of(given, n, shape, name), shape)
+    if layout.axes != "vectors" and x.dtype == torch.uint8:
+        x, values = as_float(x), Layout(layout.axes, (0.0, 1.0))
+    else:
+        values = layout
+    x = in_floats(x)
+    # another shape is left for the caller to name
+    return values.from_model(x) if tuple(x.shape[1:]) == shape else x
 
 
 def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:

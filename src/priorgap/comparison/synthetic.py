@@ -1,12 +1,15 @@
 """New rows that a comparison's sampler gave, with the card that says what they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from priorgap.data.exports import Block, Format, format_of, write
+from priorgap.core.contexts import Contexts
+from priorgap.data.exports import Block, Format, format_of, write, write_arrays
 from priorgap.report.card import DataCard, write_card
 
 
@@ -18,17 +21,22 @@ class Synthetic:
         x: the rows as data are stored: uint8 images [n, c, h, w], or float32 [n, d].
         label: their classes as your labels have them, [n]; None without.
         card: where they come from, what was measured, and whether they may be used.
+        context: what the model was told beside z, a row for each: an array, or arrays by name; None for a model that
+            takes no context.
     """
 
     x: np.ndarray
     label: np.ndarray | None
     card: DataCard
+    context: np.ndarray | Mapping[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def save(self, out: str | Path, file_format: Format | None = None) -> Path:
         """Write the rows to a new file (.npz, .parquet, .csv) or folder (of PNGs), and the card beside it.
+
+        Contexts, where there are any, go to a file beside it whose name ends in `.context.npz`.
 
         Returns:
             The card's path.
@@ -41,13 +49,28 @@ class Synthetic:
         if place.exists():
             raise ValueError(f"out={place}: exists already; expected a new path")
         write(place, iter([Block(self.x, self.label)]), len(self), chosen)
+        if self.context is not None:
+            named = self.context if isinstance(self.context, Mapping) else {"context": self.context}
+            write_arrays(place.with_name(f"{place.name}.context.npz"), named)
         return write_card(self.card, place)
 
 
-def gathered(blocks: Iterator[Block], card: DataCard) -> Synthetic:
-    """Return blocks as one data set."""
+def gathered(blocks: Iterator[Block], card: DataCard, contexts: Contexts | None = None) -> Synthetic:
+    """Return blocks as one data set, with the contexts that their numbers mean."""
     parts = list(blocks)
     labels = [block.label for block in parts if block.label is not None]
+    numbers = [block.context for block in parts if block.context is not None]
+    context: np.ndarray | Mapping[str, np.ndarray] | None = None
+    if contexts is not None and numbers:
+        values = contexts.take(torch.from_numpy(np.concatenate(numbers)))
+        context = (
+            values.numpy()
+            if isinstance(values, Tensor)
+            else {name: one.numpy() for name, one in values.items()}
+        )
     return Synthetic(
-        np.concatenate([block.x for block in parts]), np.concatenate(labels) if labels else None, card
+        np.concatenate([block.x for block in parts]),
+        np.concatenate(labels) if labels else None,
+        card,
+        context,
     )

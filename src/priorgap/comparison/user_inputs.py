@@ -1,8 +1,7 @@
 """What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from priorgap.comparison.layout import Layout
+from priorgap.comparison.decode_rules import DRAW, MEAN, DecodeRule, Drawing
 from priorgap.comparison.model_outputs import Entry, check_posterior
 from priorgap.comparison.probes import buffers_of, guarded
 from priorgap.comparison.supplied_data import Supplied
@@ -28,8 +27,6 @@ from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.receivers import lacking
 from priorgap.data.splits import Split
-from priorgap.estimators.checks import NotFinite
-from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.metrics.protocols import Metric
 from priorgap.metrics.torchmetrics_image import build_metric, image_metric, is_torchmetrics
@@ -46,7 +43,8 @@ Found = TypeVar("Found")
 Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
 # one a row: integers from any number on, names, booleans, one-hot rows
 Labels = Tensor | np.ndarray | Sequence[Any]
-_PROBE = 4
+# one a row, or several by name
+Context = Tensor | np.ndarray | Iterable[Any]
 _MOST_DRAWS = 10**9
 
 
@@ -237,8 +235,11 @@ def functions_of(
     latent_dim: int | Sequence[int] | None,
     posterior: Entry | Sequence[Entry] | None,
     device: str | torch.device | None,
-) -> tuple[Encode | None, Decode]:
-    """Return encode and decode as every step calls them; their modules' buffers stay as they are.
+    drawing: Drawing,
+) -> tuple[Encode | None, dict[DecodeRule, Decode]]:
+    """Return encode, and decode by rule, as every step calls them; their modules' buffers stay as they are.
+
+    The mean is always there: health looks at it.
 
     Raises:
         ValueError: an argument is none; one line.
@@ -248,8 +249,11 @@ def functions_of(
         raise ValueError(f"posterior={chosen!r}: expected only where encode is given")
     shape = tuple(latent_dim) if isinstance(latent_dim, Sequence) else ()
     conventions = Conventions(data.layout, data.parts["train"].shape, data.codes, chosen, LatentShape(shape))
-    buffers = buffers_of(encode, decode)
-    decoding = decoder(guarded(decode, buffers), conventions, placement_of(decode, "decode", where))
+    buffers = buffers_of(encode, decode, drawing.function)
+    of_means = decoder(guarded(decode, buffers), conventions, placement_of(decode, "decode", where))
+    decoding: dict[DecodeRule, Decode] = {MEAN: of_means}
+    if DRAW in drawing.rules:
+        decoding[DRAW] = drawing.decoder(of_means, conventions, buffers, where)
     if encode is None:
         return None, decoding
     return encoder(guarded(encode, buffers), conventions, placement_of(encode, "encode", where)), decoding
@@ -279,57 +283,3 @@ def law_of(
     if dim not in (None, prior.dim):
         raise ValueError(f"latent_dim={latent_dim}: expected the prior's dimension, {prior.dim}")
     return prior
-
-
-def _finite(call: Callable[[], Found]) -> Found:
-    """Return what a call gives; later on a number that is not finite only costs what needs it, here all."""
-    try:
-        return call()
-    except NotFinite as error:
-        raise ValueError(str(error)) from error
-
-
-def probe(model: ModelFunctions, train: Split, layout: Layout) -> None:
-    """Try both callables on one small batch first, so that a shape error costs nothing."""
-    few = train.take(slice(0, _PROBE))
-    small = replace(
-        model, encode_batch=min(model.decode_batch, _PROBE), decode_batch=min(model.decode_batch, _PROBE)
-    )
-    bare = False
-    if model.encode is not None:
-        posterior = _finite(lambda: small.posteriors(few))
-        z, bare = posterior.mean, posterior.log_var is None
-    else:
-        assert model.prior is not None
-        z = torch.zeros(len(few), model.prior.dim)
-    label = few.label if takes_label(model.decode) else None
-    try:
-        x = _finite(lambda: small.decoded(z, label))
-    except RuntimeError as error:
-        if not bare:
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"encode: gave one tensor of {z.shape[1]} values a row, taken for z of a plain autoencoder, and decode "
-            f"fails on it ({show(reason)}); expected a pair (mean, log_var): where one tensor holds both, "
-            "tensor.chunk(2, 1)"
-        ) from error
-    if tuple(x.shape[1:]) != train.shape:
-        raise ValueError(
-            f"decode: gave rows of shape {tuple(x.shape[1:])}, expected those of train, {layout.shape(train.shape)}"
-        )
-    if layout.axes == "vectors":
-        return
-    least, most = float(x.min()), float(x.max())
-    if layout.range[1] > 2 and layout.in_model(least) > -0.01 and layout.in_model(most) < 1.01:
-        low, high = layout.range
-        raise ValueError(
-            f"decode: gave values from {layout.in_model(least):g} to {layout.in_model(most):g} where images go from "
-            f"{low:g} to {high:g}; expected values on the scale of train: divide train and test by {high:g}"
-        )
-    if least < -0.5 or most > 1.5:
-        low, high = layout.range
-        raise ValueError(
-            f"decode: gave values from {layout.in_model(least):g} to {layout.in_model(most):g}, expected images in "
-            f"[{low:g}, {high:g}]"
-        )

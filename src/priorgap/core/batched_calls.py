@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from priorgap.core.contexts import ContextRows, Values
 from priorgap.core.latents import Latents
 from priorgap.estimators.checks import NotFinite
 
@@ -15,23 +16,28 @@ Progress = Callable[[int], object]
 
 
 class Encode(Protocol):
-    """x [b, ...] (and its label, where accepted) -> (mean [b, d], log_var [b, d] or None)."""
+    """x [b, ...] (and its label and context, where accepted) -> (mean [b, d], log_var [b, d] or None)."""
 
     def __call__(self, x: Tensor, /) -> tuple[Tensor, Tensor | None]: ...  # noqa: D102
 
 
 class Decode(Protocol):
-    """z [b, d] (and its label, where accepted) -> x [b, ...]."""
+    """z [b, d] (and its label and context, where accepted) -> x [b, ...]."""
 
     def __call__(self, z: Tensor, /) -> Tensor: ...  # noqa: D102
 
 
 def takes_label(function: Callable[..., object]) -> bool:
     """Whether a callable accepts an argument named `label`."""
-    return "label" in _parameters(function)
+    return "label" in parameters_of(function)
 
 
-def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+def takes_context(function: Callable[..., object]) -> bool:
+    """Whether a callable accepts an argument named `context`."""
+    return "context" in parameters_of(function)
+
+
+def parameters_of(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     """Return the named arguments of a callable, of a module those of its forward; {} where nothing tells them."""
     inner = inspect.unwrap(function)
     try:
@@ -42,7 +48,16 @@ def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Paramet
 
 def needs_label(function: Callable[..., object]) -> bool:
     """Whether a callable cannot do without an argument named `label`."""
-    found = _parameters(function).get("label")
+    return _mandatory(function, "label")
+
+
+def needs_context(function: Callable[..., object]) -> bool:
+    """Whether a callable cannot do without an argument named `context`."""
+    return _mandatory(function, "context")
+
+
+def _mandatory(function: Callable[..., object], name: str) -> bool:
+    found = parameters_of(function).get(name)
     return found is not None and found.default is found.empty
 
 
@@ -70,8 +85,11 @@ def flaw(x: Tensor) -> str | None:
     return wrong
 
 
-def _call(function: Callable[..., object], x: Tensor, label: Tensor | None) -> object:
-    return function(x, label=label) if takes_label(function) else function(x)
+def _call(function: Callable[..., object], x: Tensor, label: Tensor | None, context: Values | None) -> object:
+    own: dict[str, object] = {"label": label} if takes_label(function) else {}
+    if context is not None and takes_context(function):
+        own["context"] = context
+    return function(x, **own)
 
 
 def _pad(x: Tensor, batch: int) -> Tensor:
@@ -86,6 +104,7 @@ def encode_all(
     *,
     batch: int,
     label: Int[Tensor, "n"] | None = None,
+    context: ContextRows | None = None,
     progress: Progress | None = None,
 ) -> Latents:
     """Encode n images in batches of a fixed size (the last one padded), results on the CPU.
@@ -96,6 +115,7 @@ def encode_all(
         n: how many there are.
         batch: the fixed batch size; GEMM results depend on it in the last bits.
         label: kept in the result, and passed to encoders that accept it.
+        context: its numbers are kept in the result, its values passed to encoders that accept them.
         progress: called with the number of images done by each step.
 
     Raises:
@@ -107,13 +127,15 @@ def encode_all(
         x = take(rows)
         b = len(x)
         given = None if label is None else _pad(label[rows].to(x.device), batch)
-        mean, log_var = _checked_posterior(_call(encode, _pad(x, batch), given), batch)
+        told = None if context is None else context.batch(rows, batch)
+        mean, log_var = _checked_posterior(_call(encode, _pad(x, batch), given, told), batch)
         means.append(mean[:b].cpu())
         if log_var is not None:
             log_vars.append(log_var[:b].cpu())
         if progress is not None:
             progress(b)
-    return Latents(torch.cat(means), torch.cat(log_vars) if log_vars else None, label)
+    numbers = None if context is None else context.rows
+    return Latents(torch.cat(means), torch.cat(log_vars) if log_vars else None, label, numbers)
 
 
 def _checked_posterior(given: object, batch: int) -> tuple[Tensor, Tensor | None]:
@@ -140,6 +162,7 @@ def decode_all(
     *,
     batch: int,
     label: Int[Tensor, "n"] | None = None,
+    context: ContextRows | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Float[Tensor, "n ..."]:
@@ -153,7 +176,8 @@ def decode_all(
         rows = slice(start, min(start + batch, len(z)))
         part = z[rows].to(device)
         given = None if label is None else _pad(label[rows].to(device), batch)
-        x = _call(decode, _pad(part, batch), given)
+        told = None if context is None else context.batch(rows, batch)
+        x = _call(decode, _pad(part, batch), given, told)
         if not isinstance(x, Tensor) or len(x) != batch:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(

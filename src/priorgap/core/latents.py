@@ -9,11 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Latents:
-    """Posteriors q(z|x_i) = N(mean_i, diag exp(log_var_i)); `log_var` is None for a deterministic encoder."""
+    """Posteriors q(z|x_i) = N(mean_i, diag exp(log_var_i)); `log_var` is None for a deterministic encoder.
+
+    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any.
+    """
 
     mean: Float[Tensor, "n d"]
     log_var: Float[Tensor, "n d"] | None = None
     label: Int[Tensor, "n"] | None = None
+    context: Int[Tensor, "n"] | None = None
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 2:
@@ -24,6 +28,8 @@ class Latents:
             )
         if self.label is not None and self.label.shape != self.mean.shape[:1]:
             raise ValueError(f"label has shape {tuple(self.label.shape)}: expected [{len(self.mean)}]")
+        if self.context is not None and self.context.shape != self.mean.shape[:1]:
+            raise ValueError(f"context has shape {tuple(self.context.shape)}: expected [{len(self.mean)}]")
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -44,6 +50,7 @@ class Latents:
             self.mean[index],
             None if self.log_var is None else self.log_var[index],
             None if self.label is None else self.label[index],
+            None if self.context is None else self.context[index],
         )
 
     def draw(self, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
@@ -58,11 +65,15 @@ class Latents:
 
 @dataclass(frozen=True)
 class LatentDraw:
-    """Draws of z, with the training row that each came from and its label, where the distribution has them."""
+    """Draws of z, with the training row that each came from and its label, where the distribution has them.
+
+    `context` holds the numbers of their contexts (`core.contexts`), for a model that takes any.
+    """
 
     z: Float[Tensor, "n d"]
     source: Int[Tensor, "n"] | None = None
     label: Int[Tensor, "n"] | None = None
+    context: Int[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.z)

@@ -5,7 +5,7 @@ import re
 import shutil
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,12 @@ class Block:
     Attributes:
         x: observations as data are stored: uint8 [b, c, h, w], or float32 [b, ...].
         label: their classes, [b]; None without.
+        context: the numbers of what the model was told beside z, [b]; None where it is told nothing. Not written.
     """
 
     x: np.ndarray
     label: np.ndarray | None = None
+    context: np.ndarray | None = None
 
 
 def format_of(out: Path, given: str = "", *, images: bool = True) -> Format:
@@ -62,6 +64,18 @@ def write(out: Path, blocks: Iterator[Block], n: int, file_format: Format) -> No
     out.parent.mkdir(parents=True, exist_ok=True)
     with _partial(out) as partial:
         _WRITERS[file_format](partial, blocks, n)
+        partial.replace(out)
+
+
+def write_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to a new .npz file, which appears when it is complete.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    with _partial(out) as partial:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         partial.replace(out)
 
 

@@ -29,11 +29,15 @@ class DataCorrupt(ValueError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Split:
-    """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any."""
+    """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any.
+
+    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any; none is stored.
+    """
 
     x: Tensor
     label: Int[Tensor, "n"] | None = None
     kind: Kind = "uint8_image"
+    context: Int[Tensor, "n"] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n_axes, dtype = self.modality.n_axes, self.modality.dtype
@@ -48,6 +52,8 @@ class Split:
                 f"label is {self.label.dtype} of shape {tuple(self.label.shape)}: "
                 f"expected torch.int64 of shape ({len(self.x)},)"
             )
+        if self.context is not None and self.context.shape != self.x.shape[:1]:
+            raise ValueError(f"context has shape {tuple(self.context.shape)}: expected ({len(self.x)},)")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -69,7 +75,8 @@ class Split:
 
     def take(self, index: Index) -> "Split":
         """Return the rows in `index`."""
-        return Split(self.x[index], None if self.label is None else self.label[index], self.kind)
+        label, context = (None if one is None else one[index] for one in (self.label, self.context))
+        return Split(self.x[index], label, self.kind, context=context)
 
     def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
         """Return the rows in `index` as float32 on a device, images in [0, 1]."""

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.batched_calls import Decode, decode_all
+from priorgap.core.contexts import ContextRows, Contexts
 from priorgap.core.latents import LatentDraw
 from priorgap.core.random import stream
 from priorgap.data.exports import Block
 from priorgap.modalities import Modality
-from priorgap.samplers.drawing import with_labels
+from priorgap.samplers.drawing import with_contexts, with_labels
 from priorgap.samplers.protocols import FittedSampler
 
 _BLOCK = 4096
@@ -29,31 +30,42 @@ def generate(
     modality: Modality,
     frequencies: Float[Tensor, "n_classes"] | None,
     label: int | None = None,
+    contexts: Contexts | None = None,
+    context: Int[Tensor, "n"] | None = None,
     progress: Callable[[int], object] = lambda rows: None,
 ) -> Iterator[Block]:
     """Yield n new rows as data are stored, with their labels where there are any.
 
     Args:
         fitted: the distribution of z.
-        decode: z -> x, given labels where it takes them.
+        decode: z -> x, given labels and contexts where it takes them.
         n: how many rows.
         seed: of the draws.
         batch: the fixed batch size of decode.
         modality: what an observation is.
         frequencies: for a conditional model, the share of each class; None for others.
         label: the class that all rows are to have; None for all classes in their shares.
+        contexts: for a model that takes contexts, all of them; None for others.
+        context: the number of each row's context; None: its draw's own, or a random training row's.
         progress: called with the rows of each block.
 
     Raises:
         ValueError: the draws have no class and the model takes none, or they never have this one; one line.
     """
     missing = n
-    for z in _latents(fitted, seed=seed, frequencies=frequencies, label=label):
+    drawn = contexts if context is None else None
+    for z in _latents(fitted, seed=seed, frequencies=frequencies, label=label, contexts=drawn):
         keep = slice(0, min(len(z), missing))
         labels = None if z.label is None else z.label[keep]
-        x = decode_all(decode, z.z[keep], batch=batch, label=labels)
+        numbers = z.context if context is None else context[n - missing :]
+        told = None if contexts is None or numbers is None else ContextRows(contexts, numbers[keep])
+        x = decode_all(decode, z.z[keep], batch=batch, label=labels, context=told)
         rows = modality.stored(x)
-        yield Block(rows.numpy(), None if labels is None else labels.numpy())
+        yield Block(
+            rows.numpy(),
+            None if labels is None else labels.numpy(),
+            None if told is None else told.rows.numpy(),
+        )
         progress(len(rows))
         missing -= len(rows)
         if missing == 0:
@@ -66,6 +78,7 @@ def _latents(
     seed: int,
     frequencies: Float[Tensor, "n_classes"] | None,
     label: int | None,
+    contexts: Contexts | None,
 ) -> Iterator[LatentDraw]:
     """Yield blocks of z without end; of one class only the rows that are of it."""
     shares = frequencies
@@ -80,6 +93,7 @@ def _latents(
     while True:
         draw = fitted.sample(_BLOCK, generator=stream(seed, "generate", block))
         draw = with_labels(draw, shares, generator=stream(seed, "generate", block, "label"))
+        draw = with_contexts(draw, contexts, generator=stream(seed, "generate", block, "context"))
         block += 1
         if label is not None:
             if draw.label is None:
@@ -93,5 +107,6 @@ def _latents(
                 raise ValueError(f"class={label}: none of {_PATIENCE * _BLOCK:,} draws is of this class")
             if not len(rows):
                 continue
-            draw = LatentDraw(draw.z[rows], None, draw.label[rows])
+            context = None if draw.context is None else draw.context[rows]
+            draw = LatentDraw(draw.z[rows], None, draw.label[rows], context)
         yield draw

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.batched_calls import Decode, Encode, decode_all, encode_all
+from priorgap.core.contexts import ContextRows, Contexts
 from priorgap.core.latents import Latents
 from priorgap.data.splits import Split
 from priorgap.modalities.images import quantise
@@ -18,13 +19,14 @@ class ModelFunctions:
     """What encodes, what decodes, and the distribution that z was trained with.
 
     Attributes:
-        encode: x -> mean and log-variance, given labels where it takes them; None without an encoder.
-        decode: z -> x, given labels where it takes them: the mean of p(x|z), or a draw.
+        encode: x -> mean and log-variance, given labels and contexts where it takes them; None without an encoder.
+        decode: z -> x, given labels and contexts where it takes them: the mean of p(x|z), or a draw.
         prior: p(z), on the CPU; None stands for N(0, I) where `has_prior`.
         has_prior: whether there is a distribution p(z); a plain autoencoder has none.
         class_frequencies: for a conditional model, the share of each class in training; else None.
         encode_batch, decode_batch: the fixed batch sizes; results depend on them in the last bits.
         device: where encode takes its images.
+        contexts: what the model is told beside x and z; None for one that takes no context.
     """
 
     encode: Encode | None
@@ -35,6 +37,7 @@ class ModelFunctions:
     encode_batch: int
     decode_batch: int
     device: str = "cpu"
+    contexts: Contexts | None = None
 
     @property
     def conditional(self) -> bool:
@@ -55,6 +58,7 @@ class ModelFunctions:
             len(split),
             batch=self.encode_batch,
             label=split.label,
+            context=self._told(split.context),
         )
 
     def posterior_means(self, split: Split) -> Float[Tensor, "n d"]:
@@ -62,15 +66,31 @@ class ModelFunctions:
         return self.posteriors(split).mean.cpu()
 
     def decoded(
-        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None
+        self,
+        z: Float[Tensor, "n d"],
+        label: Int[Tensor, "n"] | None = None,
+        context: Int[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return x for each z, in fixed batches, on the CPU.
+
+        Args:
+            z: latents.
+            label: their classes.
+            context: the numbers of their contexts.
 
         Raises:
             ValueError: decode gave something else than expected.
         """
-        return decode_all(self.decode, z, batch=self.decode_batch, label=label)
+        return decode_all(self.decode, z, batch=self.decode_batch, label=label, context=self._told(context))
 
-    def preview(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Tensor:
+    def preview(
+        self,
+        z: Float[Tensor, "n d"],
+        label: Int[Tensor, "n"] | None,
+        context: Int[Tensor, "n"] | None = None,
+    ) -> Tensor:
         """Return decoded draws as uint8 images."""
-        return quantise(self.decoded(z, label))
+        return quantise(self.decoded(z, label, context))
+
+    def _told(self, context: Int[Tensor, "n"] | None) -> ContextRows | None:
+        return None if self.contexts is None or context is None else ContextRows(self.contexts, context)

@@ -89,5 +89,5 @@ def fit_and_draw(
     except ValueError as error:
         # its own settings were checked when it was made: these posteriors do not suit it, and others may
         raise SamplerNotApplicable(f"{sampler.name}: {error}") from error
-    draw = draw_latents(fitted, n, seed=seed, classes=model.class_frequencies)
+    draw = draw_latents(fitted, n, seed=seed, classes=model.class_frequencies, contexts=model.contexts)
     return Draws(sampler, fitted, draw, label_source_of(sampler, conditional=model.conditional))

@@ -97,7 +97,7 @@ class QualityByDensity:
         quality = {arm: self._quality(model, x) | {"log_ratio": ratios[arm]} for arm, x in draws.items()}
         rows = self._banded(reference, ratios, quality)
         for arm, z in self._moves(prior.mean, log_ratio, generator).items():
-            after = self._quality(model, Latents(z, None, prior.label))
+            after = self._quality(model, Latents(z, None, prior.label, prior.context))
             after["log_ratio"] = log_ratio(z).detach()
             for name, before in quality["prior"].items():
                 change = mean_estimate(after[name] - before)
@@ -117,29 +117,31 @@ class QualityByDensity:
         return lambda z: fitted.log_prob(z.double()) - log_p(z.double())
 
     def _prior(self, model: ModelEvidence, generator: torch.Generator) -> Latents:
-        """Return draws of the prior; a conditional model needs labels with them: those of random images."""
+        """Return draws of the prior; a conditional model needs labels, or contexts: those of random images."""
         assert model.train is not None
         if model.prior is None:
             z = torch.randn(self.n_draws, model.train.mean.shape[1], generator=generator)
         else:
             with torch.no_grad():
                 z = model.prior.sample(self.n_draws, generator=generator).float()
-        label = model.train.label
-        if label is not None:
-            label = label[torch.randint(len(label), (self.n_draws,), generator=child(generator))]
-        return Latents(z, None, label)
+        label, context = model.train.label, model.train.context
+        if label is None and context is None:
+            return Latents(z)
+        row = torch.randint(len(model.train), (self.n_draws,), generator=child(generator))
+        label, context = (None if one is None else one[row] for one in (label, context))
+        return Latents(z, None, label, context)
 
     def _heldout(self, model: ModelEvidence, generator: torch.Generator) -> Latents:
         assert model.validation is not None
         n = len(model.validation)
         chosen = model.validation.take(torch.randperm(n, generator=generator)[: self.n_draws])
-        return Latents(chosen.draw(generator=generator).float(), None, chosen.label)
+        return Latents(chosen.draw(generator=generator).float(), None, chosen.label, chosen.context)
 
     def _quality(self, model: ModelEvidence, draws: Latents) -> dict[str, Float[Tensor, "n"]]:
         reference = model.reference
         assert reference is not None
         assert model.encode is not None
-        x = model.decoded(draws.mean.float(), draws.label)
+        x = model.decoded(draws.mean.float(), draws.label, draws.context)
         found = {
             "realism": realism(extract(reference.feature_map, x.x), reference.test_features, k=self.k),
             "inconsistency": (model.encode(x).double() - draws.mean.double()).norm(dim=1),

@@ -11,10 +11,11 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.identical import RowSet
-from priorgap.metrics.evidence import ModelEvidence
+from priorgap.metrics.evidence import ModelEvidence, conditions
 from priorgap.metrics.reference import Reference
 
-Decoded = Callable[[Tensor, Tensor | None], Split]
+# given the numbers of contexts too, where there are any
+Decoded = Callable[..., Split]
 
 
 def flat(split: Split) -> Float[Tensor, "n D"]:
@@ -103,7 +104,8 @@ def make_copies(
     draws = []
     for latents, rows in ((train, own), (validation, held)):
         chosen = latents.take(rows)
-        draws.append(flat(decoded(chosen.draw(generator=generator).float(), chosen.label)))
+        z = chosen.draw(generator=generator).float()
+        draws.append(flat(decoded(z, *conditions(chosen.label, chosen.context))))
     posterior_to_train, _ = searched.nearest(draws[0])
     heldout_to_train, winner = searched.nearest(draws[1])
     without = heldout_to_train.clone()

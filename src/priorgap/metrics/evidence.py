@@ -22,7 +22,8 @@ from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 
-Decode = Callable[[Tensor, Tensor | None], Tensor]
+# the third argument, the numbers of contexts, only where there are any
+Decode = Callable[..., Tensor]
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 Encode = Callable[[Split], Tensor]
 
@@ -67,7 +68,8 @@ class ModelEvidence:
             a model without an encoder has.
         prior: the model's prior; None stands for N(0, I).
         decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It does
-            its own batching, at a fixed batch size, for any n.
+            its own batching, at a fixed batch size, for any n. Of a model that takes contexts it gets their numbers
+            as a third argument.
         reference: the real data and what is known of them.
         distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
         distortion_sse: squared error of each test image, summed over its dimensions.
@@ -121,7 +123,12 @@ class ModelEvidence:
         """
         return Evidence(self, sampler, role, draw, label_source if draw.label is not None else "")
 
-    def decoded(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None = None) -> Split:
+    def decoded(
+        self,
+        z: Float[Tensor, "n d"],
+        label: Int[Tensor, "n"] | None = None,
+        context: Int[Tensor, "n"] | None = None,
+    ) -> Split:
         """Return decoded draws as data are stored.
 
         Raises:
@@ -133,7 +140,7 @@ class ModelEvidence:
         expected = (len(z), *self.reference.train.shape)
         try:
             with torch.no_grad():
-                x = self.decode(z, label)
+                x = self.decode(z, *conditions(label, context))
         except NotFinite as error:
             raise NotApplicable(_NOT_FINITE) from error
         if tuple(x.shape) != expected:
@@ -141,7 +148,7 @@ class ModelEvidence:
         if not bool(torch.isfinite(x).all()):
             raise NotApplicable(_NOT_FINITE)
         modality = self.reference.train.modality
-        return Split(modality.stored(x), label, modality.kind)
+        return Split(modality.stored(x), label, modality.kind, context=context)
 
     @cached_property
     def not_finite(self) -> Mapping[str, str]:
@@ -181,15 +188,20 @@ class ModelEvidence:
         """The test images decoded from their posterior means, as data are stored."""
         if self.test is None:
             raise ValueError(_REASONS["test"])
-        return self.decoded(self.test.mean.float(), self.test.label)
+        return self.decoded(self.test.mean.float(), self.test.label, self.test.context)
 
     @cached_property
     def reconstruction_features(self) -> Float[Tensor, "n D"]:
         """Features of the validation images' reconstructions, decoded from their posterior means."""
         if self.validation is None or self.reference is None:
             raise ValueError("reconstructions need validation posteriors and the reference")
-        x = self.decoded(self.validation.mean.float(), self.validation.label)
+        x = self.decoded(self.validation.mean.float(), self.validation.label, self.validation.context)
         return extract(self.reference.feature_map, x.x)
+
+
+def conditions(label: Int[Tensor, "n"] | None, context: Int[Tensor, "n"] | None) -> tuple[Tensor | None, ...]:
+    """Return what a decoder is given beside z: the label, and the context where there is one."""
+    return (label,) if context is None else (label, context)
 
 
 def _finite_rows(latents: Latents) -> Bool[Tensor, "n"]:
@@ -274,7 +286,7 @@ class Evidence:
         """The sampler's decoded draws, quantised as the data are, with their own labels if any."""
         if self.draw is None:
             raise ValueError(_REASONS["draw"])
-        return self.model.decoded(self.draw.z, self.draw.label)
+        return self.model.decoded(self.draw.z, self.draw.label, self.draw.context)
 
     @cached_property
     def features(self) -> Float[Tensor, "n D"]:

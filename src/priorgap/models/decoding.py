@@ -36,11 +36,34 @@ class DrawnDecoder:
         self, z: Float[Tensor, "n d"], /, label: Int[Tensor, "n"] | None = None
     ) -> Float[Tensor, "n ..."]:
         """Return one x for each z; images are clipped to [0, 1], as they would be when stored."""
-        raw = self.raw(z, label).cpu()
-        names = [hashlib.sha256(row.tobytes()).hexdigest() for row in z.float().cpu().numpy()]
-        rows = [
-            self.likelihood.draw(own[None], generator=stream(self.seed, "x", name), sigma=self.sigma)
-            for own, name in zip(raw, names, strict=True)
-        ]
-        x = torch.cat(rows)
+        x = drawn_rows(z, self.raw(z, label), self.likelihood.draw, sigma=self.sigma, seed=self.seed)
         return x.clamp(0, 1) if x.ndim == 4 else x
+
+
+def drawn_rows(
+    z: Float[Tensor, "n d"],
+    given: Float[Tensor, "n ..."],
+    draw: Callable[..., Float[Tensor, "1 ..."]],
+    *,
+    sigma: float | None,
+    seed: int,
+) -> Float[Tensor, "n ..."]:
+    """Return one draw for each row, by the stream of (seed, its z), on the CPU.
+
+    Args:
+        z: the latents.
+        given: what the decoder gave for each: its raw output, or means.
+        draw: `Likelihood.draw` of raw outputs, `Likelihood.draw_at` of means.
+        sigma: the standard deviation; None is the likelihood's own.
+        seed: of the noise.
+    """
+    rows = [
+        draw(own[None], generator=x_stream(seed, row), sigma=sigma)
+        for own, row in zip(given.cpu(), z.cpu(), strict=True)
+    ]
+    return torch.cat(rows)
+
+
+def x_stream(seed: int, z: Float[Tensor, "d"]) -> torch.Generator:
+    """Return the stream of the noise of x for one z."""
+    return stream(seed, "x", hashlib.sha256(z.float().cpu().numpy().tobytes()).hexdigest())

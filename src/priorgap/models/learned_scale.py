@@ -38,6 +38,7 @@ class LearnedGaussian(Likelihood):
 
     name = "learned_gaussian"
     absorbs_alpha: ClassVar[bool] = True
+    of_mean: ClassVar[bool] = True
 
     def __init__(self, initial_sigma: float, squash: bool | None) -> None:
         super().__init__()
@@ -45,6 +46,11 @@ class LearnedGaussian(Likelihood):
         self.initial_sigma = float(initial_sigma)
         self.squash = squash
         self.log_sigma = nn.Parameter(torch.tensor(math.log(initial_sigma)))
+
+    @property
+    def sigma(self) -> float:
+        """The learned standard deviation."""
+        return float(self.log_sigma.detach().exp())
 
     def for_shape(self, shape: tuple[int, ...]) -> "LearnedGaussian":
         """Return the likelihood with `squash` settled: the sigmoid exactly for images."""
@@ -82,9 +88,15 @@ class LearnedGaussian(Likelihood):
         self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n ..."]:
         """Draw the mean plus noise; the result may leave [0, 1]."""
-        noise = torch.randn(raw.shape, generator=generator, dtype=raw.dtype)
-        scale = float(self.log_sigma.exp()) if sigma is None else sigma
-        return self.mean(raw.cpu()) + scale * noise
+        return self.draw_at(self.mean(raw.cpu()), generator=generator, sigma=sigma)
+
+    @torch.no_grad()
+    def draw_at(
+        self, mean: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw the mean plus noise."""
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + (self.sigma if sigma is None else sigma) * noise
 
 
 class DiscretizedLogistic(Likelihood):

@@ -19,11 +19,13 @@ class Likelihood(nn.Module, ABC):
         name: in messages, and the file's name in conf/likelihood.
         unit_interval: whether x must be in [0, 1].
         absorbs_alpha: whether a learned scale takes up any weight of the reconstruction (`ElboLoss`).
+        of_mean: whether E[x|z] decides p(x|z), so that `draw_at` can draw from it.
     """
 
     name: str
     unit_interval: ClassVar[bool] = False
     absorbs_alpha: ClassVar[bool] = False
+    of_mean: ClassVar[bool] = False
 
     def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":
         """Return the likelihood with what depends on the kind of data settled; images have three axes."""
@@ -58,6 +60,12 @@ class Likelihood(nn.Module, ABC):
     ) -> Float[Tensor, "n ..."]:
         """Draw x ~ p(x|z), on the CPU."""
 
+    def draw_at(
+        self, mean: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw x ~ p(x|z) given E[x|z], on the CPU; only where `of_mean` holds."""
+        raise NotImplementedError(f"{self.name}: E[x|z] does not decide p(x|z)")
+
     def squared_error(self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
         """Return |x - E[x|z]|^2, summed over dimensions."""
         return (self.mean(raw) - x).square().flatten(1).sum(1)
@@ -68,6 +76,7 @@ class Bernoulli(Likelihood):
 
     name = "bernoulli"
     unit_interval: ClassVar[bool] = True
+    of_mean: ClassVar[bool] = True
 
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
@@ -89,8 +98,14 @@ class Bernoulli(Likelihood):
         self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n ..."]:
         """Draw zeros and ones."""
-        uniform = torch.rand(raw.shape, generator=generator, dtype=raw.dtype)
-        return (uniform < self.mean(raw.cpu())).to(raw.dtype)
+        return self.draw_at(self.mean(raw.cpu()), generator=generator)
+
+    def draw_at(
+        self, mean: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw zeros and ones, of these probabilities."""
+        uniform = torch.rand(mean.shape, generator=generator, dtype=mean.dtype)
+        return (uniform < mean).to(mean.dtype)
 
 
 class Gaussian(Likelihood):
@@ -103,6 +118,7 @@ class Gaussian(Likelihood):
     """
 
     name = "gaussian"
+    of_mean: ClassVar[bool] = True
 
     def __init__(self, sigma: float = 1.0, squash: bool | None = None) -> None:
         super().__init__()
@@ -144,5 +160,11 @@ class Gaussian(Likelihood):
         self, raw: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n ..."]:
         """Draw the mean plus noise; the result may leave [0, 1]."""
-        noise = torch.randn(raw.shape, generator=generator, dtype=raw.dtype)
-        return self.mean(raw.cpu()) + (self.sigma if sigma is None else sigma) * noise
+        return self.draw_at(self.mean(raw.cpu()), generator=generator, sigma=sigma)
+
+    def draw_at(
+        self, mean: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Draw the mean plus noise."""
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        return mean + (self.sigma if sigma is None else sigma) * noise

@@ -53,6 +53,7 @@ class DataCard:
         headline: what the verdict says; "" where there is none.
         findings: what health says of the model, the gravest first.
         measured: the ranking measure and the numbers on copying.
+        context: where what the model was told beside z comes from; "" where it is told nothing.
     """
 
     study: str
@@ -67,6 +68,7 @@ class DataCard:
     headline: str = ""
     findings: tuple[Finding, ...] = ()
     measured: tuple[Measured, ...] = ()
+    context: str = ""
 
     @property
     def stop(self) -> str:
@@ -86,6 +88,7 @@ class DataCard:
             "seed": self.seed,
             "n": self.n,
             **({"class": self.label} if self.label else {}),
+            **({"context": self.context} if self.context else {}),
             "usable": not self.stop,
             "versions": {
                 "priorgap": __version__,
@@ -116,6 +119,7 @@ class DataCard:
         return (
             f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}), "
             f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{_trait_words(self.traits)}"
+            f"{f' The contexts that the model was told are {self.context}.' if self.context else ''}"
         )
 
 

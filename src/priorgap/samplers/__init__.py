@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 # configuration stays light, and a file that moves changes no model's id.
 _EXPORTS = {
     "ExPostGaussian": "priorgap.samplers.ex_post",
+    "ExPostLowRank": "priorgap.samplers.low_rank",
     "ExPostMixture": "priorgap.samplers.ex_post",
     "FitInputs": "priorgap.samplers.protocols",
     "FittedSampler": "priorgap.samplers.protocols",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from priorgap.samplers.flow import FlowSampler
     from priorgap.samplers.flow_matching import FlowMatchingSampler
     from priorgap.samplers.kde import Kde
+    from priorgap.samplers.low_rank import ExPostLowRank
     from priorgap.samplers.per_class import PerClass
     from priorgap.samplers.posterior import Posterior, PosteriorHeldout, PosteriorMean
     from priorgap.samplers.prior import PriorSampler, TemperedPrior
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExPostGaussian",
+    "ExPostLowRank",
     "ExPostMixture",
     "FitInputs",
     "FittedSampler",

@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from priorgap.core.contexts import Contexts
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.core.random import stream
 from priorgap.priors.base import Prior
+from priorgap.samplers.posterior import pick_rows
 from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler
 
 
@@ -37,7 +39,12 @@ def fit_sampler(sampler: Sampler, inputs: FitInputs, *, seed: int) -> FittedSamp
 
 
 def draw_latents(
-    fitted: FittedSampler, n: int, *, seed: int, classes: Float[Tensor, "n_classes"] | None = None
+    fitted: FittedSampler,
+    n: int,
+    *,
+    seed: int,
+    classes: Float[Tensor, "n_classes"] | None = None,
+    contexts: Contexts | None = None,
 ) -> LatentDraw:
     """Draw n latents in one call; all samplers of a model share the stream (common random numbers).
 
@@ -46,9 +53,11 @@ def draw_latents(
         n: how many.
         seed: of the stream.
         classes: for a conditional model, the probability of each class: draws without a label get one.
+        contexts: for a model that takes contexts: draws without one get one.
     """
     draw = fitted.sample(n, generator=stream(seed, "draw"))
-    return with_labels(draw, classes, generator=stream(seed, "draw", "label"))
+    draw = with_labels(draw, classes, generator=stream(seed, "draw", "label"))
+    return with_contexts(draw, contexts, generator=stream(seed, "draw", "context"))
 
 
 def with_labels(
@@ -66,6 +75,35 @@ def with_labels(
     # the last class of positive probability, where rounding leaves the last edge below 1
     last = int(classes.nonzero().max())
     return replace(draw, label=torch.searchsorted(edges, uniform, right=True).clamp_max(last))
+
+
+def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: torch.Generator) -> LatentDraw:
+    """Return draws with a context each where the model takes contexts.
+
+    A draw that came from a row has that row's. Others get a random training row's, of their own class where they have
+    one; every row is taken as often as every other, to within one. Draws without labels get the same contexts by the
+    same stream. As a label that was drawn, such a context says nothing of z.
+
+    Raises:
+        ValueError: a draw is of a class that no training row has.
+    """
+    if contexts is None or draw.context is not None:
+        return draw
+    pool = contexts.pool
+    if draw.source is not None:
+        return replace(draw, context=pool[draw.source])
+    if draw.label is None or contexts.label is None:
+        return replace(draw, context=pool[pick_rows(len(draw), len(pool), generator=generator)])
+    context = torch.empty(len(draw), dtype=torch.int64)
+    for number in draw.label.unique().tolist():
+        places = (draw.label == number).nonzero().squeeze(1)
+        rows = pool[contexts.label == number]
+        if not len(rows):
+            raise ValueError(
+                f"context: draws of class {number}, which no training row has; expected its contexts"
+            )
+        context[places] = rows[pick_rows(len(places), len(rows), generator=generator)]
+    return replace(draw, context=context)
 
 
 def label_source_of(sampler: Sampler, *, conditional: bool) -> str:

@@ -12,6 +12,7 @@ from priorgap.core.latents import MOST_FULL, LatentDraw, Latents, Moments
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.densities import FittedDensity, FittedGaussian, FittedMixture, GaussianMixture
 from priorgap.densities.gaussian import Covariance, FittedDiagonal
+from priorgap.densities.low_rank import FittedLowRank
 from priorgap.densities.protocols import TooFewPoints
 from priorgap.priors.base import Prior
 from priorgap.samplers.posterior import pick_rows
@@ -32,8 +33,8 @@ FITTED = SamplerFacts(
     fixed=False,
     cost="It costs one pass of the encoder over the training set and a fit; the decoder stays as it is.",
 )
-_DENSITIES: dict[str, type[FittedGaussian] | type[FittedDiagonal] | type[FittedMixture]] = {
-    density.kind: density for density in (FittedGaussian, FittedDiagonal, FittedMixture)
+_DENSITIES: dict[str, type[FittedGaussian | FittedDiagonal | FittedLowRank | FittedMixture]] = {
+    density.kind: density for density in (FittedGaussian, FittedDiagonal, FittedLowRank, FittedMixture)
 }
 
 # an epoch is chosen on at most this share of the number of training draws
@@ -104,7 +105,7 @@ class ExPostGaussian:
             ValueError: a full covariance of too many dimensions.
         """
         if self.covariance == "diag" and inputs.train.dim > MOST_FULL:
-            return FittedExPost(self.name, _diagonal(inputs.train))
+            return FittedExPost(self.name, aggregate_diagonal(inputs.train))
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
@@ -121,7 +122,7 @@ class ExPostGaussian:
         return Moments(moments.mean, torch.diag(moments.cov.diagonal()))
 
 
-def _diagonal(train: Latents) -> FittedDiagonal:
+def aggregate_diagonal(train: Latents) -> FittedDiagonal:
     """Return the Gaussian with the aggregate means and variances, without a matrix; no variance is 0."""
     mean = train.mean.mean(0, dtype=torch.float64)
     # units at a time, so that no second set of posteriors is made in float64

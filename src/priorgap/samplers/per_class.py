@@ -70,7 +70,9 @@ class FittedPerClass:
                 rows[d.source] for rows, d in zip(self.rows, draws, strict=True) if d.source is not None
             ]
             source = torch.stack(sources)[chosen, picked]
-        return LatentDraw(z, source, self.classes[chosen])
+        contexts = [d.context for d in draws if d.context is not None]
+        context = torch.stack(contexts)[chosen, picked] if len(contexts) == len(draws) else None
+        return LatentDraw(z, source, self.classes[chosen], context)
 
     def state(self) -> SamplerState:
         """Return the members' states under the prefixes 0/, 1/, ..."""

@@ -1,6 +1,6 @@
 """Draws of the aggregate posterior: pick an image, draw from its posterior (or take its mean)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import torch
@@ -65,6 +65,7 @@ class FittedRows:
         label: classes of the rows, where known.
         training: whether the rows are training images, so that the row number is a draw's source.
         facts: what is true of its draws.
+        context: the numbers of the rows' contexts, where they are no training rows and the model takes contexts.
     """
 
     name: str
@@ -73,6 +74,7 @@ class FittedRows:
     label: Int[Tensor, "n"] | None
     training: bool
     facts: SamplerFacts
+    context: Int[Tensor, "n"] | None = field(default=None, kw_only=True)
     kind: ClassVar[str] = "rows"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -84,7 +86,8 @@ class FittedRows:
         if self.spread is not None:
             z = z + self.spread[row].float() * noise
         label = None if self.label is None else self.label[row]
-        return LatentDraw(z, row if self.training else None, label)
+        context = None if self.context is None else self.context[row]
+        return LatentDraw(z, row if self.training else None, label, context)
 
     def state(self) -> SamplerState:
         """Return the table."""
@@ -93,6 +96,8 @@ class FittedRows:
             tensors["spread"] = self.spread
         if self.label is not None:
             tensors["label"] = self.label
+        if self.context is not None:
+            tensors["context"] = self.context
         json = {"kind": self.kind, "training": self.training, "facts": self.facts.to_json()}
         return SamplerState(self.name, tensors, json)
 
@@ -108,6 +113,7 @@ class FittedRows:
             tensors.get("label"),
             state.json["training"],
             SamplerFacts.from_json(state.json["facts"]),
+            context=tensors.get("context"),
         )
 
 
@@ -142,9 +148,14 @@ def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
         training: whether they are those of training images, whose draws reconstruct these.
     """
     facts = _RECONSTRUCTS if training else _HELDOUT
+    # a training row's number, its draws' source, tells its context
+    context = None if training else latents.context
     if latents.log_var is None:
-        return FittedRows(name, latents.mean, None, latents.label, training, _MEANS if training else _HELDOUT)
-    return FittedMixtureOfRows(name, latents.mean, latents.std, latents.label, training, facts)
+        facts = _MEANS if training else _HELDOUT
+        return FittedRows(name, latents.mean, None, latents.label, training, facts, context=context)
+    return FittedMixtureOfRows(
+        name, latents.mean, latents.std, latents.label, training, facts, context=context
+    )
 
 
 def widened_posteriors() -> SamplerFacts:

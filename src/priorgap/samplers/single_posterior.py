@@ -42,7 +42,9 @@ class SinglePosterior:
         require_log_var(chosen, self.name)
         # its rows are not the training set's, so that a row's number is no draw's source
         facts = training_posteriors("one a class")
-        return FittedRows(self.name, chosen.mean, chosen.std, chosen.label, False, facts)
+        return FittedRows(
+            self.name, chosen.mean, chosen.std, chosen.label, False, facts, context=chosen.context
+        )
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
         """Return the fitted sampler of a state."""

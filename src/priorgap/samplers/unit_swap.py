@@ -67,7 +67,7 @@ class FittedUnitSwap:
             z[:, self.unit] = self._of_another_image(draw.source, noise, generator)
         else:
             z[:, self.unit] = self.mean + self.std * noise
-        return LatentDraw(z, draw.source, draw.label)
+        return LatentDraw(z, draw.source, draw.label, draw.context)
 
     def _of_another_image(
         self, row: Int[Tensor, "n"], noise: Float[Tensor, "n"], generator: torch.Generator

@@ -19,9 +19,10 @@ from typing import Any
 from priorgap.core.arguments import show
 from priorgap.core.errors import BadInput
 
-# what the command itself says; all other arguments of `compare` may come with the model
+# what the command itself says; all other arguments of `compare` may come with the model. No context: the command
+# splits the data, so that a row's context would be another's
 _OF_THE_COMMAND = {
-    "train", "test", "validation", "labels", "samplers", "metrics", "n", "seed", "progress", "known"
+    "train", "test", "validation", "labels", "context", "samplers", "metrics", "n", "seed", "progress", "known"
 }  # fmt: skip
 
 
