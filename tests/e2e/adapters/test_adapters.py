@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from onnx_networks import exported
@@ -121,6 +122,62 @@ def test_pythae(digits):
     own = frechet_from_features(extract(space, draws), reference.test_features).value
     assert own == pytest.approx(float(peer.compute()), rel=1e-5)
     assert own > 1
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(("data", "epochs"), [("digits", 40), ("mnist", 2)])
+def test_pythae_has_the_pipelines_numbers(data, epochs, tmp_path, monkeypatch):
+    """The networks of a model that the pipeline trained, in a VAE of pythae's; on all of MNIST where that lies."""
+    needs("pythae")
+    if data == "mnist" and not Path(os.environ.get("PRIORGAP_DATA", "none"), "mnist").is_dir():
+        pytest.skip("no MNIST in PRIORGAP_DATA")
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    from priorgap.data.splits import load_dataset
+    from priorgap.pipeline import cli, models
+
+    monkeypatch.chdir(tmp_path)
+    samplers, metrics = (
+        ["prior", "posterior", "gaussian_full", "gmm"],
+        ["rate", "marginal_kl", "decomposition"],
+    )
+    metrics += ["kl", "fid", "kid", "prdc", "copying", "copy_shares"]
+    words = [
+        "model.latent_dim=3", "loss.alpha=50", f"trainer.max_epochs={epochs}", "trainer.accelerator=cpu", "seed=3",
+        "features=[pixels]",
+        "verdict.space=pixels", "study=same", "tracking=off", f"sampler=[{','.join(samplers)}]",
+        f"metric=[{','.join(metrics)}]", "reference.n_repeats=3", f"data={data}",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", *words])
+    assert not ended.value.code
+    (folder,), (place,) = (list((tmp_path / "outputs" / name).iterdir()) for name in ("same/train", "data"))
+    ours, rows = models.load(folder), load_dataset(place)
+
+    class Encoder(BaseEncoder):
+        def forward(self, x):
+            mean, log_var = ours.encode(x)
+            return ModelOutput(embedding=mean, log_covariance=log_var)
+
+    class Decoder(BaseDecoder):
+        def forward(self, z):
+            return ModelOutput(reconstruction=ours.decode(z))
+
+    vae = VAE(VAEConfig(input_dim=tuple(rows.train.shape), latent_dim=3), Encoder(), Decoder())
+    found = adapter("pythae_vae").audit(
+        vae, rows.train, rows.test, validation=rows.validation, samplers=samplers, metrics=metrics, features="pixels",
+        seed=3, progress=False,
+    )  # fmt: skip
+    names = ["sampler", "measure", "space", "unit", "bound"]
+    table = found.table.fillna({"unit": ""}).set_index(names)["value"]
+    stored = pd.read_csv(
+        tmp_path / "outputs/same/report/results.csv", keep_default_na=False, dtype={"unit": str}
+    )
+    stored = stored.astype({"value": float}).set_index(names)["value"]
+    assert set(stored.index) == set(table.index) and len(stored) > 60
+    assert table.loc[stored.index].to_numpy() == pytest.approx(stored.to_numpy(), rel=1e-5)
 
 
 @pytest.mark.e2e
