@@ -481,7 +481,7 @@ class TestConvergence:
 
 def calibrated_pair(n_seeds=5, **keys):
     plain = rows_of("fid", CLEAR, n_seeds, cell="plain", calibrate=False, **keys)
-    twin = rows_of("fid", {"prior": 55.0, "gmm": 40.0}, n_seeds, cell="twin", calibrate=True, **keys)
+    twin = rows_of("fid", {"gmm": 40.0, "prior": 55.0}, n_seeds, cell="twin", calibrate=True, **keys)
     return plain + twin
 
 
