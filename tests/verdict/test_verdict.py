@@ -208,7 +208,7 @@ class TestBadInput:
 
     def test_two_cells_in_one_decision(self):
         data = two_cells()
-        with pytest.raises(ValueError, match="expected one cell, got 2"):
+        with pytest.raises(ValueError, match=r"expected one cell, got 2 \(loss\.alpha=1; loss\.alpha=100\)"):
             decide(data)
 
     def test_cells_that_nothing_tells_apart(self):
