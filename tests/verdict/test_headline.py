@@ -116,6 +116,12 @@ class TestCell:
                 "to differ from it.",
             ),
             (
+                {"prior": 60.0, "gmm": 20.0, "gaussian_full": 20.01},
+                0.02,
+                "Do not sample the prior: use gmm. Its FID is # times the prior's [#, #]; gaussian_full is not shown "
+                "to differ from it.",
+            ),
+            (
                 {"prior": 60.0, "posterior": 5.0, "kde": 6.0, "gmm": 20.0},
                 0.01,
                 "Do not sample the prior: use gmm. Its FID is # times the prior's [#, #]; posterior and kde are "
