@@ -72,6 +72,13 @@ class TestSeveralModels:
         assert found.interval is None and found.p_value == 1 and not found.shown
         assert found.effect == pytest.approx(A[0] / other[0])
 
+    def test_what_rounding_of_large_values_varies_is_no_spread(self):
+        large = [1e6, 2e6, 3e6 + 1 / 3]
+        (found,) = compare(readings(a=[v + 0.1 for v in large], b=large), ("a", "b"), scale="identity")
+        assert found.effect == pytest.approx(0.1) and found.interval is None
+        (known,) = compare(readings(a=[2e6, 3e6, 4.1e6], b=large), ("a", "b"), scale="identity")
+        assert known.interval is not None
+
     def test_two_pairs_have_one(self):
         (found,) = compare(readings(a=A[:2], b=B[:2]), ("a", "b"))
         known = stats.ttest_1samp(np.log(A[:2]) - np.log(B[:2]), 0)

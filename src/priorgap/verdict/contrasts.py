@@ -124,13 +124,14 @@ def within_model(a: dict[int, Reading], b: dict[int, Reading], scale: Scale) -> 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
     """Return a difference of scaled values by seed, with its error from how much the pairs vary."""
-    each = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
+    seeds = sorted(set(a) & set(b))
+    each = [a[seed] - b[seed] for seed in seeds]
     if not each:
         return Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
     mean, n = _mean(each), len(each)
     spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
-    # a spread that rounding alone gives is none
-    known = spread > 1e-12 * max(1.0, max(abs(x) for x in each))
+    # a spread that rounding of the values alone gives is none
+    known = spread > 1e-12 * max(1.0, *(abs(own[seed]) for own in (a, b) for seed in seeds))
     return Difference(mean, spread / math.sqrt(n) if known else None, n)
 
 
