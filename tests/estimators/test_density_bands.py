@@ -125,6 +125,12 @@ def test_small_gradients_move_as_far():
     torch.testing.assert_close(step, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_a_direction_nothing_moves_in_either_precision(dtype):
+    step = unit_steps(torch.tensor([[0.0, 0.0], [0.0, 2.0]], dtype=dtype), 10.0)
+    assert step.tolist() == [[0.0, 0.0], [0.0, 10.0]] and step.dtype == dtype
+
+
 def test_whole_messages(generator):
     x = torch.randn(6, 2, generator=generator)
     refused(lambda: realism(x, x, k=0), "k=0: expected an integer >= 1")

@@ -1,6 +1,7 @@
 """Marginal divergences against quadrature of the exact mixture."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -213,3 +214,19 @@ def test_densities_on_one_grid():
     torch.testing.assert_close(shared[0], found.density[0])
     assert float(shared[1].max()) < 1e-12
     assert float(on_grid(found, torch.tensor([305.0]).double())[1]) > 0
+
+
+def test_densities_at_other_points_are_linear_between_the_grid_s_and_zero_beyond_its_ends():
+    found = marginal_divergences(torch.zeros(2, 1), torch.zeros(2, 1))
+    by_hand = replace(
+        found,
+        low=torch.tensor([1.0, 10.0]).double(),
+        step=torch.tensor([0.5, 2.0]).double(),
+        density=torch.tensor([[4.0, 2.0, 6.0], [1.0, 3.0, 5.0]]).double(),
+    )
+    points = torch.tensor([0.99, 1.0, 1.25, 1.5, 1.9, 2.0, 2.01, 9.9, 10.0, 13.0, 14.0, 14.1, 1e300]).double()
+    expected = [
+        [0.0, 4.0, 3.0, 2.0, 5.2, 6.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 4.0, 5.0, 0.0, 0.0],
+    ]
+    torch.testing.assert_close(on_grid(by_hand, points), torch.tensor(expected).double())

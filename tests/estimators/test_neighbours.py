@@ -101,3 +101,12 @@ def test_kth_leaves_the_scores_as_they_are(generator):
     before = wide.clone()
     assert torch.equal(kth(wide, 7), wide.flatten(1).sort(dim=1).values[:, 6])
     assert torch.equal(wide, before)
+
+
+@pytest.mark.parametrize("k", [1, 3, 40, 159, 160])
+def test_every_rank_up_to_the_last(k, generator):
+    score = torch.randn(5, 8, 20, generator=generator)
+    ordered = score.flatten(1).sort(dim=1).values
+    assert torch.equal(kth(score, k), ordered[:, k - 1])
+    place = _least(score.flatten(1), k)
+    assert torch.equal(score.flatten(1).gather(1, place).sort(dim=1).values, ordered[:, :k])

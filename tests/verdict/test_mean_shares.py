@@ -116,6 +116,16 @@ def test_one_model_has_its_own_limits() -> None:
     assert math.log(high / (1 - high)) == pytest.approx(math.log(9) + 1.959964 * 0.05 / 0.09)
 
 
+@pytest.mark.parametrize("level", [0.8, 0.999])
+def test_limits_of_another_level_reach_as_much_further_as_the_normal_s(level) -> None:
+    """The limits are of 95 %: in log odds the distance from the value is stretched, or shrunk."""
+    _, (low, high) = mean_share([BoundedReading(0.8, (0.7, 0.85))], level)
+    stretch = stats.norm.isf((1 - level) / 2) / stats.norm.isf(0.025)
+    for end, limit in ((low, 0.7), (high, 0.85)):
+        reach = math.log(limit / (1 - limit)) - math.log(4)
+        assert math.log(end / (1 - end)) == pytest.approx(math.log(4) + stretch * reach)
+
+
 def test_models_that_agree_have_the_limits_of_one() -> None:
     limits = auc_limits(0.9, 50, 50)
     assert mean_share([BoundedReading(0.9, limits)] * 5, 0.95) == (pytest.approx(0.9), pytest.approx(limits))

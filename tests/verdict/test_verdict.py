@@ -208,7 +208,7 @@ class TestBadInput:
 
     def test_two_cells_in_one_decision(self):
         data = two_cells()
-        with pytest.raises(ValueError, match="expected one cell, got 2"):
+        with pytest.raises(ValueError, match=r"expected one cell, got 2 \(loss\.alpha=1; loss\.alpha=100\)"):
             decide(data)
 
     def test_cells_that_nothing_tells_apart(self):
@@ -481,7 +481,7 @@ class TestConvergence:
 
 def calibrated_pair(n_seeds=5, **keys):
     plain = rows_of("fid", CLEAR, n_seeds, cell="plain", calibrate=False, **keys)
-    twin = rows_of("fid", {"prior": 55.0, "gmm": 40.0}, n_seeds, cell="twin", calibrate=True, **keys)
+    twin = rows_of("fid", {"gmm": 40.0, "prior": 55.0}, n_seeds, cell="twin", calibrate=True, **keys)
     return plain + twin
 
 

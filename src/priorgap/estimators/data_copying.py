@@ -153,10 +153,10 @@ def _bandwidths(centres: Tensor, x: Tensor, n_steps: int) -> Float[Tensor, "s"]:
 
 
 def _negative_log_likelihood(centres: Tensor, variance: Tensor, x: Tensor) -> Float[Tensor, "n"]:
+    """Return each row's, but for D / 2 log 2 pi, which is the same in all that are compared."""
     d, chunk = centres.shape[1], 1024
-    constant = 0.5 * d * math.log(2 * math.pi) + math.log(len(centres))
     parts = []
     for rows in x.split(chunk):
         energy = -0.5 * _squared(rows, centres) / variance - 0.5 * d * variance.log()
-        parts.append(constant - energy.logsumexp(1))
+        parts.append(math.log(len(centres)) - energy.logsumexp(1))
     return torch.cat(parts)

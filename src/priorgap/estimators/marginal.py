@@ -145,7 +145,7 @@ def on_grid(marginals: MarginalDivergences, grid: Float[Tensor, "m"]) -> Float[T
         position = (grid - low) / step
         inside = (position >= 0) & (position <= n_grid - 1)
         cell = position.floor().clamp(0, n_grid - 2).long()
-        right = (position - cell).clamp(0, 1)
+        right = position - cell
         value = density[cell] * (1 - right) + density[cell + 1] * right
         rows.append(torch.where(inside, value, torch.zeros_like(value)))
     return torch.stack(rows)

@@ -1,7 +1,7 @@
 """Comparisons of two samplers, and of a measure with its null; `family` compares all candidates of a cell."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from priorgap.core.measures import Scale
-from priorgap.estimators.uncertainty import holm, t_interval
+from priorgap.estimators.uncertainty import holm
 from priorgap.verdict.readings import Reading, Readings
 
 
@@ -52,11 +52,18 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class _Difference:
+class Difference:
+    """One pair of samplers on the scale on which seeds are averaged.
+
+    Attributes:
+        mean: over the common seeds; without one the difference of the means.
+        std_error: of the mean; None where it is unknown, and so is every claim.
+        n_pairs: the common seeds.
+    """
+
     mean: float
-    p_value: float
-    values: tuple[float, ...]  # over seeds; empty for a single model
-    std_error: float | None  # within one model
+    std_error: float | None
+    n_pairs: int
 
 
 def scaled_mean(by_seed: dict[int, Reading], seeds: Sequence[int], scale: Scale) -> float:
@@ -81,20 +88,20 @@ def contrasts(
         One contrast per pair, in order. A pair without an interval has p = 1 and stays in the family.
     """
     found = [_difference(readings[a], readings[b], scale, one_model) for a, b in pairs]
-    adjusted = holm([difference.p_value for difference in found])
+    df = [math.inf if one_model else difference.n_pairs - 1 for difference in found]
+    p_values = [_p_value(*one) for one in zip(found, df, strict=True)]
     results = []
-    for (a, b), difference, p_adjusted in zip(pairs, found, adjusted, strict=True):
-        factor = p_adjusted / difference.p_value if difference.p_value > 0 else float(len(found))
-        known = difference.std_error is not None or len(set(difference.values)) > 1
-        interval = _interval(difference, 1 - (1 - level) / max(factor, 1.0)) if known else None
+    for place, p_adjusted in enumerate(holm(p_values)):
+        difference, p = found[place], p_values[place]
+        factor = p_adjusted / p if p > 0 else float(len(found))
+        interval = _interval(difference, df[place], 1 - (1 - level) / max(factor, 1.0))
         results.append(
             Contrast(
-                sampler=a,
-                against=b,
+                *pairs[place],
                 effect=back(difference.mean, scale),
                 interval=None if interval is None else (back(interval[0], scale), back(interval[1], scale)),
                 p_value=float(p_adjusted),
-                n_pairs=len(difference.values) or len(set(readings[a]) & set(readings[b])),
+                n_pairs=difference.n_pairs,
                 scale=scale,
                 shown=interval is not None and (interval[0] > 0 or interval[1] < 0),
             )
@@ -102,30 +109,40 @@ def contrasts(
     return results
 
 
-def _difference(a: dict[int, Reading], b: dict[int, Reading], scale: Scale, one_model: bool) -> _Difference:
+def _difference(a: dict[int, Reading], b: dict[int, Reading], scale: Scale, one_model: bool) -> Difference:
+    if one_model and set(a) & set(b):
+        return within_model(a, b, scale)
+    return paired(*({seed: scaled_mean(own, [seed], scale) for seed in own} for own in (a, b)))
+
+
+def within_model(a: dict[int, Reading], b: dict[int, Reading], scale: Scale) -> Difference:
+    """Return a difference with its error from the two within-model errors, for samplers of the same models."""
     seeds = sorted(set(a) & set(b))
-    if not seeds:
-        own = scaled_mean(a, sorted(a), scale) - scaled_mean(b, sorted(b), scale)
-        return _Difference(own, 1.0, (), None)
-    values = [scaled_mean(a, [seed], scale) - scaled_mean(b, [seed], scale) for seed in seeds]
-    mean = float(np.mean(values))
-    if not one_model:
-        return _Difference(mean, _paired_p(values), tuple(values), None)
-    error = combined_error(a[seeds[0]], b[seeds[0]], scale)
-    if error is None:
-        return _Difference(mean, 1.0, (), None)
-    p = 2 * float(stats.norm.sf(abs(mean) / error))
-    return _Difference(mean, p, (), error)
+    mean = scaled_mean(a, seeds, scale) - scaled_mean(b, seeds, scale)
+    return Difference(mean, combined_error(a[seeds[0]], b[seeds[0]], scale), len(seeds))
 
 
-def _paired_p(values: list[float]) -> float:
-    if len(values) < 2:
+def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
+    """Return a difference of scaled values by seed, with its error from how much the pairs vary."""
+    seeds = sorted(set(a) & set(b))
+    each = [a[seed] - b[seed] for seed in seeds]
+    if not each:
+        return Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
+    mean, n = _mean(each), len(each)
+    spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
+    # a spread that rounding of the values alone gives is none
+    known = spread > 1e-12 * max(1.0, *(abs(own[seed]) for own in (a, b) for seed in seeds))
+    return Difference(mean, spread / math.sqrt(n) if known else None, n)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _p_value(difference: Difference, df: float) -> float:
+    if difference.std_error is None:
         return 1.0
-    spread = float(np.std(values, ddof=1))
-    if spread == 0:  # no error is known from it
-        return 1.0
-    t = float(np.mean(values)) / (spread / math.sqrt(len(values)))
-    return 2 * float(stats.t.sf(abs(t), len(values) - 1))
+    return 2 * float(stats.t.sf(abs(difference.mean) / difference.std_error, df))
 
 
 def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
@@ -137,13 +154,10 @@ def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
     return math.hypot(a.std_error, b.std_error)
 
 
-def _interval(difference: _Difference, level: float) -> tuple[float, float] | None:
-    if len(difference.values) >= 2:
-        _, low, high = t_interval(difference.values, level=level)
-        return float(low), float(high)
+def _interval(difference: Difference, df: float, level: float) -> tuple[float, float] | None:
     if difference.std_error is None:
         return None
-    half = float(stats.norm.isf((1 - level) / 2)) * difference.std_error
+    half = float(stats.t.isf((1 - level) / 2, df)) * difference.std_error
     return difference.mean - half, difference.mean + half
 
 

@@ -15,22 +15,13 @@ from scipy import stats
 
 from priorgap.core.measures import Scale
 from priorgap.core.random import stream
-from priorgap.verdict.contrasts import Contrast, back, combined_error, scaled_mean
+from priorgap.verdict.contrasts import Contrast, Difference, back, paired, scaled_mean, within_model
 from priorgap.verdict.readings import Readings
 
 Pair = tuple[str, str]
 # below this p-value samplers are held to differ in how much they vary over seeds, and nothing is pooled
 _EQUAL_BELOW = 0.05
 _NULL_DRAWS = 4000
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """One pair on the measure's scale."""
-
-    mean: float
-    std_error: float | None  # None: unknown, and so is every claim
-    n_pairs: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class Family:
     pooled: bool
     df: float
     n_samplers: int
-    differences: Mapping[Pair, _Difference]  # (a, b) with a before b by name
+    differences: Mapping[Pair, Difference]  # (a, b) with a before b by name
     adjusted: Mapping[Pair, float]
     critical: float
 
@@ -104,11 +95,11 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
     complete = all(set(by_seed) == seeds for by_seed in values.values())
     pooled, df = False, float(len(seeds) - 1)
     if len(seeds) == 1:
-        found, df = {pair: _within_model(values, pair, scale) for pair in pairs}, math.inf
+        found, df = {(a, b): within_model(values[a], values[b], scale) for a, b in pairs}, math.inf
         pooled = all(d.std_error is not None for d in found.values())  # Tukey-Kramer
     else:
         scaled = {n: {s: scaled_mean(v, [s], scale) for s in v} for n, v in values.items()}
-        found = {pair: _paired(scaled, pair) for pair in pairs}
+        found = {(a, b): paired(scaled[a], scaled[b]) for a, b in pairs}
         df = float(min((d.n_pairs for d in found.values() if d.n_pairs > 1), default=2) - 1)
         if complete:
             y = np.array([[scaled[name][seed] for seed in sorted(seeds)] for name in names])
@@ -122,37 +113,14 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
     return Family(scale, level, n_cells, pooled, df, len(names), found, adjusted, critical)
 
 
-def _within_model(values: Readings, pair: Pair, scale: Scale) -> _Difference:
-    a, b = (values[name] for name in pair)
-    seeds = sorted(set(a) & set(b))
-    mean = scaled_mean(a, seeds, scale) - scaled_mean(b, seeds, scale)
-    return _Difference(mean, combined_error(a[seeds[0]], b[seeds[0]], scale), len(seeds))
-
-
-def _paired(values: Mapping[str, Mapping[int, float]], pair: Pair) -> _Difference:
-    a, b = (values[name] for name in pair)
-    each = [a[seed] - b[seed] for seed in sorted(set(a) & set(b))]
-    if not each:
-        return _Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
-    mean, n = _mean(each), len(each)
-    spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
-    # a spread that rounding alone gives is none
-    known = spread > 1e-12 * max(1.0, max(abs(x) for x in each))
-    return _Difference(mean, spread / math.sqrt(n) if known else None, n)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def _residuals(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     centred = y - y.mean(1, keepdims=True) - y.mean(0, keepdims=True) + y.mean()
     return np.asarray(centred)
 
 
 def _with_pooled(
-    found: Mapping[Pair, _Difference], y: npt.NDArray[np.float64], *, everywhere: bool
-) -> dict[Pair, _Difference]:
+    found: Mapping[Pair, Difference], y: npt.NDArray[np.float64], *, everywhere: bool
+) -> dict[Pair, Difference]:
     """Return differences with the pooled error, or a pair's own where that is larger.
 
     Without `everywhere` only for pairs that do not vary at all: an error of 0 is unknown, not small.
@@ -170,7 +138,7 @@ def _with_pooled(
     }
 
 
-def _p_values(found: Mapping[Pair, _Difference], df: float) -> dict[Pair, float]:
+def _p_values(found: Mapping[Pair, Difference], df: float) -> dict[Pair, float]:
     t = [0.0 if d.std_error is None else abs(d.mean) / d.std_error for d in found.values()]
     return dict(zip(found, (2 * stats.t.sf(t, df)).tolist(), strict=True))
 
@@ -186,7 +154,7 @@ def _critical(n_samplers: int, df: float, alpha: float, n_pairs: int, tukey: boo
 
 def _adjusted(
     raw: Mapping[Pair, float],
-    found: Mapping[Pair, _Difference],
+    found: Mapping[Pair, Difference],
     n_cells: int,
     alpha: float,
     critical: float,

@@ -292,10 +292,9 @@ def _replacements(cells: "Sequence[Verdict]") -> list[str]:
     text = f"Do not sample {spoken(some[0].baseline)} {_share(some, cells)}: use {_counted(some)}."
     if all(cell.scale == "log" for cell in some) and effects:
         name = measure_name(some[0].measure)
-        size = (
-            number(effects[0]) if len(effects) == 1 else f"{number(min(effects))} to {number(max(effects))}"
-        )
-        text += f" Its {name} is {size} times {spoken(some[0].baseline)}'s."
+        # ends that are shown alike are one number
+        ends = dict.fromkeys(number(end) for end in (min(effects), max(effects)))
+        text += f" Its {name} is {' to '.join(ends)} times {spoken(some[0].baseline)}'s."
     return [text]
 
 

@@ -161,6 +161,7 @@ def _agreement(verdict: "Verdict") -> list[str]:
 
 
 def _alike(tau: float) -> str:
+    tau = round(tau, 3)  # by the number that is shown: Kendall's 0.8 may be 0.7999...
     if tau >= 0.8:
         return "alike"
     if tau >= 0.3:

@@ -1,7 +1,8 @@
 """Which latent unit matters: what swapping each one costs, and what that cost goes with."""
 
 import re
-from typing import get_args
+from collections.abc import Hashable
+from typing import Any, get_args
 
 import pandas as pd
 from scipy import stats
@@ -41,39 +42,33 @@ def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None
         unit_dependence_linear and unit_dependence. Empty without swaps or without `posterior` beside them.
     """
     rows = rd.select(table, measure, rd.one_space(table, measure, space) or None)
-    value = {
-        (cell, model, sampler): float(v)
-        for cell, model, sampler, v in zip(
-            *(rd.text_column(rows, c) for c in ("cell", "model", "sampler")), rows["value"], strict=True
-        )
-    }
-    seed = dict(zip(rd.text_column(rows, "model"), rows["seed"], strict=True))
+    columns = ["cell", "model", "sampler"]
+    named = rows.assign(
+        seed=rows["seed"].astype(int), **{name: rd.text_column(rows, name) for name in columns}
+    )
+    value: dict[Any, float] = named.set_index([*columns, "seed"])["value"].astype(float).to_dict()
     facts = _facts(table)
     found = []
-    for (cell, model, sampler), swapped in value.items():
+    for (cell, model, sampler, seed), swapped in value.items():
         match = _SWAP.fullmatch(sampler)
-        base = value.get((cell, model, Posterior.name))
+        base = value.get((cell, model, Posterior.name, seed))
         if match is None or base is None:
             continue
         unit = int(match[1])
         found.append(
-            {"cell": cell, "model": model, "seed": int(seed[model]), "arm": match[2], "unit": unit}
+            {"cell": cell, "model": model, "seed": seed, "arm": match[2], "unit": unit}
             | {"cost": swapped - base}
             | {name: facts.get((model, name, unit)) for name in PROPERTIES}
         )
-    columns = ["cell", "model", "seed", "arm", "unit", "cost", *PROPERTIES]
-    return pd.DataFrame(found, columns=columns).sort_values(columns[:5], ignore_index=True)
+    key = ["cell", "model", "seed", "arm", "unit"]
+    return pd.DataFrame(found, columns=[*key, "cost", *PROPERTIES]).sort_values(key, ignore_index=True)
 
 
-def _facts(table: pd.DataFrame) -> dict[tuple[str, str, int], float]:
+def _facts(table: pd.DataFrame) -> dict[Hashable, float]:
     rows = table[table["measure"].isin(PROPERTIES) & rd.text_column(table, "unit").str.fullmatch(_UNIT)]
-    return {
-        (model, measure, int(float(unit))): float(value)
-        for model, measure, unit, value in zip(
-            rd.text_column(rows, "model"), rows["measure"], rd.text_column(rows, "unit"), rows["value"],
-            strict=True,
-        )
-    }  # fmt: skip
+    unit = rd.text_column(rows, "unit").astype(float).astype(int)
+    named = rows.assign(model=rd.text_column(rows, "model"), unit=unit)
+    return named.set_index(["model", "measure", "unit"])["value"].astype(float).to_dict()
 
 
 def unit_correlations(effects: pd.DataFrame) -> pd.DataFrame:
@@ -88,14 +83,14 @@ def unit_correlations(effects: pd.DataFrame) -> pd.DataFrame:
         fewer than four units, and properties that are equal for all of them.
     """
     found = []
-    for key, group in effects.groupby(["cell", "model", "seed", "arm"], sort=True):
+    for (cell, model, seed, arm), group in effects.groupby(["cell", "model", "seed", "arm"], sort=True):
         for name in PROPERTIES:
             pairs = group[["cost", name]].astype(float).dropna()
             if len(pairs) < _MIN_UNITS or pairs.nunique().min() < 2:
                 continue
             result = stats.spearmanr(pairs["cost"], pairs[name])
             found.append(
-                dict(zip(("cell", "model", "seed", "arm"), key, strict=True))
+                {"cell": cell, "model": model, "seed": seed, "arm": arm}
                 | {"property": name, "correlation": float(result.statistic)}
                 | {"p_value": float(result.pvalue), "n_units": len(pairs)}
             )
