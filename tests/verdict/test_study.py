@@ -268,7 +268,7 @@ class TestRecommendation:
         with pytest.raises(ValueError, match=r"^verdict\.json: recommended is no name of a sampler$"):
             Recommendation.from_json(record)
         with pytest.raises(
-            ValueError, match=r"^model_id=best: the study has no finished cell; name a model$"
+            ValueError, match=r"^model_id=best: the study has no finished cell; name model_id= and sampler=$"
         ):
             Recommendation.from_json(decide_study(pd.DataFrame(columns=list(RESULT_COLUMNS))).to_json())
 
@@ -317,22 +317,30 @@ class TestPick:
 
     def test_a_sampler_that_was_not_measured_is_named(self):
         data = cells(REPLACE)
-        with pytest.raises(
-            ValueError, match=r"^model_id=best: sampler=flow has no fid in this study; name a model$"
-        ):
+        line = (
+            r"^sampler=flow: not in this study; expected one of gmm, prior, or run the study with it first$"
+        )
+        with pytest.raises(ValueError, match=line):
             pick_model(data, recommended(data), sampler="flow")
+        # in the study, in another measure
+        more = table(data.to_dict("records"), rows_of("kid", {"flow": 3.0}, 5, cell="c1", alpha=1))
+        line = r"^model_id=best: sampler=flow has no fid in this study; name model_id= and sampler=$"
+        with pytest.raises(ValueError, match=line):
+            pick_model(more, recommended(data), sampler="flow")
 
     def test_the_verdict_s_own_that_is_not_in_the_table(self):
         data = cells(REPLACE)
         with pytest.raises(
-            ValueError, match=r"^model_id=best: the verdict has no fid in this study; name a model$"
+            ValueError,
+            match=r"^model_id=best: the verdict has no fid in this study; name model_id= and sampler=$",
         ):
             pick_model(data[data["sampler"] != "gmm"], recommended(data))
 
     def test_nothing_measured_and_nothing_clean(self):
         kid = cells(CLEAR, measure="kid")
         with pytest.raises(
-            ValueError, match=r"^model_id=best: the verdict has no fid in this study; name a model$"
+            ValueError,
+            match=r"^model_id=best: the verdict has no fid in this study; name model_id= and sampler=$",
         ):
             pick_model(kid, recommended(kid))
         unclean = cells({"posterior": 5.0, "kde": 9.0})

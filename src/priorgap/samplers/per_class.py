@@ -152,8 +152,8 @@ class PerClass:
                 members.append(self.base.fit(part, generator=generator))
             except ValueError as error:
                 # a class that is too small for the base must not stop the other samplers
-                few = f"{self.name}: class {label}: {error} ({len(row)} training images)"
-                raise SamplerNotApplicable(few) from error
+                few = "" if isinstance(error, SamplerNotApplicable) else f" ({len(row)} training images)"
+                raise SamplerNotApplicable(f"{self.name}: class {label}: {error}{few}") from error
             rows.append(row)
         return assemble(self.name, classes, probability, tuple(members), tuple(rows))
 

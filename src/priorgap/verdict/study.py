@@ -255,7 +255,7 @@ class Recommendation:
                 "verdict.json: of an earlier version, or damaged; run the study again, and its report"
             ) from error
         if not details:
-            raise ValueError("model_id=best: the study has no finished cell; name a model")
+            raise ValueError("model_id=best: the study has no finished cell; name model_id= and sampler=")
         if not all(one is None or isinstance(one, str) for one in samplers):
             raise ValueError("verdict.json: recommended is no name of a sampler")
         return cls(entry(known, str(name)), None if not space else str(space), samplers, findings, headline)
@@ -297,8 +297,7 @@ def pick_model(
     if not options and sampler is None and not any(recommended.samplers):
         raise ValueError(_nothing_clean(table, measure))
     if not options:
-        wanted = f"sampler={sampler}" if sampler else "the verdict"
-        raise ValueError(f"model_id=best: {wanted} has no {measure.name} in this study; name a model")
+        raise ValueError(_nothing_ranked(groups, measure, sampler))
     _, model, name = min(options)
     return model, name
 
@@ -317,9 +316,20 @@ def health_of(table: pd.DataFrame, recommended: Recommendation, model: str) -> t
     return ()
 
 
+def _nothing_ranked(groups: Sequence[pd.DataFrame], measure: Measure, sampler: str | None) -> str:
+    known = sorted({name for group in groups for name in rd.text_column(group, "sampler")} - {""})
+    if sampler is not None and sampler not in known:
+        names = ", ".join(known)
+        return (
+            f"sampler={sampler}: not in this study; expected one of {names}, or run the study with it first"
+        )
+    wanted = f"sampler={sampler}" if sampler else "the verdict"
+    return f"model_id=best: {wanted} has no {measure.name} in this study; name model_id= and sampler="
+
+
 def _nothing_clean(table: pd.DataFrame, measure: Measure) -> str:
     if rd.select(table, measure.name).empty:
-        return f"model_id=best: the verdict has no {measure.name} in this study; name a model"
+        return f"model_id=best: the verdict has no {measure.name} in this study; name model_id= and sampler="
     candidates = ", ".join(rd.candidates_of(table))
     return (
         "sampler: every candidate of this study reconstructs training images, copies them or needs them, and none is "
