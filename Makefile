@@ -6,6 +6,8 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the set-up compiles nothing: what is imported leaves its bytecode, or each of hundreds of processes compiles it again
 export PYTHONDONTWRITEBYTECODE :=
+# two processes of tests share two cores; more threads in each wait for one another
+tests test-e2e typed test-all: export OMP_NUM_THREADS := 1
 
 .PHONY: setup run lint test tests test-e2e typed test-all bench mutation repro clean
 

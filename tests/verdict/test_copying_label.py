@@ -4,7 +4,7 @@ import pytest
 from planted import copying, row, table
 
 from priorgap.core.measurement import NULL_UNKNOWN
-from priorgap.verdict.copying_label import copying_label, limits_by_model, shared_limit_exceeds, spaces_of
+from priorgap.verdict.copying_label import copying_label, limits, rows_of, shared_limit_exceeds, spaces
 from priorgap.verdict.readings import Reading
 
 
@@ -122,13 +122,15 @@ def test_nothing_measured_nothing_said():
 
 def test_limits_and_spaces():
     data = table(identical(0, 0.2), identical(1, 0.3), near(0, 0.9, space="b"), near(0, 0.9, space="a"))
-    assert limits_by_model(data, "identical_share", "lower") == {0: 0.2, 1: 0.3}
-    assert limits_by_model(data, "identical_share", "upper") == {
+    rows = rows_of(data, "gmm")
+    assert rows_of(data, "prior") == []
+    assert limits(rows, "identical_share", "lower") == {0: 0.2, 1: 0.3}
+    assert limits(rows, "identical_share", "upper") == {
         0: pytest.approx(0.3),
         1: pytest.approx(0.4),
     }
-    assert limits_by_model(data, "no_such", "lower") == {}
-    assert spaces_of(data, "near_copy_share") == ["a", "b"] and spaces_of(data, "no_such") == []
+    assert limits(rows, "no_such", "lower") == {}
+    assert spaces(rows, "near_copy_share") == ["a", "b"] and spaces(rows, "no_such") == []
 
 
 def test_the_mean_of_models_and_of_their_errors_decides():

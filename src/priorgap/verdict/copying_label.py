@@ -1,13 +1,14 @@
 """Whether a sampler copies training images, or the decoder memorises them: the rule, from the rows of one cell."""
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
 from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.estimators.uncertainty import normal_quantile
-from priorgap.verdict.readings import Reading, readings_of, select, text_column
+from priorgap.verdict.readings import Reading, text_column
 
 CopyingLabel = Literal["copies", "the decoder memorises"]
 
@@ -19,6 +20,18 @@ _JOINT = 0.995
 
 # model (seed) -> value
 _Values = dict[int, float]
+
+
+class Row(NamedTuple):
+    """A row of a sampler's; a verdict reads these of every sampler, which a table's own selections make slow."""
+
+    measure: str
+    space: str
+    unit: str
+    bound: str
+    seed: int
+    value: float
+    std_error: float | None
 
 
 def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLabel | None:
@@ -40,13 +53,12 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
         sampler: whose label.
         level: two-sided, of the limit behind `the decoder memorises`.
     """
-    rows = table[text_column(table, "sampler") == sampler]
-    if _identical(rows) or any(_near(rows, space) for space in spaces_of(rows, "near_copy_share")):
+    rows = rows_of(table, sampler)
+    if _identical(rows) or any(_near(rows, space) for space in spaces(rows, "near_copy_share")):
         return "copies"
     found: CopyingLabel | None = None
-    for space in spaces_of(rows, "train_share"):
-        share = readings_of(select(rows, "train_share", space)).get(sampler, {})
-        excess = readings_of(select(rows, "near_copy_excess", space)).get(sampler, {})
+    for space in spaces(rows, "train_share"):
+        share, excess = (_readings(rows, measure, space) for measure in ("train_share", "near_copy_excess"))
         joint = [(share, _SHARE_NULL), (excess, _EXCESS_NULL)]
         if all(shared_limit_exceeds(values, null, _JOINT) for values, null in joint):
             return "copies"
@@ -74,23 +86,35 @@ def shared_limit_exceeds(by_model: dict[int, Reading], null: float, level: float
     return mean - normal_quantile(level) * error > null
 
 
-def _identical(rows: pd.DataFrame) -> bool:
+def rows_of(table: pd.DataFrame, sampler: str) -> list[Row]:
+    """Return a sampler's rows."""
+    own = table[text_column(table, "sampler") == sampler]
+    errors = own["std_error"] if "std_error" in own.columns else [None] * len(own)
+    texts = (text_column(own, column) for column in ("space", "unit", "bound"))
+    columns = zip(own["measure"], *texts, own["seed"], own["value"], errors, strict=True)
+    return [
+        Row(measure, space, unit, bound, int(seed), float(value), None if pd.isna(error) else float(error))
+        for measure, space, unit, bound, seed, value, error in columns
+    ]
+
+
+def _identical(rows: Sequence[Row]) -> bool:
     return _above(
-        limits_by_model(rows, "identical_share", "lower"),
-        limits_by_model(rows, "identical_share_floor", "upper"),
+        limits(rows, "identical_share", "lower"),
+        limits(rows, "identical_share_floor", "upper"),
     )
 
 
-def _near(rows: pd.DataFrame, space: str) -> bool:
+def _near(rows: Sequence[Row], space: str) -> bool:
     """Return whether near copies are those of training images in every model that was searched in a space."""
-    own = rows[text_column(rows, "space") == space]
-    searched = limits_by_model(own, "near_copy_share", "lower")
-    lower = limits_by_model(own, "near_train_share", "lower")
+    own = [row for row in rows if row.space == space]
+    searched = limits(own, "near_copy_share", "lower")
+    lower = limits(own, "near_train_share", "lower")
     # a model without near copies has no such row, and copies nothing
     if not _above(lower, dict.fromkeys(searched, _SHARE_NULL)):
         return False
-    unknown = own[(own["measure"] == "near_train_share") & (text_column(own, "unit") == NULL_UNKNOWN)]
-    return unknown.empty or _above(searched, limits_by_model(own, "near_copy_share_floor", "upper"))
+    known = all(row.unit != NULL_UNKNOWN for row in own if row.measure == "near_train_share")
+    return known or _above(searched, limits(own, "near_copy_share_floor", "upper"))
 
 
 def _above(values: _Values, nulls: _Values) -> bool:
@@ -98,12 +122,22 @@ def _above(values: _Values, nulls: _Values) -> bool:
     return bool(nulls) and all(model in values and values[model] > null for model, null in nulls.items())
 
 
-def limits_by_model(rows: pd.DataFrame, measure: str, bound: str) -> _Values:
+def limits(rows: Sequence[Row], measure: str, bound: str) -> _Values:
     """Return each model's limit of a measure."""
-    own = rows[(rows["measure"] == measure) & (text_column(rows, "bound") == bound)]
-    return {int(seed): float(value) for seed, value in zip(own["seed"], own["value"], strict=True)}
+    return {row.seed: row.value for row in rows if row.measure == measure and row.bound == bound}
 
 
-def spaces_of(rows: pd.DataFrame, measure: str) -> list[str]:
+def _readings(rows: Sequence[Row], measure: str, space: str) -> dict[int, Reading]:
+    """Return each model's value of a measure of all draws, in one space."""
+    return {
+        row.seed: Reading(row.value, row.std_error)
+        for row in rows
+        if (row.measure, row.space, row.unit) == (measure, space, "")
+        and row.bound in ("", "point")
+        and not math.isnan(row.value)
+    }
+
+
+def spaces(rows: Sequence[Row], measure: str) -> list[str]:
     """Return the feature spaces that a measure was taken in, sorted."""
-    return sorted(set(text_column(rows[rows["measure"] == measure], "space")))
+    return sorted({row.space for row in rows if row.measure == measure})

@@ -9,7 +9,7 @@ import pandas as pd
 
 from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.sampler_facts import SamplerFacts
-from priorgap.verdict.copying_label import copying_label, limits_by_model, spaces_of
+from priorgap.verdict.copying_label import copying_label
 from priorgap.verdict.mean_shares import BoundedReading, mean_share
 from priorgap.verdict.readings import CALIBRATED, readings_of, select, text_column
 
@@ -78,7 +78,7 @@ def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
         for where in sorted(set(space[points & (unit == mark)])):
             own = rows[(unit == mark) & (space == where)]
             readings = readings_of(own[points[own.index]])[""]
-            low, high = (limits_by_model(own, "memorisation_auc", bound) for bound in ("lower", "upper"))
+            low, high = (_limits(own, bound) for bound in ("lower", "upper"))
             bounded = [
                 BoundedReading(
                     reading.value,
@@ -91,11 +91,17 @@ def memorisation(table: pd.DataFrame, level: float) -> MemorisationAuc | None:
     return None
 
 
+def _limits(rows: pd.DataFrame, bound: str) -> dict[int, float]:
+    """Return each model's limit."""
+    own = rows[text_column(rows, "bound") == bound]
+    return {int(seed): float(value) for seed, value in zip(own["seed"], own["value"], strict=True)}
+
+
 def train_shares(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Return the largest mean train share, over spaces, of each candidate that the decoder memorises for."""
     found: dict[str, float] = {}
     for name in (name for name, own in labels.items() if DECODER_MEMORISES in own):
-        for space in spaces_of(table, "train_share"):
+        for space in sorted(set(text_column(table[table["measure"] == "train_share"], "space"))):
             by_seed = readings_of(select(table, "train_share", space), [name]).get(name)
             if by_seed:
                 mean = math.fsum(reading.value for reading in by_seed.values()) / len(by_seed)
