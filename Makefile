@@ -33,8 +33,9 @@ lint: setup
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint tests
 
+# the tests of a file stay together while they can: they share what is slow to make
 tests: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # an outside package installed and used; minutes
 test-e2e: setup

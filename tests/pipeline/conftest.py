@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_study import EXTRA, Run, invoke, run_tiny
+from launching import start
+from tiny_study import EXTRA, TINY, Run, invoke, run_tiny
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +37,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tracked(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny study with its runs of W&B, offline."""
+    """The tiny study with its runs of W&B, offline: of a process that has ended, and with it what writes them."""
     folder = tmp_path_factory.mktemp("tracked")
     shutil.copytree(tiny / "outputs", folder / "outputs", symlinks=True)
-    assert run_tiny(folder, *EXTRA, "tracking=offline", command=("run", "-m")) == 0
+    process = start(folder, "run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=offline")
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
     return folder

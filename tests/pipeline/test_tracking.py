@@ -20,7 +20,9 @@ SAMPLERS = {"prior", "posterior", "gaussian_full", "per_class_gaussian_full"}
 
 @pytest.fixture(scope="module")
 def runs(tracked) -> list[OfflineRun]:
-    return read_runs(tracked / "outputs/tiny/wandb")
+    found = read_runs(tracked / "outputs/tiny/wandb")
+    assert [run.exit_code for run in found] == [0] * 5
+    return found
 
 
 def models(runs: list[OfflineRun]) -> list[OfflineRun]:

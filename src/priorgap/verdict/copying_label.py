@@ -58,7 +58,8 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
         return "copies"
     found: CopyingLabel | None = None
     for space in spaces(rows, "train_share"):
-        share, excess = (_readings(rows, measure, space) for measure in ("train_share", "near_copy_excess"))
+        share = _readings(rows, "train_share", space)
+        excess = _readings(rows, "near_copy_excess", space)
         joint = [(share, _SHARE_NULL), (excess, _EXCESS_NULL)]
         if all(shared_limit_exceeds(values, null, _JOINT) for values, null in joint):
             return "copies"
