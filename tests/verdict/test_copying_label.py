@@ -133,6 +133,15 @@ def test_limits_and_spaces():
     assert spaces(rows, "near_copy_share") == ["a", "b"] and spaces(rows, "no_such") == []
 
 
+def test_two_values_of_one_model_are_refused():
+    twice = [row("gmm", "train_share", 0, value, space="pixels", std_error=0.01) for value in (0.4, 0.9)]
+    with pytest.raises(ValueError, match=r"^sampler=gmm: two values for seed 0 of one measure and cell$"):
+        copying_label(table(twice), "gmm", 0.95)
+    # in two spaces they are two measurements
+    apart = [{**one, "space": space} for one, space in zip(twice, ("a", "b"), strict=True)]
+    assert copying_label(table(apart), "gmm", 0.95) == "the decoder memorises"
+
+
 def test_the_mean_of_models_and_of_their_errors_decides():
     models = {0: Reading(0.7, 0.1), 1: Reading(0.9, 0.3)}  # 0.8 and 0.2
     assert shared_limit_exceeds(models, 0.8 - 1.65 * 0.2, 0.95)

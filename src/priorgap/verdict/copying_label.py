@@ -8,7 +8,7 @@ import pandas as pd
 
 from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.estimators.uncertainty import normal_quantile
-from priorgap.verdict.readings import Reading, text_column
+from priorgap.verdict.readings import Reading, add_reading, text_column
 
 CopyingLabel = Literal["copies", "the decoder memorises"]
 
@@ -58,8 +58,8 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
         return "copies"
     found: CopyingLabel | None = None
     for space in spaces(rows, "train_share"):
-        share = _readings(rows, "train_share", space)
-        excess = _readings(rows, "near_copy_excess", space)
+        share = _readings(rows, sampler, "train_share", space)
+        excess = _readings(rows, sampler, "near_copy_excess", space)
         joint = [(share, _SHARE_NULL), (excess, _EXCESS_NULL)]
         if all(shared_limit_exceeds(values, null, _JOINT) for values, null in joint):
             return "copies"
@@ -128,15 +128,18 @@ def limits(rows: Sequence[Row], measure: str, bound: str) -> _Values:
     return {row.seed: row.value for row in rows if row.measure == measure and row.bound == bound}
 
 
-def _readings(rows: Sequence[Row], measure: str, space: str) -> dict[int, Reading]:
-    """Return each model's value of a measure of all draws, in one space."""
-    return {
-        row.seed: Reading(row.value, row.std_error)
-        for row in rows
-        if (row.measure, row.space, row.unit) == (measure, space, "")
-        and row.bound in ("", "point")
-        and not math.isnan(row.value)
-    }
+def _readings(rows: Sequence[Row], sampler: str, measure: str, space: str) -> dict[int, Reading]:
+    """Return each model's value of a measure of all draws, in one space.
+
+    Raises:
+        ValueError: a model has two.
+    """
+    found: dict[int, Reading] = {}
+    for row in rows:
+        whole = row.unit == "" and row.bound in ("", "point") and not math.isnan(row.value)
+        if whole and (row.measure, row.space) == (measure, space):
+            add_reading(found, sampler, row.seed, Reading(row.value, row.std_error))
+    return found
 
 
 def spaces(rows: Sequence[Row], measure: str) -> list[str]:

@@ -216,11 +216,20 @@ def readings_of(rows: pd.DataFrame, samplers: list[str] | None = None) -> Readin
     for name, seed, value, error in zip(names, rows["seed"], rows["value"], errors, strict=True):
         if samplers is not None and name not in samplers:
             continue
-        by_seed = found.setdefault(name, {})
-        if int(seed) in by_seed:
-            raise ValueError(f"sampler={name}: two values for seed {int(seed)} of one measure and cell")
-        by_seed[int(seed)] = Reading(float(value), None if pd.isna(error) else float(error))
+        reading = Reading(float(value), None if pd.isna(error) else float(error))
+        add_reading(found.setdefault(name, {}), name, int(seed), reading)
     return {name: dict(sorted(found[name].items())) for name in sorted(found)}
+
+
+def add_reading(by_seed: dict[int, Reading], sampler: str, seed: int, reading: Reading) -> None:
+    """Add one model's value of a sampler.
+
+    Raises:
+        ValueError: the seed has one, which means that the selection was too wide.
+    """
+    if seed in by_seed:
+        raise ValueError(f"sampler={sampler}: two values for seed {seed} of one measure and cell")
+    by_seed[seed] = reading
 
 
 def one_space(table: pd.DataFrame, measure: str, space: str | None) -> str:
