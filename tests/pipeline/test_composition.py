@@ -252,9 +252,21 @@ def loaders():
         yield ours, ConfigLoaderImpl(config_search_path=ours.config_search_path)
 
 
-def test_what_is_composed_from_a_kept_base_is_what_hydra_composes(loaders):
-    for words in [*ORDERS, *ORDERS]:
-        ours, theirs = (loader.load_configuration(CONFIG, list(words), RunMode.RUN) for loader in loaders)
+SWEEPS = [
+    ["seed=3,4", "loss.alpha=2"],
+    ["seed=5,6", "loss.alpha=3", "hydra/launcher=joblib"],
+    ["seed=range(0,3)", "model=linear,mlp", "loss.alpha=choice(1,2)", "study=x"],
+    ["model.latent_dim=3,4", "model=linear", "loss.beta=1"],
+]
+
+
+@pytest.mark.parametrize(("mode", "orders"), [(RunMode.RUN, ORDERS), (RunMode.MULTIRUN, SWEEPS)])
+def test_what_is_composed_from_a_kept_base_is_what_hydra_composes(loaders, mode, orders):
+    composed = {tuple(words): loaders[1].load_configuration(CONFIG, list(words), mode) for words in orders}
+    # each a second time: from its base
+    for words in [*orders, *orders]:
+        theirs = composed[tuple(words)]
+        ours = loaders[0].load_configuration(CONFIG, list(words), mode)
         unresolved = [OmegaConf.to_container(c, enum_to_str=True) for c in (ours, theirs)]
         for found in unresolved:
             # each loader remembers its own folders and times
@@ -263,6 +275,31 @@ def test_what_is_composed_from_a_kept_base_is_what_hydra_composes(loaders):
         assert list(unresolved[0]["samplers"]) == list(unresolved[1]["samplers"])
         assert OmegaConf.is_struct(ours) == OmegaConf.is_struct(theirs)
         assert OmegaConf.to_yaml(ours.model, resolve=True) == OmegaConf.to_yaml(theirs.model, resolve=True)
+
+
+def test_a_base_is_of_these_files_and_this_folder(tmp_path, monkeypatch):
+    own = tmp_path / "conf" / "loss" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    text = "_target_: priorgap.models.WeightedELBO\nalpha: {}\nbeta: 1.0\nreduction: sum\n"
+    monkeypatch.chdir(tmp_path)
+    for alpha in (3, 44):
+        own.write_text(text.format(alpha))
+        assert one("loss=mine").config["loss"]["alpha"] == alpha
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert "loss=mine" in refusal("loss=mine")
+    with Session(Request(())):
+        config = GlobalHydra.instance().config_loader().load_configuration(CONFIG, [], RunMode.RUN)
+    assert config.hydra.runtime.cwd == str(other)
+
+
+def test_variables_of_jobs_are_read_anew(loaders, monkeypatch):
+    for value in ("a", "b"):
+        monkeypatch.setenv("MINE", value)
+        words = ["hydra.job.env_copy=[MINE]"]
+        ours, theirs = (loader.load_configuration(CONFIG, list(words), RunMode.RUN) for loader in loaders)
+        assert ours.hydra.job.env_set == theirs.hydra.job.env_set == {"MINE": value}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from priorgap.core.measures import Catalogue
 from priorgap.core.verdict_rules import VerdictRules
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
 from priorgap.pipeline import tracking
-from priorgap.pipeline.config.session import EXPERIMENTS, own_experiments
+from priorgap.pipeline.config.session import own_experiments
+from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves

@@ -1,4 +1,4 @@
-"""Hydra's configuration loader, made cheap for sweeps: what only values tell apart is composed once.
+"""Hydra's configuration loader, made cheap for sweeps: what only values tell apart is composed once a process.
 
 Hydra reads every file of the defaults list anew for each job, and each job is composed three times (by the session,
 in Hydra's sweeper, in the launcher): a third of a second each. A value, as opposed to a choice of a group, is written
@@ -7,15 +7,21 @@ over the composed configuration last of all, so jobs that choose the same groups
 
 import os
 import pickle
+from functools import cached_property
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from priorgap.pipeline.config.hydra_internals import ConfigLoaderImpl, get_overrides_dirname
+from priorgap.pipeline.config.yaml_source import EXPERIMENTS, YamlFolder
+
+# of each choice of groups over the same files, what Hydra composed; the oldest goes
+_BASES: dict[Any, bytes] = {}
+_MOST_BASES = 64
 
 
 class Composer(ConfigLoaderImpl):
@@ -23,7 +29,6 @@ class Composer(ConfigLoaderImpl):
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path=config_search_path)
-        self._bases: dict[Any, bytes] = {}
         self._parsed: dict[str, Override] = {}
         self._groups: dict[str, bool] = {}
         self._repositories: dict[str | None, Any] = {}
@@ -43,19 +48,39 @@ class Composer(ConfigLoaderImpl):
 
         parsed = [self._parse(word) for word in overrides]
         # a search path that is typed may hold groups that this loader does not know
-        if run_mode != RunMode.RUN or any(o.get_key_element() == "hydra.searchpath" for o in parsed):
+        if any(o.get_key_element() == "hydra.searchpath" for o in parsed):
             return by_hydra(overrides)
+        # the sweeper reads them; of the configuration that names the sweeper Hydra leaves them out
+        swept = [run_mode == RunMode.MULTIRUN and _is_swept(override) for override in parsed]
         flags = [self._is_value(override, config_name) for override in parsed]
         values = [override for override, is_value in zip(parsed, flags, strict=True) if is_value]
-        chosen = [word for word, is_value in zip(overrides, flags, strict=True) if not is_value]
-        key = (config_name, from_shell, validate_sweep_overrides, os.getcwd(), *chosen)
-        if key not in self._bases:
-            self._bases[key] = pickle.dumps(by_hydra(chosen))
+        words = zip(overrides, flags, swept, strict=True)
+        chosen = [word for word, is_value, is_swept in words if not is_value and not is_swept]
+        key = (config_name, run_mode, from_shell, validate_sweep_overrides, self._files, *chosen)
+        if key not in _BASES:
+            base = pickle.dumps(by_hydra(chosen))
+            while len(_BASES) >= _MOST_BASES:
+                del _BASES[next(iter(_BASES))]
+            _BASES[key] = base
         # a third of a deep copy's time; it never leaves this process
-        config: DictConfig = pickle.loads(self._bases[key])  # noqa: S301
+        config: DictConfig = pickle.loads(_BASES[key])  # noqa: S301
         self._apply_overrides_to_config(values, config)
         _name_overrides(config, parsed)
+        _name_surroundings(config)
         return config
+
+    @cached_property
+    def _files(self) -> tuple[object, ...]:
+        """What tells the files of the search path from those of another, or from themselves before an edit."""
+        found: list[object] = []
+        for element in self.config_search_path.get_path():
+            scheme, _, folder = element.path.partition("://")
+            found.append((element.provider, element.path))
+            if scheme == YamlFolder.scheme():
+                # that folder is the user's, with all else that may be in it
+                own = element.provider == EXPERIMENTS
+                found += YamlFolder.files(os.path.join(folder, EXPERIMENTS) if own else folder)
+        return tuple(found)
 
     def _parse(self, word: str) -> Override:
         if word not in self._parsed:
@@ -74,6 +99,18 @@ class Composer(ConfigLoaderImpl):
                 )
             self._groups[key] = self._repositories[config_name].group_exists(key)
         return not self._groups[key] or isinstance(override.value(), dict)
+
+
+def _is_swept(override: Override) -> bool:
+    return override.is_sweep_override() and not override.is_hydra_override()
+
+
+def _name_surroundings(config: DictConfig) -> None:
+    """Write what Hydra takes from the process: the working directory, variables that jobs get."""
+    config.hydra.runtime.cwd = os.getcwd()
+    with open_dict(config.hydra):
+        for key in config.hydra.job.env_copy:
+            config.hydra.job.env_set[key] = os.environ[key]
 
 
 def _name_overrides(config: DictConfig, parsed: list[Override]) -> None:

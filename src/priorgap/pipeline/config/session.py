@@ -33,9 +33,9 @@ from priorgap.pipeline.config.groups import Settings, referred_keys
 from priorgap.pipeline.config.hydra_internals import Hydra, create_config_search_path
 from priorgap.pipeline.config.unit_swaps import with_unit_swaps
 from priorgap.pipeline.config.words import MOST_STUDIES, Word, expand, for_hydra, parsed
+from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
 CONFIG = "config"
-EXPERIMENTS = "experiments"
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # an experiment's grid is in the words that are handed over, what the command says in its place
 _GRID = ("hydra.sweeper.params=null", "hydra.sweeper._target_=hydra_plugins.priorgap_sweeper.Grid")
@@ -409,7 +409,7 @@ def _search_path(config_dir: str | None) -> ConfigSearchPath:
     for name, options in plugins.option_folders():
         path.prepend(f"plugin-{name}", _folder(options), anchor=schema)
     # experiments/<id>/config.yaml is reached as the group `experiments` of this folder
-    path.prepend("experiments", _folder(experiments_root()), anchor=schema)
+    path.prepend(EXPERIMENTS, _folder(experiments_root()), anchor=schema)
     return path
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Sequence
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,9 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+# the folder of experiments, and the name of the search path's element that holds it
+EXPERIMENTS = "experiments"
 
 
 class YamlFolder(ConfigSource):
@@ -64,6 +68,18 @@ class YamlFolder(ConfigSource):
         for name in os.listdir(os.path.join(self.path, config_path)):
             self._list_add_result(found, os.path.join(config_path, name), name, results_filter)
         return sorted(set(found))
+
+    @staticmethod
+    def files(folder: str) -> Sequence[tuple[str, int, int]]:
+        """Return the files that may be read: path, size and time of the last change, in nanoseconds."""
+        found = []
+        for place, _, names in os.walk(folder):
+            for name in names:
+                if name.endswith((".yaml", ".yml")):
+                    path = os.path.join(place, name)
+                    facts = os.stat(path)
+                    found.append((path, facts.st_size, facts.st_mtime_ns))
+        return sorted(found)
 
     def _file(self, config_path: str) -> Path:
         return Path(self.path, self._normalize_file_name(config_path))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from priorgap.core import artifacts, plugins
 from priorgap.core.build import configuration_directory
-from priorgap.pipeline.config.session import EXPERIMENTS, Request, experiments_root
+from priorgap.pipeline.config.session import Request, experiments_root
+from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 from priorgap.pipeline.store.code_digest import tree_digest
 from priorgap.pipeline.store.folders import content_of, damage_of, folder_of
 from priorgap.pipeline.store.layout import Store, keep, read_record, stamp, stamps
