@@ -109,7 +109,7 @@ def cells_of(table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = 
     """Return the study's cells, each with its verdict."""
     by_keys = {rd.describe(cell.keys): cell for cell in verdict.cells}
     found = []
-    for keys, group in rd.cell_groups(table):
+    for keys, group in rd.cell_groups(rd.tidy(table)):
         name = rd.describe(keys)
         rows = rd.with_calibrated_labels(group)
         found.append(Cell(name or "all models", rows, by_keys.get(name), keys, catalogue))

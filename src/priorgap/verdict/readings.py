@@ -114,7 +114,10 @@ def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with every text column as text, so that it is converted once and not at each look."""
+    """Return the table with every text column as text, so that it is converted once and not at each look.
+
+    Text stands as Python's own: pandas' string columns take half as long again to select rows from.
+    """
     columns = (
         "cell",
         "model",
@@ -127,7 +130,11 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
         "traits",
         CALIBRATE,
     )
-    return table.assign(**{name: text_column(table, name) for name in columns if name in table.columns})
+    text = {name: text_column(table, name) for name in columns if name in table.columns}
+    tidied = table.assign(**text)
+    return tidied.astype(
+        {name: object for name, kind in tidied.dtypes.items() if isinstance(kind, pd.StringDtype)}
+    )
 
 
 def is_calibrated(table: pd.DataFrame) -> "pd.Series[bool]":
