@@ -7,6 +7,7 @@ extended study updates the run of the same id.
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ def check_access(tracking: Mapping[str, Any]) -> None:
     """
     if tracking["mode"] != "off":
         extras.require(f"tracking={tracking['mode']}", "tracking", extras.TRACKING, "take tracking=off")
+    _leave_the_service_of_others()
     if tracking["mode"] != "online":
         return
     mode = os.environ.get("WANDB_MODE", "online")
@@ -60,6 +62,15 @@ def check_access(tracking: Mapping[str, Any]) -> None:
         ) from error
     if not known:
         raise ValueError("tracking=online: no API key; run `wandb login`, or take tracking=offline")
+
+
+def _leave_the_service_of_others() -> None:
+    """Start a service of one's own, also where the process that started this one (a notebook) has named its own.
+
+    A run that is written through another process's service waits half a minute at its end, and is left unfinished.
+    """
+    if "wandb" not in sys.modules:
+        os.environ.pop("WANDB_SERVICE", None)
 
 
 @contextmanager
