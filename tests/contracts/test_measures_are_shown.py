@@ -1,6 +1,7 @@
 """Every measure that a metric gives stands in a table of the report: the metrics' own rows, put on a page."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -74,16 +75,24 @@ def test_each_alone_is_in_a_table_too(rows: list[tuple[str, Measurement]]) -> No
         assert unshown(own, BUILTIN) == set(), name
 
 
-@pytest.mark.parametrize("sampler", ["", "posterior"])
-@pytest.mark.parametrize("section", ["quality", "copying", "accuracy", "latent", "bands"])
-@pytest.mark.parametrize("unit", ["", "a"])
-def test_a_plugins_measure_is_in_a_table_whatever_its_section(
-    rows: list[tuple[str, Measurement]], sampler: str, section: str, unit: str
-) -> None:
-    mine = Measure("mine", "my own measure", "What I care for.", section, by="part" if unit else "")
-    own = [(sampler, Measurement("mine", 0.5, None, 10, unit=unit))]
-    assert unshown(own, BUILTIN | {"mine": mine}) == set()
-    assert unshown([*rows, *own], BUILTIN | {"mine": mine}) == set()
+PLACES = list(product(["", "posterior"], ["quality", "copying", "accuracy", "latent", "bands"], ["", "a"]))
+
+
+def of_a_plugin(name: str, sampler: str, section: str, unit: str) -> tuple[Measure, tuple[str, Measurement]]:
+    mine = Measure(name, f"my own {name}", "What I care for.", section, by="part" if unit else "")
+    return mine, (sampler, Measurement(name, 0.5, None, 10, unit=unit))
+
+
+@pytest.mark.parametrize(("sampler", "section", "unit"), PLACES)
+def test_a_plugins_measure_is_in_a_table_whatever_its_section(sampler: str, section: str, unit: str) -> None:
+    mine, row = of_a_plugin("mine", sampler, section, unit)
+    assert unshown([row], BUILTIN | {"mine": mine}) == set()
+
+
+def test_they_are_in_tables_beside_all_others(rows: list[tuple[str, Measurement]]) -> None:
+    found = [of_a_plugin(f"mine_{n}_", *place) for n, place in enumerate(PLACES)]
+    catalogue = BUILTIN | {mine.name: mine for mine, _ in found}
+    assert unshown([*rows, *(row for _, row in found)], catalogue) == set()
 
 
 def test_a_measure_that_no_table_shows_is_found(

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_study import content, leftovers, run_tiny
+from tiny_study import content, flip, leftovers, run_tiny
 
 from priorgap.core import artifacts
 from priorgap.data.digits import Digits
@@ -311,7 +311,10 @@ def test_the_old_words_say_what_they_are_now(
 
 
 def test_a_program_whose_process_dies_is_said_and_leaves_its_models_to_their_jobs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, seen = batched_program.run, []
 
@@ -328,21 +331,14 @@ def test_a_program_whose_process_dies_is_said_and_leaves_its_models_to_their_job
     assert "2 models: its worker process was killed; each is tried again by its own job" in caplog.text
     assert seen == [2, 1, 1]
     assert len(models(tmp_path)) == 2
+    # a damaged one is made again, alone
     monkeypatch.undo()
-    train(tmp_path / "whole", "-m", "seed=0,1", "trainer=batched")
-    if strict():
-        assert models(tmp_path / "whole") == models(tmp_path)
-
-
-def test_a_damaged_model_is_made_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from tiny_study import flip
-
-    train(tmp_path, "trainer=batched")
     before = models(tmp_path)
-    (file,) = (tmp_path / "outputs/tiny/train").glob("*/weights.safetensors")
+    file = next((tmp_path / "outputs/tiny/train").glob("*/weights.safetensors"))
     flip(file, 200)
     assert models(tmp_path) != before
-    train(tmp_path, "trainer=batched")
+    capfd.readouterr()
+    train(tmp_path, "-m", "seed=0,1", "trainer=batched")
     assert "damaged, will be made again" in capfd.readouterr().err
     if strict():
         assert models(tmp_path) == before

@@ -73,8 +73,16 @@ REPORTED: dict[str, tuple[str, Callable[[Shelf], object], str]] = {
 }  # fmt: skip
 
 
+# what may happen together: no two harm one file
+TOGETHER = (
+    ("a digit of a measurement", "marginals", "tensors that are gone", "facts of the data"),
+    ("a cut manifest", "a preview", "cut tensors"),
+    ("an emptied manifest",),
+)
+
+
 @pytest.mark.parametrize("case", REPORTED, ids=str)
-def test_a_report_of_damage_is_refused_and_the_study_s_command_mends_it(copy, run, capsys, case, tiny):
+def test_a_report_of_damage_is_refused(copy, run, capsys, case):
     stage, damage, named = REPORTED[case]
     place = of_model(stage)
     verdict = (copy / "tiny/report/verdict.json").read_bytes()
@@ -85,11 +93,23 @@ def test_a_report_of_damage_is_refused_and_the_study_s_command_mends_it(copy, ru
     assert str(place.folder) in err or case == "facts of the data", err
     assert "the command that made it makes it again" in err
     assert (copy / "tiny/report/verdict.json").read_bytes() == verdict
-    # which writes the report anew
+
+
+@pytest.mark.parametrize("cases", TOGETHER, ids=" and ".join)
+def test_the_study_s_command_mends_it(copy, run, cases, tiny):
+    verdict = (copy / "tiny/report/verdict.json").read_bytes()
+    for case in cases:
+        stage, damage, _ = REPORTED[case]
+        damage(of_model(stage))
+    # and writes the report anew
     (copy / "tiny/report/verdict.json").unlink()
     assert run("run", "-m", *MODELS, "study=tiny", "tracking=off") == 0
     assert (copy / "tiny/report/verdict.json").read_bytes() == verdict
     assert content(copy.parent) == content(tiny)
+
+
+def test_every_damage_is_mended_somewhere():
+    assert sorted(case for cases in TOGETHER for case in cases) == sorted(REPORTED)
 
 
 def test_curves_are_verified_where_they_are_tracked(copy, run, capsys):

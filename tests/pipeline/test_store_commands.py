@@ -12,6 +12,8 @@ from tiny_study import EXTRA, TINY, content, flip, leftovers, model, models, she
 from priorgap.core import artifacts
 from priorgap.core.shelves import Shelf
 from priorgap.pipeline.commands.store_arguments import in_words
+from priorgap.pipeline.config.session import Request
+from priorgap.pipeline.store.finished import finished
 from priorgap.pipeline.store.layout import Store, read_record, sealed, unless_in_use
 
 SWEEP = ("run", "-m", *TINY, "study=tiny", *EXTRA, "tracking=off")
@@ -99,13 +101,20 @@ def test_a_finished_study_is_recognised_until_a_byte_changes(copy, run, capsys):
         assert run(*SWEEP) == 0
         assert "nothing to do" in capsys.readouterr().err
     pack = next(of_seed(copy, "sample", 0).glob("*.pack"))
-    finished = next((copy / ".finished").glob("*.json"))
-    for file in (weights, pack, measured, copy / "tiny/report/report.html", finished):
+    record = next((copy / ".finished").glob("*.json"))
+    request = Request(SWEEP[2:], multirun=True)
+    assert finished(request) is not None
+    for file in (weights, pack, measured, copy / "tiny/report/report.html", record):
+        good = file.read_bytes()
         flip(file, 40)
-        assert run(*SWEEP) == 0
-        assert "nothing to do" not in capsys.readouterr().err, file
-        assert run("verify") == 0
-        capsys.readouterr()
+        assert finished(request) is None, file
+        file.write_bytes(good)
+        assert finished(request) is not None, file
+    for file in (weights, pack, measured, copy / "tiny/report/report.html"):
+        flip(file, 40)
+    assert run(*SWEEP) == 0
+    assert "nothing to do" not in capsys.readouterr().err
+    assert run("verify") == 0
 
 
 def test_gc_shows_first_and_removes_only_what_nothing_needs(copy, run, capsys, tiny, tmp_path):

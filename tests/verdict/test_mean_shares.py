@@ -59,7 +59,7 @@ def allowed(rate: float) -> int:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("spread", [0.0, 0.3])
 @pytest.mark.parametrize("shift", [0.0, 2.6])
-@pytest.mark.parametrize("n_models", [1, 3, 10])
+@pytest.mark.parametrize("n_models", [1, 3, pytest.param(10, marks=pytest.mark.slow)])
 def test_it_errs_in_five_of_a_hundred_at_most(shift, spread, n_models, shared) -> None:
     if n_models == 1 and spread > 0:
         pytest.skip("one model says nothing of training again")
