@@ -54,14 +54,6 @@ class NpzFile:
         own = read_npz(self.path)
         return dataset_of(self, own, file_digest(self.path))
 
-    def read(self) -> "dict[str, tuple[np.ndarray, np.ndarray | None]]":
-        """Return observations and labels as they stand in the file, by part; "" where they are not in parts.
-
-        Raises:
-            DataUnavailable, DataCorrupt, ValueError: as `load`.
-        """
-        return read_npz(self.path).parts()
-
 
 def read_npz(path: Path) -> OwnArrays:
     """Return the arrays of an .npz file, or the one of an .npy file.

@@ -15,7 +15,6 @@ from priorgap.core.random import stream
 from priorgap.data import arrays
 from priorgap.data.data_file import DRAWN_AS, DataFile
 from priorgap.data.files.contents import FORMATS
-from priorgap.data.npz_file import NpzFile
 from priorgap.data.own import ImageFolder
 from priorgap.data.splits import Split, fraction_split
 
@@ -68,7 +67,7 @@ def read(data: Path, test: Path | None, reading: Mapping[str, Any]) -> AuditData
     Args:
         data: a folder of images, or a file of arrays or of a table: train and test, or all rows.
         test: the same, of rows that the model was not trained on; `data` are then training rows alone.
-        reading: how: keys of data=image_folder, data=npz and data=file.
+        reading: how: keys of data=image_folder and data=file.
 
     Raises:
         ValueError: one line that names the key.
@@ -101,9 +100,7 @@ def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
             f"{key}={path}: expected a folder of images, or a file {' or '.join(_ARRAYS)}, or a table or arrays "
             f"in {others}"
         )
-    kind: type[ImageFolder] | type[NpzFile] | type[DataFile] = ImageFolder
-    if path.is_file():
-        kind = NpzFile if path.suffix.lower() in _ARRAYS else DataFile
+    kind: type[ImageFolder] | type[DataFile] = DataFile if path.is_file() else ImageFolder
     known = [one.name for one in fields(kind) if one.name not in _OWN]
     for name in reading:
         if name not in known:
@@ -111,13 +108,9 @@ def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
     check(kind, {"path": str(path), **reading}, "data")
     try:
         source = kind(path, **reading)
-        settings = ((source.test_fraction, source.validation_fraction), source.split_seed, source.name)
         if isinstance(source, DataFile):
             return _of_file(source, key)
-        if isinstance(source, NpzFile):
-            found = source.read()
-            xs: dict[str, Split | np.ndarray] = {part: x for part, (x, _) in found.items()}
-            return _Rows(xs, {part: y for part, (_, y) in found.items()}, [], *settings)
+        settings = ((source.test_fraction, source.validation_fraction), source.split_seed, source.name)
         images = source.read()
         images.say()
         return _Rows({**images.parts}, {}, images.classes, *settings)
