@@ -42,6 +42,7 @@ def found(data, *, matches=None, given=()):
     return findings_of(data, LIMITS, space="classifier", baseline="prior", matches=matches, given=given)
 
 
+NEAR = {"prior": 18.0, "gmm": 12.1, "kde": 15.0}
 FAULTS = {
     "reconstructions_no_better_than_the_mean": {"explained_share": 0.02},
     "nothing_in_the_latent_space": {"active_units_var": 0.0, "rate": 0.002, "unit_rates": (0.001, 0.001)},
@@ -76,6 +77,10 @@ class TestFindings:
             ({"n_rows": 199}, "too_few_rows"),
             ({"fid_reconstruction": 49.9}, None),
             ({"fid_reconstruction": 50.0}, "decoder_limits"),
+            ({"fid_reconstruction": 14.9, "fids": NEAR}, None),
+            ({"fid_reconstruction": 15.0, "fids": NEAR}, "decoder_limits"),
+            ({"fid_reconstruction": 15.0, "fids": NEAR | {"prior": 19.0}}, None),
+            ({"fid_reconstruction": 15.0, "fids": NEAR | {"gmm": 11.9}}, None),
             ({"kl_diag_train": 0.05}, None),
             ({"kl_diag_train": 0.051}, "moments"),
         ],

@@ -34,6 +34,9 @@ class HealthLimits:
             also `decoder_share` of the baseline's FID.
         decoder_warn: the same, where the verdict says that the decoder limits quality.
         decoder_share: the share of the baseline's FID from which on reconstructions count as near the samplers.
+        decoder_near: warn from so many times the floor's on too, where all samplers are about as far off.
+        decoder_near_share: reconstructions have that share of the baseline's FID, and the best sampler that share
+            of theirs, where they are.
         moments: mismatch of means and variances on training posteriors that counts as matched, nats.
     """
 
@@ -45,6 +48,8 @@ class HealthLimits:
     decoder_stop: Annotated[float, AtLeast(1)]
     decoder_warn: Annotated[float, AtLeast(1)]
     decoder_share: Annotated[float, Between(0, 1)]
+    decoder_near: Annotated[float, AtLeast(1)]
+    decoder_near_share: Annotated[float, Between(0, 1)]
     moments: Annotated[float, AtLeast(0)]
 
 

@@ -219,19 +219,23 @@ def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
         return _all_far(min(fids.values()), _mean(list(floors.values())), limits)
     floor, own = _mean([floors[s] for s in seeds]), _mean([found[s] for s in seeds])
     beside = fids.get(model.baseline, max(fids.values()))
-    times = own / floor
-    if times < limits.decoder_warn or own < limits.decoder_share * beside:
+    times, best = own / floor, min(fids.values())
+    far = times >= limits.decoder_warn and own >= limits.decoder_share * beside
+    # less far, but no sampler makes a difference beside it
+    near = times >= limits.decoder_near and own >= limits.decoder_near_share * beside
+    near &= best >= limits.decoder_near_share * own
+    if not far and not near:
         return None
-    best = min(fids.values())
     facts = (
         f"its reconstructions have FID {_number(own)}, {_number(times)} times that of real images "
         f"({_number(floor)}), and the best sampler has {_number(best)}"
     )
-    if times >= limits.decoder_stop:
+    if far and times >= limits.decoder_stop:
         sentence = f"Train the model longer, or a better decoder, first: {facts}."
         return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
     sentence = f"The decoder limits quality more than the choice of sampler: {facts}."
-    return Finding("warn", DECODER, times, limits.decoder_warn, sentence)
+    limit = limits.decoder_warn if far else limits.decoder_near
+    return Finding("warn", DECODER, times, limit, sentence)
 
 
 def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
