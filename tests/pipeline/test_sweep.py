@@ -161,6 +161,15 @@ def test_pieces_that_end_together_share_the_time():
     assert pieces.n_done() == 2 and pieces.left() == "about 16 s left"
 
 
+def test_pieces_that_were_there_take_no_time_from_those_that_end_with_them():
+    now = [0.0]
+    pieces = Pieces(["a"] * 4 + ["b"] * 4, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    now[0] = 20.0
+    pieces.ended("a", "a", worked=False)
+    pieces.ended("b", "b")
+    assert pieces.left() == "about 40 s left"
+
+
 def test_pieces_on_a_terminal_are_a_bar():
     stream, now = Terminal(), [0.0]
     pieces = Pieces(["a", "b"] * 2, "measured", stream=stream, clock=lambda: now[0])

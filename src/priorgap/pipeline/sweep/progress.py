@@ -116,11 +116,12 @@ class Pieces:
         )
 
     def ended(self, *kinds: str, worked: bool = True) -> None:
-        """Count pieces that ended together; those there already (`worked` false) tell no time."""
+        """Count pieces that ended together; those there already (`worked` false) tell no time, and took none."""
         now = self._clock()
-        for kind in kinds if worked else ():
-            self._took.setdefault(kind, []).append((now - self._since) / len(kinds))
-        self._since = now
+        if worked:
+            for kind in kinds:
+                self._took.setdefault(kind, []).append((now - self._since) / len(kinds))
+            self._since = now
         self._left.subtract(kinds)
         if self._bar is not None:
             self._bar.set_postfix_str(self.left(), refresh=False)
