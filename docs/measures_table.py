@@ -23,15 +23,15 @@ def options() -> list[str]:
 
 
 def table() -> str:
-    """Return the table: option, whether it is in standard, scope, what it needs (uses), what it says of itself."""
-    standard = set(load_lists("standard"))
+    """Return the table: option, the first list that holds it, scope, what it needs (uses), what it says of itself."""
     lines = ["| option | in | of a | needs | gives |", "|---|---|---|---|---|"]
     for name in options():
         metric = build_metric(load_option("metric", name), name)
         text = metric.measures[0].sentence if isinstance(metric, ImageMetric) else type(metric).__doc__ or ""
         said = " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
         needs = [*sorted(metric.needs), *(f"({other})" for other in sorted(wants(metric) - metric.needs))]
-        where = "standard" if name in standard else "full" if name in load_lists("full") else "by hand"
+        lists = [one for one in ("standard", "full", "series") if name in load_lists(one)]
+        where = lists[0] if lists else "by hand"
         lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(needs)} | {said} |")
     return "\n".join(lines)
 
@@ -59,7 +59,7 @@ def catalogue() -> str:
 
 
 def load_lists(name: str) -> list[str]:
-    """Return the names that a list option (standard, full) selects."""
+    """Return the names that a list option (standard, full, series) selects."""
     content = yaml.safe_load((configuration_directory() / "metric" / f"{name}.yaml").read_text())
     return [str(entry) for entry in content["defaults"]]
 

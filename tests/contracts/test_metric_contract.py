@@ -22,9 +22,11 @@ from priorgap.metrics import (
     AccuracyCurve,
     ActiveUnits,
     AmortisationGap,
+    Autocorrelation,
     ClassBalance,
     Copying,
     CopyShares,
+    CrossCorrelation,
     DataCopying,
     Decomposition,
     DependenceSplit,
@@ -49,7 +51,10 @@ from priorgap.metrics import (
     RealToReal,
     RealToSynthetic,
     Reconstruction,
+    SeriesFloors,
     Sharpness,
+    Spectrum,
+    StepMarginals,
     SyntheticToReal,
     TotalVariation,
     TrainMixture,
@@ -103,6 +108,11 @@ METRICS: list[Metric] = [
     RealEquivalent(sizes=[20, 60], n_seeds=2),
     QualityByDensity([2], 400, 20, 1e-6, n_draws=150, n_bands=3, k=3, step=0.3),
     Reconstruction(),
+    Autocorrelation(n_lags=4),
+    CrossCorrelation(n_lags=2),
+    Spectrum(),
+    StepMarginals(),
+    SeriesFloors(autocorrelation_lags=4, cross_correlation_lags=2),
 ]
 
 
@@ -143,7 +153,7 @@ def test_each_gives_all_that_it_names() -> None:
 
 def test_the_catalogue_is_the_union_of_what_metrics_name() -> None:
     conf = configuration_directory() / "metric"
-    names = [p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full")]
+    names = [p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full", "series")]
     nodes = {name: load_option("metric", name) for name in names}
     own = {name: node for name, node in nodes.items() if target_modules(node)}
     # of torchmetrics' each brings an entry of its own (tests/metrics/test_torchmetrics_image.py)

@@ -57,6 +57,30 @@ QUALITY = (
         "The part of the floor that the sizes explain; no floor of its own.", range=_POSITIVE, needs_space=True),
 )  # fmt: skip
 
+# of windows of series beside test windows; floors are those of training windows
+SERIES = (
+    _quality("autocorrelation_distance", "autocorrelation distance",
+        "Mean difference of autocorrelations from those of test windows.", range=(0.0, 2.0), by="channel",
+        direction="lower", rankable=True),
+    _quality("autocorrelation_floor", "autocorrelation distance of real windows",
+        "Of training windows; what a sampler's is held against.", range=(0.0, 2.0)),
+    _quality("cross_correlation_distance", "cross-correlation distance",
+        "Mean difference of lagged correlations of pairs of channels from those of test windows.",
+        range=(0.0, 2.0), by="channel", direction="lower", rankable=True),
+    _quality("cross_correlation_floor", "cross-correlation distance of real windows",
+        "Of training windows; what a sampler's is held against.", range=(0.0, 2.0)),
+    _quality("spectrum_distance", "spectrum distance",
+        "Total variation between normalised power spectra; blind to the amplitude.", range=_SHARE,
+        by="channel", direction="lower", rankable=True),
+    _quality("spectrum_floor", "spectrum distance of real windows",
+        "Of training windows; what a sampler's is held against.", range=_SHARE),
+    _quality("step_marginal_distance", "distance of values at each step",
+        "Wasserstein-1 at each step, in standard deviations of the channel; blind to the order in time.",
+        range=_POSITIVE, by="channel", direction="lower", rankable=True),
+    _quality("step_marginal_floor", "distance of values at each step, real windows",
+        "Of training windows; what a sampler's is held against.", range=_POSITIVE),
+)  # fmt: skip
+
 COPYING = (
     _copying("identical_share", "identical share",
         "Share of samples that are a training image, to within a grey level.", range=_SHARE),
@@ -210,7 +234,7 @@ BANDS = (
     *_pair("log_ratio", "log f/p", unit="nat"),
 )
 
-BUILTIN: dict[str, Measure] = {m.name: m for m in (*QUALITY, *COPYING, *ACCURACY, *LATENT, *BANDS)}
+BUILTIN: dict[str, Measure] = {m.name: m for m in (*QUALITY, *SERIES, *COPYING, *ACCURACY, *LATENT, *BANDS)}
 
 
 def catalogued(*names: str) -> tuple[Measure, ...]:

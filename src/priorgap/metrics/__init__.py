@@ -9,9 +9,11 @@ _EXPORTS = {
     "AccuracyCurve": "priorgap.metrics.real_equivalent",
     "ActiveUnits": "priorgap.metrics.latent",
     "AmortisationGap": "priorgap.metrics.likelihood",
+    "Autocorrelation": "priorgap.metrics.series",
     "ClassBalance": "priorgap.metrics.accuracy",
     "CopyShares": "priorgap.metrics.near_copies",
     "Copying": "priorgap.metrics.copying",
+    "CrossCorrelation": "priorgap.metrics.series",
     "DataCopying": "priorgap.metrics.data_copying",
     "Decomposition": "priorgap.metrics.latent",
     "DependenceSplit": "priorgap.metrics.overlap",
@@ -43,14 +45,17 @@ _EXPORTS = {
     "RealToSynthetic": "priorgap.metrics.accuracy",
     "Reconstruction": "priorgap.metrics.reconstruction",
     "Reference": "priorgap.metrics.reference",
+    "SeriesFloors": "priorgap.metrics.series",
     "Sharpness": "priorgap.metrics.diversity",
+    "Spectrum": "priorgap.metrics.series",
+    "StepMarginals": "priorgap.metrics.series",
     "SyntheticToReal": "priorgap.metrics.accuracy",
     "TotalVariation": "priorgap.metrics.two_sample",
     "TrainMixture": "priorgap.metrics.latent",
     "UnitDependence": "priorgap.metrics.unit_dependence",
     "Vendi": "priorgap.metrics.diversity",
-    "build_reference": "priorgap.metrics.floors",
     "bracket_of_kl": "priorgap.metrics.bracket",
+    "build_reference": "priorgap.metrics.floors",
     "load_reference": "priorgap.metrics.reference",
     "save_reference": "priorgap.metrics.reference",
     "split_log_likelihood": "priorgap.metrics.likelihood",
@@ -75,6 +80,13 @@ if TYPE_CHECKING:
     from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
     from priorgap.metrics.real_equivalent import AccuracyCurve, RealEquivalent
     from priorgap.metrics.reference import Reference, load_reference, save_reference
+    from priorgap.metrics.series import (
+        Autocorrelation,
+        CrossCorrelation,
+        SeriesFloors,
+        Spectrum,
+        StepMarginals,
+    )
     from priorgap.metrics.torchmetrics_image import ImageMetric
     from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
     from priorgap.metrics.unit_dependence import UnitDependence
@@ -86,9 +98,11 @@ __all__ = [
     "AccuracyCurve",
     "ActiveUnits",
     "AmortisationGap",
+    "Autocorrelation",
     "ClassBalance",
     "CopyShares",
     "Copying",
+    "CrossCorrelation",
     "DataCopying",
     "Decomposition",
     "DependenceSplit",
@@ -116,7 +130,10 @@ __all__ = [
     "RealToReal",
     "RealToSynthetic",
     "Reference",
+    "SeriesFloors",
     "Sharpness",
+    "Spectrum",
+    "StepMarginals",
     "SyntheticToReal",
     "TotalVariation",
     "TrainMixture",

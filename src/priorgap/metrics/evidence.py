@@ -40,6 +40,7 @@ _REASONS = {
     "encode": "there is no encoder",
     "reference": "there are no reference data",
     "features": "there are no reference data",
+    "sequences": "the observations are no series",
     "floor": "the reference has no real-against-real floor",
     "labels": "the data have no labels, or one class only",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
@@ -232,8 +233,9 @@ class Evidence:
         """Return why the evidence of this name is missing, None when it is there.
 
         Names: encoder, prior (a distribution p(z)), train, validation, test (posteriors), log_var, standard_normal
-        (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space), floor,
-        labels, classifiers, distortion, log_likelihood, draw, label_source.
+        (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space),
+        sequences (observations are series), floor, labels, classifiers, distortion, log_likelihood, draw,
+        label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -253,6 +255,7 @@ class Evidence:
             "encode": model.encode is not None,
             "reference": reference is not None,
             "features": reference is not None,
+            "sequences": reference is not None and reference.train.modality.sequences,
             "floor": reference is not None and reference.floor is not None,
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,

@@ -39,6 +39,11 @@ class Modality(Protocol):
         ...
 
     @property
+    def sequences(self) -> bool:
+        """Whether an observation is values over time, [steps, channels]: measures of series."""
+        ...
+
+    @property
     def space(self) -> str:
         """The name of the space of the values themselves, in which copies are looked for."""
         ...

@@ -28,6 +28,11 @@ class Values:
     shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0
 
+    @property
+    def sequences(self) -> bool:
+        """Whether they are values over time."""
+        return self.n_axes == 3
+
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
         """Return values as they are, of 32 bits."""
         return x.float()

@@ -16,7 +16,8 @@ from priorgap.core.latents import LatentDraw, Latents
 from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
 from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable
-from priorgap.testing.world import fresh, world
+from priorgap.testing.series_world import series_world
+from priorgap.testing.world import World, fresh, world
 
 
 def _numpy_state() -> Any:
@@ -24,9 +25,14 @@ def _numpy_state() -> Any:
     return state[1].copy()
 
 
+def world_of(metric: Metric) -> World:
+    """Return the world that a metric is about."""
+    return series_world() if "sequences" in metric.needs else world()
+
+
 def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence:
-    """Evidence of the metric's scope: of a model, or of draws."""
-    here = world()
+    """Evidence of the metric's scope, of a model or of draws; of series where it is about these."""
+    here = world_of(metric)
     model = here.model if model is None else model
     if metric.scope == "model":
         return model.alone()
@@ -50,12 +56,13 @@ def tensors_of(evidence: Evidence) -> dict[str, Tensor]:
         split = getattr(reference, name)
         found |= {f"x.{name}": split.x, f"label.{name}": split.label}
     found |= {"test_features": reference.test_features, "pool_features": reference.pool_features}
-    for name, network in vars(reference.classifiers).items():
+    networks = {} if reference.classifiers is None else vars(reference.classifiers)
+    for name, network in networks.items():
         if isinstance(network, torch.nn.Module):
             found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
     if evidence.draw is not None:
         found |= {"z": evidence.draw.z, "z.label": evidence.draw.label}
-    return found
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def run(metric: Metric, evidence: Evidence | None = None, seed: int = 0) -> list[Measurement]:
@@ -122,6 +129,9 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
     """The evidence with one thing missing."""
     reference = model.reference
     assert reference is not None
+    if name == "sequences":
+        # what is known of images in place of what is known of series
+        return fresh(world().model)
     if name == "features":  # they are of the reference
         name = "reference"
     if name in ("train", "validation", "test", "decode", "encode", "reference", "log_likelihood"):
@@ -177,7 +187,7 @@ def names_all_it_needs(metric: Metric) -> None:
         if implied & metric.needs:
             continue
         try:
-            rows = run(metric, evidence_for(metric, without(world().model, name)))
+            rows = run(metric, evidence_for(metric, without(world_of(metric).model, name)))
         except NotApplicable:
             continue
         assert rows

@@ -1,0 +1,180 @@
+"""How samples move beside test windows: lagged correlations, spectra, values at each step; and their floors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from priorgap.core.arguments import AtLeast
+from priorgap.core.catalogue import catalogued
+from priorgap.core.measurement import Measurement
+from priorgap.core.measures import Measure
+from priorgap.estimators.series import (
+    SeriesDistance,
+    autocorrelation_distance,
+    cross_correlation_distance,
+    marginal_distance,
+    spectrum_distance,
+)
+from priorgap.metrics.evidence import Evidence
+from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
+
+_NEEDS = frozenset({"draw", "decode", "reference", "sequences"})
+_SPACE = "data"
+Distance = Callable[[Float[Tensor, "n T f"], Float[Tensor, "m T f"]], SeriesDistance]
+
+
+def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement]:
+    """Return the distance of all draws to the test windows: the whole, and by channel where there are several."""
+    reference = evidence.model.reference
+    if reference is None:
+        raise NotApplicable("there are no reference data")
+    made, real = evidence.samples.floats(), reference.test.floats()
+    try:
+        found = distance(made, real)
+    except ValueError as error:
+        raise NotApplicable(str(error)) from error
+    n, m = len(made), len(real)
+    rows = [measured(name, found.whole, n=n, n_reference=m, space=_SPACE)]
+    channels = found.by_channel if len(found.by_channel) > 1 else ()
+    rows += [measured(name, one, n=n, n_reference=m, space=_SPACE, unit=c) for c, one in enumerate(channels)]
+    return rows
+
+
+@dataclass(frozen=True)
+class Autocorrelation:
+    """`autocorrelation_distance`: mean absolute difference of autocorrelations at lags 1 to n_lags; 0 is best.
+
+    Rows by channel in `unit`. Biased upwards by the sets' sizes: hold it against its floor.
+
+    Attributes:
+        n_lags: the largest lag; shorter windows have fewer.
+    """
+
+    n_lags: Annotated[int, AtLeast(1)]
+    name: ClassVar[str] = "autocorrelation"
+    scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("autocorrelation_distance")
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the whole and the rows by channel."""
+        require(evidence, self.needs)
+        return _rows("autocorrelation_distance", self.distance, evidence)
+
+    def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
+        """Compare two sets of windows."""
+        return autocorrelation_distance(a, b, n_lags=self.n_lags)
+
+
+@dataclass(frozen=True)
+class CrossCorrelation:
+    """`cross_correlation_distance`: the same of pairs of channels, at lags -n_lags to n_lags; 0 is best.
+
+    Rows by channel in `unit`: its mean over the others.
+
+    Attributes:
+        n_lags: the largest lag; shorter windows have fewer.
+    """
+
+    n_lags: Annotated[int, AtLeast(0)]
+    name: ClassVar[str] = "cross_correlation"
+    scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("cross_correlation_distance")
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the whole and the rows by channel."""
+        require(evidence, self.needs)
+        return _rows("cross_correlation_distance", self.distance, evidence)
+
+    def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
+        """Compare two sets of windows."""
+        return cross_correlation_distance(a, b, n_lags=self.n_lags)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """`spectrum_distance`: total variation between normalised power spectra, mean over channels; 0 is best.
+
+    Rows by channel in `unit`. The amplitude does not matter.
+    """
+
+    name: ClassVar[str] = "spectrum"
+    scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("spectrum_distance")
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the whole and the rows by channel."""
+        require(evidence, self.needs)
+        return _rows("spectrum_distance", spectrum_distance, evidence)
+
+
+@dataclass(frozen=True)
+class StepMarginals:
+    """`step_marginal_distance`: Wasserstein-1 of the values at each step, mean over steps and channels; 0 is best.
+
+    In standard deviations of the test windows' channel; rows by channel in `unit`. The order in time does not matter
+    beyond the step.
+    """
+
+    name: ClassVar[str] = "step_marginals"
+    scope: ClassVar[Scope] = "sampler"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued("step_marginal_distance")
+    needs: ClassVar[frozenset[str]] = _NEEDS
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return the whole and the rows by channel."""
+        require(evidence, self.needs)
+        return _rows("step_marginal_distance", marginal_distance, evidence)
+
+
+@dataclass(frozen=True)
+class SeriesFloors:
+    """`autocorrelation_floor`, ...: the distances of real training windows to the test windows, in the same way.
+
+    Of the last training windows, as many as there are test windows: what no sampler can be expected to beat. Where
+    test windows are later ones and the series drifts, the floor holds the drift too.
+
+    Attributes:
+        autocorrelation_lags: n_lags of the distance of autocorrelations.
+        cross_correlation_lags: n_lags of that of cross-correlations.
+    """
+
+    autocorrelation_lags: Annotated[int, AtLeast(1)]
+    cross_correlation_lags: Annotated[int, AtLeast(0)]
+    name: ClassVar[str] = "series_floors"
+    scope: ClassVar[Scope] = "model"
+    measures: ClassVar[tuple[Measure, ...]] = catalogued(
+        "autocorrelation_floor", "cross_correlation_floor", "spectrum_floor", "step_marginal_floor"
+    )
+    needs: ClassVar[frozenset[str]] = frozenset({"reference", "sequences"})
+
+    def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
+        """Return a row a distance; that of pairs of channels is left out where there is one channel."""
+        require(evidence, self.needs)
+        reference = evidence.model.reference
+        if reference is None:
+            raise NotApplicable("there are no reference data")
+        train, test = reference.train.floats()[-len(reference.test) :], reference.test.floats()
+        distances: Sequence[tuple[str, Distance]] = (
+            ("autocorrelation_floor", Autocorrelation(self.autocorrelation_lags).distance),
+            ("cross_correlation_floor", CrossCorrelation(self.cross_correlation_lags).distance),
+            ("spectrum_floor", spectrum_distance),
+            ("step_marginal_floor", marginal_distance),
+        )
+        found, reasons = [], []
+        for name, distance in distances:
+            try:
+                value = distance(train, test).whole
+            except ValueError as error:
+                reasons.append(str(error))
+                continue
+            found.append(measured(name, value, n=len(train), n_reference=len(test), space=_SPACE))
+        if not found:
+            raise NotApplicable(reasons[0])
+        return found
