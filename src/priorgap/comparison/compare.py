@@ -69,6 +69,7 @@ def compare(
     labels: Sequence[Labels | None] | None = None,
     context: Sequence[Context] | None = None,
     range: tuple[float, float] | None = None,
+    series: bool = False,
     posterior: Entry | tuple[Entry, Entry] | None = None,
     device: "str | torch.device | None" = None,
     samplers: Sequence[Sampler | str] | None = None,
@@ -112,6 +113,7 @@ def compare(
             without classes: p(z) is taken to be one for all contexts, and a learned p(z|context) is not covered.
         range: the values of images that stand for black and white in the model, as (-1, 1); None: found in floats,
             [0, 1] otherwise. All measures see [0, 1].
+        series: whether rows [n, steps, channels] are series, of any values; [n, h, w] are images where not.
         posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
             ("mu", "logvar"); one place or name for a distribution.
         device: where x and z go; None: to the parameters of the modules that the two callables use. x and z have the
@@ -179,7 +181,7 @@ def compare(
     say = progress_of(progress)
     data = supplied(
         {"train": train, "test": test, "validation": validation}, labels, seed=seed, span=check_range(range),
-        context=context,
+        context=context, series=series,
     )  # fmt: skip
     parts = data.parts
     check_features(features, parts)

@@ -57,7 +57,7 @@ def try_calls(models: Mapping[DecodeRule, ModelFunctions], train: Split, layout:
         _check_shape(drawn, "draw", train, layout)
         # noise may leave the range, most values do not
         beyond = float(((drawn < -0.5) | (drawn > 1.5)).double().mean())
-        if layout.axes != "vectors" and beyond > 0.5:
+        if layout.images and beyond > 0.5:
             least, most = layout.in_model(float(drawn.min())), layout.in_model(float(drawn.max()))
             raise ValueError(
                 f"draw: gave values from {least:g} to {most:g}, expected images in [{layout.range[0]:g}, "
@@ -73,7 +73,7 @@ def _check_shape(x: Tensor, name: str, train: Split, layout: Layout) -> None:
 
 
 def _check_scale(x: Tensor, layout: Layout) -> None:
-    if layout.axes == "vectors":
+    if not layout.images:
         return
     least, most = float(x.min()), float(x.max())
     if layout.range[1] > 2 and layout.in_model(least) > -0.01 and layout.in_model(most) < 1.01:

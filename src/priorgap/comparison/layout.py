@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from priorgap.data.arrays import Axes
+from priorgap.data.arrays import AS_IT_IS, Axes
 
 _NAMES = {
     "channels_first": "[b, c, h, w]",
     "channels_last": "[b, h, w, c]",
     "no_channels": "[b, h, w]",
     "vectors": "[b, d]",
+    "series": "[b, steps, channels]",
 }
 
 
@@ -30,7 +31,12 @@ class Layout:
     @property
     def plain(self) -> bool:
         """Whether the model has observations as they are stored: channels first, in [0, 1]."""
-        return self.axes in ("channels_first", "vectors") and self.range == (0.0, 1.0)
+        return (self.axes == "channels_first" or not self.images) and self.range == (0.0, 1.0)
+
+    @property
+    def images(self) -> bool:
+        """Whether values have a scale, as those of images."""
+        return self.axes not in AS_IT_IS
 
     @property
     def sentence(self) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST = 10**9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found.
 
@@ -211,6 +211,13 @@ class Comparison:
     def _space(self, measure: str) -> str:
         known = set(self.table.loc[self.table["measure"] == measure, "space"].fillna(""))
         return self.verdict.space if self.verdict.space in known else next(iter(sorted(known)), "")
+
+    def __str__(self) -> str:
+        return self.to_markdown().rstrip("\n")
+
+    def __repr__(self) -> str:
+        names = [] if self.drawn is None else list(self.drawn.draws)
+        return f"Comparison({self.verdict.headline!r}, samplers={names})"
 
     def _repr_html_(self) -> str:
         import pandas as pd

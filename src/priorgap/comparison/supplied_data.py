@@ -20,7 +20,7 @@ from priorgap.core.random import stream
 from priorgap.data import arrays
 from priorgap.data.arrays import Axes, Scale
 from priorgap.data.splits import Split, random_split
-from priorgap.modalities import IMAGES, VECTORS
+from priorgap.modalities import IMAGES
 
 # of the range: rounding beyond a given range
 _ROUNDING = 1e-3
@@ -64,6 +64,7 @@ def supplied(
     seed: int,
     span: tuple[float, float] | None = None,
     context: Sequence[object] | None = None,
+    series: bool = False,
 ) -> Supplied:
     """Read the data that were given as train and test, and validation or None.
 
@@ -75,6 +76,7 @@ def supplied(
         seed: of what is chosen at random: the fifth, and the share of rows that are kept.
         span: the range of images in the model; None: found.
         context: for each what the model is told beside x and z, or None.
+        series: whether rows [n, steps, channels] are series; images [n, h, w] where not.
 
     Raises:
         ValueError: one line that names the argument, what was given and what was expected.
@@ -91,7 +93,9 @@ def supplied(
         if isinstance(one, Rows) and one.shuffled and told[name] is not None:
             raise ValueError(f"context: {name} is a DataLoader that shuffles; expected shuffle=False")
     axes = {
-        name: _stored_axes(one) if isinstance(one, Split) else arrays.axes_of(one.first.x, name)
+        name: _stored_axes(one)
+        if isinstance(one, Split)
+        else arrays.axes_of(one.first.x, name, series=series)
         for name, one in rows.items()
     }
     layout, scales = _layout(rows, axes, span)
@@ -139,19 +143,22 @@ def _with_contexts(
 
 
 def _stored_axes(split: Split) -> Axes:
-    return "channels_first" if split.x.ndim == 4 else "vectors"
+    return next((axes for axes, kind in arrays.AS_IT_IS.items() if kind == split.kind), "channels_first")
 
 
 def _layout(
     rows: Mapping[str, Split | Rows], axes: Mapping[str, Axes], span: tuple[float, float] | None
 ) -> tuple[Layout, dict[str, Scale]]:
     """Return how the model has an observation, and the scale of images by the type of their values."""
-    if axes["train"] == "vectors":
+    own = axes["train"]
+    if own in arrays.AS_IT_IS:
         if span is not None:
-            raise ValueError(f"range={span}: expected with images only; vectors are taken as they are")
-        return Layout("vectors", (0.0, 1.0)), {}
+            raise ValueError(f"range={span}: expected with images only; {own} are taken as they are")
+        return Layout(own, (0.0, 1.0)), {}
     images = {
-        name: one.first.x for name, one in rows.items() if isinstance(one, Rows) and axes[name] != "vectors"
+        name: one.first.x
+        for name, one in rows.items()
+        if isinstance(one, Rows) and axes[name] not in arrays.AS_IT_IS
     }
     scales = {}
     for name, array in images.items():
@@ -188,7 +195,7 @@ def _read(rows: Rows, name: str, axes: Axes, scales: Mapping[str, Scale], seed: 
         split = _converted(rows.first, name, axes, scales, rows.first.x.shape[1:])
         return _Part(split, rows.first.label, len(split), None)
     store: RowStore | None = None
-    kind = VECTORS.kind if axes == "vectors" else IMAGES.kind
+    kind = arrays.AS_IT_IS.get(axes, IMAGES.kind)
     labels = []
     for batch in rows.batches():
         split = _converted(batch, name, axes, scales, rows.first.x.shape[1:])
@@ -215,13 +222,13 @@ def _converted(
     batch: Batch, name: str, axes: Axes, scales: Mapping[str, Scale], shape: tuple[int, ...]
 ) -> Split:
     x = batch.x
-    if arrays.axes_of(x, name) != axes or x.shape[1:] != shape:
+    if arrays.axes_of(x, name, series=axes == "series") != axes or x.shape[1:] != shape:
         raise ValueError(
             f"{name}: rows of shape {x.shape[1:]} after rows of shape {shape}; expected one shape"
         )
     arrays.check_finite(x, name)
-    if axes == "vectors":
-        return Split(arrays.vectors(x, name), None, VECTORS.kind)
+    if axes in arrays.AS_IT_IS:
+        return Split(arrays.vectors(x, name), None, arrays.AS_IT_IS[axes])
     scale = scales.get(_type(x))
     if scale is None:
         raise ValueError(f"{name}: batches of {x.dtype} after others; expected values of one type")
@@ -319,7 +326,9 @@ def _notes(
     done = sorted({scale.done for scale in scales.values()} - {""})
     if axes["train"] == "no_channels":
         height, width = parts["train"].split.shape[1:]
-        done.append(f"rows of {height} x {width} are taken as grey images (a sequence goes in flattened)")
+        done.append(
+            f"rows of {height} x {width} are taken as grey images (series=True where they are series)"
+        )
     if axes["train"] == "channels_last":
         done.append("channels are last")
     for one in rows.values():

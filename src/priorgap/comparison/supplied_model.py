@@ -169,7 +169,7 @@ def as_stored(given: object, n: int, conventions: Conventions, name: str = "deco
     """
     layout, shape = conventions.layout, conventions.layout.shape(conventions.shape)
     x = _shaped(observation_of(given, n, shape, name), shape)
-    if layout.axes != "vectors" and x.dtype == torch.uint8:
+    if layout.images and x.dtype == torch.uint8:
         x, values = as_float(x), Layout(layout.axes, (0.0, 1.0))
     else:
         values = layout

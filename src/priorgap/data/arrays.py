@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from priorgap.core.arguments import show
-from priorgap.modalities import IMAGES, VECTORS, Kind
+from priorgap.modalities import IMAGES, SEQUENCES, VECTORS, Kind
 
 Span = tuple[float, float]
-Axes = Literal["channels_first", "channels_last", "no_channels", "vectors"]
+Axes = Literal["channels_first", "channels_last", "no_channels", "vectors", "series"]
+# what is taken as it is, on no common scale, and how it is stored
+AS_IT_IS: Mapping[Axes, Kind] = {"vectors": VECTORS.kind, "series": SEQUENCES.kind}
 
 # rows that are brought to another type at a time
 _ROWS = 1024
@@ -26,8 +28,8 @@ class Observations:
     """What an array holds.
 
     Attributes:
-        x: uint8 [n, c, h, w], or float32 [n, d].
-        kind: which of the two.
+        x: uint8 [n, c, h, w], or float32 [n, d] or [n, steps, channels].
+        kind: which of them.
         done: what was made of the values, in words; "" where they stand as they were.
     """
 
@@ -89,29 +91,32 @@ def span_of(arrays: "Iterable[np.ndarray]", kind: str) -> Span | None:
     return (float(min(low for low, _ in ends)), float(max(high for _, high in ends))) if ends else None
 
 
-def observations(array: "np.ndarray", where: str, span: Span | None = None) -> Observations:
-    """Read images [n, h, w], [n, h, w, c] or [n, c, h, w] (c = 1 or 3), or vectors [n, d].
+def observations(
+    array: "np.ndarray", where: str, span: Span | None = None, *, series: bool = False
+) -> Observations:
+    """Read images [n, h, w], [n, h, w, c] or [n, c, h, w] (c = 1 or 3), vectors [n, d], series [n, steps, channels].
 
     Args:
         array: bytes, integers up to 255 or 65,535, booleans, or floats in [0, 1], in [-1, 1], or whole in 0..255;
-            vectors of any numbers.
+            vectors and series of any numbers.
         where: the array's name, for messages.
         span: of all parts of the data, by which the scale is told; None for this array's own.
+        series: whether rows are series.
 
     Raises:
         ValueError: one line with what was given, what was expected, and the likely remedy.
     """
-    axes = axes_of(array, where)
+    axes = axes_of(array, where, series=series)
     check_finite(array, where)
-    if axes == "vectors":
-        return Observations(vectors(array, where), VECTORS.kind)
+    if axes in AS_IT_IS:
+        return Observations(vectors(array, where), AS_IT_IS[axes])
     place = f"{where} is {array.dtype} {array.shape}"
     scale = scale_of(array.dtype, span or (float(array.min()), float(array.max())), place)
     return Observations(images(array, axes, scale), IMAGES.kind, scale.done)
 
 
-def axes_of(array: "np.ndarray", where: str) -> Axes:
-    """Return what the axes of an array are.
+def axes_of(array: "np.ndarray", where: str, *, series: bool = False) -> Axes:
+    """Return what the axes of an array are; of one with three of them, images or series.
 
     Raises:
         ValueError: no rows, no values, no numbers, or axes of neither images nor vectors.
@@ -123,6 +128,10 @@ def axes_of(array: "np.ndarray", where: str) -> Axes:
         raise ValueError(f"{place}: rows without values; expected images or vectors of at least 1")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{place}: expected numbers: uint8 or float images, or vectors [n, d]")
+    if series:
+        if array.ndim != 3:
+            raise ValueError(f"{place}: expected series [n, steps, channels]")
+        return "series"
     if array.ndim == 2:
         return "vectors"
     if array.ndim not in (3, 4):
@@ -209,7 +218,8 @@ def scale_of(dtype: "np.dtype", ends: Span, place: str) -> Scale:
         return Scale(0, 255, "floats of 0..255: divided by 255")
     raise ValueError(
         f"{span}: expected float images in [0, 1] or [-1, 1], or 0..255: divide by the largest value that a pixel "
-        "can have; observations that are no images go in as vectors [n, d]"
+        "can have; observations that are no images go in as vectors [n, d], or with series=True as series [n, steps, "
+        "channels]"
     )
 
 

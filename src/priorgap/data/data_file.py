@@ -38,6 +38,7 @@ class DataFile:
         drop: columns to leave out.
         header: whether the first line of a text file names the columns; None: told by its values.
         decimal: what stands before decimals in a text file; None: told by the values.
+        series: whether rows of an array are series [steps, channels]; images [h, w] where not.
         validation_fraction: the part of the training rows kept for validation where the file has no such part.
         test_fraction: the part of all rows kept for the test where the file has no such part.
         split_seed: which split.
@@ -50,6 +51,7 @@ class DataFile:
     drop: Name | tuple[Name, ...] = ()
     header: bool | None = None
     decimal: Decimal | None = None
+    series: bool = False
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
     split_seed: Annotated[int, AtLeast(0)] = 0
@@ -82,7 +84,7 @@ class DataFile:
             DataCorrupt: it is not what its name says, or damaged.
             ValueError: columns or arrays are not as described above; one line.
         """
-        return dataset_of(self, self.read(), file_digest(self.path), drawn_as=DRAWN_AS)
+        return dataset_of(self, self.read(), file_digest(self.path), drawn_as=DRAWN_AS, series=self.series)
 
     def read(self) -> OwnArrays:
         """Return observations and labels as they stand in the file; the errors are those of `load`."""

@@ -45,7 +45,9 @@ class OwnArrays:
         }
 
 
-def dataset_of(source: OwnData, own: OwnArrays, sha256: str, *, drawn_as: str = "") -> Dataset:
+def dataset_of(
+    source: OwnData, own: OwnArrays, sha256: str, *, drawn_as: str = "", series: bool = False
+) -> Dataset:
     """Return a source's arrays as a data set, and say in one line what was read, and as what.
 
     Args:
@@ -53,6 +55,7 @@ def dataset_of(source: OwnData, own: OwnArrays, sha256: str, *, drawn_as: str = 
         own: the arrays.
         sha256: of the file.
         drawn_as: the name that a split is drawn by; "" for the source's own.
+        series: whether rows are series.
 
     Raises:
         ValueError: one line: values, labels or rows of no kind that is known.
@@ -61,7 +64,9 @@ def dataset_of(source: OwnData, own: OwnArrays, sha256: str, *, drawn_as: str = 
     # one scale for all parts: a dark test set of 16 bits must not be taken for one of 8
     given = [arrays[name] for name in own.x.values()]
     found = {
-        part: observations(arrays[name], f"{place}: {name}", span_of(given, arrays[name].dtype.kind))
+        part: observations(
+            arrays[name], f"{place}: {name}", span_of(given, arrays[name].dtype.kind), series=series
+        )
         for part, name in own.x.items()
     }
     for part, one in found.items():
