@@ -13,6 +13,7 @@ _EXPORTS = {
     "LinearGaussian": "priorgap.data.synthetic",
     "NpzFile": "priorgap.data.npz_file",
     "PhotoPatches": "priorgap.data.photo_patches",
+    "Sines": "priorgap.data.sines",
     "TorchvisionImages": "priorgap.data.images",
 }
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from priorgap.data.npz_file import NpzFile
     from priorgap.data.own import ImageFolder
     from priorgap.data.photo_patches import PhotoPatches
+    from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "LinearGaussian",
     "NpzFile",
     "PhotoPatches",
+    "Sines",
     "TorchvisionImages",
 ]
 

@@ -34,7 +34,7 @@ COMMANDS = {
         word: (*SMALL, *word.split())
         for word in (
             "data=npz data.path=x.npz", "data=file data.path=x.csv",
-            "data=image_folder data.path=x", "data=linear_gaussian", "data=mnist",
+            "data=image_folder data.path=x", "data=linear_gaussian", "data=sines", "data=mnist",
             "model=conv", "model=gan_conv", "likelihood=learned_gaussian", "likelihood=discretized_logistic",
             "prior=flow", "prior=vamp", "prior=mixture",
         )

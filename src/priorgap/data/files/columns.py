@@ -54,15 +54,7 @@ def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
     Raises:
         ValueError: a name occurs twice, or there is no such column; one line.
     """
-    twice = [name for name, n in Counter(names).items() if n > 1 and name]
-    if twice:
-        raise ValueError(
-            f"{place}: several columns are called {show(', '.join(twice))}; expected one of each name"
-        )
-    for key, asked in (("x", choice.x or ()), ("drop", choice.drop), ("target", _one(choice.target))):
-        for name in asked:
-            if name not in names:
-                raise ValueError(f"data.{key}={show(name)}: {place} has no such {nearest(name, names)}")
+    check_names(names, {"x": choice.x or (), "drop": choice.drop, "target": _one(choice.target)}, place)
     labels = [i for i, name in enumerate(names) if name and role_of(name) == ("y", "")]
     given = {*(choice.x or ()), *choice.drop}
     labels = [i for i in labels if names[i] not in given]
@@ -84,6 +76,28 @@ def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
     return Selection(tuple(x), target, n_left_out)
 
 
+def check_names(names: Sequence[str], asked: Mapping[str, Sequence[str]], place: str) -> None:
+    """Check that no two columns have one name, and that there are those that were asked for.
+
+    Args:
+        names: of the columns; "" has none.
+        asked: names by the key that they were given under.
+        place: the file.
+
+    Raises:
+        ValueError: one line.
+    """
+    twice = [name for name, n in Counter(names).items() if n > 1 and name]
+    if twice:
+        raise ValueError(
+            f"{place}: several columns are called {show(', '.join(twice))}; expected one of each name"
+        )
+    for key, wanted in asked.items():
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"data.{key}={show(name)}: {place} has no such {nearest(name, names)}")
+
+
 def _one(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name,)
 
@@ -103,7 +117,9 @@ def typed(key: str, names: Sequence[str]) -> str:
     return f"{key}=[{inner}]" if plain else f"'{key}=[{inner}]'"
 
 
-def not_numbers(name: str, values: Sequence[object], total: int, where: str, place: str) -> ValueError:
+def not_numbers(
+    name: str, values: Sequence[object], total: int, where: str, place: str, remedy: str = ""
+) -> ValueError:
     """Return the error of a column that holds something else.
 
     Args:
@@ -112,9 +128,11 @@ def not_numbers(name: str, values: Sequence[object], total: int, where: str, pla
         total: the number of its values.
         where: where the first of them stands.
         place: the file.
+        remedy: what to do; "" for what `data=file` offers.
     """
     first = show(values[0])
-    remedy = f"{typed('data.drop', [name])} leaves it out, or put numbers for its values"
+    as_label = "" if remedy else f"data.target={_quoted(name)} takes it as the label, "
+    remedy = remedy or f"{typed('data.drop', [name])} leaves it out, or put numbers for its values"
     if len(values) < total:
         return ValueError(
             f"{place}: column {name} holds {first} {where}, in all {len(values)} of {total} values that are no "
@@ -122,9 +140,7 @@ def not_numbers(name: str, values: Sequence[object], total: int, where: str, pla
         )
     shown = show(", ".join(list(dict.fromkeys(map(str, values)))[:3]))
     return ValueError(
-        f"{place}: column {name} holds no numbers ({shown}){_likely(first)}; expected numbers: "
-        f"data.target={_quoted(name)} takes it "
-        f"as the label, {remedy}"
+        f"{place}: column {name} holds no numbers ({shown}){_likely(first)}; expected numbers: {as_label}{remedy}"
     )
 
 
