@@ -15,6 +15,7 @@ _EXPORTS = {
     "PhotoPatches": "priorgap.data.photo_patches",
     "Sines": "priorgap.data.sines",
     "TorchvisionImages": "priorgap.data.images",
+    "Windows": "priorgap.data.windows",
 }
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from priorgap.data.photo_patches import PhotoPatches
     from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
+    from priorgap.data.windows import Windows
 
 __all__ = [
     "DataFile",
@@ -38,6 +40,7 @@ __all__ = [
     "PhotoPatches",
     "Sines",
     "TorchvisionImages",
+    "Windows",
 ]
 
 

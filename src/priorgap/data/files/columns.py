@@ -11,7 +11,7 @@ from priorgap.core.arguments import show
 from priorgap.data.own_arrays import role_of
 
 # what pandas calls an index that it wrote as a column
-_INDEX = "__index_level_"
+INDEX = "__index_level_"
 # fewer rows number nothing; more names are not listed
 _FEW = 3
 # integers that floats hold
@@ -131,7 +131,7 @@ def not_numbers(
         remedy: what to do; "" for what `data=file` offers.
     """
     first = show(values[0])
-    as_label = "" if remedy else f"data.target={_quoted(name)} takes it as the label, "
+    as_label = "" if remedy else f"data.target={quoted(name)} takes it as the label, "
     remedy = remedy or f"{typed('data.drop', [name])} leaves it out, or put numbers for its values"
     if len(values) < total:
         return ValueError(
@@ -144,7 +144,8 @@ def not_numbers(
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as a shell takes it."""
     return name if name.isidentifier() else f"'{name}'"
 
 
@@ -199,7 +200,7 @@ def matrix_of(
     """
     done, kept = [], dict(columns)
     for i, column in columns.items():
-        unnamed = not names[i] or names[i].startswith(_INDEX)
+        unnamed = not names[i] or names[i].startswith(INDEX)
         if unnamed and len(column) and column.dtype.kind == "f" and np.isnan(column).all():
             kept.pop(i)
             done.append("an empty column without a name was left out")

@@ -126,7 +126,7 @@ def numbers_of(column: "pa.ChunkedArray", name: str, place: str, remedy: str = "
         return np.full(len(column), np.nan)
     if types.is_decimal(kind):
         column, kind = column.cast(pa.float64()), pa.float64()
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+    if not holds_numbers(kind):
         values = column.slice(0, 1000).to_pylist()
         known = [value for value in values if value is not None] or [f"values of type {kind}"]
         raise not_numbers(name, known, 0, "", place, remedy)
@@ -135,6 +135,38 @@ def numbers_of(column: "pa.ChunkedArray", name: str, place: str, remedy: str = "
         column = column.cast(pa.float64(), safe=False)
     # with NaN for what is missing
     return np.asarray(column.to_numpy())
+
+
+def holds_numbers(kind: "pa.DataType") -> bool:
+    """Return whether a column of a type is one of numbers."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return holds_numbers(kind.value_type)
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def plain_of(column: "pa.ChunkedArray", key: str) -> np.ndarray:
+    """Return a column of times or names: numbers, datetime64, or texts with None for what is missing.
+
+    Raises:
+        ValueError: it holds something else; one line that begins with the key.
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if types.is_date(kind):
+        column = column.cast(pa.timestamp("ms"))
+    elif types.is_string(kind) or types.is_large_string(kind):
+        return np.array(column.to_pylist(), dtype=object)
+    elif not (types.is_timestamp(kind) or holds_numbers(kind)):
+        raise ValueError(f"{key}: a column of {kind}; expected numbers, dates or texts")
+    return numbers_of(column, "", key) if holds_numbers(kind) else np.asarray(column.to_numpy())
 
 
 def _of_lists(table: "pa.Table", names: list[str], place: str) -> np.ndarray:

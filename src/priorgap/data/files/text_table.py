@@ -128,6 +128,27 @@ def numbers_of(
     )
 
 
+def mostly_numbers(column: "pd.Series") -> bool:
+    """Return whether at least half of a column's values are numbers: with fewer it is of another kind."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return True
+    n = int(pd.to_numeric(column, errors="coerce").notna().sum())
+    return 2 * n >= int(column.notna().sum())
+
+
+def whole_lines(frame: "pd.DataFrame", path: Path, form: Form) -> None:
+    """Refuse a line with too few values, whose last would be taken for missing.
+
+    Raises:
+        DataCorrupt: one line.
+    """
+    missing = frame.iloc[:, -1].isna().to_numpy()
+    if missing.any():
+        line_of(path, form, int(missing.argmax()))
+
+
 def line_of(path: Path, form: Form, row: int) -> str:
     """Return where a row stands, for messages.
 
