@@ -40,9 +40,11 @@ def drawn(folder: Path) -> np.ndarray:
 
 def test_sines(here):
     sizes = ("data.source.n_train=300", "data.source.n_validation=80", "data.source.n_test=100")
-    assert invoke("run", "data=sines", *FEW, *SMALL, *sizes) == 0
+    spaces = ("features=[pixels,classifier]", "reference.classifier.epochs=1")
+    assert invoke("run", "data=sines", *FEW, *SMALL, *sizes, *spaces) == 0
     assert facts(here, "sines")["kind"] == "float_sequence"
-    assert ",fid,pixels," in (here / "outputs/own/report/results.csv").read_text()
+    results = (here / "outputs/own/report/results.csv").read_text()
+    assert ",fid,pixels," in results and ",fid,classifier," in results
     assert drawn(here).shape == (20, 24, 3)
 
 
@@ -81,4 +83,4 @@ def test_what_cannot_be_cut_is_one_line(here, capsys):
     pd.DataFrame({"t": [1, 2, 2], "a": [1.0, 2.0, 4.0]}).to_csv("a.csv", index=False)
     assert invoke("run", "data=windows", "data.path=a.csv", "data.time=t", *FEW, *SMALL) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "data.time=t: 1 rows repeat the time of another" in said and "Traceback" not in said
+    assert "data.time=t: 1 row repeats the time of another" in said and "Traceback" not in said

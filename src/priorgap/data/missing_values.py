@@ -17,12 +17,12 @@ def refuse_missing(series: OrderedSeries) -> None:
     missing = np.isnan(series.values)
     if not missing.any():
         return
-    rows = missing.any(1)
+    rows, share = missing.any(1), 100 * missing.mean()
     of = ", ".join(
         f"{name} ({n})" for name, n in zip(series.names, missing.sum(0).tolist(), strict=True) if n
     )
     raise ValueError(
-        f"data.missing=error: missing values in {int(rows.sum())} of {len(rows)} rows ({missing.mean():.1%} of the "
+        f"data.missing=error: missing values in {int(rows.sum())} of {len(rows)} rows ({share:.2g}% of the "
         f"values), first in {series.place(int(rows.argmax()))}, of columns {show(of)}; expected none, or "
         "data.missing=interpolate or drop, or data.values=[NAME,...] without those columns"
     )

@@ -40,7 +40,7 @@ class OrderedSeries:
     def place(self, row: int) -> str:
         """Return which row this is, in words: of which series, when, and where in the file."""
         words = [self.entities[i] for i, rows in enumerate(self.rows) if self.entities and row in rows]
-        words += [] if self.time is None else [str(self.time[row])]
+        words += [] if self.time is None else [_moment(self.time[row])]
         return f"{self.line(row)} ({', '.join(words)})" if words else self.line(row)
 
     def clock(self) -> np.ndarray:
@@ -63,6 +63,11 @@ class OrderedSeries:
         median = np.sort(sizes)[len(sizes) // 2]
         share = float((np.abs(sizes - median) > _RELATIVE * abs(median)).mean())
         return share, _duration(steps[sizes == median][0])
+
+
+def _moment(time: "np.generic[Any]") -> str:
+    # without the zeros of hours or seconds that no time has
+    return np.datetime_as_string(time, unit="auto") if isinstance(time, np.datetime64) else f"{time.item():g}"
 
 
 def _duration(step: "np.generic[Any]") -> str:
@@ -114,7 +119,9 @@ def _check_times(series: OrderedSeries, time: np.ndarray, code: np.ndarray, choi
         if choice.entity is not None
         else "expected one row for each time; data.entity=NAME where the file holds several series"
     )
+    n = int(twice.sum())
+    rows = "1 row repeats" if n == 1 else f"{n} rows repeat"
     raise ValueError(
-        f"data.time={show(choice.time)}: {int(twice.sum())} rows repeat the time of another, first "
-        f"{series.place(first + 1)} that of {series.line(first)}; {remedy}"
+        f"data.time={show(choice.time)}: {rows} the time of another, first {series.place(first + 1)} that of "
+        f"{series.line(first)}; {remedy}"
     )

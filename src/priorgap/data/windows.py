@@ -216,7 +216,11 @@ class Windows:
         more = [
             *facts["reading"],
             *([f"{short} series shorter than a window left out"] if short else []),
-            *([f"{gaps['share']:.2%} of the values are missing: {gaps['handled']}"] if gaps["share"] else []),
+            *(
+                [f"{100 * gaps['share']:.2g}% of the values are missing: {gaps['handled']}"]
+                if gaps["share"]
+                else []
+            ),
             *([f"{gaps['windows_left_out']} windows left out"] if gaps["windows_left_out"] else []),
             *(
                 [f"constant columns, not scaled: {show(', '.join(scaling.constant))}"]
