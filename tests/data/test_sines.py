@@ -112,7 +112,11 @@ def test_seeds_and_parts_are_streams_of_their_own(tmp_path: Path) -> None:
     first, other = (Sines(data_seed=seed).load(root=tmp_path, download=False) for seed in (0, 1))
     assert first.kind == "float_sequence" and first.shape == (24, 3)
     assert not torch.equal(first.train.x, other.train.x)
-    assert not torch.equal(first.validation.x, first.test.x[: len(first.validation)])
+    # phases too: rows of two parts would go together with those of one stream
+    n = len(first.validation)
+    for other_part in (first.test.x[:n], first.train.x[:n]):
+        together = (first.validation.x[..., 2] * other_part[..., 2]).mean(1)
+        assert abs(float(together.mean())) < LIMIT * float(together.std()) / n**0.5
     # more rows of one part leave the others as they are
     more = Sines(n_train=10).load(root=tmp_path, download=False)
     assert torch.equal(more.test.x, first.test.x) and len(more.train) == 10

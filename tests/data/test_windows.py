@@ -13,6 +13,7 @@ import torch
 from priorgap.data import Windows
 from priorgap.data.scaling import ColumnScaling
 from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable
+from priorgap.data.window_split import Blocks
 from priorgap.testing.data_contract import LAWS
 
 PARTS = ("train", "validation", "test")
@@ -87,6 +88,15 @@ def test_no_row_is_in_two_parts_and_the_test_is_last(stride: int, tmp_path: Path
     train, validation, test = (rows_of(dataset, part) for part in PARTS)
     assert train.max() < validation.min() and validation.max() < test.min()
     assert set(np.diff(train[:, 0])) == {stride}
+
+
+def test_blocks_that_overlap_are_refused_with_the_number_of_shared_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = Blocks((range(0, 170),), (range(165, 200),), (range(200, N),), "wrongly", drawn=False)
+    monkeypatch.setattr("priorgap.data.windows.by_time", lambda *_: blocks)
+    said = refusal(write(frame(), tmp_path))
+    assert "5 rows stand in windows of two parts (train and validation: 5); expected none" in said
 
 
 def test_series_of_one_time_are_cut_at_one_moment(tmp_path: Path) -> None:
@@ -219,6 +229,13 @@ def test_an_uneven_step_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     (said,) = caplog.messages
     assert "data.time=when" in said and "0.85% of the steps" in said and "01:00:00" in said
     assert dataset.provenance["uneven_steps"] == pytest.approx(2 / 236)
+    caplog.clear()
+    # a shorter step than most
+    when = frame()["when"] + pd.to_timedelta(np.where(np.arange(N) < 100, 0, -30), "min")
+    with caplog.at_level(logging.WARNING):
+        load(write(frame().assign(when=when), tmp_path, "c.csv"))
+    (said,) = caplog.messages
+    assert "0.42% of the steps differ from their median, 01:00:00" in said
 
 
 def test_times_are_numbers_dates_or_absent(tmp_path: Path) -> None:
@@ -229,6 +246,11 @@ def test_times_are_numbers_dates_or_absent(tmp_path: Path) -> None:
         "integers": np.arange(N) + 2**60,
         "dates": pd.date_range("1900-01-01", periods=N).strftime("%Y-%m-%d"),
         "zones": table["when"].dt.tz_localize("UTC").dt.tz_convert("Asia/Kolkata").map(str),
+        # clocks put forward and back: order is that of moments, not of what clocks show
+        "two zones": [
+            str(moment.tz_localize("UTC").tz_convert("Europe/Berlin" if i % 2 else "America/New_York"))
+            for i, moment in enumerate(table["when"])
+        ],
         "weeks": pd.date_range("2013-01-01", periods=N, freq="7D").strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     for name, when in forms.items():
@@ -292,6 +314,25 @@ def test_short_series_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCa
         dataset = load(write(table, tmp_path), entity="station")
     assert "1 series shorter than a window left out" in caplog.text
     assert all(rows_of(dataset, part).max() < 1000 for part in PARTS)
+
+
+def test_what_a_short_block_lacks_is_not_missed(tmp_path: Path) -> None:
+    """A series that ends soon after a cut has no window there, and needs no value."""
+    table = frame(entities=("A", "B"))
+    table = table[(table["station"] == "A") | (table["row"] < 1170)]
+    first = load(write(table, tmp_path), entity="station")
+    table.loc[table["row"].between(1160, 1200), "wind"] = np.nan
+    found = load(write(table, tmp_path, "b.csv"), entity="station", missing="interpolate")
+    assert [len(found.train), len(found.test)] == [len(first.train), len(first.test)]
+    assert torch.equal(found.validation.x[..., 0], first.validation.x[..., 0])
+
+
+def test_series_may_share_times(tmp_path: Path) -> None:
+    table = frame(entities=("A", "B")).drop(columns="when")
+    # B begins when A ends
+    table["when"] = np.where(table["station"] == "A", table["row"], table["row"] - 1000 + N - 1)
+    dataset = load(write(table, tmp_path), entity="station")
+    assert dataset.provenance["n_series"] == 2 and dataset.provenance["uneven_steps"] == 0
 
 
 def test_a_time_that_stands_twice_is_refused(tmp_path: Path) -> None:
