@@ -218,6 +218,7 @@ def test_a_block_without_any_value_is_refused(tmp_path: Path) -> None:
     assert "column temp has no value in the 24 rows from line 170" in said and "data.missing=drop" in said
     said = refusal(write(with_gaps(*range(168, 192)), tmp_path), missing="drop")
     assert "0 windows of 8 rows for validation" in said and "17 more hold missing values" in said
+    assert "data.missing=interpolate" in said
 
 
 def test_an_uneven_step_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -184,12 +184,17 @@ class Windows:
     def _check_number(self, part: str, n: int, n_possible: int, n_rows: int) -> None:
         if n >= _LEAST:
             return
-        gaps = f", {n_possible - n} more hold missing values" if n_possible > n else ""
+        gaps, filled = "", ""
+        if n_possible > n:
+            gaps = f", {n_possible - n} more hold missing values"
+            filled = (
+                "data.missing=interpolate, data.values=[NAME,...] without the columns that have gaps, or "
+            )
         larger = "" if part == "train" else f", or a larger data.source.{part}_fraction"
         raise ValueError(
             f"data.n_past={self.n_past}, data.n_future={self.n_future}, data.stride={self.stride}: {n} windows of "
             f"{self.length} rows for {part}, whose longest block has {n_rows} rows{gaps}; expected at least "
-            f"{_LEAST}: a smaller n_past, n_future or stride{larger}"
+            f"{_LEAST}: {filled}a smaller n_past, n_future or stride{larger}"
         )
 
     def _cut(self, scaled: np.ndarray, starts: "dict[str, np.ndarray]") -> dict[str, Split]:

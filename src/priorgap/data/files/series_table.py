@@ -18,7 +18,7 @@ from priorgap.data.npz_file import arrays_of
 from priorgap.data.own_arrays import role_of
 
 FORMATS: tuple[Format, ...] = ("text", "parquet", "npz")
-_REMEDY = "data.values=[NAME,...] names the columns to take, or put numbers for its values"
+_REMEDY = "data.values=[NAME,...] names the columns to take, or put numbers for its values, nothing for missing ones"
 
 
 @dataclass(frozen=True)
