@@ -75,7 +75,9 @@ def test_no_feature_is_constant(classifier, digits):
     assert float(features.std(0).min()) > 0
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 9, 13), (3, 64, 64), (5,)])
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 9, 13), (3, 64, 64), (5,), (6, 3)]
+)
 def test_every_shape_builds(shape, generator):
     spec = ClassifierSpec(shape, 4, width=4, n_features=7)
     x = torch.rand(3, *shape, generator=generator)
@@ -94,12 +96,25 @@ def test_vectors_can_be_classified(generator):
     assert float((fitted.predict(x[400:]) == label[400:]).float().mean()) > 0.9
 
 
+def test_sequences_are_classified_as_vectors_are(generator):
+    x = torch.randn(600, 5, generator=generator)
+    label = (x[:, 0] + x[:, 1] > 0).long()
+    as_vectors, as_sequences = (
+        fit_classifier(rows[:400], label[:400], n_classes=2, generator=stream(0), epochs=2).predict(
+            rows[400:]
+        )
+        for rows in (x, x[..., None])
+    )
+    assert torch.equal(as_vectors, as_sequences)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: ClassifierSpec((1, 8, 8), 1), "n_classes=1"),
         (lambda: ClassifierSpec((1, 7, 8), 3), "sides of at least 8"),
-        (lambda: ClassifierSpec((8, 8), 3), "shape="),
+        (lambda: ClassifierSpec((1, 1, 8, 8), 3), "shape="),
+        (lambda: ClassifierSpec((), 3), "shape="),
         (
             lambda: fit_classifier(torch.zeros(2, 5), torch.tensor([0, 3]), n_classes=3, generator=stream(0)),
             "labels from 0 to 3: expected 0 to 2",

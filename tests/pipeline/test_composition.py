@@ -92,6 +92,7 @@ NEEDED = {
     "image_folder": ["data.path=x", "data.image_size=8"],
     "learning_rate": ["logger=csv"],
     "npz": ["data.path=x.npz"],
+    "windows": ["data.path=x.csv"],
     # the default samplers ask for more than these models offer
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
     **{f"autoencoder_{kind}": ["sampler=[gmm]"] for kind in ("mlp", "conv")},

@@ -13,7 +13,9 @@ _EXPORTS = {
     "LinearGaussian": "priorgap.data.synthetic",
     "NpzFile": "priorgap.data.npz_file",
     "PhotoPatches": "priorgap.data.photo_patches",
+    "Sines": "priorgap.data.sines",
     "TorchvisionImages": "priorgap.data.images",
+    "Windows": "priorgap.data.windows",
 }
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from priorgap.data.npz_file import NpzFile
     from priorgap.data.own import ImageFolder
     from priorgap.data.photo_patches import PhotoPatches
+    from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
+    from priorgap.data.windows import Windows
 
 __all__ = [
     "DataFile",
@@ -34,7 +38,9 @@ __all__ = [
     "LinearGaussian",
     "NpzFile",
     "PhotoPatches",
+    "Sines",
     "TorchvisionImages",
+    "Windows",
 ]
 
 

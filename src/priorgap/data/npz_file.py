@@ -62,7 +62,7 @@ def read_npz(path: Path) -> OwnArrays:
         DataUnavailable, DataCorrupt, ValueError: as `NpzFile.load`.
     """
     place = f"data.path={path}"
-    arrays = _arrays(path, place)
+    arrays = arrays_of(path, place)
     # what numpy calls an array that was given no name
     alone = list(arrays) == ["arr_0"]
     xs, ys = ({"": "arr_0"}, {}) if alone else by_role(arrays, place)
@@ -74,7 +74,12 @@ def read_npz(path: Path) -> OwnArrays:
     return OwnArrays(arrays, xs, ys, {"arrays": sorted(arrays)})
 
 
-def _arrays(path: Path, place: str) -> "dict[str, np.ndarray]":
+def arrays_of(path: Path, place: str) -> "dict[str, np.ndarray]":
+    """Return the arrays of a file by their names; the one of an .npy file is x.
+
+    Raises:
+        DataUnavailable, DataCorrupt, ValueError: as `NpzFile.load`.
+    """
     if not path.is_file():
         raise DataUnavailable(f"{place}: no such file")
     try:

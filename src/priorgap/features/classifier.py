@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -25,9 +25,9 @@ class ClassifierSpec:
     """Sizes of a classifier.
 
     Attributes:
-        shape: of one observation: images [c, h, w] with sides of at least 8, or vectors [D].
+        shape: of one observation: images [c, h, w] with sides of at least 8, sequences [t, f] or vectors [D].
         n_classes: the number of classes, at least 2.
-        width: channels of the first convolution (for vectors: a quarter of the hidden width).
+        width: channels of the first convolution (for vectors and sequences: a quarter of the hidden width).
         n_features: width of the penultimate layer.
     """
 
@@ -41,16 +41,18 @@ class ClassifierSpec:
         if self.n_classes < 2:
             raise ValueError(f"n_classes={self.n_classes}: expected at least 2")
         if not fits(self.shape):
-            raise ValueError(f"shape={list(self.shape)}: expected [c, h, w] with sides of at least 8, or [D]")
+            raise ValueError(
+                f"shape={list(self.shape)}: expected [c, h, w] with sides of at least 8, [t, f] or [D]"
+            )
 
 
 def fits(shape: tuple[int, ...]) -> bool:
     """Whether a classifier of such observations can be built."""
-    return len(shape) == 1 or (len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE)
+    return len(shape) in (1, 2) or (len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE)
 
 
 class Classifier(nn.Module):
-    """A small network: convolutions (or affine layers, for vectors), a penultimate layer, logits."""
+    """A small network: convolutions (or affine layers, for vectors and sequences), a penultimate layer, logits."""
 
     def __init__(self, spec: ClassifierSpec) -> None:
         super().__init__()
@@ -86,6 +88,9 @@ def _body(spec: ClassifierSpec) -> list[nn.Module]:
     if len(spec.shape) == 1:
         hidden = 4 * spec.width
         return [nn.Linear(spec.shape[0], hidden), nn.ReLU(), nn.Linear(hidden, spec.n_features)]
+    if len(spec.shape) == 2:
+        # a sequence's steps as one vector
+        return [nn.Flatten(), *_body(replace(spec, shape=(math.prod(spec.shape),)))]
     n_channels, height, width = spec.shape
     first_stride = 1 if min(height, width) < 16 else 2
     # two stages; a third for images whose map would stay large

@@ -11,7 +11,7 @@ from priorgap.core.arguments import show
 from priorgap.data.own_arrays import role_of
 
 # what pandas calls an index that it wrote as a column
-_INDEX = "__index_level_"
+INDEX = "__index_level_"
 # fewer rows number nothing; more names are not listed
 _FEW = 3
 # integers that floats hold
@@ -54,15 +54,7 @@ def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
     Raises:
         ValueError: a name occurs twice, or there is no such column; one line.
     """
-    twice = [name for name, n in Counter(names).items() if n > 1 and name]
-    if twice:
-        raise ValueError(
-            f"{place}: several columns are called {show(', '.join(twice))}; expected one of each name"
-        )
-    for key, asked in (("x", choice.x or ()), ("drop", choice.drop), ("target", _one(choice.target))):
-        for name in asked:
-            if name not in names:
-                raise ValueError(f"data.{key}={show(name)}: {place} has no such {nearest(name, names)}")
+    check_names(names, {"x": choice.x or (), "drop": choice.drop, "target": _one(choice.target)}, place)
     labels = [i for i, name in enumerate(names) if name and role_of(name) == ("y", "")]
     given = {*(choice.x or ()), *choice.drop}
     labels = [i for i in labels if names[i] not in given]
@@ -84,6 +76,28 @@ def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
     return Selection(tuple(x), target, n_left_out)
 
 
+def check_names(names: Sequence[str], asked: Mapping[str, Sequence[str]], place: str) -> None:
+    """Check that no two columns have one name, and that there are those that were asked for.
+
+    Args:
+        names: of the columns; "" has none.
+        asked: names by the key that they were given under.
+        place: the file.
+
+    Raises:
+        ValueError: one line.
+    """
+    twice = [name for name, n in Counter(names).items() if n > 1 and name]
+    if twice:
+        raise ValueError(
+            f"{place}: several columns are called {show(', '.join(twice))}; expected one of each name"
+        )
+    for key, wanted in asked.items():
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"data.{key}={show(name)}: {place} has no such {nearest(name, names)}")
+
+
 def _one(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name,)
 
@@ -103,7 +117,9 @@ def typed(key: str, names: Sequence[str]) -> str:
     return f"{key}=[{inner}]" if plain else f"'{key}=[{inner}]'"
 
 
-def not_numbers(name: str, values: Sequence[object], total: int, where: str, place: str) -> ValueError:
+def not_numbers(
+    name: str, values: Sequence[object], total: int, where: str, place: str, remedy: str = ""
+) -> ValueError:
     """Return the error of a column that holds something else.
 
     Args:
@@ -112,9 +128,11 @@ def not_numbers(name: str, values: Sequence[object], total: int, where: str, pla
         total: the number of its values.
         where: where the first of them stands.
         place: the file.
+        remedy: what to do; "" for what `data=file` offers.
     """
     first = show(values[0])
-    remedy = f"{typed('data.drop', [name])} leaves it out, or put numbers for its values"
+    as_label = "" if remedy else f"data.target={quoted(name)} takes it as the label, "
+    remedy = remedy or f"{typed('data.drop', [name])} leaves it out, or put numbers for its values"
     if len(values) < total:
         return ValueError(
             f"{place}: column {name} holds {first} {where}, in all {len(values)} of {total} values that are no "
@@ -122,13 +140,12 @@ def not_numbers(name: str, values: Sequence[object], total: int, where: str, pla
         )
     shown = show(", ".join(list(dict.fromkeys(map(str, values)))[:3]))
     return ValueError(
-        f"{place}: column {name} holds no numbers ({shown}){_likely(first)}; expected numbers: "
-        f"data.target={_quoted(name)} takes it "
-        f"as the label, {remedy}"
+        f"{place}: column {name} holds no numbers ({shown}){_likely(first)}; expected numbers: {as_label}{remedy}"
     )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name as a shell takes it."""
     return name if name.isidentifier() else f"'{name}'"
 
 
@@ -183,7 +200,7 @@ def matrix_of(
     """
     done, kept = [], dict(columns)
     for i, column in columns.items():
-        unnamed = not names[i] or names[i].startswith(_INDEX)
+        unnamed = not names[i] or names[i].startswith(INDEX)
         if unnamed and len(column) and column.dtype.kind == "f" and np.isnan(column).all():
             kept.pop(i)
             done.append("an empty column without a name was left out")

@@ -15,6 +15,7 @@ from priorgap.data.splits import DataCorrupt
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # bytes of a number in memory
 _NUMBER = 8
@@ -28,27 +29,11 @@ def read_parquet(path: Path, choice: Choice) -> OwnArrays:
         ValueError: the reader is not installed; columns that are no numbers, missing values, ...; one line.
     """
     place = f"data.path={path}"
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ValueError(
-            f"{place}: pyarrow is not installed; expected the extra files: pip install 'priorgap[files]'"
-        ) from error
-
-    try:
-        file = pq.ParquetFile(path)
+    with opened(path, place) as file:
         names = [str(name) for name in file.schema_arrow.names]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataCorrupt(f"{place}: no Parquet file, or a damaged one") from error
-    with file:
         selection = select(names, choice, place)
         wanted = [*selection.x, *([] if selection.target is None else [selection.target])]
-        check_size(file.metadata.num_rows * _NUMBER * _width(file.schema_arrow, wanted), place)
-        try:
-            table = file.read(columns=[names[i] for i in wanted])
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise DataCorrupt(f"{place}: a damaged Parquet file") from error
+        table = columns_of(file, wanted, place)
     arrays: dict[str, np.ndarray] = {}
     done: list[str] = []
     columns: tuple[str, ...] = ()
@@ -58,7 +43,7 @@ def read_parquet(path: Path, choice: Choice) -> OwnArrays:
         arrays[x] = _of_lists(table, [names[i] for i in selection.x], place)
     else:
         found = matrix_of(
-            {i: _numbers(table.column(names[i]), names[i], place) for i in selection.x}, names, place,
+            {i: numbers_of(table.column(names[i]), names[i], place) for i in selection.x}, names, place,
             asked=choice.x is not None, line=lambda row: f"row {row}",
         )  # fmt: skip
         arrays[x], columns = found.array, found.names
@@ -75,6 +60,44 @@ def read_parquet(path: Path, choice: Choice) -> OwnArrays:
     return OwnArrays(arrays, {"": x}, ys, facts, tuple(done), columns)
 
 
+def opened(path: Path, place: str) -> "pq.ParquetFile":
+    """Return a Parquet file, open.
+
+    Raises:
+        DataCorrupt: it is none.
+        ValueError: the reader is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise ValueError(
+            f"{place}: pyarrow is not installed; expected the extra files: pip install 'priorgap[files]'"
+        ) from error
+
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataCorrupt(f"{place}: no Parquet file, or a damaged one") from error
+
+
+def columns_of(file: "pq.ParquetFile", places: list[int], place: str) -> "pa.Table":
+    """Return some columns of an open file.
+
+    Raises:
+        DataCorrupt: it is damaged.
+        ValueError: they do not fit in memory.
+    """
+    import pyarrow as pa
+
+    names = file.schema_arrow.names
+    check_size(file.metadata.num_rows * _NUMBER * _width(file.schema_arrow, places), place)
+    try:
+        return file.read(columns=[names[i] for i in places])
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataCorrupt(f"{place}: a damaged Parquet file") from error
+
+
 def _width(schema: "pa.Schema", places: list[int]) -> int:
     """Return how many numbers a row has at least."""
     return sum(max(getattr(schema.field(i).type, "list_size", 1), 1) for i in places)
@@ -86,8 +109,8 @@ def _is_list(kind: "pa.DataType") -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def _numbers(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
-    """Return a column of numbers; missing values are NaN.
+def numbers_of(column: "pa.ChunkedArray", name: str, place: str, remedy: str = "") -> np.ndarray:
+    """Return a column of numbers; missing values are NaN; `remedy` as in `columns.not_numbers`.
 
     Raises:
         ValueError: it holds something else.
@@ -103,15 +126,47 @@ def _numbers(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
         return np.full(len(column), np.nan)
     if types.is_decimal(kind):
         column, kind = column.cast(pa.float64()), pa.float64()
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+    if not holds_numbers(kind):
         values = column.slice(0, 1000).to_pylist()
         known = [value for value in values if value is not None] or [f"values of type {kind}"]
-        raise not_numbers(name, known, 0, "", place)
+        raise not_numbers(name, known, 0, "", place, remedy)
     if column.null_count:
         column = column.cast(pa.int8()) if types.is_boolean(kind) else column
         column = column.cast(pa.float64(), safe=False)
     # with NaN for what is missing
     return np.asarray(column.to_numpy())
+
+
+def holds_numbers(kind: "pa.DataType") -> bool:
+    """Return whether a column of a type is one of numbers."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return holds_numbers(kind.value_type)
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    return any(test(kind) for test in tests)
+
+
+def plain_of(column: "pa.ChunkedArray", key: str) -> np.ndarray:
+    """Return a column of times or names: numbers, datetime64, or texts with None for what is missing.
+
+    Raises:
+        ValueError: it holds something else; one line that begins with the key.
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if types.is_date(kind):
+        column = column.cast(pa.timestamp("ms"))
+    elif types.is_string(kind) or types.is_large_string(kind):
+        return np.array(column.to_pylist(), dtype=object)
+    elif not (types.is_timestamp(kind) or holds_numbers(kind)):
+        raise ValueError(f"{key}: a column of {kind}; expected numbers, dates or texts")
+    return numbers_of(column, "", key) if holds_numbers(kind) else np.asarray(column.to_numpy())
 
 
 def _of_lists(table: "pa.Table", names: list[str], place: str) -> np.ndarray:
@@ -174,5 +229,5 @@ def _label(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
     if types.is_string(kind) or types.is_large_string(kind):
         return np.array(["" if value is None else value for value in column.to_pylist()], dtype=str)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
-        return _numbers(column, name, place)
+        return numbers_of(column, name, place)
     raise ValueError(f"{place}: column {name} is of type {kind}; expected labels: integers or names")

@@ -3,6 +3,7 @@
 import csv
 import re
 import warnings
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ import numpy as np
 from priorgap.core.arguments import show
 from priorgap.data.files.columns import (
     Choice,
-    Selection,
     check_target,
     labels_of_texts,
     matrix_of,
@@ -48,10 +48,11 @@ def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal 
     check_size(path.stat().st_size, place)
     form = form_of(path, place, header, decimal)
     selection = select(form.names, choice, place)
-    frame = _frame(path, place, form, selection)
-    columns = {i: _numbers(frame[str(i)], form.names[i], path, place, form) for i in selection.x}
+    texts = [] if selection.target is None else [selection.target]
+    frame = frame_of(path, place, form, texts)
+    columns = {i: numbers_of(frame[str(i)], form.names[i], path, place, form) for i in selection.x}
     found = matrix_of(
-        columns, form.names, place, asked=choice.x is not None, line=lambda row: _line(path, form, row)
+        columns, form.names, place, asked=choice.x is not None, line=lambda row: line_of(path, form, row)
     )
     arrays, ys = {"the table": found.array}, {}
     if selection.target is not None:
@@ -64,8 +65,14 @@ def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal 
     return OwnArrays(arrays, {"": "the table"}, ys, {"columns": list(found.names)}, done, found.names)
 
 
-def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.DataFrame":
+def frame_of(path: Path, place: str, form: Form, texts: Sequence[int]) -> "pd.DataFrame":
     """Return the columns, called by their places: numbers where all values are, else texts.
+
+    Args:
+        path: the file.
+        place: its name in messages.
+        form: how it is to be read.
+        texts: the places of columns that are read as texts whatever they hold.
 
     Raises:
         DataCorrupt: lines with too many values, quotes without end.
@@ -73,7 +80,7 @@ def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.Data
     import pandas as pd
 
     places = [str(i) for i in range(len(form.names))]
-    texts = [] if selection.target is None else [str(selection.target)]
+    as_texts = [str(i) for i in texts]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -81,8 +88,8 @@ def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.Data
                 path, sep=form.separator, encoding=form.encoding, decimal=form.decimal, names=places,
                 header=0 if form.header else None, index_col=False,
                 skiprows=form.skip, skipinitialspace=True, low_memory=False,
-                keep_default_na=False, na_values={i: list(_MISSING) for i in places if i not in texts},
-                dtype=dict.fromkeys(texts, str),
+                keep_default_na=False, na_values={i: list(_MISSING) for i in places if i not in as_texts},
+                dtype=dict.fromkeys(as_texts, str),
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
@@ -98,8 +105,10 @@ def _frame(path: Path, place: str, form: Form, selection: Selection) -> "pd.Data
     return frame
 
 
-def _numbers(column: "pd.Series", name: str, path: Path, place: str, form: Form) -> np.ndarray:
-    """Return a column of numbers.
+def numbers_of(
+    column: "pd.Series", name: str, path: Path, place: str, form: Form, remedy: str = ""
+) -> np.ndarray:
+    """Return a column of numbers; `remedy` is what to do where it is none ("": as `data=file` offers).
 
     Raises:
         DataCorrupt: a line has too few values.
@@ -113,11 +122,34 @@ def _numbers(column: "pd.Series", name: str, path: Path, place: str, form: Form)
     odd = numbers.isna() & column.notna()
     if not odd.any():
         return np.asarray(numbers.to_numpy(dtype=np.float64))
-    where = f"in {_line(path, form, int(odd.to_numpy().argmax()))}"
-    raise not_numbers(name or "without a name", column[odd].tolist(), int(column.notna().sum()), where, place)
+    where = f"in {line_of(path, form, int(odd.to_numpy().argmax()))}"
+    raise not_numbers(
+        name or "without a name", column[odd].tolist(), int(column.notna().sum()), where, place, remedy
+    )
 
 
-def _line(path: Path, form: Form, row: int) -> str:
+def mostly_numbers(column: "pd.Series") -> bool:
+    """Return whether at least half of a column's values are numbers: with fewer it is of another kind."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return True
+    n = int(pd.to_numeric(column, errors="coerce").notna().sum())
+    return 2 * n >= int(column.notna().sum())
+
+
+def whole_lines(frame: "pd.DataFrame", path: Path, form: Form) -> None:
+    """Refuse a line with too few values, whose last would be taken for missing.
+
+    Raises:
+        DataCorrupt: one line.
+    """
+    missing = frame.iloc[:, -1].isna().to_numpy()
+    if missing.any():
+        line_of(path, form, int(missing.argmax()))
+
+
+def line_of(path: Path, form: Form, row: int) -> str:
     """Return where a row stands, for messages.
 
     Raises:

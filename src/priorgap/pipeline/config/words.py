@@ -23,7 +23,7 @@ LISTS = ("sampler", "metric", "features", "callbacks", "logger", "decode")
 # keys whose values are paths and names, by how they end
 _TEXT = re.compile(
     r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|study|output_root|project|entity|address|partition)"
-    r"|data\.(source\.)?(x|target|drop)"
+    r"|data\.(source\.)?(x|target|drop|time|entity|values)"
 )
 _PATH = re.compile(r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|output_root)")
 _LONGEST_KEY = 200

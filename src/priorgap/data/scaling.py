@@ -1,0 +1,62 @@
+"""Means and standard deviations of columns, kept with the data so that values can be written in the file's units."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from priorgap.data.splits import Dataset
+
+_KEY = "scaling"
+
+
+@dataclass(frozen=True)
+class ColumnScaling:
+    """What was subtracted from the values of each column, and what they were divided by then.
+
+    Attributes:
+        names: of the columns.
+        mean: of each.
+        scale: the standard deviation of each; 1 of a constant column.
+        constant: the names of columns that hold one value.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    constant: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, names: tuple[str, ...]) -> Self:
+        """Return the scaling after which each column of some rows [n, f] has mean 0 and variance 1."""
+        constant = rows.min(0) == rows.max(0)
+        mean = np.where(constant, rows[0], rows.mean(0))
+        scale = np.where(constant, 1.0, rows.std(0))
+        said = tuple(name for name, one in zip(names, constant.tolist(), strict=True) if one)
+        return cls(names, tuple(mean.tolist()), tuple(scale.tolist()), said)
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Return values [..., f] on the scale that models see, float64."""
+        found: np.ndarray = (np.asarray(values, np.float64) - np.array(self.mean)) / np.array(self.scale)
+        return found
+
+    def restored(self, values: np.ndarray) -> np.ndarray:
+        """Return values [..., f] in the file's own units, float64."""
+        found: np.ndarray = np.asarray(values, np.float64) * np.array(self.scale) + np.array(self.mean)
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a data set's provenance keeps of it."""
+        parts = {key: list(value) for key, value in vars(self).items()}
+        return {_KEY: parts}
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self | None:
+        """Return the scaling of a data set; None where its values stand as they were."""
+        kept: Mapping[str, Any] | None = dataset.provenance.get(_KEY)
+        if kept is None:
+            return None
+        names, constant = (tuple(map(str, kept[key])) for key in ("names", "constant"))
+        mean, scale = (tuple(map(float, kept[key])) for key in ("mean", "scale"))
+        return cls(names, mean, scale, constant)

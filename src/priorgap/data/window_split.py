@@ -1,0 +1,140 @@
+"""Windows of time series in three parts, of which no row stands in two: split by time or by series."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+import torch
+
+from priorgap.data.series import OrderedSeries
+from priorgap.data.splits import random_split
+
+# series from which on whole series make up the parts
+MANY_SERIES = 20
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Rows that follow each other in one series, by the part of the data that they belong to.
+
+    Attributes:
+        train, validation, test: the blocks of each part; windows lie inside of one.
+        said: how the parts were made, in words.
+        drawn: whether by chance.
+    """
+
+    train: tuple[range, ...]
+    validation: tuple[range, ...]
+    test: tuple[range, ...]
+    said: str
+    drawn: bool
+
+    def parts(self) -> dict[str, tuple[range, ...]]:
+        """Return the blocks by part."""
+        return {part: getattr(self, part) for part in _PARTS}
+
+
+def by_time(series: OrderedSeries, validation_fraction: float, test_fraction: float) -> Blocks:
+    """Cut time into three: training first, the test last; the same moments in all series.
+
+    Rows without times are cut by their numbers within their series. The fractions are of rows.
+    """
+    clock = series.clock()
+    moments, n = np.sort(clock), len(clock)
+    first, second = (
+        moments[min(round(share * n), n - 1)]
+        for share in (1 - validation_fraction - test_fraction, 1 - test_fraction)
+    )
+    parts: dict[str, list[range]] = {part: [] for part in _PARTS}
+    for rows in series.rows:
+        within = clock[rows.start : rows.stop]
+        cuts = [0, *np.searchsorted(within, [first, second], side="left").tolist(), len(rows)]
+        for part, (a, b) in zip(_PARTS, pairwise(cuts), strict=True):
+            if a < b:
+                parts[part].append(range(rows.start + a, rows.start + b))
+    train, validation, test = (tuple(parts[part]) for part in _PARTS)
+    return Blocks(train, validation, test, "by time: training first, the test last", drawn=False)
+
+
+def by_series(
+    series: OrderedSeries, validation_fraction: float, test_fraction: float, *, generator: torch.Generator
+) -> Blocks:
+    """Draw which whole series belong to which part; the fractions are of series.
+
+    Raises:
+        ValueError: there are too few series.
+    """
+    n = len(series.rows)
+    sizes = [max(1, round(fraction * n)) for fraction in (test_fraction, validation_fraction)]
+    if sum(sizes) >= n:
+        raise ValueError(
+            f"data.split=entity: {n} series; expected at least {sum(sizes) + 1}, or data.split=time"
+        )
+    test, validation, train = (
+        tuple(series.rows[i] for i in index.tolist()) for index in random_split(n, sizes, generator=generator)
+    )
+    said = f"by series, drawn: {len(train)} for training, {len(validation)} for validation, {len(test)} for the test"
+    return Blocks(train, validation, test, said, drawn=True)
+
+
+def starts_in(blocks: Iterable[range], length: int, stride: int) -> np.ndarray:
+    """Return the first rows of all windows of a length that lie inside of one block, in order."""
+    found = [np.arange(block.start, block.stop - length + 1, stride, dtype=np.int64) for block in blocks]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def rows_in(starts: np.ndarray, length: int, n: int) -> np.ndarray:
+    """Return which of n rows stand in a window that begins at one of the starts: booleans [n]."""
+    # 1 where a window begins, -1 behind its end: the sum is the number of windows that a row stands in
+    change = np.zeros(n + 1, np.int64)
+    np.add.at(change, starts, 1)
+    np.add.at(change, starts + length, -1)
+    found: np.ndarray = change.cumsum()[:-1] > 0
+    return found
+
+
+def shared_rows(starts: Mapping[str, np.ndarray], length: int) -> int:
+    """Return how many rows stand in windows of two parts of the data, or of more.
+
+    Windows that are drawn at random into parts overlap those of the other parts: what is tested on was trained on.
+
+    Args:
+        starts: the first rows of the windows of each part, as numbers of rows.
+        length: of a window, in rows.
+
+    Example:
+        >>> import numpy as np
+        >>> shared_rows({"train": np.array([0, 1, 2]), "test": np.array([5])}, length=4)
+        1
+    """
+    n = max((int(s.max()) for s in starts.values() if len(s)), default=0) + length
+    counts = np.zeros(n, np.int64)
+    for own in starts.values():
+        counts += rows_in(own, length, n)
+    return int((counts > 1).sum())
+
+
+def refuse_shared_rows(starts: Mapping[str, np.ndarray], length: int, place: str) -> None:
+    """Refuse a split whose parts share rows.
+
+    Raises:
+        ValueError: one line with the number of rows that each two parts share.
+    """
+    n = shared_rows(starts, length)
+    if n:
+        pairs = {
+            f"{a} and {b}": shared_rows({a: starts[a], b: starts[b]}, length)
+            for a, b in combinations(starts, 2)
+        }
+        of = ", ".join(f"{pair}: {count}" for pair, count in pairs.items() if count)
+        raise ValueError(
+            f"{place}: {n} rows stand in windows of two parts ({of}); expected none: split by blocks of time or "
+            f"by whole series, with {length - 1} starts left out at each cut"
+        )
+
+
+def longest(blocks: Sequence[range]) -> int:
+    """Return the number of rows of the longest block."""
+    return max(map(len, blocks), default=0)

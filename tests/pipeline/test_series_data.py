@@ -1,0 +1,86 @@
+"""Time series end to end: drawn sines, and windows of a table as a shell hands it over."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_study import TINY, invoke
+
+from priorgap.core import artifacts
+
+FEW = tuple(o for o in TINY if not o.startswith(("sampler=", "metric", "reference", "calib")))
+SMALL = (
+    "model=mlp", "likelihood=gaussian", "sampler=[prior,posterior,gaussian_full]", "metric=[rate,fid]",
+    "reference.n_repeats=3", "features=[pixels]", "verdict.space=pixels", "tracking=off", "study=own",
+)  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def facts(folder: Path, name: str) -> dict:
+    (found,) = [
+        artifacts.load_json(file) for file in (folder / "outputs/data").glob(f"{name}-*/dataset.json")
+    ]
+    return found
+
+
+def drawn(folder: Path) -> np.ndarray:
+    """What the model generates."""
+    chosen = f"model_id={next((folder / 'outputs/own/train').iterdir()).name.rsplit('-', 1)[-1]}"
+    assert invoke("generate", "study=own", chosen, "sampler=gaussian_full", "n=20", "out=v.npz") == 0
+    with np.load("v.npz") as arrays:
+        return np.array(arrays["x"])
+
+
+def test_sines(here):
+    sizes = ("data.source.n_train=300", "data.source.n_validation=80", "data.source.n_test=100")
+    spaces = ("features=[pixels,classifier]", "reference.classifier.epochs=1")
+    assert invoke("run", "data=sines", *FEW, *SMALL, *sizes, *spaces) == 0
+    assert facts(here, "sines")["kind"] == "float_sequence"
+    results = (here / "outputs/own/report/results.csv").read_text()
+    assert ",fid,pixels," in results and ",fid,classifier," in results
+    assert drawn(here).shape == (20, 24, 3)
+
+
+def test_windows(here):
+    rng = np.random.default_rng(0)
+    time = pd.date_range("2020-01-01", periods=400, freq="D")
+    rows = [
+        pd.DataFrame(
+            {"the day": time, "town": town, "temp (C)": rng.normal(size=400), "wind": rng.normal(size=400)}
+        )
+        for town in ("A", "B")
+    ]
+    table = pd.concat(rows)
+    table.to_csv("x (1).csv", index=False)
+    order = (
+        "run", "data=windows", "data.path=~/x (1).csv", "data.time=the day", "data.entity=town", *FEW, *SMALL,
+        "data.n_past=4", "data.n_future=2",
+    )  # fmt: skip
+    assert invoke(*order) == 0
+    found = facts(here, "windows")
+    assert found["kind"] == "float_sequence" and found["provenance"]["columns"] == ["temp (C)", "wind"]
+    # 280, 40 and 80 rows of each town; 5 starts less
+    assert found["provenance"]["sizes"] == [550, 70, 150]
+    assert drawn(here).shape == (20, 6, 2)
+    # another content of the file is another data set
+    table.to_csv("x (1).csv", index=False, float_format="%.3f")
+    assert invoke("prepare", *order[1:], "data.values=temp (C)") == 0
+    kept = [artifacts.load_json(file) for file in (here / "outputs/data").glob("windows-*/dataset.json")]
+    digest = artifacts.file_digest(here / "x (1).csv")
+    assert [one["provenance"]["columns"] for one in kept if one["provenance"]["sha256"] == digest] == [
+        ["temp (C)"]
+    ]
+
+
+def test_what_cannot_be_cut_is_one_line(here, capsys):
+    pd.DataFrame({"t": [1, 2, 2], "a": [1.0, 2.0, 4.0]}).to_csv("a.csv", index=False)
+    assert invoke("run", "data=windows", "data.path=a.csv", "data.time=t", *FEW, *SMALL) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "data.time=t: 1 row repeats the time of another" in said and "Traceback" not in said
