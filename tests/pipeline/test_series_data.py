@@ -79,6 +79,35 @@ def test_windows(here):
     ]
 
 
+def test_a_drift_is_not_taken_for_copying(here):
+    """Validation and test rows are later ones: honest draws are nearer to training rows than those are."""
+    rng = np.random.default_rng(0)
+    t = np.arange(900)
+    table = pd.DataFrame(
+        {"a": t / 200 + rng.normal(size=900), "b": np.sin(t / 9) + 0.3 * rng.normal(size=900)}
+    )
+    table.to_csv("drift.csv", index=False)
+    order = (
+        "run", "data=windows", "data.path=drift.csv", "data.n_past=6", "data.n_future=2", *FEW, *SMALL,
+        "metric=[rate,fid,copying,copy_shares,series]", "metrics.copying.n_queries=60",
+        "metrics.copying.quantile=0.1", "trainer.max_epochs=3",
+    )  # fmt: skip
+    assert invoke(*order) == 0
+    report = here / "outputs/own/report"
+    results = pd.read_csv(report / "results.csv", keep_default_na=False)
+    shares = results[(results.measure == "train_share") & (results.sampler == "gaussian_full")]
+    assert set(shares.unit) == {"null unknown"} and float(shares.value.iloc[0]) > 0.6
+    labels = {
+        label for cell in artifacts.load_json(report / "verdict.json")["cells"] for label in cell["labels"]
+    }
+    assert "gaussian_full" not in labels and "prior" not in labels
+    page = (report / "report.html").read_text()
+    assert "Held-out rows lie elsewhere than training rows" in page and "autocorrelation distance" in page
+    # two columns, three samplers, the whole beside each
+    distances = results[results.measure == "autocorrelation_distance"]
+    assert sorted(set(distances.unit)) == ["", "0", "1"] and len(distances) == 9
+
+
 def test_what_cannot_be_cut_is_one_line(here, capsys):
     pd.DataFrame({"t": [1, 2, 2], "a": [1.0, 2.0, 4.0]}).to_csv("a.csv", index=False)
     assert invoke("run", "data=windows", "data.path=a.csv", "data.time=t", *FEW, *SMALL) == 2

@@ -230,7 +230,11 @@ def compare(
     models = {rule: replace(model, decode=decoding[rule]) for rule in drawing.rules}
     evidence = {
         rule: model_evidence(
-            own, latents, seed=seed, reference=reference, heldout_exchangeable=validation is not None
+            own,
+            latents,
+            seed=seed,
+            reference=reference,
+            heldout_exchangeable=None if validation is None else True,
         )
         for rule, own in models.items()
     }

@@ -104,6 +104,8 @@ class Dataset:
         n_classes: the number of classes, None without labels.
         official: whether the test split is the one that the data set was published with.
         provenance: JSON-able facts: sources, checksums, sizes, the split's seed.
+        exchangeable: whether training and validation rows could change places; not those of a time series, whose
+            validation rows are later ones. Where not, no closeness to training rows shows that they were copied.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Dataset:
     n_classes: int | None = None
     official: bool = True
     provenance: dict[str, Any] = field(default_factory=dict)
+    exchangeable: bool = True
 
     def __post_init__(self) -> None:
         for part in _PARTS:
@@ -256,6 +259,7 @@ def save_dataset(dataset: Dataset, directory: Path) -> None:
         "n_classes": dataset.n_classes,
         "official": dataset.official,
         "provenance": dataset.provenance,
+        "exchangeable": dataset.exchangeable,
     }
     save_json(directory / _FACTS, facts)
 
@@ -276,5 +280,7 @@ def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
         Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind) for part in _PARTS
     )
     return Dataset(
-        facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"]
-    )
+        facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"],
+        # what was stored before there were series
+        facts.get("exchangeable", True),
+    )  # fmt: skip

@@ -148,7 +148,9 @@ class Windows:
             "reading": list(table.done), **scaling.facts(),
         }  # fmt: skip
         self._say(series, scaling, facts, step)
-        return Dataset(self.name, **parts, n_classes=None, official=False, provenance=facts)
+        return Dataset(
+            self.name, **parts, n_classes=None, official=False, provenance=facts, exchangeable=False
+        )
 
     def _blocks(self, series: OrderedSeries) -> Blocks:
         """Return the blocks of the three parts."""

@@ -23,7 +23,7 @@ def model_evidence(
     *,
     seed: int,
     reference: Reference | None = None,
-    heldout_exchangeable: bool = True,
+    heldout_exchangeable: bool | None = True,
 ) -> ModelEvidence:
     """Return what metrics may look at; what costs is computed when one first asks.
 
@@ -32,7 +32,8 @@ def model_evidence(
         latents: posteriors by part of the data; {} without an encoder.
         seed: of the draws that the evidence makes itself.
         reference: the real data in one feature space.
-        heldout_exchangeable: whether validation rows are a random part of the pool that train came from.
+        heldout_exchangeable: whether validation rows are a random part of the pool that train came from; None: not
+            known.
     """
     return ModelEvidence(
         train=latents.get("train"),

@@ -129,7 +129,11 @@ class Copying:
             to_train, to_validation, nearest=nearest, n_images=n_train + len(reference.validation)
         )
         n, space = len(queries), space_of(reference.train)
+        # where validation rows lie elsewhere, honest draws are nearer to training rows too
+        unit = NULL_UNKNOWN if evidence.model.heldout_exchangeable is False else ""
         return [
-            measured("near_copy_excess", excess, n=n, n_reference=len(reference.train), space=space),
-            measured("train_share", share, n=n, n_reference=len(found.train_rows), space=space),
+            measured(
+                "near_copy_excess", excess, n=n, n_reference=len(reference.train), space=space, unit=unit
+            ),
+            measured("train_share", share, n=n, n_reference=len(found.train_rows), space=space, unit=unit),
         ]

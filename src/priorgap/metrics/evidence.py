@@ -79,7 +79,8 @@ class ModelEvidence:
         encode: decoded draws, as data are stored -> their posterior means [n, d], on the CPU.
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
-            images came from; where not, the null of memorisation_auc is unknown.
+            images came from. None: not known; the null of memorisation_auc is unknown then. False: as of time
+            series; that of every closeness is.
         has_prior: whether the model has a distribution p(z); a plain autoencoder has none.
     """
 
@@ -93,7 +94,7 @@ class ModelEvidence:
     distortion_sse: Float[Tensor, "n_test"] | None = None
     log_likelihood: LogLikelihood | None = None
     seed: int = 0
-    heldout_exchangeable: bool = True
+    heldout_exchangeable: bool | None = True
     has_prior: bool = True
     encode: Encode | None = None
     # what metrics share, computed by the first that asks, under names of their own

@@ -76,7 +76,7 @@ class CopyShares:
         assert reference is not None
         if len(reference.train) < 2 or len(reference.validation) < 2:
             raise NotApplicable("expected at least 2 training and 2 validation images")
-        known = evidence.model.heldout_exchangeable
+        known = evidence.model.heldout_exchangeable is True
         rows = self._identical(evidence.samples, reference)
         for space, exchangeable in _spaces(reference).items():
             found = self._near(space, evidence.samples, reference, lambda: evidence.features)

@@ -133,7 +133,9 @@ class ModelAtHand:
     def evidence(self, space: str) -> ModelEvidence:
         """Return the evidence with the real data in one feature space."""
         if space not in self._evidence:
-            self._evidence[space] = replace(self.bare, reference=self._reference(space))
+            self._evidence[space] = replace(
+                self.bare, reference=self._reference(space), heldout_exchangeable=self.dataset.exchangeable
+            )
         return self._evidence[space]
 
     def _reference(self, space: str) -> Reference:

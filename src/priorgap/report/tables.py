@@ -156,7 +156,7 @@ def _limits(rows: pd.DataFrame) -> str:
 def _whole(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     """Return the rows of a measure that are of no single unit or class."""
     own = rows[rows["measure"] == measure.name]
-    return own[own["value"].notna() & (rd.text_column(own, "unit") == "")]
+    return own[own["value"].notna() & rd.text_column(own, "unit").isin({"", NULL_UNKNOWN})]
 
 
 @dataclass(frozen=True)
@@ -274,10 +274,17 @@ def copying_table(cell: Cell) -> TextTable | None:
         for measure in cell.measures("copying")
         for space, values in _model_values(whole, measure.name).items()
     ]
-    if (rd.text_column(cell.rows, "unit") == NULL_UNKNOWN).any():
+    unknown = set(cell.rows["measure"][rd.text_column(cell.rows, "unit") == NULL_UNKNOWN])
+    if "memorisation_auc" in unknown:
         notes.append(
             "The held-out images were no random part of the training pool, so ½ is not what an honest "
             "model has for memorisation AUC."
+        )
+    if "train_share" in unknown:
+        notes.append(
+            "Held-out rows lie elsewhere than training rows (later, or of other series), so honest draws are nearer "
+            "to training rows too: train share has no null of ½ here and near-copy excess none of 0, and neither "
+            "labels a sampler. Identical and near copies do."
         )
     return TextTable(cell.name, [*table.header, "label"], rows, notes)
 

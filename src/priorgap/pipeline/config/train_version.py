@@ -27,7 +27,8 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "05f59fdba91e1d27c9a75d4aa68d98df8c3be3a087d22c39843344e9962dbb05": (
-        "likelihoods draw from means too, data and latents may carry numbers of contexts: no training uses either"
+    "09971b9a87b94e369f906dc6c07281009125eaeadb3e6eee0f3b22ba3246da45": (
+        "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
+        "parts are exchangeable and observations whether they are series: no training uses any of it"
     ),
 }
