@@ -53,7 +53,12 @@ def test_windows(here):
     time = pd.date_range("2020-01-01", periods=400, freq="D")
     rows = [
         pd.DataFrame(
-            {"the day": time, "town": town, "temp (C)": rng.normal(size=400), "wind": rng.normal(size=400)}
+            {
+                "the day": time,
+                "town": town,
+                "temp (C)": 80 + 20 * rng.normal(size=400),
+                "wind": rng.normal(size=400),
+            }
         )
         for town in ("A", "B")
     ]
@@ -68,7 +73,12 @@ def test_windows(here):
     assert found["kind"] == "float_sequence" and found["provenance"]["columns"] == ["temp (C)", "wind"]
     # 280, 40 and 80 rows of each town; 5 starts less
     assert found["provenance"]["sizes"] == [550, 70, 150]
-    assert drawn(here).shape == (20, 6, 2)
+    # written in the file's units, by the names of its columns
+    made = drawn(here)
+    assert made.shape == (20, 6, 2) and made.dtype == np.float32
+    assert 60 < made[..., 0].mean() < 100 and made[..., 0].std() > 5 and abs(made[..., 1].mean()) < 1
+    card = (here / "v.npz.card.md").read_text()
+    assert "- temp (C)" in card and "units: those of the data's file" in card
     # another content of the file is another data set
     table.to_csv("x (1).csv", index=False, float_format="%.3f")
     assert invoke("prepare", *order[1:], "data.values=temp (C)") == 0

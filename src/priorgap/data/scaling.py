@@ -54,7 +54,12 @@ class ColumnScaling:
     @classmethod
     def of(cls, dataset: Dataset) -> Self | None:
         """Return the scaling of a data set; None where its values stand as they were."""
-        kept: Mapping[str, Any] | None = dataset.provenance.get(_KEY)
+        return cls.kept_in(dataset.provenance)
+
+    @classmethod
+    def kept_in(cls, provenance: Mapping[str, Any]) -> Self | None:
+        """Return the scaling that a data set's provenance keeps; None where there is none."""
+        kept: Mapping[str, Any] | None = provenance.get(_KEY)
         if kept is None:
             return None
         names, constant = (tuple(map(str, kept[key])) for key in ("names", "constant"))

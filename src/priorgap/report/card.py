@@ -54,6 +54,7 @@ class DataCard:
         findings: what health says of the model, the gravest first.
         measured: the ranking measure and the numbers on copying.
         context: where what the model was told beside z comes from; "" where it is told nothing.
+        columns: the names of the last axis's values, which are in the units of the data's file; () without names.
     """
 
     study: str
@@ -69,6 +70,7 @@ class DataCard:
     findings: tuple[Finding, ...] = ()
     measured: tuple[Measured, ...] = ()
     context: str = ""
+    columns: tuple[str, ...] = ()
 
     @property
     def stop(self) -> str:
@@ -89,6 +91,7 @@ class DataCard:
             "n": self.n,
             **({"class": self.label} if self.label else {}),
             **({"context": self.context} if self.context else {}),
+            **({"columns": list(self.columns), "units": "those of the data's file"} if self.columns else {}),
             "usable": not self.stop,
             "versions": {
                 "priorgap": __version__,

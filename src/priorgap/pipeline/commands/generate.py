@@ -15,6 +15,7 @@ from priorgap.core.errors import BadInput, refusing
 from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.receivers import PACKAGE
 from priorgap.data.exports import Block, Format, format_of, write
+from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.generation import generate
 from priorgap.modalities import modality_of
 from priorgap.pipeline import models
@@ -128,7 +129,9 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     fitted = made_by.restore(
         SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior
     )
-    label = None if not order.label else _class_number(order.label, record, store)
+    facts_of_data = _facts_of_data(record, store)
+    label = None if not order.label else _class_number(order.label, facts_of_data)
+    scaling = ColumnScaling.kept_in(facts_of_data["provenance"])
     card = DataCard(
         study=order.study.name,
         model=found.name,
@@ -142,19 +145,32 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
         headline=said.headline,
         findings=said.findings,
         measured=said.measured,
+        columns=() if scaling is None else scaling.names,
     )
-    return _blocks(fitted, model, order, label), card
+    blocks = _blocks(fitted, model, order, label)
+    return (blocks if scaling is None else _in_units(blocks, scaling)), card
 
 
-def _class_number(given: str, record: Record, store: Store) -> int:
+def _in_units(blocks: Iterator[Block], scaling: ColumnScaling) -> Iterator[Block]:
+    """Yield the rows in the units that the data's file has."""
+    for block in blocks:
+        yield replace(block, x=scaling.restored(block.x).astype(block.x.dtype))
+
+
+def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
+    """Return what is known of the study's data, once its checksum holds."""
+    (step,) = (one for one in record.steps if one.kind == "prepare")
+    artifacts.check(store.folder(step), "dataset.json")
+    found: dict[str, Any] = artifacts.load_json(store.folder(step) / "dataset.json")
+    return found
+
+
+def _class_number(given: str, facts: Mapping[str, Any]) -> int:
     """Return the number of a class that was given as that, or by the name that the data have for it.
 
     Raises:
         ValueError: there is no such class; one line with those that there are.
     """
-    (step,) = (one for one in record.steps if one.kind == "prepare")
-    artifacts.check(store.folder(step), "dataset.json")
-    facts = artifacts.load_json(store.folder(step) / "dataset.json")
     if facts["n_classes"] is None:
         raise ValueError(f"class={given}: the data of this study have no classes")
     names = [str(name) for name in facts["provenance"].get("classes") or []]
