@@ -6,6 +6,8 @@ from typing import Any, Literal
 Bound = Literal["point", "lower", "upper"]
 # the unit of a share or an area whose null is not 1/2
 NULL_UNKNOWN = "null unknown"
+# the `space` of what is measured on the data themselves, of no feature space
+OF_DATA = "data"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from priorgap.core.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
-from priorgap.core.measurement import Measurement
+from priorgap.core.measurement import OF_DATA, Measurement
 from priorgap.core.measures import Measure
 from priorgap.estimators.series import (
     SeriesDistance,
@@ -23,7 +23,6 @@ from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 
 _NEEDS = frozenset({"draw", "decode", "reference", "sequences"})
-_SPACE = "data"
 Distance = Callable[[Float[Tensor, "n T f"], Float[Tensor, "m T f"]], SeriesDistance]
 
 
@@ -38,9 +37,9 @@ def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement
     except ValueError as error:
         raise NotApplicable(str(error)) from error
     n, m = len(made), len(real)
-    rows = [measured(name, found.whole, n=n, n_reference=m, space=_SPACE)]
+    rows = [measured(name, found.whole, n=n, n_reference=m, space=OF_DATA)]
     channels = found.by_channel if len(found.by_channel) > 1 else ()
-    rows += [measured(name, one, n=n, n_reference=m, space=_SPACE, unit=c) for c, one in enumerate(channels)]
+    rows += [measured(name, one, n=n, n_reference=m, space=OF_DATA, unit=c) for c, one in enumerate(channels)]
     return rows
 
 
@@ -174,7 +173,7 @@ class SeriesFloors:
             except ValueError as error:
                 reasons.append(str(error))
                 continue
-            found.append(measured(name, value, n=len(train), n_reference=len(test), space=_SPACE))
+            found.append(measured(name, value, n=len(train), n_reference=len(test), space=OF_DATA))
         if not found:
             raise NotApplicable(reasons[0])
         return found

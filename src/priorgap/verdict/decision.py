@@ -9,6 +9,7 @@ import pandas as pd
 
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.findings import Finding
+from priorgap.core.measurement import OF_DATA
 from priorgap.core.measures import Catalogue, Measure, Scale
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.core.verdict_rules import HealthLimits, standard_rules
@@ -242,17 +243,21 @@ def decide(
     asked = Asked.of(
         measure=measure, space=rd.one_space(group, measure, space), baseline=baseline, level=level,
         smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
-        catalogue=catalogue,
+        catalogue=catalogue, features=space,
     )  # fmt: skip
     return decide_cell(keys, group, asked, matches=matches)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a verdict is asked: the same for every cell of a study."""
+    """What a verdict is asked: the same for every cell of a study.
+
+    `space` is the measure's own, `features` the feature space of what is looked at beside it.
+    """
 
     measure: Measure
     space: str
+    features: str
     baseline: str
     level: float
     smallest_ratio: float
@@ -278,6 +283,7 @@ class Asked:
         costs: Mapping[str, str] | None,
         catalogue: Catalogue,
         n_cells: int = 1,
+        features: str | None = None,
     ) -> Self:
         """Check what is asked, and fill in the values of conf/.
 
@@ -290,7 +296,7 @@ class Asked:
         if ratio < 1:
             raise ValueError(f"smallest_ratio={ratio}: expected a number >= 1")
         return cls(
-            rd.ranking(catalogue, measure), space, baseline, level, ratio,
+            rd.ranking(catalogue, measure), space, space if features is None else features, baseline, level, ratio,
             limits or standard_rules().health, tuple(findings), dict(skipped or {}), dict(costs or {}), catalogue,
             n_cells,
         )  # fmt: skip
@@ -302,7 +308,12 @@ def decide_cell(
     """Decide one cell of a study whose varying keys have these values; see `decide`."""
     group = rd.with_calibrated_labels(group)
     health = findings_of(
-        group, asked.limits, space=asked.space, baseline=asked.baseline, matches=matches, given=asked.findings
+        group,
+        asked.limits,
+        space=asked.features,
+        baseline=asked.baseline,
+        matches=matches,
+        given=asked.findings,
     )
     converged = unmatched_seeds(group, asked.limits)
     candidates = rd.candidates_of(group)
@@ -322,7 +333,7 @@ def decide_cell(
         candidates=tuple(_summary(name, by_seed) for name, by_seed in values.items()),
     )  # fmt: skip
     if len(values) < 2:
-        return _with_words(replace(draft, reason=_absent(values, asked)))
+        return _with_words(replace(draft, reason=_absent(group, values, asked)))
     draft = _ranked_verdict(draft, group, values, label_source, asked)
     draft = replace(draft, caveats=_caveats(group, rows, values, label_source))
     return _with_words(_nulled(draft) if draft.stopped else draft)
@@ -334,13 +345,16 @@ def _n_rows(rows: pd.DataFrame) -> int | None:
     return int(rows["n_reference"].min())
 
 
-def _absent(values: rd.Readings, asked: Asked) -> str:
+def _absent(group: pd.DataFrame, values: rd.Readings, asked: Asked) -> str:
     measure, space = asked.measure.name, asked.space
-    where = f" in {space} space" if space else ""
+    where = f" in {space} space" if space not in ("", OF_DATA) else ""
     if values:
         only = next(iter(values))
         return f"only one candidate ({only}) has {measure}{where}: there is nothing to compare"
     reason = f"{measure} was not computed{where} for any candidate"
+    others = _other_spaces(group, measure, space)
+    if others:
+        return f"{reason}, but in {', '.join(others)}; expected verdict.space={others[0]}"
     return reason + (f" ({asked.skipped[measure]})" if measure in asked.skipped else "")
 
 
@@ -421,7 +435,9 @@ def _second_opinions(
     group: pd.DataFrame, source: str, leader: str, runner_up: str, draft: Verdict, asked: Asked
 ) -> tuple[dict[str, Contrast], tuple[str, ...]]:
     """Return leader − runner-up on each second opinion, with its own interval, and those without a valid error."""
-    asked_of = [(one.name, asked.space, one.name) for one in asked.catalogue.values() if one.second_opinion]
+    asked_of = [
+        (one.name, asked.features, one.name) for one in asked.catalogue.values() if one.second_opinion
+    ]
     ranks = asked.measure.name
     asked_of += [(ranks, space, f"{ranks} ({space})") for space in _other_spaces(group, ranks, asked.space)]
     found, mute = {}, []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from priorgap.core.measurement import OF_DATA
 from priorgap.core.measures import Measure
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.labels import COPIES, RECONSTRUCTIVE
@@ -207,7 +208,7 @@ def sure(verdict: "Verdict") -> str:
 
 def _condition(verdict: "Verdict") -> str:
     rows = f"{verdict.n_rows:,} test observations" if verdict.n_rows else "these test observations"
-    space = f", the feature space {verdict.space}" if verdict.space else ""
+    space = f", the feature space {verdict.space}" if verdict.space not in ("", OF_DATA) else ""
     return f"It holds for {rows}{space} and this split of the data."
 
 

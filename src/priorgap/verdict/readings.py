@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from priorgap.core.measurement import OF_DATA
 from priorgap.core.measures import Catalogue, Measure, Scale
 from priorgap.core.sampler_facts import SamplerFacts, united
 
@@ -242,13 +243,15 @@ def add_reading(by_seed: dict[int, Reading], sampler: str, seed: int, reading: R
 def one_space(table: pd.DataFrame, measure: str, space: str | None) -> str:
     """Return the space a verdict is made in: the given one, or the only one the measure was made in.
 
+    What is measured on the data themselves has no feature space: it is ranked whichever is given.
+
     Raises:
         ValueError: the measure was made in several spaces and none was named.
     """
-    if space is not None:
-        return space
     rows = select(table, measure)
     found = sorted(set(text_column(rows[text_column(rows, "sampler") != ""], "space")))
+    if space is not None:
+        return OF_DATA if found == [OF_DATA] else space
     if len(found) > 1:
         raise ValueError(f"verdict.space: {measure} was measured in {', '.join(found)}; name one of them")
     return found[0] if found else ""

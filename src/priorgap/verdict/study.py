@@ -174,7 +174,8 @@ def decide_study(
     Args:
         table: all rows of the study, with the columns of results.csv and one per varying key.
         measure: what ranks the candidates.
-        space: the study's one declared feature space; None where the measure was made in one only.
+        space: the study's one declared feature space; None where the measure was made in one only. A measure of the
+            data themselves (an accuracy, a distance of series) is ranked whatever the space.
         baseline: the candidate that effects are relative to.
         level: the level at which all intervals of the study hold together.
         smallest_ratio: a difference counts from this ratio on; None for that of conf/config.yaml.
@@ -199,7 +200,7 @@ def decide_study(
     asked = Asked.of(
         measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,
         smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
-        catalogue=catalogue, n_cells=max(1, len(groups)),
+        catalogue=catalogue, n_cells=max(1, len(groups)), features=space,
     )  # fmt: skip
     cells = [
         decide_cell(keys, group, asked, matches=_matches(group, matches or {})) for keys, group in groups

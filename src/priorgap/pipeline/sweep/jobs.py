@@ -71,10 +71,12 @@ def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1)
 
 def _objective(record: records.Record, store: Store) -> float:
     from priorgap.pipeline.gathering import gather
+    from priorgap.verdict.readings import one_space
 
     wanted = record.config["verdict"]
     table = gather([record], store).table
-    rows = table[(table["sampler"] == wanted["baseline"]) & (table["space"] == wanted["space"])]
+    space = one_space(table, wanted["measure"], wanted["space"])
+    rows = table[(table["sampler"] == wanted["baseline"]) & (table["space"] == space) & (table["unit"] == "")]
     found = rows[rows["measure"] == wanted["measure"]]["value"]
     return float(found.iloc[0]) if len(found) else math.nan
 
