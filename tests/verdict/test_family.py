@@ -194,3 +194,27 @@ def test_rank_agreement():
     assert rank_agreement([[1, 2, 3, 4], [4, 3, 2, 1]]) == pytest.approx(-1)
     assert rank_agreement([[1, 2, 3], [1, 3, 2]]) == pytest.approx(1 / 3)
     assert rank_agreement([[1, 2], [1, 2]]) is None and rank_agreement([[1, 1, 1], [1, 2, 3]]) is None
+
+
+@pytest.mark.parametrize("n_cells", [1, 12])
+@pytest.mark.parametrize("n_seeds", [1, 3, 5])
+def test_a_difference_is_shown_where_its_interval_excludes_equality_and_nowhere_else(n_seeds, n_cells):
+    """What is said of a pair and the interval beside it never contradict each other."""
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(60):
+        means = rng.normal(scale=0.15, size=5)
+        values = {
+            f"s{k}": {
+                seed: Reading(math.exp(mean + 0.06 * rng.standard_normal()), 0.05) for seed in range(n_seeds)
+            }
+            for k, mean in enumerate(means)
+        }
+        family = family_of(values, scale="log", level=0.95, n_cells=n_cells)
+        for a, b in itertools.combinations(sorted(values), 2):
+            found = family.contrast(a, b)
+            low, high = found.interval
+            assert found.shown == (low > 1 or high < 1), found
+            assert found.shown == (found.p_value < 0.05)
+            seen.add(found.shown)
+    assert seen == {True, False}

@@ -80,8 +80,9 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
 
     With one model: from the within-model standard errors, taken as independent.
 
-    The adjusted p-values step down (Holm), each step at the smaller of Tukey's and Bonferroni's critical value, and
-    are multiplied by the number of cells. An interval that excludes equality has a p-value below 1 - level.
+    The adjusted p-values are those of the intervals, the smaller of Tukey's and Bonferroni's times the number of
+    cells: below 1 - level where an interval excludes equality, and there alone. Values that step down (Holm's) find
+    a little more, and would show differences whose interval holds equality.
 
     Args:
         values: a reading by candidate and seed, two candidates or more.
@@ -160,17 +161,16 @@ def _adjusted(
     critical: float,
     tukey: tuple[int, float] | None,
 ) -> dict[Pair, float]:
-    running, adjusted = 0.0, {}
-    for rank, pair in enumerate(sorted(raw, key=lambda pair: raw[pair])):
-        p = (len(raw) - rank) * raw[pair]
+    adjusted = {}
+    for pair, one in raw.items():
+        p = len(raw) * one
         error = found[pair].std_error
         excluded = error is not None and abs(found[pair].mean) > critical * error
         if tukey is not None and error is not None and excluded and p >= alpha:
             # the integral is slow: it is made only where it decides
             range_p = float(stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey))
             p = min(p, range_p)
-        running = max(running, min(1.0, n_cells * p))
-        adjusted[pair] = running
+        adjusted[pair] = min(1.0, n_cells * p)
     return adjusted
 
 
