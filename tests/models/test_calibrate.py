@@ -13,6 +13,7 @@ from priorgap.models.calibrate import calibrate, calibration_refusal
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP, Conv, Linear
+from priorgap.models.series import GRU, TCN
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
@@ -21,6 +22,9 @@ CASES = [
     pytest.param(MLP(3, (16,)), Bernoulli(), (1, 8, 8), id="mlp"),
     pytest.param(Conv(2, (4, 4), 8), Gaussian(), (1, 8, 8), id="conv"),
     pytest.param(Linear(4), Gaussian(), (6,), id="linear"),
+    pytest.param(TCN(3, 8, 3), Gaussian(), (12, 2), id="tcn"),
+    pytest.param(GRU(3, 8), Gaussian(), (12, 2), id="gru"),
+    pytest.param(GRU(3, 8, 2), Gaussian(), (12, 2), id="gru-2-layers"),
 ]
 
 
@@ -173,6 +177,8 @@ def test_where_a_converged_model_may_keep_a_mismatch():
     for vae in (
         off_centre(MLP(3, (16,)), Gaussian(), (6,)),
         off_centre(Conv(2, (4, 4), 8), Gaussian(), (1, 8, 8)),
+        off_centre(TCN(2, 8, 2), Gaussian(), (12, 2)),
+        off_centre(GRU(2, 8), Gaussian(), (12, 2)),
     ):
         assert vae.moments_may_differ(loss, weight_decay=0.0) is None
         assert "weight_decay=0.01" in (vae.moments_may_differ(loss, weight_decay=0.01) or "")

@@ -10,11 +10,12 @@ from priorgap.core.random import stream
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.networks import MLP, Conv, Linear
+from priorgap.models.series import GRU, TCN
 from priorgap.models.vae import VAE, build_vae, load_weights
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 
-IMAGE, VECTOR = (1, 8, 8), (6,)
+IMAGE, VECTOR, SERIES = (1, 8, 8), (6,), (12, 2)
 MODELS = [
     pytest.param(MLP(3, (16, 8)), IMAGE, id="mlp-image"),
     pytest.param(MLP(3, (16,)), VECTOR, id="mlp-vector"),
@@ -22,6 +23,9 @@ MODELS = [
     pytest.param(Conv(3, (4, 8), 16), IMAGE, id="conv-8"),
     pytest.param(Conv(2, (4, 8), 16), (3, 12, 28), id="conv-12x28-rgb"),
     pytest.param(Conv(256, (2, 2, 2, 2), 4), (1, 128, 128), id="conv-128"),
+    pytest.param(TCN(3, 8, 3), SERIES, id="tcn"),
+    pytest.param(GRU(3, 8), SERIES, id="gru"),
+    pytest.param(GRU(3, 8, 2), SERIES, id="gru-2-layers"),
 ]
 
 

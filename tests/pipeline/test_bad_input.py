@@ -26,6 +26,23 @@ CASES = {
     "no samples": (("n_samples=0",), "n_samples=0"),
     "last cell of a sweep": (("-m", "loss.beta=1,2,-3"), "loss.beta=-3"),
     "convolutions on vectors": (("data=linear_gaussian", "model=conv", "features=[pixels]"), "model=conv"),
+    "dilated convolutions on vectors": (
+        ("data=linear_gaussian", "model=tcn", "features=[pixels]"),
+        "model=tcn: expected series [steps, channels] (data=windows, data=sines), the data have shape [",
+    ),
+    "a recurrent network on images": (
+        ("data=digits", "model=gru"),
+        "model=gru: expected series [steps, channels] (data=windows, data=sines), the data have shape [1, 8, 8]",
+    ),
+    "no latent of a series": (
+        ("data=sines", "model=gru", "model.latent_dim=0"),
+        "model.latent_dim=0: expected",
+    ),
+    "no recurrent layer": (("data=sines", "model=gru", "model.n_layers=0"), "model.n_layers=0: expected"),
+    "an even kernel": (
+        ("data=sines", "model=tcn", "model.kernel_size=4"),
+        "model.kernel_size=4: expected an odd",
+    ),
     "no such npz": (("data=npz", "data.path=none.npz"), "none.npz"),
     "no such option": (("--nope",), "--nope"),
     "no such folder": (("--config-dir", "nowhere"), "nowhere"),

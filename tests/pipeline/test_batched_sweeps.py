@@ -280,6 +280,8 @@ def test_where_batching_saves_nothing_nothing_is_said(
     ("extra", "words"),
     [
         (("model=conv", "model.hidden=16"), "a layer is Conv2d"),
+        (("data=sines", "model=tcn", "model.hidden=16"), "a layer is Conv1d"),
+        (("data=sines", "model=gru", "model.hidden=16"), "a layer is GRU"),
         (("model=conditional_mlp",), "ConditionalMLP is no plain VAE"),
         (("model=autoencoder_mlp",), "AutoencoderMLP is no plain VAE"),
         (("model=gan_mlp",), "GanMLP is no plain VAE"),

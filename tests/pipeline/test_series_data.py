@@ -48,6 +48,25 @@ def test_sines(here):
     assert drawn(here).shape == (20, 24, 3)
 
 
+@pytest.mark.parametrize("name", ["tcn", "gru"])
+def test_models_of_series(here, name):
+    sizes = ("data.source.n_train=200", "data.source.n_validation=60", "data.source.n_test=80")
+    order = ("run", "data=sines", *FEW, *SMALL, *sizes, f"model={name}", "model.hidden=8", "calibrate=both")
+    assert invoke(*order) == 0
+    report = here / "outputs/own/report"
+    results = pd.read_csv(report / "results.csv", keep_default_na=False)
+    rates = results[(results.measure == "rate") & (results.unit == "")]
+    assert list(rates.calibrate) == [False, True] and bool((rates.value.astype(float) > 0).all())
+    # a draw from an observation's posterior is the same series before and after calibration, up to rounding
+    fids = results[(results.measure == "fid") & (results.sampler == "posterior")].value.astype(float)
+    assert len(fids) == 2 and fids.iloc[0] == pytest.approx(fids.iloc[1], rel=1e-5)
+    assert drawn(here).shape == (20, 24, 3)
+    # the same command finds all of it done
+    before = (report / "results.csv").read_text()
+    assert invoke(*order) == 0
+    assert (report / "results.csv").read_text() == before
+
+
 def test_windows(here):
     rng = np.random.default_rng(0)
     time = pd.date_range("2020-01-01", periods=400, freq="D")

@@ -16,6 +16,7 @@ from priorgap.models.learned_scale import LearnedGaussian
 from priorgap.models.likelihoods import Bernoulli, Gaussian, Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import MLP, Conv, Linear
+from priorgap.models.series import GRU, TCN
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.mixture import Mixture
 from priorgap.priors.standard_normal import StandardNormal
@@ -269,6 +270,8 @@ def test_a_configuration_is_judged_without_data_and_without_random_numbers() -> 
     assert refusal_of_parts(MNIST, Bernoulli(), normal) is None
     assert refusal_of_parts(Linear(3), Gaussian(), None) is None
     assert "Conv2d" in str(refusal_of_parts(Conv(), Bernoulli(), normal))
+    assert "a layer is Conv1d" in str(refusal_of_parts(TCN(), Gaussian(), normal))
+    assert "a layer is GRU" in str(refusal_of_parts(GRU(), Gaussian(), normal))
     assert "ConditionalMLP" in str(refusal_of_parts(ConditionalMLP(), Bernoulli(), normal))
     assert "GanMLP" in str(refusal_of_parts(GanMLP(adversary=None), Bernoulli(), normal))  # type: ignore[arg-type]
     assert "prior=Mixture" in str(refusal_of_parts(MNIST, Bernoulli(), Mixture(3, 4, "diag")))

@@ -16,12 +16,14 @@ _EXPORTS = {
     "Conv": "priorgap.models.networks",
     "DiscretizedLogistic": "priorgap.models.learned_scale",
     "ElboLoss": "priorgap.models.losses",
+    "GRU": "priorgap.models.series",
     "GanConv": "priorgap.models.families",
     "GanMLP": "priorgap.models.families",
     "Gaussian": "priorgap.models.likelihoods",
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
+    "TCN": "priorgap.models.series",
 }
 
 if TYPE_CHECKING:
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
     from priorgap.models.likelihoods import Bernoulli, Gaussian
     from priorgap.models.losses import ElboLoss
     from priorgap.models.networks import MLP, Conv, Linear
+    from priorgap.models.series import GRU, TCN
 
 __all__ = [
+    "GRU",
     "MLP",
+    "TCN",
     "Adversary",
     "AutoencoderConv",
     "AutoencoderMLP",

@@ -38,7 +38,12 @@ class Architecture(Protocol):
         ...
 
 
-def _check_latent_dim(latent_dim: int) -> None:
+def check_latent_dim(latent_dim: int) -> None:
+    """Check the dimension of z.
+
+    Raises:
+        ValueError: it is no integer from 1 to `MAX_LATENT_DIM`.
+    """
     if (
         isinstance(latent_dim, bool)
         or not isinstance(latent_dim, int)
@@ -47,7 +52,12 @@ def _check_latent_dim(latent_dim: int) -> None:
         raise ValueError(f"latent_dim={latent_dim}: expected an integer from 1 to {MAX_LATENT_DIM}")
 
 
-def _check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> None:
+def check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> None:
+    """Check the widths of layers, which a message calls `key`.
+
+    Raises:
+        ValueError: one is no integer from 1 to `MAX_WIDTH`, or there is none where there must be.
+    """
     fits = [not isinstance(w, bool) and int(w) == w and 1 <= w <= MAX_WIDTH for w in widths]
     if (not widths and not may_be_empty) or not all(fits):
         raise ValueError(f"{key}={list(widths)}: expected positive integers of at most {MAX_WIDTH}")
@@ -75,8 +85,8 @@ class MLP:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        _check_latent_dim(self.latent_dim)
-        _check_widths("hidden", self.hidden, may_be_empty=False)
+        check_latent_dim(self.latent_dim)
+        check_widths("hidden", self.hidden, may_be_empty=False)
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
         """Return the encoder and the decoder for observations of this shape."""
@@ -103,7 +113,7 @@ class Linear:
     latent_dim: int = 16
 
     def __post_init__(self) -> None:
-        _check_latent_dim(self.latent_dim)
+        check_latent_dim(self.latent_dim)
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
         """Return the encoder and the decoder for observations of this shape."""
@@ -134,9 +144,9 @@ class Conv:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
-        _check_latent_dim(self.latent_dim)
-        _check_widths("channels", self.channels, may_be_empty=False)
-        _check_widths("hidden", (self.hidden,), may_be_empty=False)
+        check_latent_dim(self.latent_dim)
+        check_widths("channels", self.channels, may_be_empty=False)
+        check_widths("hidden", (self.hidden,), may_be_empty=False)
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
         """Return the encoder and the decoder for images [c, h, w].

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from priorgap.training.lightning import Precision
 
-_PRODUCTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+_PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Bf16Products(Precision):
@@ -35,6 +35,7 @@ class Bf16Products(Precision):
 def bf16(*networks: nn.Module) -> Iterator[None]:
     """Let the affine and convolutional layers multiply in bfloat16, backwards too, while the context is open.
 
+    Recurrent layers stay in float32: their products feed the next step, so that rounding would add up over steps.
     Weights, what is between the layers, losses and the optimiser's state stay in float32, so that sums over a
     batch and over pixels lose nothing; bfloat16 has float32's range, so that no scaling of the loss is needed.
     """

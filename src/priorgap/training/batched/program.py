@@ -38,8 +38,8 @@ from priorgap.training.config import (
 )
 
 Outcome = TrainResult[VAE] | NonFiniteLoss
-# the shape of an image that every architecture can be built for
-_PROBE = (1, 64, 64)
+# shapes of an image and of a series: every architecture can be built for one of them
+_PROBES = ((1, 64, 64), (16, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +78,17 @@ def refusal_of_parts(
         return f"model={type(architecture).__name__} is no plain VAE"
     if not (prior is None or isinstance(prior, StandardNormal)):
         return f"prior={type(prior).__name__}: expected the standard normal"
-    try:
-        with torch.device("meta"):  # layers without memory, and without a draw of random numbers
-            networks = architecture.build(_PROBE)
-            law = likelihood.for_shape(_PROBE)
-    except ValueError:
-        return None
-    if any(True for _ in law.parameters()):
-        return f"likelihood={law.name} has parameters of its own"
-    return Stack.refusal(networks[0]) or Stack.refusal(networks[1])
+    for shape in _PROBES:
+        try:
+            with torch.device("meta"):  # layers without memory, and without a draw of random numbers
+                networks = architecture.build(shape)
+                law = likelihood.for_shape(shape)
+        except ValueError:
+            continue
+        if any(True for _ in law.parameters()):
+            return f"likelihood={law.name} has parameters of its own"
+        return Stack.refusal(networks[0]) or Stack.refusal(networks[1])
+    return None
 
 
 def refusal_of_data(dataset: Dataset) -> str | None:

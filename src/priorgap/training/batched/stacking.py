@@ -43,11 +43,15 @@ class Stack:
     @staticmethod
     def refusal(network: nn.Sequential) -> str | None:
         """Return why a network cannot be stacked, in one line; None where it can."""
-        for layer in network:
-            if not isinstance(layer, _PLAIN) or type(layer) not in _PLAIN:
-                return f"a layer is {type(layer).__name__}: expected affine layers and ReLUs"
-            if isinstance(layer, nn.Linear) and layer.bias is None:
-                return "an affine layer has no bias"
+        others = [part for layer in network if type(layer) not in _PLAIN for part in layer.modules()]
+        if others:
+            # a part with weights says more than what holds it or moves axes before it
+            named = next(
+                (part for part in others if any(True for _ in part.parameters(recurse=False))), others[0]
+            )
+            return f"a layer is {type(named).__name__}: expected affine layers and ReLUs"
+        if any(isinstance(layer, nn.Linear) and layer.bias is None for layer in network):
+            return "an affine layer has no bias"
         return None
 
     def encode(self, x: Float[Tensor, "k b ..."]) -> Float[Tensor, "k b d2"]:
