@@ -154,7 +154,8 @@ class TestHowManyModels:
     def test_one_seed_without_errors_shows_nothing(self):
         verdict = decide(table(rows_of("fid", CLEAR, 1)))
         assert verdict.winner is None and verdict.interval is None
-        assert "[no interval]" in verdict.text
+        assert "[no interval] (how far chance alone would take it is not known)." in verdict.text
+        assert "% interval" not in verdict.text
 
     def test_seeds_that_one_candidate_lacks_are_said(self):
         data = table(rows_of("fid", CLEAR, 5))

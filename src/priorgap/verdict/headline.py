@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def measure_name(measure: Measure, space: str = "") -> str:
     """Return a measure's name as prose has it, with its space: "FID (classifier)"."""
-    return f"{measure.title} ({space})" if space else measure.title
+    return f"{measure.title} ({space})" if space not in ("", OF_DATA) else measure.title
 
 
 def number(value: float) -> str:

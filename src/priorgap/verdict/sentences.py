@@ -39,7 +39,8 @@ def effect_text(contrast: Contrast) -> str:
         )
     side = "above" if contrast.effect >= 0 else "below"
     interval = interval_text(contrast.interval)
-    return f"{number(abs(contrast.effect))} {side} that of {contrast.against} (difference {interval})"
+    within = f"(difference {interval})" if contrast.interval is not None else interval
+    return f"{number(abs(contrast.effect))} {side} that of {contrast.against} {within}"
 
 
 def mean_text(summary: "CandidateSummary") -> str:
@@ -113,6 +114,8 @@ def _evidence(verdict: "Verdict") -> str:
     shown = "; every other candidate is shown to be worse" if verdict.winner else ""
     name = measure_name(verdict.measure)
     how = f"{verdict.level:.0%} interval, {spread}, simultaneous over all pairs"
+    if contrast.interval is None:
+        how = "how far chance alone would take it is not known"
     return f"Its {name} is {effect_text(contrast)} ({how}){shown}."
 
 
