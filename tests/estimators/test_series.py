@@ -1,5 +1,7 @@
 """Distances between windows: closed forms, independent references, controls, and errors by simulation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -135,12 +137,20 @@ def other_channels(x: Tensor) -> Tensor:
     return torch.stack([x[torch.randperm(len(x), generator=g), :, c] for c in range(x.shape[2])], 2)
 
 
+def smoothed(x: Tensor) -> Tensor:
+    """Means over three steps, as a decoder that cannot follow gives them."""
+    return (x.roll(1, 1) + x + x.roll(-1, 1)) / 3
+
+
 CHANGES = {
     "nothing": (lambda x: x, set()),
     "time shuffled": (shuffled_in_time, {"autocorrelation", "cross-correlation", "spectrum"}),
     "channels of other windows": (other_channels, {"cross-correlation"}),
     "amplitude times 1.1": (lambda x: 1.1 * x, {"marginals"}),
-    "the first half ends": (lambda x: x[: len(x) // 2], set()),
+    "half of the windows": (lambda x: x[: len(x) // 2], set()),
+    "real windows, copied": (lambda x: waves(len(x), "train"), set()),
+    "smoothed over three steps": (smoothed, {"autocorrelation", "cross-correlation", "spectrum", "marginals"}),
+    "reversed in time": (lambda x: x.flip(1), {"cross-correlation"}),
     "stands still": (torch.zeros_like, {"autocorrelation", "cross-correlation", "spectrum", "marginals"}),
 }
 
@@ -162,6 +172,20 @@ def test_each_sees_what_it_is_meant_to_and_nothing_else(change):
         if value.value > 2 * floor.value + 4 * floor.std_error:
             found.add(name)
     assert found == seen
+
+
+def table() -> str:
+    """What stands in docs/methods.md."""
+    names = ("autocorrelation", "cross-correlation", "spectrum", "marginals")
+    lines = [f"| change | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for change, (_, seen) in CHANGES.items():
+        lines.append(f"| {change} | " + " | ".join("found" if name in seen else "–" for name in names) + " |")
+    return "\n".join(lines)
+
+
+def test_the_page_has_the_table_of_changes():
+    page = (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8")
+    assert table() in page, table()
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------
