@@ -17,7 +17,7 @@ from priorgap.core.measurement import NULL_UNKNOWN
 from priorgap.core.measures import Catalogue, Measure, Section
 from priorgap.verdict import StudyVerdict, Verdict
 from priorgap.verdict import readings as rd
-from priorgap.verdict.headline import number
+from priorgap.verdict.headline import measure_name, number
 from priorgap.verdict.labels import RECONSTRUCTIVE
 from priorgap.verdict.sentences import plus_minus
 from priorgap.verdict.units import is_unit_swap
@@ -223,7 +223,7 @@ def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTa
 
 def _model_notes(cell: Cell, section: Section) -> list[str]:
     return [
-        f"{measure.title}{f' ({space})' if space else ''}: {mean_and_spread(values)}. {measure.sentence}"
+        f"{measure_name(measure, space)}: {mean_and_spread(values)}. {measure.sentence}"
         for measure in cell.measures(section)
         if measure.name != _CEILING  # which has rows of its own
         for space, values in _model_values(cell.rows, measure.name).items()
