@@ -149,7 +149,10 @@ CHANGES = {
     "amplitude times 1.1": (lambda x: 1.1 * x, {"marginals"}),
     "half of the windows": (lambda x: x[: len(x) // 2], set()),
     "real windows, copied": (lambda x: waves(len(x), "train"), set()),
-    "smoothed over three steps": (smoothed, {"autocorrelation", "cross-correlation", "spectrum", "marginals"}),
+    "smoothed over three steps": (
+        smoothed,
+        {"autocorrelation", "cross-correlation", "spectrum", "marginals"},
+    ),
     "reversed in time": (lambda x: x.flip(1), {"cross-correlation"}),
     "stands still": (torch.zeros_like, {"autocorrelation", "cross-correlation", "spectrum", "marginals"}),
 }
