@@ -106,9 +106,13 @@ def options(group: str) -> list[str]:
 GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir() and p.name != "hydra")
 
 
+# options that choose others
+LISTS = {"standard", "full", "series"}
+
+
 @pytest.mark.parametrize("group", sorted(NODES))
 def test_every_selectable_option_builds_under_its_own_name(group):
-    names = [name for name in options(group) if name not in ("standard", "full")]
+    names = [name for name in options(group) if name not in LISTS]
     cell = one(f"{group}=[{','.join(names)}]", *(["verdict.space=pixels"] if group == "features" else []))
     validate([cell])
     assert set(cell.config[NODES[group]]) == set(names)
@@ -119,14 +123,17 @@ def test_every_other_option_builds(group, name):
     validate([one(f"{group}={name}", *NEEDED.get(name, []))])
 
 
-def test_full_names_all_metrics_that_there_are_and_standard_a_part_of_them():
+def test_the_lists_name_all_metrics_that_there_are_and_standard_a_part_of_full():
     full = list(one("metric=full").config["metrics"])
     standard = list(one("metric=standard").config["metrics"])
     # those of torchmetrics are chosen by name
     others = {name for name in options("metric") if name.startswith("tm_")}
-    assert set(full) == set(options("metric")) - {"standard", "full"} - others
+    series = list(one("metric=series").config["metrics"])
+    assert not set(full) & set(series)
+    assert {*full, *series} == set(options("metric")) - LISTS - others
+    assert list(one("metric=[standard,series]").config["metrics"]) == [*standard, *series]
     assert all(target_modules(load_option("metric", name)) == [] for name in others)
-    assert all(target_modules(load_option("metric", name)) for name in full)
+    assert all(target_modules(load_option("metric", name)) for name in [*full, *series])
     assert full[: len(standard)] == standard
 
 
