@@ -258,6 +258,12 @@ def test_generate_gives_one_class_with_a_card(copy, monkeypatch, capsys, asked):
         assert not Path("x.csv").exists()
 
 
+def test_generate_needs_no_data_of_images(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    shutil.rmtree(copy / "outputs/data")
+    assert invoke("generate", "study=tiny", "n=3", "out=x.npz", "sampler=prior") == 0
+
+
 def test_generate_marks_what_health_forbids(copy, monkeypatch, capsys):
     monkeypatch.chdir(copy)
     assert invoke("report", "-m", *TINY, *EXTRA, "study=tiny", "verdict.health.rate=50") == 0

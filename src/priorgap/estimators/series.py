@@ -4,6 +4,7 @@ Statistics are of a set as a whole, of values that are centred over all its wind
 out blocks of windows that follow each other, so that windows that share steps do not count as independent ones.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.estimators.checks import NotFinite
-from priorgap.estimators.uncertainty import Estimate
+from priorgap.estimators.uncertainty import Estimate, jackknife_estimate
 
 MAX_BLOCKS, MIN_BLOCKS = 30, 10
 # windows of which it is looked up how many steps they share
@@ -281,11 +282,10 @@ def _distance(whole: Float[Tensor, "f"], left_out: list[Float[Tensor, "g f"]] | 
     columns = torch.cat([whole.mean()[None], whole])
     errors: list[float | None] = [None] * len(columns)
     if left_out is not None:
-        variance = torch.zeros(len(columns), dtype=torch.float64)
-        for part in left_out:
-            both = torch.cat([part.mean(1, keepdim=True), part], 1)
-            g = len(both)
-            variance += (g - 1) / g * (both - both.mean(0)).square().sum(0)
-        errors = [float(v) for v in variance.sqrt()]
+        sets = [torch.cat([part.mean(1, keepdim=True), part], 1) for part in left_out]
+        errors = [
+            math.hypot(*(jackknife_estimate(0.0, both[:, k]).std_error or 0.0 for both in sets))
+            for k in range(len(columns))
+        ]
     found = [Estimate(float(v), e) for v, e in zip(columns, errors, strict=True)]
     return SeriesDistance(found[0], tuple(found[1:]))

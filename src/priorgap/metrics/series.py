@@ -28,6 +28,7 @@ Distance = Callable[[Float[Tensor, "n T f"], Float[Tensor, "m T f"]], SeriesDist
 
 def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement]:
     """Return the distance of all draws to the test windows: the whole, and by channel where there are several."""
+    require(evidence, _NEEDS)
     reference = evidence.model.reference
     if reference is None:
         raise NotApplicable("there are no reference data")
@@ -61,7 +62,6 @@ class Autocorrelation:
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the whole and the rows by channel."""
-        require(evidence, self.needs)
         return _rows("autocorrelation_distance", self.distance, evidence)
 
     def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
@@ -87,7 +87,6 @@ class CrossCorrelation:
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the whole and the rows by channel."""
-        require(evidence, self.needs)
         return _rows("cross_correlation_distance", self.distance, evidence)
 
     def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
@@ -109,7 +108,6 @@ class Spectrum:
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the whole and the rows by channel."""
-        require(evidence, self.needs)
         return _rows("spectrum_distance", spectrum_distance, evidence)
 
 
@@ -128,7 +126,6 @@ class StepMarginals:
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
         """Return the whole and the rows by channel."""
-        require(evidence, self.needs)
         return _rows("step_marginal_distance", marginal_distance, evidence)
 
 

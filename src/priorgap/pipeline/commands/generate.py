@@ -120,7 +120,8 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
-    format_of(order.out, order.format, images=modality_of(model.kind).pictures)
+    modality = modality_of(model.kind)
+    format_of(order.out, order.format, images=modality.pictures)
     tensors = {
         key.removeprefix("state."): value
         for key, value in store.tensors(step).items()
@@ -129,9 +130,11 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     fitted = made_by.restore(
         SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior
     )
-    facts_of_data = _facts_of_data(record, store)
-    label = None if not order.label else _class_number(order.label, facts_of_data)
-    scaling = ColumnScaling.kept_in(facts_of_data["provenance"])
+    label = None if not order.label else _class_number(order.label, _facts_of_data(record, store))
+    # the data of other studies may be gone by now: nothing of them is needed
+    scaling = (
+        ColumnScaling.kept_in(_facts_of_data(record, store)["provenance"]) if modality.sequences else None
+    )
     card = DataCard(
         study=order.study.name,
         model=found.name,
