@@ -78,3 +78,18 @@ def test_what_is_drawn_of_one_channel_one_step_and_many():
     whats = [(what, whom) for what, whom, _ in pictures_of({"real": one, "gmm": one}, {}, n_past=10)]
     assert whats == [("windows", "real"), ("windows", "gmm"), ("autocorrelation", "")]
     assert len(pixels(windows_over_time("real", many, many)).shape) == 3
+
+
+def test_series_are_drawn_real_first_and_explained():
+    from priorgap.report.previews import SeriesPreview, drawn
+    from priorgap.report.tiles import sample_tile
+
+    x = two_channels(0.8, 0.5)
+    known = {"gmm": SeriesPreview(x, 5, ("temp", "dewp")), "real": SeriesPreview(x, 5, ("temp", "dewp"))}
+    found = list(drawn(known, ["prior", "gmm"], "cell 1"))
+    assert [one.file for one in found] == ["real", "gmm", "autocorrelation", "channels"]
+    assert [one.wide for one in found] == [False, False, True, True]
+    assert "90 %" in found[0].note and "temp" not in found[0].note
+    images = {"gmm": np.zeros((4, 8, 8, 1), np.uint8)}
+    (tile, beside) = drawn(images, ["gmm"], "cell 1")
+    assert tile.content == sample_tile(images["gmm"]) and not tile.note and beside.beside

@@ -19,6 +19,7 @@ class Images:
     dtype: ClassVar[torch.dtype] = torch.uint8
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     pictures: ClassVar[bool] = True
+    n_shown: ClassVar[int] = 64
     sequences: ClassVar[bool] = False
     space: ClassVar[str] = "pixels"
     shifts: ClassVar[bool] = True

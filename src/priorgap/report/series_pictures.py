@@ -6,13 +6,15 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
-from priorgap.report.tiles import REAL, RECONSTRUCTIONS
 
 Windows = npt.NDArray[np.floating]
 # what fits the page's width and stays readable
 _MAX_CHANNELS, _MAX_MATRIX, _N_LINES = 4, 12, 5
 _MAX_LAG = 24
+# inches: a third of the page
+_TILE = 3.2
 _BAND = (5, 50, 95)
 _REAL_COLOUR = "#000000"
 
@@ -30,7 +32,7 @@ def windows_over_time(
         channels: their names.
     """
     n_steps, shown = values.shape[1], min(values.shape[2], _MAX_CHANNELS)
-    figure, axes = empty_figure(0.5 + 1.15 * shown, shown, 1, share_x=True)
+    figure, axes = empty_figure(0.5 + 0.95 * shown, shown, 1, share_x=True, width=_TILE)
     colour = _REAL_COLOUR if name in (REAL, RECONSTRUCTIONS) else PALETTE[0]
     steps = np.arange(n_steps)
     for channel, axis in enumerate(axes[:, 0]):
@@ -109,7 +111,10 @@ def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
     n_steps = x.shape[1]
     variance = np.square(x).mean((0, 1))
     cov = np.stack([(x[:, : n_steps - k] * x[:, k:]).mean((0, 1)) for k in range(n_lags + 1)])
-    return np.divide(cov, variance, out=np.zeros_like(cov), where=np.broadcast_to(variance > 0, cov.shape))
+    found: npt.NDArray[np.float64] = np.divide(
+        cov, variance, out=np.zeros_like(cov), where=np.broadcast_to(variance > 0, cov.shape)
+    )
+    return found
 
 
 def correlation(values: Windows) -> npt.NDArray[np.float64]:
@@ -119,7 +124,8 @@ def correlation(values: Windows) -> npt.NDArray[np.float64]:
     scale = np.sqrt(np.square(x).mean(0))
     cov = x.T @ x / len(x)
     product = np.outer(scale, scale)
-    return np.divide(cov, product, out=np.zeros_like(cov), where=product > 0)
+    found: npt.NDArray[np.float64] = np.divide(cov, product, out=np.zeros_like(cov), where=product > 0)
+    return found
 
 
 def _limits(real: npt.NDArray[np.floating]) -> tuple[float, float]:

@@ -12,7 +12,6 @@ from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import SamplerNotApplicable
 
 log = logging.getLogger(__name__)
-N_PREVIEW = 64
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values]]:
@@ -43,7 +42,6 @@ def _sample(name: str, model: ModelAtHand) -> Values:
         tensors["source"] = draw.source
     if draw.label is not None:
         tensors["label"] = draw.label
-    if dataset.modality.pictures:
-        label = None if draw.label is None else draw.label[:N_PREVIEW]
-        tensors["preview"] = functions.preview(draw.z[:N_PREVIEW], label)
+    if dataset.modality.n_shown:
+        tensors["preview"] = functions.preview(draw, dataset.modality)
     return Values(facts, tensors)
