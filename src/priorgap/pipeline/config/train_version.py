@@ -31,7 +31,7 @@ COMPATIBLE: dict[str, str] = {
     "7305b8a22057ee806d3409054fbeb751083ab0065d1098ee7d8b31956675dc15": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
-        "series are added (TCN, GRU), which train nothing that was there before; one thread at a time looks at global "
+        "series are added (TCN, GRU), which train nothing that was there before; one thread at a time sees global "
         "random state, and observations say how many of them are shown"
     ),
 }
