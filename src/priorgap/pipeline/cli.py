@@ -11,6 +11,7 @@ from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline import extras
 from priorgap.pipeline.commands import flags
 from priorgap.pipeline.signals import as_interrupts
+from priorgap.pipeline.terminal import LINE, say
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -43,6 +44,8 @@ options:
   -r, --resolve             with --cfg: references resolved
   -p, --package KEY         with --cfg: that part alone
   -i, --info [WHAT]         how it came about: all, config, defaults, defaults-tree, plugins, searchpath
+  -q, --quiet               results, warnings and errors only
+  -v, --verbose             a line for each step, in place of one live line on a terminal
   -sc, --shell-completion   install=SHELL or uninstall=SHELL prints what the shell evaluates: bash, zsh or fish
   --version                 print the version
 
@@ -118,12 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt:
             # the terminal may be gone
             with suppress(OSError):
-                _say("interrupted; the same command goes on where it stopped")
+                say("interrupted; the same command goes on where it stopped")
             status = received.status
         except OSError as error:
             if error.errno not in _STORAGE:
                 raise
-            _say(f"{error}; the same command goes on where it stopped")
+            say(f"{error}; the same command goes on where it stopped")
             status = 1
         sys.exit(status)
 
@@ -145,7 +148,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         near = get_close_matches(command, COMMANDS, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
-        _say(f"{command}: unknown command; {meant}expected one of {', '.join(COMMANDS)}")
+        say(f"{command}: unknown command; {meant}expected one of {', '.join(COMMANDS)}")
         return 2
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_help(command))
@@ -163,12 +166,17 @@ def _dispatch(arguments: list[str]) -> int:
                 from priorgap.pipeline.config import shown
 
                 return shown.show(typed, COMMANDS)
+            LINE.quiet, LINE.verbose = typed.quiet, typed.verbose
+            LINE.open()
+            LINE.at("reading the configuration")
             # a Hydra that does not do is refused when it is imported
             from priorgap.pipeline.commands import run
         return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
-        _say(str(error))
+        say(str(error))
         return 2
+    finally:
+        LINE.close()
 
 
 def _help(command: str) -> str:
@@ -184,7 +192,3 @@ def _help(command: str) -> str:
         return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"
     return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"priorgap: {line}\n")

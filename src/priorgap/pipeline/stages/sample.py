@@ -8,6 +8,7 @@ from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk, ModelAtHand, n_samples
 from priorgap.pipeline.store.layout import Values
+from priorgap.pipeline.terminal import LINE
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import SamplerNotApplicable
 
@@ -16,9 +17,12 @@ log = logging.getLogger(__name__)
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values]]:
     """Yield each sampler's draws; one that does not apply to the model leaves the reason."""
-    for step in job.steps:
-        yield step, _sample(step.subject.sampler, desk.model(job.model))
-        log.info("%s: sampled %s", job.model.cell.label, step.subject.sampler)
+    for number, step in enumerate(job.steps, 1):
+        name = step.subject.sampler
+        LINE.at(f"fitting sampler {number} of {len(job.steps)}, {name}")
+        yield step, _sample(name, desk.model(job.model))
+        log.debug("%s: sampled %s", job.model.cell.label, name)
+    log.info("%s: sampled, %d samplers", job.model.cell.label, len(job.steps))
 
 
 def _sample(name: str, model: ModelAtHand) -> Values:
