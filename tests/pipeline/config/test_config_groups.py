@@ -35,6 +35,7 @@ COMMANDS = {
         for word in (
             "data=npz data.path=x.npz", "data=file data.path=x.csv",
             "data=image_folder data.path=x", "data=linear_gaussian", "data=sines", "data=mnist",
+            "data=weather", "data=vowels",
             "data=windows data.path=x.csv data.time=t",
             "data=sines model=tcn", "data=sines model=gru",
             "model=conv", "model=gan_conv", "likelihood=learned_gaussian", "likelihood=discretized_logistic",
