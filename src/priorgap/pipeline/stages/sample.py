@@ -43,6 +43,8 @@ def _sample(name: str, model: ModelAtHand) -> Values:
         tensors["source"] = draw.source
     if draw.label is not None:
         tensors["label"] = draw.label
+    if draw.context is not None:
+        tensors["context"] = draw.context
     if dataset.modality.pictures:
         label = None if draw.label is None else draw.label[:N_PREVIEW]
         tensors["preview"] = functions.preview(draw.z[:N_PREVIEW], label)
