@@ -96,6 +96,7 @@ NEEDED = {
     # the default samplers ask for more than these models offer
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
     **{f"autoencoder_{kind}": ["sampler=[gmm]"] for kind in ("mlp", "conv")},
+    **{f"forecast_{name}": ["data=weather"] for name in ("gru", "mlp", "tcn")},
 }
 
 

@@ -15,6 +15,8 @@ _EXPORTS = {
     "PhotoPatches": "priorgap.data.photo_patches",
     "Sines": "priorgap.data.sines",
     "TorchvisionImages": "priorgap.data.images",
+    "Vowels": "priorgap.data.vowels",
+    "Weather": "priorgap.data.weather",
     "Windows": "priorgap.data.windows",
 }
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from priorgap.data.photo_patches import PhotoPatches
     from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
+    from priorgap.data.vowels import Vowels
+    from priorgap.data.weather import Weather
     from priorgap.data.windows import Windows
 
 __all__ = [
@@ -40,6 +44,8 @@ __all__ = [
     "PhotoPatches",
     "Sines",
     "TorchvisionImages",
+    "Vowels",
+    "Weather",
     "Windows",
 ]
 

@@ -16,17 +16,23 @@ _EXPORTS = {
     "Conv": "priorgap.models.networks",
     "DiscretizedLogistic": "priorgap.models.learned_scale",
     "ElboLoss": "priorgap.models.losses",
+    "ForecastGRU": "priorgap.models.families",
+    "ForecastMLP": "priorgap.models.families",
+    "ForecastTCN": "priorgap.models.families",
     "GRU": "priorgap.models.series",
     "GanConv": "priorgap.models.families",
     "GanMLP": "priorgap.models.families",
     "Gaussian": "priorgap.models.likelihoods",
+    "GaussianByChannel": "priorgap.models.by_channel",
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
+    "StudentT": "priorgap.models.by_channel",
     "TCN": "priorgap.models.series",
 }
 
 if TYPE_CHECKING:
+    from priorgap.models.by_channel import GaussianByChannel, StudentT
     from priorgap.models.continuous_bernoulli import ContinuousBernoulli
     from priorgap.models.controls import Adversary
     from priorgap.models.families import (
@@ -34,6 +40,9 @@ if TYPE_CHECKING:
         AutoencoderMLP,
         ConditionalConv,
         ConditionalMLP,
+        ForecastGRU,
+        ForecastMLP,
+        ForecastTCN,
         GanConv,
         GanMLP,
     )
@@ -57,11 +66,16 @@ __all__ = [
     "Conv",
     "DiscretizedLogistic",
     "ElboLoss",
+    "ForecastGRU",
+    "ForecastMLP",
+    "ForecastTCN",
     "GanConv",
     "GanMLP",
     "Gaussian",
+    "GaussianByChannel",
     "LearnedGaussian",
     "Linear",
+    "StudentT",
 ]
 
 

@@ -54,7 +54,7 @@ exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129
 
 _OVERRIDES = """\
 overrides (Hydra's syntax; conf/ holds the vocabulary):
-  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|linear_gaussian|sines
+  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|linear_gaussian|sines|weather|vowels
   model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|... model.latent_dim=16  likelihood=gaussian|bernoulli
   loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000

@@ -6,6 +6,7 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 """
 
 MODULES = (
+    "priorgap.models.by_channel",
     "priorgap.models.continuous_bernoulli",
     "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
@@ -28,10 +29,11 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "7305b8a22057ee806d3409054fbeb751083ab0065d1098ee7d8b31956675dc15": (
+    "22c55d2ae9aa797fd6011e5b98d3a5d47a499c61753c2627c8537d932f4c307f": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
-        "series are added (TCN, GRU), which train nothing that was there before; one thread at a time sees global "
-        "random state, and observations say how many of them are shown"
+        "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel, which train "
+        "nothing that was there before; one thread at a time sees global random state, and observations say how many "
+        "of them are shown"
     ),
 }

@@ -46,6 +46,8 @@ def _sample(name: str, model: ModelAtHand) -> Values:
         tensors["source"] = draw.source
     if draw.label is not None:
         tensors["label"] = draw.label
+    if draw.context is not None:
+        tensors["context"] = draw.context
     if dataset.modality.n_shown:
         tensors["preview"] = functions.preview(draw, dataset.modality)
     return Values(facts, tensors)
