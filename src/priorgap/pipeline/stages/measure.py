@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -72,7 +73,7 @@ def _shown(model: ModelAtHand) -> dict[str, Tensor]:
     shown = {REAL: test.take(slice(modality.n_shown)).x}
     latents = model.latents.get("test")
     if latents is not None:
-        by_mean = model.trained.functions("mean", model.cell.seed)
+        by_mean = replace(model.functions, decode=model.trained.decode)
         shown[RECONSTRUCTIONS] = by_mean.preview(latents, modality)
     return shown
 
