@@ -48,6 +48,11 @@ def test_draws_go_on_from_their_past(here) -> None:
     assert invoke(*ORDER) == 0
     results = pd.read_csv(here / "outputs/own/report/results.csv", keep_default_na=False)
     assert {"iw_bound", "elbo", "rate"} <= set(results.measure)
+    page = (here / "outputs/own/report/report.html").read_text()
+    assert (
+        "<b>prior</b> is mode 3 of generate_new_data" in page
+        and "what mode 1 of generate_new_data means" in page
+    )
     # a draw from a window's posterior is the same before and after calibration, up to rounding
     found = results[(results.measure == "autocorrelation_distance") & (results.sampler == "posterior")]
     whole = found[found.unit == ""].value.astype(float)

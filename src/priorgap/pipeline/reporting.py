@@ -98,6 +98,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
+            known_as=gathered.known_as,
         )
         write_page(page, directory)
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}

@@ -79,6 +79,7 @@ def page_of(
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
+    known_as: Mapping[str, str] | None = None,
 ) -> Page:
     """Make the page of a study.
 
@@ -93,6 +94,7 @@ def page_of(
         config_text: the study's configuration, shown as it is.
         skipped: what was not measured -> why.
         catalogue: the entries of the study's measures.
+        known_as: sampler -> what it is called in code that circulates.
 
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
@@ -124,6 +126,7 @@ def page_of(
         skipped=dict(skipped or {}),
         provenance=list(_flat(provenance or {})),
         config_text=config_text,
+        known_as=dict(known_as or {}),
     )
     beside = [
         picture
