@@ -51,8 +51,7 @@ class SamplerFacts:
         words = set(text.split()) - {NO_TRAITS}
         if not text.strip() or words - set(_TRAITS):
             raise ValueError(f"traits={text!r}: expected {NO_TRAITS}, or words of {', '.join(_TRAITS)}")
-        traits: dict[str, Any] = {name: name in words for name in _TRAITS}
-        return cls(**traits, cost=cost)
+        return cls(**{name: name in words for name in _TRAITS}, cost=cost, known_as="")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON types; a name only where there is one."""

