@@ -38,6 +38,8 @@ PUBLIC = frozenset(
         "spectrum_floor",
         "step_marginal_distance",
         "step_marginal_floor",
+        "detection_auc",
+        "detection_auc_floor",
         "precision",
         "recall",
         "density",

@@ -30,6 +30,8 @@ from priorgap.metrics import (
     DataCopying,
     Decomposition,
     DependenceSplit,
+    Detection,
+    DetectionFloor,
     Elbo,
     Evidence,
     FIDByClass,
@@ -113,6 +115,8 @@ METRICS: list[Metric] = [
     Spectrum(),
     StepMarginals(),
     SeriesFloors(autocorrelation_lags=4, cross_correlation_lags=2),
+    Detection(n_folds=2, n_kernels=20, n_most=200),
+    DetectionFloor(n_folds=2, n_kernels=20, n_most=200),
 ]
 
 

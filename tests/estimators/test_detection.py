@@ -83,6 +83,11 @@ def test_shifted_rows_are_told_apart_as_far_as_they_can_be():
     assert again == found
 
 
+def test_sets_that_are_apart_have_an_area_of_one_and_no_known_error():
+    found = detection_area(draws(40, 1) + 100, draws(40, 1), logistic, n_folds=4, generator=stream(0))
+    assert found.value == 1 and found.std_error is None
+
+
 def test_equal_laws_are_at_one_half_with_the_error_of_repetition():
     found = [
         detection_area(

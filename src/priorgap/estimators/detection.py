@@ -65,7 +65,8 @@ def detection_area(
             parts[place][0].append((shares - own.value) * len(folds[place]) / (n_folds * len(shares)))
             parts[place][1].append(groups[place][held[place]])
     error = grouped_error([(torch.cat(shares), torch.cat(group)) for shares, group in parts])
-    return Estimate(sum(values) / n_folds, error)
+    # without a row on the wrong side there is no spread to tell the error by
+    return Estimate(sum(values) / n_folds, error or None)
 
 
 def _folds(group: Int[Tensor, "n"], n_folds: int, *, generator: torch.Generator) -> Int[Tensor, "n"]:

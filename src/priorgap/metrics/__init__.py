@@ -17,6 +17,8 @@ _EXPORTS = {
     "DataCopying": "priorgap.metrics.data_copying",
     "Decomposition": "priorgap.metrics.latent",
     "DependenceSplit": "priorgap.metrics.overlap",
+    "Detection": "priorgap.metrics.detection",
+    "DetectionFloor": "priorgap.metrics.detection",
     "Elbo": "priorgap.metrics.latent",
     "Evidence": "priorgap.metrics.evidence",
     "FID": "priorgap.metrics.quality",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from priorgap.metrics.bracket import KLBracket, bracket_of_kl
     from priorgap.metrics.copying import Copying, Memorisation
     from priorgap.metrics.data_copying import FLD, DataCopying
+    from priorgap.metrics.detection import Detection, DetectionFloor
     from priorgap.metrics.diversity import Sharpness, Vendi
     from priorgap.metrics.evidence import Evidence, ModelEvidence
     from priorgap.metrics.floors import build_reference
@@ -106,6 +109,8 @@ __all__ = [
     "DataCopying",
     "Decomposition",
     "DependenceSplit",
+    "Detection",
+    "DetectionFloor",
     "Elbo",
     "Evidence",
     "FIDByClass",

@@ -41,6 +41,7 @@ _REASONS = {
     "reference": "there are no reference data",
     "features": "there are no reference data",
     "sequences": "the observations are no series",
+    "values": "the observations are images",
     "floor": "the reference has no real-against-real floor",
     "labels": "the data have no labels, or one class only",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
@@ -235,8 +236,8 @@ class Evidence:
 
         Names: encoder, prior (a distribution p(z)), train, validation, test (posteriors), log_var, standard_normal
         (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space),
-        sequences (observations are series), floor, labels, classifiers, distortion, log_likelihood, draw,
-        label_source.
+        sequences (observations are series), values (they are numbers, not images), floor, labels, classifiers,
+        distortion, log_likelihood, draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -257,6 +258,7 @@ class Evidence:
             "reference": reference is not None,
             "features": reference is not None,
             "sequences": reference is not None and reference.train.modality.sequences,
+            "values": reference is not None and not reference.train.modality.pictures,
             "floor": reference is not None and reference.floor is not None,
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,

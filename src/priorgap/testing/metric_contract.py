@@ -27,7 +27,7 @@ def _numpy_state() -> Any:
 
 def world_of(metric: Metric) -> World:
     """Return the world that a metric is about."""
-    return series_world() if "sequences" in metric.needs else world()
+    return series_world() if {"sequences", "values"} & metric.needs else world()
 
 
 def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence:
@@ -129,7 +129,7 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
     """The evidence with one thing missing."""
     reference = model.reference
     assert reference is not None
-    if name == "sequences":
+    if name in ("sequences", "values"):
         # what is known of images in place of what is known of series
         return fresh(world().model)
     if name == "features":  # they are of the reference
