@@ -178,7 +178,7 @@ class TableLayout:
         """Return what `json` wrote."""
         columns = []
         for one in kept["columns"]:
-            given = {key: tuple(value) if key == "categories" else value for key, value in one.items()}
+            given: dict[str, Any] = {**one, "categories": tuple(one.get("categories", ()))}
             columns.append(Column(**given))
         return cls(tuple(columns), kept["target"])
 
