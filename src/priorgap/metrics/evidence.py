@@ -150,8 +150,8 @@ class ModelEvidence:
             raise ValueError(f"decode gave {tuple(x.shape)}: expected {expected}")
         if not bool(torch.isfinite(x).all()):
             raise NotApplicable(_NOT_FINITE)
-        modality = self.reference.train.modality
-        return Split(modality.stored(x), label, modality.kind, context=context)
+        real = self.reference.train
+        return real.alike(real.modality.stored(x), label, context)
 
     @cached_property
     def not_finite(self) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.modalities.protocol import Kind
+from priorgap.tables.layout import TableLayout
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Images:
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     pictures: ClassVar[bool] = True
     sequences: ClassVar[bool] = False
+    table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "pixels"
     shifts: ClassVar[bool] = True
     grain: ClassVar[int] = 1

@@ -28,7 +28,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "bbe41deaba37e5b8e5a2b0ae2ffaff6d60984371e8c97b495a641af00657a753": (
+    "2bed33d137559ed2ec91b48e3962c1d2bc652f553801f0942c762adbb10daf49": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), which train nothing that was there before"
