@@ -196,6 +196,14 @@ ACCURACY = (
     _accuracy("accuracy_real_to_real", "real→real accuracy",
         "The ceilings: classifiers of real images on real images.", range=_SHARE, by="class",
         direction="higher"),
+    _accuracy("tstr_auc", "synthetic→real AUC",
+        "A classifier trained on samples ranks real test rows by class.", range=_SHARE, direction="higher",
+        rankable=True),
+    _accuracy("trtr_auc", "real→real AUC", "The same classifier, trained on as many real rows.",
+        range=_SHARE, direction="higher"),
+    _accuracy("tstr_gap", "synthetic→real AUC less real→real",
+        "What training on samples costs, paired over test rows.", null=0.0, range=(-1.0, 1.0),
+        direction="higher"),
     _accuracy("accuracy_over_seeds", "synthetic→real accuracy over classifier seeds",
         "The mean over classifiers trained on samples.", range=_SHARE, by="class", direction="higher"),
     _accuracy("real_equivalent", "worth in real images",
@@ -305,7 +313,7 @@ BANDS = (
 )
 
 BUILTIN: dict[str, Measure] = {
-    m.name: m for m in (*QUALITY, *SERIES, *DETECTION, *COPYING, *ACCURACY, *LATENT, *BANDS)
+    m.name: m for m in (*QUALITY, *SERIES, *TABLES, *DETECTION, *COPYING, *ACCURACY, *LATENT, *BANDS)
 }
 
 

@@ -12,6 +12,7 @@ _EXPORTS = {
     "Autocorrelation": "priorgap.metrics.series",
     "ClassBalance": "priorgap.metrics.accuracy",
     "CopyShares": "priorgap.metrics.near_copies",
+    "ColumnShapes": "priorgap.metrics.tables",
     "Copying": "priorgap.metrics.copying",
     "CrossCorrelation": "priorgap.metrics.series",
     "DataCopying": "priorgap.metrics.data_copying",
@@ -39,8 +40,10 @@ _EXPORTS = {
     "ModelEvidence": "priorgap.metrics.evidence",
     "NotApplicable": "priorgap.metrics.protocols",
     "PRDCMeasures": "priorgap.metrics.quality",
+    "PairTrends": "priorgap.metrics.tables",
     "QualityByDensity": "priorgap.metrics.bands",
     "Radius": "priorgap.metrics.two_sample",
+    "RareCategories": "priorgap.metrics.tables",
     "Rate": "priorgap.metrics.latent",
     "RealEquivalent": "priorgap.metrics.real_equivalent",
     "RealToReal": "priorgap.metrics.accuracy",
@@ -52,7 +55,9 @@ _EXPORTS = {
     "Spectrum": "priorgap.metrics.series",
     "StepMarginals": "priorgap.metrics.series",
     "SyntheticToReal": "priorgap.metrics.accuracy",
+    "TableFloors": "priorgap.metrics.tables",
     "TotalVariation": "priorgap.metrics.two_sample",
+    "TrainOnSynthetic": "priorgap.metrics.tstr",
     "TrainMixture": "priorgap.metrics.latent",
     "UnitDependence": "priorgap.metrics.unit_dependence",
     "Vendi": "priorgap.metrics.diversity",
@@ -90,7 +95,9 @@ if TYPE_CHECKING:
         Spectrum,
         StepMarginals,
     )
+    from priorgap.metrics.tables import ColumnShapes, PairTrends, RareCategories, TableFloors
     from priorgap.metrics.torchmetrics_image import ImageMetric
+    from priorgap.metrics.tstr import TrainOnSynthetic
     from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
     from priorgap.metrics.unit_dependence import UnitDependence
 
@@ -103,6 +110,7 @@ __all__ = [
     "AmortisationGap",
     "Autocorrelation",
     "ClassBalance",
+    "ColumnShapes",
     "CopyShares",
     "Copying",
     "CrossCorrelation",
@@ -128,8 +136,10 @@ __all__ = [
     "ModelEvidence",
     "NotApplicable",
     "PRDCMeasures",
+    "PairTrends",
     "QualityByDensity",
     "Radius",
+    "RareCategories",
     "Rate",
     "RealEquivalent",
     "RealToReal",
@@ -140,8 +150,10 @@ __all__ = [
     "Spectrum",
     "StepMarginals",
     "SyntheticToReal",
+    "TableFloors",
     "TotalVariation",
     "TrainMixture",
+    "TrainOnSynthetic",
     "UnitDependence",
     "Vendi",
     "bracket_of_kl",

@@ -16,9 +16,11 @@ from priorgap.data.splits import Split
 from priorgap.estimators.detection import Score, boosted_trees, detection_area, ridge
 from priorgap.estimators.rocket import Rocket
 from priorgap.estimators.series import blocks_of, stride_of
+from priorgap.estimators.table_columns import encoded
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
+from priorgap.metrics.tables import numeric_of
 
 _NEEDS = frozenset({"reference", "values"})
 
@@ -123,6 +125,11 @@ def _features(
         rocket = fixed_rocket(train, n_kernels)
         return rocket(made.floats()), rocket(real.floats()), ridge
     seed = draw_seed(generator)
+    if real.table is not None:
+        # what the file would hold: integers are whole, categories one value
+        frames = (real.table.frame(x.x) for x in (real, made))
+        y, x, categorical = encoded(*frames, numeric=numeric_of(real.table))
+        return x, y, boosted_trees(categorical, seed=seed)
     x, y = made.floats().double(), real.floats().double()
     return x, y, boosted_trees([False] * x.shape[1], seed=seed)
 

@@ -17,6 +17,7 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
 from priorgap.metrics import Evidence, Metric, ModelEvidence, NotApplicable
 from priorgap.testing.series_world import series_world
+from priorgap.testing.table_world import table_world
 from priorgap.testing.world import World, fresh, world
 
 
@@ -27,6 +28,8 @@ def _numpy_state() -> Any:
 
 def world_of(metric: Metric) -> World:
     """Return the world that a metric is about."""
+    if "table" in metric.needs:
+        return table_world()
     return series_world() if {"sequences", "values"} & metric.needs else world()
 
 
@@ -129,7 +132,7 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
     """The evidence with one thing missing."""
     reference = model.reference
     assert reference is not None
-    if name in ("sequences", "values"):
+    if name in ("sequences", "table", "values"):
         # what is known of images in place of what is known of series
         return fresh(world().model)
     if name == "features":  # they are of the reference
