@@ -108,7 +108,7 @@ GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir(
 
 
 # options that choose others
-LISTS = {"standard", "full", "series"}
+LISTS = {"standard", "full", "series", "tables"}
 
 
 @pytest.mark.parametrize("group", sorted(NODES))
@@ -130,11 +130,13 @@ def test_the_lists_name_all_metrics_that_there_are_and_standard_a_part_of_full()
     # those of torchmetrics are chosen by name
     others = {name for name in options("metric") if name.startswith("tm_")}
     series = list(one("metric=series").config["metrics"])
-    assert not set(full) & set(series)
-    assert {*full, *series} == set(options("metric")) - LISTS - others
-    assert list(one("metric=[standard,series]").config["metrics"]) == [*standard, *series]
+    tables = list(one("metric=tables").config["metrics"])
+    assert not set(full) & {*series, *tables}
+    assert {*full, *series, *tables} == set(options("metric")) - LISTS - others
+    for name, own in (("series", series), ("tables", tables)):
+        assert list(one(f"metric=[standard,{name}]").config["metrics"]) == [*standard, *own]
     assert all(target_modules(load_option("metric", name)) == [] for name in others)
-    assert all(target_modules(load_option("metric", name)) for name in [*full, *series])
+    assert all(target_modules(load_option("metric", name)) for name in [*full, *series, *tables])
     assert full[: len(standard)] == standard
 
 

@@ -124,7 +124,7 @@ def _joined(parts: Sequence[Split]) -> Split:
     label = torch.cat(labels) if len(labels) == len(parts) else None
     contexts = [part.context for part in parts if part.context is not None]
     context = torch.cat(contexts) if len(contexts) == len(parts) else None
-    return Split(torch.cat([part.x for part in parts]), label, parts[0].kind, context=context)
+    return parts[0].alike(torch.cat([part.x for part in parts]), label, context)
 
 
 def _repeatable(probe: _Probe) -> Iterator[Finding]:

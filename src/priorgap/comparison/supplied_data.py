@@ -138,7 +138,7 @@ def _with_contexts(
     rows = {name: Part(part.n_seen, part.kept, splits[name].label) for name, part in parts.items()}
     contexts, numbers = contexts_of(told, rows)
     return contexts, {
-        name: Split(split.x, split.label, split.kind, context=numbers[name]) for name, split in splits.items()
+        name: split.alike(split.x, split.label, numbers[name]) for name, split in splits.items()
     }
 
 
@@ -283,7 +283,7 @@ def _labelled(split: Split, label: Tensor) -> Split:
     """Return a split with these labels; one that has them stays what it is."""
     if split.label is not None and torch.equal(split.label, label):
         return split
-    return Split(split.x, label, split.kind)
+    return split.alike(split.x, label)
 
 
 def _codes(

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 # Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
 # configuration stays light, and a file that moves changes no model's id.
 _EXPORTS = {
+    "BreastCancer": "priorgap.data.table",
     "DataFile": "priorgap.data.data_file",
     "Digits": "priorgap.data.digits",
     "Emoji": "priorgap.data.emoji",
     "ImageFolder": "priorgap.data.own",
     "LinearGaussian": "priorgap.data.synthetic",
     "NpzFile": "priorgap.data.npz_file",
+    "PackagedTable": "priorgap.data.table",
     "PhotoPatches": "priorgap.data.photo_patches",
     "Sines": "priorgap.data.sines",
+    "Table": "priorgap.data.table",
     "TorchvisionImages": "priorgap.data.images",
     "Vowels": "priorgap.data.vowels",
     "Weather": "priorgap.data.weather",
@@ -30,19 +33,23 @@ if TYPE_CHECKING:
     from priorgap.data.photo_patches import PhotoPatches
     from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
+    from priorgap.data.table import BreastCancer, PackagedTable, Table
     from priorgap.data.vowels import Vowels
     from priorgap.data.weather import Weather
     from priorgap.data.windows import Windows
 
 __all__ = [
+    "BreastCancer",
     "DataFile",
     "Digits",
     "Emoji",
     "ImageFolder",
     "LinearGaussian",
     "NpzFile",
+    "PackagedTable",
     "PhotoPatches",
     "Sines",
+    "Table",
     "TorchvisionImages",
     "Vowels",
     "Weather",

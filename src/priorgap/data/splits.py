@@ -11,11 +11,14 @@ from torch import Tensor
 
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
 from priorgap.modalities import Kind, Modality, modality_of
+from priorgap.tables.layout import TableLayout
 
 Index = Tensor | slice | Sequence[int]
 
 _TENSORS = "dataset.safetensors"
 _FACTS = "dataset.json"
+# how a table's columns lie in its rows
+_TABLE = "table"
 _PARTS = ("train", "validation", "test")
 
 
@@ -32,12 +35,14 @@ class Split:
     """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any.
 
     `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any; none is stored.
+    `table` says how the columns of a table lie in its vectors.
     """
 
     x: Tensor
     label: Int[Tensor, "n"] | None = None
     kind: Kind = "uint8_image"
     context: Int[Tensor, "n"] | None = field(default=None, kw_only=True)
+    table: TableLayout | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n_axes, dtype = self.modality.n_axes, self.modality.dtype
@@ -71,12 +76,18 @@ class Split:
     @property
     def modality(self) -> Modality:
         """What one observation is."""
-        return modality_of(self.kind)
+        return modality_of(self.kind, self.table)
 
     def take(self, index: Index) -> "Split":
         """Return the rows in `index`."""
         label, context = (None if one is None else one[index] for one in (self.label, self.context))
-        return Split(self.x[index], label, self.kind, context=context)
+        return self.alike(self.x[index], label, context)
+
+    def alike(
+        self, x: Tensor, label: Int[Tensor, "n"] | None, context: Int[Tensor, "n"] | None = None
+    ) -> "Split":
+        """Return other observations of the same kind."""
+        return Split(x, label, self.kind, context=context, table=self.table)
 
     def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
         """Return the rows in `index` as float32 on a device, images in [0, 1]."""
@@ -122,7 +133,11 @@ class Dataset:
             split: Split = getattr(self, part)
             if len(split) == 0:
                 raise ValueError(f"{self.name}: the {part} split is empty")
-            if split.shape != self.train.shape or split.kind != self.train.kind:
+            if (split.shape, split.kind, split.table) != (
+                self.train.shape,
+                self.train.kind,
+                self.train.table,
+            ):
                 raise ValueError(
                     f"{self.name}: {part} is {split.kind} {split.shape}, "
                     f"train is {self.train.kind} {self.train.shape}"
@@ -260,6 +275,8 @@ def save_dataset(dataset: Dataset, directory: Path) -> None:
         "official": dataset.official,
         "provenance": dataset.provenance,
         "exchangeable": dataset.exchangeable,
+        # no key where there is no table, so that what was stored stays as it was
+        **({} if dataset.train.table is None else {_TABLE: dataset.train.table.json()}),
     }
     save_json(directory / _FACTS, facts)
 
@@ -276,8 +293,9 @@ def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
     if not mmap:
         tensors = {name: t.clone() for name, t in tensors.items()}
     kind = cast(Kind, facts["kind"])
+    table = TableLayout.of_json(facts[_TABLE]) if _TABLE in facts else None
     train, validation, test = (
-        Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind) for part in _PARTS
+        Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind, table=table) for part in _PARTS
     )
     return Dataset(
         facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"],

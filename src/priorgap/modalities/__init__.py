@@ -2,19 +2,27 @@
 
 from priorgap.modalities.images import IMAGES
 from priorgap.modalities.protocol import Kind, Modality
+from priorgap.modalities.tables import Tables
 from priorgap.modalities.values import SEQUENCES, VECTORS
+from priorgap.tables.layout import TableLayout
 
-__all__ = ["IMAGES", "SEQUENCES", "VECTORS", "Kind", "Modality", "modality_of"]
+__all__ = ["IMAGES", "SEQUENCES", "VECTORS", "Kind", "Modality", "Tables", "modality_of"]
 
 _KNOWN: dict[str, Modality] = {one.kind: one for one in (IMAGES, VECTORS, SEQUENCES)}
 
 
-def modality_of(kind: str) -> Modality:
-    """Return the modality of a stored kind.
+def modality_of(kind: str, table: TableLayout | None = None) -> Modality:
+    """Return the modality of a stored kind; that of a table needs its layout.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or a layout is missing or one too many.
     """
+    if kind == Tables.kind:
+        if table is None:
+            raise ValueError(f"kind={kind!r}: expected the layout of its columns with it")
+        return Tables(table)
     if kind not in _KNOWN:
-        raise ValueError(f"kind={kind!r}: expected one of {', '.join(_KNOWN)}")
+        raise ValueError(f"kind={kind!r}: expected one of {', '.join([*_KNOWN, Tables.kind])}")
+    if table is not None:
+        raise ValueError(f"kind={kind!r}: expected no layout of columns, which tables have")
     return _KNOWN[kind]

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.modalities.protocol import Kind
+from priorgap.tables.layout import TableLayout
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Images:
     pictures: ClassVar[bool] = True
     n_shown: ClassVar[int] = 64
     sequences: ClassVar[bool] = False
+    table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "pixels"
     shifts: ClassVar[bool] = True
     grain: ClassVar[int] = 1

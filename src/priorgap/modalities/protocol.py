@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.tables.layout import TableLayout
+
 # as data sets and results are stored
-Kind = Literal["uint8_image", "float_vector", "float_sequence"]
+Kind = Literal["uint8_image", "float_vector", "float_sequence", "table"]
 
 
 class Modality(Protocol):
@@ -46,6 +48,11 @@ class Modality(Protocol):
     @property
     def sequences(self) -> bool:
         """Whether an observation is values over time, [steps, channels]: measures of series."""
+        ...
+
+    @property
+    def table(self) -> TableLayout | None:
+        """How a table's columns lie in a vector; None: observations are no rows of a table."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.modalities.protocol import Kind
+from priorgap.tables.layout import TableLayout
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Values:
     dtype: ClassVar[torch.dtype] = torch.float32
     range: ClassVar[tuple[float, float] | None] = None
     pictures: ClassVar[bool] = False
+    table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "data"
     shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0

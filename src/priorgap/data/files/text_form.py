@@ -94,7 +94,7 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
     comma = decimal == "comma" or (decimal is None and _decimal_commas(rows, separator, place))
     if comma:
         done.append("decimal commas")
-        rows = [[_pointed(value) for value in row] for row in rows]
+        rows = [[with_points(value) for value in row] for row in rows]
     named = _is_header(rows) if header is None else header
     # as np.savetxt writes names
     noted = not named and len(above) == len(rows[0])
@@ -214,7 +214,8 @@ def _decimal_commas(rows: Sequence[list[str]], separator: str, place: str) -> bo
     return True
 
 
-def _pointed(value: str) -> str:
+def with_points(value: str) -> str:
+    """Return a number with a decimal comma as one with a point, other texts as they are."""
     return value.replace(",", ".") if _COMMA_NUMBER.fullmatch(value) else value
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # what stands for a missing value in a column of numbers
-_MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "#N/A", "None")
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "#N/A", "None")
 
 
 def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal | None) -> OwnArrays:
@@ -88,7 +88,7 @@ def frame_of(path: Path, place: str, form: Form, texts: Sequence[int]) -> "pd.Da
                 path, sep=form.separator, encoding=form.encoding, decimal=form.decimal, names=places,
                 header=0 if form.header else None, index_col=False,
                 skiprows=form.skip, skipinitialspace=True, low_memory=False,
-                keep_default_na=False, na_values={i: list(_MISSING) for i in places if i not in as_texts},
+                keep_default_na=False, na_values={i: list(MISSING) for i in places if i not in as_texts},
                 dtype=dict.fromkeys(as_texts, str),
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:

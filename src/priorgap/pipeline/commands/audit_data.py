@@ -192,7 +192,7 @@ def _renumbered(x: Split | np.ndarray, own: list[str], classes: list[str]) -> Sp
     if not isinstance(x, Split) or x.label is None or own == classes:
         return x
     places = torch.tensor([classes.index(name) for name in own], dtype=torch.int64)
-    return Split(x.x, places[x.label], x.kind)
+    return x.alike(x.x, places[x.label])
 
 
 def _ordered(parts: Mapping[str, Split | np.ndarray]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Tables: what their columns are, and how rows become vectors and vectors rows."""

@@ -1,0 +1,210 @@
+"""How the columns of a table lie in a vector x, and the way back from x to the file's values."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["continuous", "integer", "categorical", "ordinal", "boolean", "datetime"]
+# a category, or the value of a constant column; None is a missing value
+Value = str | int | float | bool | None
+Resolution = Literal["D", "s", "ns"]
+
+NUMERIC: tuple[Kind, ...] = ("continuous", "integer", "datetime")
+_NANOSECONDS = 1e9
+_DAY = 86_400
+# from here on the missing-indicator says missing
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, as training rows have it.
+
+    A numeric column is one value of x, standardised over the training rows, and, where training rows miss it, a
+    second one: 1 where it is missing (the value is 0 there), else 0. Other columns are one value a category: 1 of the
+    row's category, 0 of the others. A constant column has no place in x.
+
+    Attributes:
+        name: in the file.
+        kind: what its values are.
+        start: the first place in x.
+        stop: the place in x after the last of its values.
+        missing: the place of the missing-indicator; None where a numeric column has none.
+        categories: of a column that is not numeric, in the order of their places; None is the missing value.
+        mean: of a numeric column over the training rows; of datetimes, seconds since 1970.
+        scale: its standard deviation.
+        decimals: how many decimals its values have in the file; None: any number.
+        resolution: of datetimes: whole days, whole seconds, or finer.
+        constant: whether it holds one value, `value`, and has no place in x.
+        value: of a constant column.
+    """
+
+    name: str
+    kind: Kind
+    start: int
+    stop: int
+    missing: int | None = None
+    categories: tuple[Value, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+    decimals: int | None = None
+    resolution: Resolution | None = None
+    constant: bool = False
+    value: Value = None
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its values are numbers, or points in time."""
+        return self.kind in NUMERIC
+
+    @property
+    def places(self) -> slice:
+        """Where its values stand in x, without a missing-indicator."""
+        return slice(self.start, self.stop)
+
+    def numbers(self, x: np.ndarray) -> np.ndarray:
+        """Return the values of a numeric column, float64 [n] as `mean` and `scale` count; NaN where missing."""
+        if self.constant:
+            return np.full(len(x), self.mean)
+        found = x[:, self.start].astype(np.float64) * self.scale + self.mean
+        if self.missing is not None:
+            found[x[:, self.missing] >= _HALF] = np.nan
+        if self.kind == "integer":
+            return np.rint(found)
+        return found if self.decimals is None else np.round(found, self.decimals)
+
+    def chosen(self, x: np.ndarray) -> np.ndarray:
+        """Return the number of each row's category, int64 [n]; -1 where none is marked."""
+        block = x[:, self.places]
+        found: np.ndarray = block.argmax(1)
+        return np.where(block.max(1) > 0, found, -1)
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """Return a column [n] of the file's values.
+
+        float64 (integers without missing ones int64), datetime64[ns], or objects: texts, integers or truth values,
+        None where missing.
+        """
+        if not self.numeric:
+            known = np.empty(len(self.categories) + 1, dtype=object)
+            known[: len(self.categories)] = self.categories
+            constant = np.full(len(x), self.value, dtype=object)
+            return constant if self.constant else known[self.chosen(x)]
+        numbers = self.numbers(x)
+        if self.kind == "datetime":
+            return _times(numbers, self.resolution)
+        whole = self.kind == "integer" and not np.isnan(numbers).any()
+        return numbers.astype(np.int64) if whole else numbers
+
+
+def _times(seconds: np.ndarray, resolution: Resolution | None) -> np.ndarray:
+    """Return seconds since 1970 as points in time, rounded to the file's resolution."""
+    step = {"D": _DAY, "s": 1}.get(resolution or "")
+    if step is not None:
+        seconds = np.rint(seconds / step) * step
+    whole = np.floor(seconds)
+    known = np.isfinite(seconds)
+    found = np.full(len(seconds), np.datetime64("NaT"), dtype="datetime64[ns]")
+    found[known] = whole[known].astype("datetime64[s]").astype("datetime64[ns]")
+    rest = ((seconds - whole)[known] * _NANOSECONDS).astype(np.int64)
+    found[known] += rest.astype("timedelta64[ns]")
+    return found
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """How the columns of a table lie in x [n, width].
+
+    Attributes:
+        columns: in the file's order, without those that were left out.
+        target: the name of the column that the data's labels are; None: there are no labels.
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+
+    @property
+    def width(self) -> int:
+        """The number of values of x."""
+        ends = [end for c in self.columns for end in (c.stop, 0 if c.missing is None else c.missing + 1)]
+        return max(ends, default=0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def coded(self) -> tuple[Column, ...]:
+        """The columns that have a place in x."""
+        return tuple(column for column in self.columns if not column.constant)
+
+    def decoded(self, x: Any) -> list[np.ndarray]:
+        """Return the columns of the file's values for rows x [n, width], a tensor or an array.
+
+        Raises:
+            ValueError: x has another width.
+        """
+        rows = np.asarray(x)
+        if rows.ndim != 2 or rows.shape[1] != self.width:
+            raise ValueError(f"x has shape {rows.shape}: expected (n, {self.width}), rows of this table")
+        return [column.values(rows) for column in self.columns]
+
+    def frame(self, x: Any) -> "pd.DataFrame":
+        """Return rows x [n, width] as a table in the file's units.
+
+        Numbers are float64 or int64 (float64 with NaN where integers are missing), datetimes datetime64, categories
+        texts, integers or truth values as in the file with None where missing; constant columns are restored.
+
+        Raises:
+            ValueError: x has another width.
+        """
+        import pandas as pd
+
+        columns = zip(self.names, self.decoded(x), strict=True)
+        return pd.DataFrame({name: _series(values) for name, values in columns})
+
+    def json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"target": self.target, "columns": [_plain(column) for column in self.columns]}
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Return what `json` wrote."""
+        columns = []
+        for one in kept["columns"]:
+            given: dict[str, Any] = {**one, "categories": tuple(one.get("categories", ()))}
+            columns.append(Column(**given))
+        return cls(tuple(columns), kept["target"])
+
+    def described(self) -> str:
+        """Return how many columns of which kinds there are, in words."""
+        counts: dict[str, int] = {}
+        for column in self.columns:
+            counts[column.kind] = counts.get(column.kind, 0) + 1
+        kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+        constant = sum(column.constant for column in self.columns)
+        more = f", {constant} of them constant" if constant else ""
+        return f"{len(self.columns)} columns ({kinds}{more})"
+
+
+def _series(values: np.ndarray) -> "pd.Series":
+    import pandas as pd
+
+    # pandas would make texts of a class of its own, and NaN of None
+    return pd.Series(values, dtype=object) if values.dtype == object else pd.Series(values)
+
+
+def _plain(column: Column) -> dict[str, Any]:
+    """Return a column without what has its default."""
+    defaults = {field.name: field.default for field in fields(column)}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(column).items()
+        if value != defaults[key] or type(value) is not type(defaults[key])
+    }
