@@ -29,6 +29,7 @@ _EXPORTS = {
     "MLP": "priorgap.models.networks",
     "StudentT": "priorgap.models.by_channel",
     "TCN": "priorgap.models.series",
+    "TableLikelihood": "priorgap.models.table_likelihood",
 }
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from priorgap.models.losses import ElboLoss
     from priorgap.models.networks import MLP, Conv, Linear
     from priorgap.models.series import GRU, TCN
+    from priorgap.models.table_likelihood import TableLikelihood
 
 __all__ = [
     "GRU",
@@ -76,6 +78,7 @@ __all__ = [
     "LearnedGaussian",
     "Linear",
     "StudentT",
+    "TableLikelihood",
 ]
 
 
