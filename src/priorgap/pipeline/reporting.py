@@ -27,6 +27,7 @@ from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, page_of, write_page, write_results
 from priorgap.report.previews import Preview, preview_of
+from priorgap.tables.layout import TableLayout
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,8 @@ def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
     for name, step in model.samples.items():
         if store.is_complete(step) and "preview" in (kept := store.tensors(step)):
             tensors[name] = kept["preview"]
-    modality, scaling = modality_of(facts["kind"]), ColumnScaling.kept_in(facts)
+    table = TableLayout.of_json(facts["table"]) if "table" in facts else None
+    modality, scaling = modality_of(facts["kind"], table), ColumnScaling.kept_in(facts)
     found: dict[str, Preview] = {}
     for name, x in tensors.items():
         values = x.numpy() if scaling is None or modality.pictures else scaling.restored(x.numpy())

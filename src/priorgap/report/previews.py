@@ -3,15 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.modalities import Modality
+from priorgap.report import table_pictures
 from priorgap.report.figures import style
 from priorgap.report.series_pictures import pictures_of
 from priorgap.report.tiles import sample_tile, samples_side_by_side
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +34,21 @@ class SeriesPreview:
     channels: tuple[str, ...] = ()
 
 
-# the path of a finished PNG; images [n, h, w, 1 or 3]; windows
-Preview = Path | npt.NDArray[np.uint8] | SeriesPreview
+@dataclass(frozen=True, eq=False)
+class TablePreview:
+    """Rows of one sampler, or real ones.
+
+    Attributes:
+        frame: in the file's units.
+        numeric: the names of the columns of numbers and points in time.
+    """
+
+    frame: "pd.DataFrame"
+    numeric: tuple[str, ...]
+
+
+# the path of a finished PNG; images [n, h, w, 1 or 3]; windows; rows
+Preview = Path | npt.NDArray[np.uint8] | SeriesPreview | TablePreview
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,9 @@ def preview_of(
     """
     if modality.pictures:
         return stored.transpose(0, 2, 3, 1).astype(np.uint8)
+    if modality.table is not None:
+        numeric = tuple(column.name for column in modality.table.columns if column.numeric)
+        return TablePreview(modality.table.frame(stored), numeric)
     if modality.sequences:
         return SeriesPreview(stored.astype(np.float64), n_past, channels)
     return None
@@ -82,8 +103,15 @@ def drawn(known: Mapping[str, Preview], samplers: Sequence[str], title: str) -> 
     """
     named = [name for name in (REAL, RECONSTRUCTIONS, *samplers) if name in known]
     order = [*named, *sorted(set(known) - set(named))]
-    series = {name: one for name in order if isinstance(one := known[name], SeriesPreview)}
-    tiles = {name: sample_tile(one) for name in order if not isinstance(one := known[name], SeriesPreview)}
+    series, tables, tiles = {}, {}, {}
+    for name in order:
+        one = known[name]
+        if isinstance(one, SeriesPreview):
+            series[name] = one
+        elif isinstance(one, TablePreview):
+            tables[name] = one
+        else:
+            tiles[name] = sample_tile(one)
     for name, tile in tiles.items():
         yield Drawn(name, tile, f"Samples from {name}, {title}", name)
     if tiles:
@@ -91,6 +119,8 @@ def drawn(known: Mapping[str, Preview], samplers: Sequence[str], title: str) -> 
         yield Drawn("", together, f"Samples side by side by sampler, {title}", "", beside=True)
     if series:
         yield from _of_series(series, title)
+    if tables:
+        yield from _of_tables(tables, title)
 
 
 def _of_series(series: Mapping[str, SeriesPreview], title: str) -> Iterator[Drawn]:
@@ -106,8 +136,22 @@ def _of_series(series: Mapping[str, SeriesPreview], title: str) -> Iterator[Draw
         yield Drawn(what, content, f"{said} {title}", said, wide=True)
 
 
+def _of_tables(tables: Mapping[str, TablePreview], title: str) -> Iterator[Drawn]:
+    numeric = next(iter(tables.values())).numeric
+    colours = {name: style(name, list(tables))[0] for name in tables}
+    frames = {name: one.frame for name, one in tables.items()}
+    # more lines than these cannot be told apart
+    order = dict.fromkeys([REAL, "prior", *(name for name in frames if name != RECONSTRUCTIONS)])
+    few = [name for name in order if name in frames][:_MAX_LINES]
+    for what, content in table_pictures.pictures_of(frames, few, numeric, colours):
+        yield Drawn(what, content, f"{_WIDE[what]} {title}", _WIDE[what], wide=True)
+
+
+_MAX_LINES = 5
 _WINDOWS = "Five windows, the median, and the middle 90 % at each step; the axes are those of real windows."
 _WIDE = {
     "autocorrelation": "Autocorrelation of real windows (black) and of each sampler's.",
+    "columns": "The values of each column: real rows grey, samplers in colours; what lies beyond is at the edge.",
+    "pairs": "How columns go together, in real rows and in each sampler's.",
     "channels": "Correlations between channels at the same step, of real windows and of each sampler's.",
 }

@@ -29,7 +29,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "63003c8af9265759932b89a723f1eed56442b07ffd59306b4732bdbc8d48f870": (
+    "458fd8b2cdad65f37ec50db592dbcdeb1c7079c9bad88be0568a3b90df95d8f2": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel, which train "
