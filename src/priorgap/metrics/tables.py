@@ -21,6 +21,8 @@ from priorgap.tables.layout import TableLayout
 if TYPE_CHECKING:
     import pandas as pd
 
+# more columns or pairs than that have no rows of their own: 500 are the pairs of 32 columns
+MOST_PARTS = 500
 _NEEDS = frozenset({"draw", "decode", "reference", "table"})
 
 
@@ -51,7 +53,8 @@ class ColumnShapes:
 class PairTrends:
     """`pair_trends`: how alike correlations and contingency tables are, mean over pairs, as SDMetrics; 1 is best.
 
-    Rows by pair of columns in `unit`. Biased downwards by the sets' sizes: hold it against its floor.
+    Rows by pair of columns in `unit`, where there are 500 at most. Biased downwards by the sets' sizes: hold it
+    against its floor.
 
     Attributes:
         least_correlation: pairs of numbers whose |r| among test rows is not above are left out.
@@ -193,6 +196,6 @@ def _rows(
     except ValueError as error:
         raise NotApplicable(str(error)) from error
     rows = [measured(name, found.whole, n=len(made), n_reference=len(real), space=OF_DATA)]
-    for unit, one in found.scores.items() if len(found.parts) > 1 else ():
+    for unit, one in found.scores.items() if 1 < len(found.parts) <= MOST_PARTS else ():
         rows.append(measured(name, one, n=len(made), n_reference=len(real), space=OF_DATA, unit=unit))
     return rows

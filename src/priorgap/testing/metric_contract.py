@@ -28,13 +28,13 @@ def _numpy_state() -> Any:
 
 def world_of(metric: Metric) -> World:
     """Return the world that a metric is about."""
-    if "table" in metric.needs:
+    if {"table", "values"} & metric.needs:
         return table_world()
-    return series_world() if {"sequences", "values"} & metric.needs else world()
+    return series_world() if "sequences" in metric.needs else world()
 
 
 def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence:
-    """Evidence of the metric's scope, of a model or of draws; of series where it is about these."""
+    """Evidence of the metric's scope, of a model or of draws; of series or tables where it is about these."""
     here = world_of(metric)
     model = here.model if model is None else model
     if metric.scope == "model":
