@@ -92,6 +92,7 @@ NEEDED = {
     "image_folder": ["data.path=x", "data.image_size=8"],
     "learning_rate": ["logger=csv"],
     "npz": ["data.path=x.npz"],
+    "data/table": ["data.path=x.csv"],
     "windows": ["data.path=x.csv"],
     # the default samplers ask for more than these models offer
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
@@ -120,7 +121,7 @@ def test_every_selectable_option_builds_under_its_own_name(group):
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g in GROUPS if g not in NODES for n in options(g)])
 def test_every_other_option_builds(group, name):
-    validate([one(f"{group}={name}", *NEEDED.get(name, []))])
+    validate([one(f"{group}={name}", *NEEDED.get(f"{group}/{name}", NEEDED.get(name, [])))])
 
 
 def test_the_lists_name_all_metrics_that_there_are_and_standard_a_part_of_full():

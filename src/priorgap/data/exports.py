@@ -62,7 +62,7 @@ def write(out: Path, blocks: Iterator[Block], n: int, file_format: Format) -> No
         OSError: the place cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _partial(out) as partial:
+    with partial_file(out) as partial:
         _WRITERS[file_format](partial, blocks, n)
         partial.replace(out)
 
@@ -73,14 +73,15 @@ def write_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         OSError: the place cannot be written.
     """
-    with _partial(out) as partial:
+    with partial_file(out) as partial:
         with partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         partial.replace(out)
 
 
 @contextmanager
-def _partial(out: Path) -> Iterator[Path]:
+def partial_file(out: Path) -> Iterator[Path]:
+    """Yield a place beside a new file or folder, to be filled and moved; what is left there is removed."""
     partial = out.with_name(f".partial-{uuid.uuid4().hex[:8]}-{out.name}")
     try:
         yield partial

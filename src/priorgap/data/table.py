@@ -98,7 +98,8 @@ class Table:
             self.test_fraction, self.split_seed,
         )  # fmt: skip
         facts: dict[str, object] = {"source": str(self.path), "sha256": file_digest(self.path)}
-        if self.schema is not None:
+        # one that is not there is refused where it is read
+        if self.schema is not None and self.schema.is_file():
             facts |= {"schema": str(self.schema), "schema_sha256": file_digest(self.schema)}
         return dataset_of_table(columns, options, f"data.path={self.path}", facts, done)
 

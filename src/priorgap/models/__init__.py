@@ -24,6 +24,7 @@ _EXPORTS = {
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
     "TCN": "priorgap.models.series",
+    "TableLikelihood": "priorgap.models.table_likelihood",
 }
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from priorgap.models.losses import ElboLoss
     from priorgap.models.networks import MLP, Conv, Linear
     from priorgap.models.series import GRU, TCN
+    from priorgap.models.table_likelihood import TableLikelihood
 
 __all__ = [
     "GRU",
@@ -62,6 +64,7 @@ __all__ = [
     "Gaussian",
     "LearnedGaussian",
     "Linear",
+    "TableLikelihood",
 ]
 
 

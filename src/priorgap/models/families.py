@@ -161,6 +161,11 @@ class _Adversarial:
             ValueError: a learned prior was asked for, or the networks do not fit the data.
         """
         _only_standard(prior, "a GAN draws z from N(0, I)")
+        if not likelihood.smooth:
+            raise ValueError(
+                f"model: a GAN is trained through decoded means, and those of likelihood={likelihood.name} have no "
+                "gradient; expected model=mlp, or likelihood=gaussian"
+            )
         with isolated(generator):
             decoder, discriminator = self.decoder(tuple(shape)), self.encoder(tuple(shape), 1)
         law = likelihood.for_shape(tuple(shape))

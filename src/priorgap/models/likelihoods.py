@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priorgap.tables.layout import TableLayout
+
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -20,12 +22,22 @@ class Likelihood(nn.Module, ABC):
         unit_interval: whether x must be in [0, 1].
         absorbs_alpha: whether a learned scale takes up any weight of the reconstruction (`ElboLoss`).
         of_mean: whether E[x|z] decides p(x|z), so that `draw_at` can draw from it.
+        smooth: whether `mean` has a gradient, through which a GAN is trained.
     """
 
     name: str
     unit_interval: ClassVar[bool] = False
     absorbs_alpha: ClassVar[bool] = False
     of_mean: ClassVar[bool] = False
+    smooth: ClassVar[bool] = True
+
+    def for_table(self, table: TableLayout | None) -> "Likelihood":
+        """Return the likelihood with what depends on a table's columns settled; None: the data are no table.
+
+        Raises:
+            ValueError: the likelihood is one of tables, and there is none.
+        """
+        return self
 
     def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":
         """Return the likelihood with what depends on the kind of data settled; images have three axes."""

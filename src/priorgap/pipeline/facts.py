@@ -25,7 +25,9 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
     for model in {model.train.path: model for model in planned}.values():
         dataset, cell = desk.dataset(model), model.cell
         _check_rows(cell, dataset)
-        network = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+        network = models.build(
+            cell.config, dataset.shape, dataset.modality.table, models.classes_of(cell.config, dataset)
+        )
         calibrated = any(m.calibrated for m in planned if m.train is model.train)
         _check_objective(cell, network, calibrated=calibrated)
         check_model(cell.config, network, dataset)

@@ -15,16 +15,19 @@ from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.modalities import Kind
+from priorgap.modalities import Modality, modality_of
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
 from priorgap.models.vae import load_weights
 from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
+from priorgap.tables.layout import TableLayout
 
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"
+# how a table's columns lie in an observation; no key of other data
+_TABLE = "table"
 # why a converged model may keep other means and variances than the prior's; null where it cannot
 _MAY_DIFFER = "moments_may_differ"
 
@@ -36,13 +39,13 @@ class TrainedModel:
     Attributes:
         vae: the model, on its device.
         config: the configuration that it was trained with.
-        kind: what one observation is.
+        modality: what one observation is.
         device: where it computes.
     """
 
     vae: Model
     config: Mapping[str, Any]
-    kind: Kind
+    modality: Modality
     device: str
 
     @property
@@ -129,11 +132,20 @@ def device_of(config: Mapping[str, Any]) -> str:
     return "cuda" if choice in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
 
 
-def build(config: Mapping[str, Any], shape: tuple[int, ...], classes: Classes | None) -> Model:
-    """Build an untrained model; its initial weights come from the seed's own stream."""
+def build(
+    config: Mapping[str, Any], shape: tuple[int, ...], table: TableLayout | None, classes: Classes | None
+) -> Model:
+    """Build an untrained model; its initial weights come from the seed's own stream.
+
+    Args:
+        config: of the model.
+        shape: of one observation.
+        table: how a table's columns lie in an observation; None where the data are no table.
+        classes: as `classes_of` gives them.
+    """
     return build_model(
         parts.architecture(config),
-        parts.likelihood(config),
+        parts.likelihood(config).for_table(table),
         parts.prior(config),
         shape,
         classes=classes,
@@ -170,10 +182,12 @@ def save(
     dataset: Dataset | Split,
 ) -> None:
     """Write weights and configuration."""
+    table = dataset.modality.table
     artifacts.save_tensors(directory / _WEIGHTS, vae.state_dict())
     content = {
         "shape": list(vae.shape),
         "kind": dataset.kind,
+        **({} if table is None else {_TABLE: table.json()}),
         "config": _training_part(config),
         _MAY_DIFFER: vae.moments_may_differ(
             parts.loss(config), weight_decay=float(config["trainer"]["weight_decay"])
@@ -215,10 +229,11 @@ def load(folder: Path) -> TrainedModel:
     parts.loss(config)
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))
-    vae = build(config, tuple(content["shape"]), classes)
+    table = TableLayout.of_json(content[_TABLE]) if _TABLE in content else None
+    vae = build(config, tuple(content["shape"]), table, classes)
     load_weights(vae, artifacts.load_tensors(folder / _WEIGHTS), origin=str(folder / _WEIGHTS))
     device = device_of(config)
     vae.to(device).eval()
     for parameter in vae.parameters():
         parameter.requires_grad_(False)
-    return TrainedModel(vae, config, content["kind"], device)
+    return TrainedModel(vae, config, modality_of(content["kind"], table), device)

@@ -16,8 +16,8 @@ from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.receivers import PACKAGE
 from priorgap.data.exports import Block, Format, format_of, write
 from priorgap.data.scaling import ColumnScaling
+from priorgap.data.table_exports import check_table_format, write_table
 from priorgap.evaluation.generation import generate
-from priorgap.modalities import modality_of
 from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.groups import is_study_name
@@ -25,6 +25,7 @@ from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.samplers.protocols import FittedSampler, SamplerState
+from priorgap.tables.layout import TableLayout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,12 +70,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; bad input raises ValueError with one line."""
     with refusing():
         order = _parse(arguments)
-        blocks, card = _prepare(order)
+        blocks, table, card = _prepare(order)
     from priorgap.report.card import write_card
 
     try:
         with refusing():
-            write(order.out, blocks, order.n, order.format)
+            if table is None:
+                write(order.out, blocks, order.n, order.format)
+            else:
+                write_table(order.out, blocks, table, order.format)
         place = write_card(card, order.out)
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise BadInput(f"out={order.out}: cannot be written: {error.strerror}") from error
@@ -84,8 +88,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
-    """Find model and sampler; nothing is drawn before the first block is asked for."""
+def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCard]":
+    """Find model and sampler, and a table's layout; nothing is drawn before the first block is asked for."""
     from priorgap.report.card import DataCard
 
     store = Store(order.study.parent)
@@ -120,8 +124,10 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
     made_by = parts.sampler(record.config, sampler)
     # checksums hold before a model is rebuilt from its files
     model = models.load(store.folder(found.weights))
-    modality = modality_of(model.kind)
-    format_of(order.out, order.format, images=modality.pictures)
+    modality = model.modality
+    file_format = format_of(order.out, order.format, images=modality.pictures)
+    if modality.table is not None:
+        check_table_format(order.out, file_format)
     tensors = {
         key.removeprefix("state."): value
         for key, value in store.tensors(step).items()
@@ -148,10 +154,19 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], DataCard]":
         headline=said.headline,
         findings=said.findings,
         measured=said.measured,
-        columns=() if scaling is None else scaling.names,
+        columns=_names_of(scaling, modality.table),
     )
     blocks = _blocks(fitted, model, order, label)
-    return (blocks if scaling is None else _in_units(blocks, scaling)), card
+    if scaling is not None:
+        blocks = _in_units(blocks, scaling)
+    return blocks, modality.table, card
+
+
+def _names_of(scaling: ColumnScaling | None, table: TableLayout | None) -> tuple[str, ...]:
+    """Return the names of columns whose values are written in the file's units."""
+    if table is not None:
+        return table.names
+    return () if scaling is None else scaling.names
 
 
 def _in_units(blocks: Iterator[Block], scaling: ColumnScaling) -> Iterator[Block]:
@@ -345,7 +360,7 @@ def _blocks(
             order.n,
             seed=order.seed,
             batch=model.decode_batch,
-            modality=modality_of(model.kind),
+            modality=model.modality,
             frequencies=model.class_frequencies,
             label=label,
             progress=bar.update,

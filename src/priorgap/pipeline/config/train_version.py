@@ -28,7 +28,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2bed33d137559ed2ec91b48e3962c1d2bc652f553801f0942c762adbb10daf49": (
+    "8441d6f8b945302c2039e58a1821f621801c8af13c7a3570247d53e3af6adffa": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), which train nothing that was there before"

@@ -33,7 +33,9 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         # its batch failed, or there was none: a batch of one gives the same bits
         yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
         return
-    model = models.build(cell.config, dataset.shape, models.classes_of(cell.config, dataset))
+    model = models.build(
+        cell.config, dataset.shape, dataset.modality.table, models.classes_of(cell.config, dataset)
+    )
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))
     seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
