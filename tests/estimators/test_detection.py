@@ -22,6 +22,10 @@ def test_areas_are_scikit_learns_ties_included():
     found = area(a, b)
     assert found.value == pytest.approx(truth, abs=1e-12)
     assert float(found.negative.mean()) == pytest.approx(truth, abs=1e-12)
+
+
+def test_bad_input_is_named():
+    a, b = draws(20, name="a"), draws(30, name="b")
     for bad in (a[:0], a * float("nan"), a[:, None]):
         with pytest.raises(ValueError, match="positive has"):
             area(bad, b)

@@ -155,7 +155,7 @@ def scores(made: pd.DataFrame, real: pd.DataFrame, train: pd.DataFrame) -> dict[
     return {
         "column shapes": Estimate(1 - shapes.value, shapes.std_error),
         "pair trends": Estimate(1 - pairs.value, pairs.std_error),
-        "detection": Estimate(max(seen.value - 0.5, 0), seen.std_error),
+        "detection": Estimate(max(seen.value - 0.5, 0.0), seen.std_error),
         "rare categories": Estimate(abs(rare.value - 1), rare.std_error),
         "identical share": Estimate(same, 0.0),
     }

@@ -15,6 +15,7 @@ from priorgap.metrics import (
     RareCategories,
     TableFloors,
     TrainOnSynthetic,
+    tables,
 )
 from priorgap.testing.metric_contract import run
 from priorgap.testing.series_world import decode as decode_series
@@ -176,3 +177,9 @@ def test_labelled_series_are_predicted_by_the_draws_own_labels():
     assert good["tstr_gap"].label_source == "source"
     with pytest.raises(NotApplicable, match=r"^unlabelled: the sampler's draws carry no label of their own$"):
         run(metric, model.of("x", "candidate", LatentDraw(z)))
+
+
+def test_very_wide_tables_have_no_row_by_pair(monkeypatch):
+    monkeypatch.setattr(tables, "MOST_PARTS", 5)
+    assert [row.unit for row in run(METRICS["pair_trends"], of(law))] == [""]
+    assert len(run(METRICS["column_shapes"], of(law))) == 1 + 4

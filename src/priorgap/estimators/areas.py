@@ -52,7 +52,7 @@ def _share_below(x: Float[Tensor, "n"], others: Float[Tensor, "m"]) -> Float[Ten
     return 0.5 * (below + not_above).double() / len(others)
 
 
-def grouped_error(parts: Sequence[tuple[Float[Tensor, "n"], Int[Tensor, "n"]]]) -> float | None:
+def grouped_error(parts: Sequence[tuple[Float[Tensor, "_"], Int[Tensor, "_"]]]) -> float | None:
     """Return the standard error of a mean of parts that is one of groups, over one or more independent sets.
 
     The variance of a set is c / (c - 1) * sum over its c groups of (sum of the group's deviations / n)^2: of areas

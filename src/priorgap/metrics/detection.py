@@ -16,7 +16,6 @@ from priorgap.data.splits import Split
 from priorgap.estimators.detection import Score, boosted_trees, detection_area, ridge
 from priorgap.estimators.rocket import Rocket
 from priorgap.estimators.series import blocks_of, stride_of
-from priorgap.estimators.table_columns import encoded
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -126,6 +125,8 @@ def _features(
         return rocket(made.floats()), rocket(real.floats()), ridge
     seed = draw_seed(generator)
     if real.table is not None:
+        from priorgap.estimators.table_columns import encoded
+
         # what the file would hold: integers are whole, categories one value
         frames = (real.table.frame(x.x) for x in (real, made))
         y, x, categorical = encoded(*frames, numeric=numeric_of(real.table))

@@ -11,7 +11,6 @@ from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import OF_DATA, Measurement
 from priorgap.core.measures import Measure
 from priorgap.data.splits import Split
-from priorgap.estimators.tables import TableScore, column_shapes, pair_trends, rare_categories
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -20,6 +19,8 @@ from priorgap.tables.layout import TableLayout
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from priorgap.estimators.tables import TableScore
 
 # more columns or pairs than that have no rows of their own: 500 are the pairs of 32 columns
 MOST_PARTS = 500
@@ -44,8 +45,11 @@ class ColumnShapes:
         reference, layout = _known(evidence, self.needs)
         return _rows(self.name, self.score, evidence.samples, reference.test, layout)
 
-    def score(self, real: "pd.DataFrame", made: "pd.DataFrame", layout: TableLayout) -> TableScore:
+    def score(self, real: "pd.DataFrame", made: "pd.DataFrame", layout: TableLayout) -> "TableScore":
         """Compare two tables."""
+        # with it comes pandas, which reading a configuration does without
+        from priorgap.estimators.tables import column_shapes
+
         return column_shapes(real, made, numeric=numeric_of(layout))
 
 
@@ -53,7 +57,8 @@ class ColumnShapes:
 class PairTrends:
     """`pair_trends`: how alike correlations and contingency tables are, mean over pairs, as SDMetrics; 1 is best.
 
-    Rows by pair of columns in `unit`, where there are 500 at most.
+    Rows by pair of columns in `unit`, where there are 500 at most. Biased downwards by the sets' sizes: hold it
+    against its floor.
 
     Attributes:
         least_correlation: pairs of numbers whose |r| among test rows is not above are left out.
@@ -72,8 +77,10 @@ class PairTrends:
         reference, layout = _known(evidence, self.needs)
         return _rows(self.name, self.score, evidence.samples, reference.test, layout)
 
-    def score(self, real: "pd.DataFrame", made: "pd.DataFrame", layout: TableLayout) -> TableScore:
+    def score(self, real: "pd.DataFrame", made: "pd.DataFrame", layout: TableLayout) -> "TableScore":
         """Compare two tables."""
+        from priorgap.estimators.tables import pair_trends
+
         return pair_trends(
             real,
             made,
@@ -108,6 +115,8 @@ class RareCategories:
         Raises:
             NotApplicable: no category is rare.
         """
+        from priorgap.estimators.tables import rare_categories
+
         try:
             found = rare_categories(
                 layout.frame(train.x), layout.frame(made.x), numeric=numeric_of(layout), level=self.level
@@ -180,7 +189,7 @@ def _known(evidence: Evidence, needs: frozenset[str]) -> tuple[Reference, TableL
 
 def _rows(
     name: str,
-    score: Callable[["pd.DataFrame", "pd.DataFrame", TableLayout], TableScore],
+    score: "Callable[[pd.DataFrame, pd.DataFrame, TableLayout], TableScore]",
     made: Split,
     real: Split,
     layout: TableLayout,

@@ -15,7 +15,6 @@ from priorgap.core.random import draw_seed
 from priorgap.data.splits import Split
 from priorgap.estimators.areas import paired_areas
 from priorgap.estimators.detection import Score, boosted_trees, ridge
-from priorgap.estimators.table_columns import encoded
 from priorgap.metrics.detection import fixed_rocket
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -82,6 +81,8 @@ class TrainOnSynthetic:
         if test.table is None:
             x = [part.floats().double() for part in (made, train, test)]
             return x, boosted_trees([False] * x[0].shape[1], seed=seed)
+        from priorgap.estimators.table_columns import encoded
+
         layout = test.table
         others = [name for name in layout.names if name != layout.target]
         real, own = (layout.frame(part)[others] for part in (torch.cat([train.x, test.x]), made.x))
