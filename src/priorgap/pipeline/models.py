@@ -74,6 +74,12 @@ class TrainedModel:
     def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, label))
 
+    def _expected(self, z: Tensor, /) -> Tensor:
+        return self._expected_labelled(z)
+
+    def _expected_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
+        return self.vae.likelihood.expectation(self._raw(z, label))
+
     def decoder(self, how: str, seed: int) -> Decode:
         """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
 
@@ -105,6 +111,7 @@ class TrainedModel:
         return ModelFunctions(
             encode=self.encode,
             decode=self.decoder(how, seed),
+            expected=self._expected_labelled if self.vae.traits.conditional else self._expected,
             prior=self.prior,
             has_prior=self.vae.traits.prior,
             class_frequencies=self.class_frequencies,

@@ -13,6 +13,7 @@ MODULES = (
     "priorgap.models.families",
     "priorgap.models.networks",
     "priorgap.models.series",
+    "priorgap.models.table_likelihood",
     "priorgap.models.vae",
     "priorgap.priors.flow",
     "priorgap.priors.mixture",
@@ -28,9 +29,10 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "8441d6f8b945302c2039e58a1821f621801c8af13c7a3570247d53e3af6adffa": (
+    "5396e326f17acc62a9ef22cad34ff24c6be16181647c957f46a5adbb5caf553b": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
-        "series are added (TCN, GRU), which train nothing that was there before"
+        "series are added (TCN, GRU), and tables with a likelihood of their own, which train nothing that was there "
+        "before"
     ),
 }
