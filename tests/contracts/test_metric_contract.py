@@ -24,12 +24,15 @@ from priorgap.metrics import (
     AmortisationGap,
     Autocorrelation,
     ClassBalance,
+    ColumnShapes,
     Copying,
     CopyShares,
     CrossCorrelation,
     DataCopying,
     Decomposition,
     DependenceSplit,
+    Detection,
+    DetectionFloor,
     Elbo,
     Evidence,
     FIDByClass,
@@ -43,9 +46,11 @@ from priorgap.metrics import (
     MarginalKL,
     Memorisation,
     Metric,
+    PairTrends,
     PRDCMeasures,
     QualityByDensity,
     Radius,
+    RareCategories,
     Rate,
     RealEquivalent,
     RealToReal,
@@ -56,8 +61,10 @@ from priorgap.metrics import (
     Spectrum,
     StepMarginals,
     SyntheticToReal,
+    TableFloors,
     TotalVariation,
     TrainMixture,
+    TrainOnSynthetic,
     Vendi,
 )
 from priorgap.metrics.measuring import measure_one
@@ -113,6 +120,13 @@ METRICS: list[Metric] = [
     Spectrum(),
     StepMarginals(),
     SeriesFloors(autocorrelation_lags=4, cross_correlation_lags=2),
+    ColumnShapes(),
+    PairTrends(least_correlation=0.0, least_association=0.0),
+    RareCategories(level=0.1),
+    TableFloors(least_correlation=0.0, least_association=0.0, level=0.1),
+    TrainOnSynthetic(n_kernels=1, n_most=200),
+    Detection(n_folds=2, n_kernels=20, n_most=200),
+    DetectionFloor(n_folds=2, n_kernels=20, n_most=200),
 ]
 
 
@@ -153,7 +167,9 @@ def test_each_gives_all_that_it_names() -> None:
 
 def test_the_catalogue_is_the_union_of_what_metrics_name() -> None:
     conf = configuration_directory() / "metric"
-    names = [p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full", "series")]
+    names = [
+        p.stem for p in sorted(conf.glob("*.yaml")) if p.stem not in ("standard", "full", "series", "tables")
+    ]
     nodes = {name: load_option("metric", name) for name in names}
     own = {name: node for name, node in nodes.items() if target_modules(node)}
     # of torchmetrics' each brings an entry of its own (tests/metrics/test_torchmetrics_image.py)

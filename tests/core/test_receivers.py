@@ -189,7 +189,9 @@ def test_the_whole_vocabulary_is_built():
     for group, expected in GROUPS.items():
         for file in sorted((folder / group).glob("[!_]*.yaml")):
             # data nodes refer to their own values, which some leave to the user
-            own = OmegaConf.merge(OmegaConf.load(file), {"path": "x.csv"}) if group == "data" else {}
+            own = (
+                OmegaConf.merge(OmegaConf.load(file), {"path": "x.csv"}) if group == "data" else {"n_past": 3}
+            )
             content = OmegaConf.create({**outside, "data": own, "node": OmegaConf.load(file)})
             node = OmegaConf.to_container(content, resolve=True)["node"]
             node = {k: v for k, v in node.get("source", node).items() if k not in ("defaults", "progress")}

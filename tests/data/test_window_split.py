@@ -9,7 +9,14 @@ import torch
 from priorgap.core.random import stream
 from priorgap.data.series import OrderedSeries
 from priorgap.data.splits import random_split
-from priorgap.data.window_split import by_series, by_time, refuse_shared_rows, shared_rows, starts_in
+from priorgap.data.window_split import (
+    by_series,
+    by_spells,
+    by_time,
+    refuse_shared_rows,
+    shared_rows,
+    starts_in,
+)
 
 LENGTH = 8
 
@@ -116,3 +123,32 @@ def test_whole_series_belong_to_one_part() -> None:
 def test_too_few_series() -> None:
     with pytest.raises(ValueError, match=r"data.split=entity: 2 series; expected at least 3"):
         by_series(series(50, 50), 0.1, 0.2, generator=torch.Generator())
+
+
+def test_every_spell_is_cut_in_three_at_the_same_moments_of_all_series() -> None:
+    own = series(300, 260, 290)
+    blocks = by_spells(own, 0.15, 0.25, spell=100, said="100 steps")
+    clock, parts = own.clock(), blocks.parts()
+    assert sorted(r for one in parts.values() for b in one for r in b) == list(range(850))
+    for spell in range(3):
+        last = 100 * spell - 1
+        for part in parts.values():
+            times = [
+                t
+                for b in part
+                for t in clock[b.start : b.stop].tolist()
+                if 100 * spell <= t < 100 * spell + 100
+            ]
+            assert times and min(times) > last
+            last = max(times)
+    starts = {part: starts_in(one, LENGTH, 1) for part, one in parts.items()}
+    assert by_hand(starts, LENGTH) == 0
+    # one cut of the whole time has the first spell in training alone
+    whole = by_time(own, 0.15, 0.25).parts()
+    assert all(clock[b.start] >= 100 for part in ("validation", "test") for b in whole[part])
+
+
+def test_one_spell_is_the_cut_of_the_whole_time() -> None:
+    own = series(100, 60, 90)
+    one = by_spells(own, 0.1, 0.2, spell=1e9, said="all time")
+    assert one.parts() == by_time(own, 0.1, 0.2).parts()

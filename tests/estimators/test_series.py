@@ -11,6 +11,9 @@ from torch import Tensor
 from priorgap.core.random import stream
 from priorgap.estimators import series
 from priorgap.estimators.checks import NotFinite
+from priorgap.estimators.detection import detection_area, ridge
+from priorgap.estimators.identical import RowSet
+from priorgap.estimators.rocket import Rocket
 from priorgap.estimators.series import (
     autocorrelation_distance,
     blocks_of,
@@ -19,6 +22,7 @@ from priorgap.estimators.series import (
     spectrum_distance,
     stride_of,
 )
+from priorgap.estimators.uncertainty import Estimate
 
 
 def noise(*shape: int, name: str = "noise") -> Tensor:
@@ -117,13 +121,13 @@ def test_correlations_equal_those_of_plain_loops():
 # -- what each sees, and what it is blind to -------------------------------------------------------------------------
 
 
-def waves(n: int, name: str) -> Tensor:
+def waves(n: int, name: str, *, noise: float = 0.1) -> Tensor:
     """Two channels that move together, one a step behind the other, at one of three frequencies."""
     g = stream(1, name)
     frequency = torch.tensor([1.0, 2.0, 3.0])[torch.randint(0, 3, (n, 1), generator=g)]
     phase, t = torch.rand(n, 1, generator=g), torch.arange(16) / 16
     first, second = (torch.sin(2 * torch.pi * (frequency * s + phase)) for s in (t, t - 1 / 16))
-    return torch.stack([first, second], 2) + 0.1 * torch.randn(n, 16, 2, generator=g)
+    return torch.stack([first, second], 2) + noise * torch.randn(n, 16, 2, generator=g)
 
 
 def shuffled_in_time(x: Tensor) -> Tensor:
@@ -144,17 +148,43 @@ def smoothed(x: Tensor) -> Tensor:
 
 CHANGES = {
     "nothing": (lambda x: x, set()),
-    "time shuffled": (shuffled_in_time, {"autocorrelation", "cross-correlation", "spectrum"}),
-    "channels of other windows": (other_channels, {"cross-correlation"}),
-    "amplitude times 1.1": (lambda x: 1.1 * x, {"marginals"}),
+    "time shuffled": (shuffled_in_time, {"autocorrelation", "cross-correlation", "spectrum", "detection"}),
+    "channels of other windows": (other_channels, {"cross-correlation", "detection"}),
+    "amplitude times 1.1": (lambda x: 1.1 * x, {"marginals", "detection"}),
     "half of the windows": (lambda x: x[: len(x) // 2], set()),
-    "real windows, copied": (lambda x: waves(len(x), "train"), set()),
+    "training windows, copied": (lambda x: waves(len(x), "train"), {"identical share"}),
+    "without noise, as a decoder's mean": (lambda x: waves(len(x), "made", noise=0.0), {"detection"}),
     "smoothed over three steps": (
         smoothed,
-        {"autocorrelation", "cross-correlation", "spectrum", "marginals"},
+        {"autocorrelation", "cross-correlation", "spectrum", "marginals", "detection"},
     ),
-    "reversed in time": (lambda x: x.flip(1), {"cross-correlation"}),
-    "stands still": (torch.zeros_like, {"autocorrelation", "cross-correlation", "spectrum", "marginals"}),
+    "reversed in time": (lambda x: x.flip(1), {"cross-correlation", "detection"}),
+    "stands still": (
+        torch.zeros_like,
+        {"autocorrelation", "cross-correlation", "spectrum", "marginals", "detection"},
+    ),
+}
+
+
+def detection(a: Tensor, b: Tensor) -> Estimate:
+    """How far above one half windows are told apart, by random convolutions of training windows' scale."""
+    rocket = Rocket.of(waves(1000, "train"), n_kernels=200, generator=stream(5))
+    found = detection_area(rocket(a[:1000]), rocket(b[:1000]), ridge, n_folds=5, generator=stream(6))
+    return Estimate(max(found.value - 0.5, 0.0), found.std_error)
+
+
+def identical(a: Tensor, b: Tensor) -> Estimate:
+    """The share that is a training window."""
+    return Estimate(RowSet.of(waves(3000, "train")).shared(a) / len(a), 0.0)
+
+
+SEEN_BY = {
+    "autocorrelation": lambda a, b: autocorrelation_distance(a, b, n_lags=8).whole,
+    "cross-correlation": lambda a, b: cross_correlation_distance(a, b, n_lags=8).whole,
+    "spectrum": lambda a, b: spectrum_distance(a, b).whole,
+    "marginals": lambda a, b: marginal_distance(a, b).whole,
+    "detection": detection,
+    "identical share": identical,
 }
 
 
@@ -162,15 +192,9 @@ CHANGES = {
 def test_each_sees_what_it_is_meant_to_and_nothing_else(change):
     changed, seen = CHANGES[change]
     made, real, again = changed(waves(3000, "made")), waves(3000, "real"), waves(3000, "again")
-    measures = {
-        "autocorrelation": lambda a, b: autocorrelation_distance(a, b, n_lags=8),
-        "cross-correlation": lambda a, b: cross_correlation_distance(a, b, n_lags=8),
-        "spectrum": spectrum_distance,
-        "marginals": marginal_distance,
-    }
     found = set()
-    for name, measure in measures.items():
-        floor, value = measure(again, real).whole, measure(made, real).whole
+    for name, measure in SEEN_BY.items():
+        floor, value = measure(again, real), measure(made, real)
         assert floor.std_error is not None
         if value.value > 2 * floor.value + 4 * floor.std_error:
             found.add(name)
@@ -179,10 +203,11 @@ def test_each_sees_what_it_is_meant_to_and_nothing_else(change):
 
 def table() -> str:
     """What stands in docs/methods.md."""
-    names = ("autocorrelation", "cross-correlation", "spectrum", "marginals")
-    lines = [f"| change | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    lines = [f"| change | {' | '.join(SEEN_BY)} |", "|---|" + "---|" * len(SEEN_BY)]
     for change, (_, seen) in CHANGES.items():
-        lines.append(f"| {change} | " + " | ".join("found" if name in seen else "–" for name in names) + " |")
+        lines.append(
+            f"| {change} | " + " | ".join("found" if name in seen else "–" for name in SEEN_BY) + " |"
+        )
     return "\n".join(lines)
 
 

@@ -9,6 +9,8 @@ from priorgap.core.latents import LatentDraw
 from priorgap.metrics import (
     Autocorrelation,
     CrossCorrelation,
+    Detection,
+    DetectionFloor,
     NotApplicable,
     SeriesFloors,
     Spectrum,
@@ -96,3 +98,63 @@ def test_images_have_none_of_it():
             run(metric, evidence)
     with pytest.raises(NotApplicable, match=r"^the observations are no series$"):
         run(FLOORS, model.alone())
+
+
+DETECTION = {"n_folds": 5, "n_kernels": 100, "n_most": 250}
+
+
+def test_detection_finds_what_values_alone_do_not_show():
+    """Real windows and draws of their law at one half; draws that run backwards are not."""
+    here = series_world()
+    (floor,) = run(DetectionFloor(**DETECTION))
+    assert abs(floor.value - 0.5) < 4 * floor.std_error and floor.n == floor.n_reference == 250
+
+    def noisy(z, label=None):
+        return decode(z) + 0.05 * torch.randn(len(z), 8, 2, generator=torch.Generator().manual_seed(1))
+
+    def backwards(z, label=None):
+        return noisy(z).flip(1)
+
+    values = {}
+    for name, made in {"law": noisy, "backwards": backwards}.items():
+        evidence = fresh(here.model, decode=made).of(name, "candidate", here.draw(250))
+        (values[name],) = run(Detection(**DETECTION), evidence)
+    assert abs(values["law"].value - 0.5) < 4 * values["law"].std_error
+    assert values["backwards"].value > 0.9
+
+
+def test_windows_that_share_steps_are_one_group_and_too_few_are_absent():
+    series = torch.randn(300, 2, generator=torch.Generator().manual_seed(1))
+    overlapping = torch.stack([series[i : i + 8] for i in range(250)])
+    noise = torch.randn(250, 8, 2, generator=torch.Generator().manual_seed(2))
+    model = series_world().model
+    reference = model.reference
+    test = replace(reference.test, x=overlapping)
+    model = fresh(
+        model, reference=replace(reference, test=test), decode=lambda z, label=None: noise[: len(z)]
+    )
+    evidence = model.of("x", "candidate", series_world().draw(250))
+    (found,) = run(Detection(**{**DETECTION, "n_folds": 3}), evidence)
+    # of 15 blocks
+    assert abs(found.value - 0.5) < 4 * found.std_error
+    with pytest.raises(NotApplicable, match=r"independent rows in 10 folds: expected at least two a fold"):
+        run(Detection(**{**DETECTION, "n_folds": 10}), evidence)
+
+
+def test_vectors_are_detected_by_their_columns():
+    from priorgap.data.splits import Split
+
+    model = series_world().model
+    reference = model.reference
+    flat = {
+        part: Split(getattr(reference, part).x.flatten(1), None, "float_vector")
+        for part in ("train", "validation", "test")
+    }
+    model = fresh(
+        model, reference=replace(reference, **flat), decode=lambda z, label=None: 2 * decode(z).flatten(1)
+    )
+    (floor,) = run(DetectionFloor(**DETECTION), model.alone())
+    (found,) = run(Detection(**DETECTION), model.of("x", "candidate", series_world().draw(250)))
+    assert abs(floor.value - 0.5) < 4 * floor.std_error and found.value > 0.65
+    with pytest.raises(NotApplicable, match=r"^the observations are images$"):
+        run(DetectionFloor(**DETECTION), world().model.alone())

@@ -132,8 +132,8 @@ def test_learned_sigma_goes_to_the_root_mean_squared_error_whatever_alpha():
 def test_every_likelihood_draws_its_own_law(name):
     """The file's name is the likelihood's; draws have its mean, and -log p of draws is its entropy's estimate."""
     likelihood = build(load_option("likelihood", name), Likelihood, where="likelihood")
-    # one of tables has columns of numbers, all others an image
-    shape = (3,) if name == "table" else (1, 1, 3)
+    # of tables: columns of numbers; with a scale for each channel: series; all others: an image
+    shape = {"table": (3,), "gaussian_by_channel": (1, 3), "student_t": (1, 3)}.get(name, (1, 1, 3))
     columns = tuple(Column(str(i), "continuous", i, i + 1) for i in range(3))
     likelihood = likelihood.for_table(TableLayout(columns) if name == "table" else None).for_shape(shape)
     assert likelihood.name == name

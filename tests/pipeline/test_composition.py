@@ -97,6 +97,7 @@ NEEDED = {
     # the default samplers ask for more than these models offer
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
     **{f"autoencoder_{kind}": ["sampler=[gmm]"] for kind in ("mlp", "conv")},
+    **{f"forecast_{name}": ["data=weather"] for name in ("gru", "mlp", "tcn")},
 }
 
 
@@ -108,7 +109,7 @@ GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir(
 
 
 # options that choose others
-LISTS = {"standard", "full", "series"}
+LISTS = {"standard", "full", "series", "tables"}
 
 
 @pytest.mark.parametrize("group", sorted(NODES))
@@ -130,11 +131,13 @@ def test_the_lists_name_all_metrics_that_there_are_and_standard_a_part_of_full()
     # those of torchmetrics are chosen by name
     others = {name for name in options("metric") if name.startswith("tm_")}
     series = list(one("metric=series").config["metrics"])
-    assert not set(full) & set(series)
-    assert {*full, *series} == set(options("metric")) - LISTS - others
-    assert list(one("metric=[standard,series]").config["metrics"]) == [*standard, *series]
+    tables = list(one("metric=tables").config["metrics"])
+    assert not set(full) & {*series, *tables}
+    assert {*full, *series, *tables} == set(options("metric")) - LISTS - others
+    for name, own in (("series", series), ("tables", tables)):
+        assert list(one(f"metric=[standard,{name}]").config["metrics"]) == [*standard, *own]
     assert all(target_modules(load_option("metric", name)) == [] for name in others)
-    assert all(target_modules(load_option("metric", name)) for name in [*full, *series])
+    assert all(target_modules(load_option("metric", name)) for name in [*full, *series, *tables])
     assert full[: len(standard)] == standard
 
 

@@ -131,7 +131,7 @@ def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared, sign)
 
 @pytest.mark.slow
 def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
-    children = [Child(tmp_path, ONE) for _ in range(2)]
+    children = [Child(tmp_path, (*ONE, "-v")) for _ in range(2)]
     assert [child.finish() for child in children] == [0, 0], [child.said for child in children]
     said = "".join(child.said for child in children)
     assert said.count(": trained, ") == 1
@@ -144,7 +144,7 @@ def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
 def test_two_sweeps_at_once_in_different_words_train_each_model_once(prepared, tiny):
     """One grid typed in another order and with another selection: a model has one name, so one lock."""
     turned = ("run", "-m", "seed=1,0", *reversed(TINY), *EXTRA[1:], "study=tiny", "tracking=off")
-    children = [Child(prepared, BOTH), Child(prepared, turned)]
+    children = [Child(prepared, (*BOTH, "-v")), Child(prepared, (*turned, "-v"))]
     assert [child.finish() for child in children] == [0, 0], [child.said for child in children]
     said = "".join(child.said for child in children)
     assert said.count(": trained, ") == 2

@@ -13,7 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from priorgap.pipeline.sweep import launcher
 from priorgap.pipeline.sweep.engines.processes import Processes, spread
 from priorgap.pipeline.sweep.engines.protocol import Job, Lost, Unit
-from priorgap.pipeline.sweep.progress import Pieces, Progress, duration
+from priorgap.pipeline.sweep.progress import Pieces, Progress
+from priorgap.pipeline.terminal import LiveLine, duration
 
 
 def answer(value: str | None = None, die_once: str | None = None, die: bool = False) -> list[JobReturn]:
@@ -133,7 +134,7 @@ def test_time_left_of_pieces_is_counted_by_kind(caplog):
     now = [0.0]
     # two samplers with a cheap and a dear metric, and one piece that an earlier run left
     kinds = ["cheap", "dear", "cheap", "dear", "dear"]
-    pieces = Pieces(kinds, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    pieces = Pieces(kinds, "measured", clock=lambda: now[0])
     assert pieces.left() == "time left not known yet"
     pieces.ended("dear", worked=False)
     assert pieces.left() == "time left not known yet"
@@ -146,7 +147,6 @@ def test_time_left_of_pieces_is_counted_by_kind(caplog):
     pieces.ended("dear")
     now[0] = 60.0
     pieces.ended("cheap")
-    pieces.close()
     assert [r.message for r in caplog.records] == [
         "measured 3 of 5; about 42 s left",
         "measured 5 of 5; about 0 s left",
@@ -155,7 +155,7 @@ def test_time_left_of_pieces_is_counted_by_kind(caplog):
 
 def test_pieces_that_end_together_share_the_time():
     now = [0.0]
-    pieces = Pieces(["a", "b"] * 3, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    pieces = Pieces(["a", "b"] * 3, "measured", clock=lambda: now[0])
     now[0] = 8.0
     pieces.ended("a", "b")
     assert pieces.n_done() == 2 and pieces.left() == "about 16 s left"
@@ -163,27 +163,26 @@ def test_pieces_that_end_together_share_the_time():
 
 def test_pieces_that_were_there_take_no_time_from_those_that_end_with_them():
     now = [0.0]
-    pieces = Pieces(["a"] * 4 + ["b"] * 4, "measured", stream=io.StringIO(), clock=lambda: now[0])
+    pieces = Pieces(["a"] * 4 + ["b"] * 4, "measured", clock=lambda: now[0])
     now[0] = 20.0
     pieces.ended("a", "a", worked=False)
     pieces.ended("b", "b")
     assert pieces.left() == "about 40 s left"
 
 
-def test_pieces_on_a_terminal_are_a_bar():
+def test_pieces_on_a_terminal_are_on_its_live_line(caplog):
+    caplog.set_level("INFO")
     stream, now = Terminal(), [0.0]
-    pieces = Pieces(["a", "b"] * 2, "measured", stream=stream, clock=lambda: now[0])
+    line = LiveLine(stream, clock=lambda: now[0])
+    line.open()
+    pieces = Pieces(["a", "b"] * 2, "measured", line=line, clock=lambda: now[0])
     now[0] = 30.0
     pieces.ended("a")
     now[0] = 40.0
     pieces.ended("b")
-    pieces.close()
-    assert "measured: 2/4" in stream.getvalue() and "about 40 s left" in stream.getvalue()
-    for hidden in (
-        Pieces(["a"], "measured", stream=Terminal(), live=False),
-        Pieces([], "measured", stream=Terminal()),
-    ):
-        assert hidden._bar is None
+    line.close()
+    assert "40 s · measured 2 of 4; about 40 s left" in stream.getvalue()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,18 @@ def test_units_have_a_table_and_a_histogram(runs, tracked):
         assert sum(histogram["marginal_kl_histogram.values"]) == 3
 
 
-def test_every_sampler_has_a_grid(runs):
+def test_every_sampler_has_a_grid_beside_real_images_and_reconstructions(runs):
     for run in models(runs):
-        logged = {key: row[key] for row in run.history for key in row if key.startswith("samples/")}
+        # one step for all of them
+        (logged,) = [row for row in run.history if any(key.startswith("samples/") for key in row)]
+        logged = {key: value for key, value in logged.items() if key.startswith("samples/")}
         expected = {"prior"} if run.config["calibrated"] else SAMPLERS
+        expected = expected | {"real", "reconstructions"}
         assert {key.split("/")[1].partition(".")[0] for key in logged} == expected
         for sampler in expected:
             assert (run.folder / "files" / logged[f"samples/{sampler}.path"]).stat().st_size > 0
-            assert logged[f"samples/{sampler}.width"] == logged[f"samples/{sampler}.height"] == 64
+            # 8 x 8 images of 8 pixels with lines between them, three times as large
+            assert logged[f"samples/{sampler}.width"] == logged[f"samples/{sampler}.height"] == 3 * 71
 
 
 def test_summary_is_flat_and_equals_the_table(runs, tracked):

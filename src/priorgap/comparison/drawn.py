@@ -12,6 +12,7 @@ from priorgap.comparison.supplied_context import check_alike, n_rows, values_of
 from priorgap.core.arguments import show
 from priorgap.core.contexts import Contexts, each
 from priorgap.core.latents import Latents
+from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.data.exports import Block
 from priorgap.data.splits import Split
 from priorgap.evaluation.generation import generate
@@ -20,9 +21,7 @@ from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.sample import Draws
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.report import AggregateFigureData
-from priorgap.report.tiles import REAL, RECONSTRUCTIONS, Preview
-
-_N_PREVIEW = 64
+from priorgap.report.previews import Preview, preview_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,21 +148,18 @@ class Drawn:
             yield Block(block.x, label_given, block.context)
 
     def previews(self, rule: DecodeRule) -> dict[str, Preview]:
-        """Return images [n, h, w, c] of the data, of reconstructions and of each sampler; {} for vectors."""
-        model, test = self.models[rule], self.evidence[rule].test
-        if not self.test.modality.pictures:
+        """Return what is shown of the data, of reconstructions by the mean, and of each sampler; {} for vectors."""
+        model, test, modality = self.models[rule], self.evidence[rule].test, self.test.modality
+        if not modality.n_shown:
             return {}
-        few = self.test.take(slice(0, _N_PREVIEW))
-        found = {REAL: few.x}
+        found = {REAL: self.test.x[: modality.n_shown]}
         if test is not None:
-            label = few.label if model.conditional else None
-            found[RECONSTRUCTIONS] = model.preview(test.mean[:_N_PREVIEW], label, few.context)
+            by_mean = next(iter(self.models.values()))
+            found[RECONSTRUCTIONS] = by_mean.preview(test, modality)
         for name, one in self.draws.items():
-            label, context = (
-                None if row is None else row[:_N_PREVIEW] for row in (one.draw.label, one.draw.context)
-            )
-            found[name] = model.preview(one.draw.z[:_N_PREVIEW], label, context)
-        return {name: images.permute(0, 2, 3, 1).numpy() for name, images in found.items()}
+            found[name] = model.preview(one.draw, modality)
+        shown = {name: preview_of(x.numpy(), modality) for name, x in found.items()}
+        return {name: one for name, one in shown.items() if one is not None}
 
     def aggregate(self) -> AggregateFigureData | None:
         """Return what the picture of the aggregate posterior needs; None without an encoder."""

@@ -1,9 +1,12 @@
 """Draws of each sampler that applies, all measures of them, and the table of both."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from priorgap.comparison.decode_rules import DRAW, DecodeRule, model_name
+from priorgap.comparison.threads import CallerThread, n_threads_for
 from priorgap.core.measurement import Measurement
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.evaluation.model import ModelFunctions
@@ -68,15 +71,44 @@ def measure(
             rows[rule] += [("", "", row) for row in found]
             if reason is not None:
                 skipped[metric.name] = reason
-        for one in draws:
-            progress(f"measuring {one.sampler.name}{of_draws}")
-            evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
-            for metric in (m for m in metrics if m.scope == "sampler"):
-                found, reason = measure_one(metric, evidence, seed=seed)
-                rows[rule] += [(one.sampler.name, one.sampler.role, row) for row in found]
-                if reason is not None:
-                    skipped[f"{metric.name} of {one.sampler.name}"] = reason
+        for one, (own, reasons) in zip(
+            draws, _of_samplers(metrics, model, draws, seed, progress, of_draws), strict=True
+        ):
+            rows[rule] += [(one.sampler.name, one.sampler.role, row) for row in own]
+            skipped |= reasons
     return rows, skipped
+
+
+def _of_samplers(
+    metrics: Sequence[Metric],
+    model: ModelEvidence,
+    draws: Sequence[Draws],
+    seed: int,
+    progress: Callable[[str], object],
+    of_draws: str,
+) -> list[tuple[list[Measurement], dict[str, str]]]:
+    """Return the measurements of each sampler, and what is absent -> why; several samplers at once."""
+    caller = CallerThread(n_threads_for(len(draws)))
+    say = caller.here(progress)
+    model = replace(
+        model,
+        decode=None if model.decode is None else caller.here(model.decode),
+        encode=None if model.encode is None else caller.here(model.encode),
+        log_likelihood=None if model.log_likelihood is None else caller.here(model.log_likelihood),
+    )
+
+    def task(one: Draws) -> tuple[list[Measurement], dict[str, str]]:
+        say(f"measuring {one.sampler.name}{of_draws}")
+        evidence = model.of(one.sampler.name, one.sampler.role, one.draw, label_source=one.label_source)
+        rows, skipped = [], {}
+        for metric in (m for m in metrics if m.scope == "sampler"):
+            found, reason = measure_one(metric, evidence, seed=seed)
+            rows += found
+            if reason is not None:
+                skipped[f"{metric.name} of {one.sampler.name}"] = reason
+        return rows, skipped
+
+    return caller.run([partial(task, one) for one in draws])
 
 
 def table_of(rows: Mapping[DecodeRule, Rows], facts: Mapping[str, SamplerFacts], seed: int) -> "pd.DataFrame":

@@ -81,6 +81,76 @@ SERIES = (
         "Of training windows; what a sampler's is held against.", range=_POSITIVE),
 )  # fmt: skip
 
+# of tables beside test rows, and what a classifier tells apart; floors are those of training rows
+TABLES = (
+    _quality(
+        "column_shapes",
+        "column shapes",
+        "How alike each column's values are to those of test rows: 1 - Kolmogorov-Smirnov or total variation.",
+        range=_SHARE,
+        by="column",
+        direction="higher",
+        rankable=True,
+    ),
+    _quality(
+        "column_shapes_floor",
+        "column shapes of real rows",
+        "Of training rows; what a sampler's is held against.",
+        range=_SHARE,
+    ),
+    _quality(
+        "pair_trends",
+        "pair trends",
+        "How alike pairs of columns go together: correlations and contingency tables.",
+        range=_SHARE,
+        by="pair of columns",
+        direction="higher",
+        rankable=True,
+    ),
+    _quality(
+        "pair_trends_floor",
+        "pair trends of real rows",
+        "Of training rows; what a sampler's is held against.",
+        range=_SHARE,
+    ),
+    _quality(
+        "rare_category_share",
+        "share of rare categories",
+        "Of the categories that are rare in training rows, the share that samples hold.",
+        range=_SHARE,
+        direction="higher",
+    ),
+    _quality(
+        "rare_category_share_floor",
+        "share of rare categories in test rows",
+        "Of the categories that are rare in training rows, the share that test rows hold.",
+        range=_SHARE,
+    ),
+    _quality(
+        "rare_category_mass",
+        "mass of rare categories",
+        "What rare categories take of samples over what they take of training rows.",
+        null=1.0,
+        range=_POSITIVE,
+    ),
+    _quality(
+        "rare_category_mass_floor",
+        "mass of rare categories in test rows",
+        "What rare categories take of test rows over what they take of training rows.",
+        null=1.0,
+        range=_POSITIVE,
+    ),
+)
+
+DETECTION = (
+    _quality("detection_auc", "detection AUC",
+        "How well a classifier tells samples from test rows it has not seen; 0.5 where it cannot.", null=0.5,
+        range=_SHARE, direction="lower", rankable=True),
+    _quality("detection_auc_floor", "detection AUC of real rows",
+        "How well a classifier tells training rows from test rows; drift, where test rows are later ones.",
+        null=0.5, range=_SHARE),
+)  # fmt: skip
+
 COPYING = (
     _copying("identical_share", "identical share",
         "Share of samples that are a training image, to within a grey level.", range=_SHARE),
@@ -125,6 +195,14 @@ ACCURACY = (
         direction="higher", rankable=True),
     _accuracy("accuracy_real_to_real", "real→real accuracy",
         "The ceilings: classifiers of real images on real images.", range=_SHARE, by="class",
+        direction="higher"),
+    _accuracy("tstr_auc", "synthetic→real AUC",
+        "A classifier trained on samples ranks real test rows by class.", range=_SHARE, direction="higher",
+        rankable=True),
+    _accuracy("trtr_auc", "real→real AUC", "The same classifier, trained on as many real rows.",
+        range=_SHARE, direction="higher"),
+    _accuracy("tstr_gap", "synthetic→real AUC less real→real",
+        "What training on samples costs, paired over test rows.", null=0.0, range=(-1.0, 1.0),
         direction="higher"),
     _accuracy("accuracy_over_seeds", "synthetic→real accuracy over classifier seeds",
         "The mean over classifiers trained on samples.", range=_SHARE, by="class", direction="higher"),
@@ -234,7 +312,9 @@ BANDS = (
     *_pair("log_ratio", "log f/p", unit="nat"),
 )
 
-BUILTIN: dict[str, Measure] = {m.name: m for m in (*QUALITY, *SERIES, *COPYING, *ACCURACY, *LATENT, *BANDS)}
+BUILTIN: dict[str, Measure] = {
+    m.name: m for m in (*QUALITY, *SERIES, *TABLES, *DETECTION, *COPYING, *ACCURACY, *LATENT, *BANDS)
+}
 
 
 def catalogued(*names: str) -> tuple[Measure, ...]:

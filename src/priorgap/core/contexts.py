@@ -18,11 +18,13 @@ class Contexts:
         values: [n, ...], or a mapping of such; all have n rows.
         pool: the numbers of the training rows' contexts, in their order: draws that have none get one of them.
         label: the classes of the training rows, where they have any.
+        fresh: the numbers that draws without a row of their own get one of instead; None: the pool's.
     """
 
     values: Values
     pool: Int[Tensor, "n_train"]
     label: Int[Tensor, "n_train"] | None = None
+    fresh: Int[Tensor, "m"] | None = None
 
     def __len__(self) -> int:
         first = self.values if isinstance(self.values, Tensor) else next(iter(self.values.values()))

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 
 _SEED_BITS = 63
+# the global random state is of the process: one user of it at a time
+_GLOBAL_STATE = threading.RLock()
 
 
 def stream(seed: int, *names: str | int) -> torch.Generator:
@@ -45,14 +48,22 @@ def child(generator: torch.Generator) -> torch.Generator:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Keep other threads from `isolated` and `alone`; for code that may look at global random state."""
+    with _GLOBAL_STATE:
+        yield
+
+
+@contextmanager
 def isolated(generator: torch.Generator) -> Iterator[None]:
     """Seed the global RNGs of torch, numpy and random from `generator`, and restore all three on exit.
 
-    For code that only knows a global RNG (nn initialisers, flow libraries, scikit-learn without a seed).
+    For code that only knows a global RNG (nn initialisers, flow libraries, scikit-learn without a seed). Other
+    threads wait.
     """
     seed = draw_seed(generator)
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
+    with alone(), torch.random.fork_rng(devices=[]):
+        python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)

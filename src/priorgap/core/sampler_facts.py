@@ -19,19 +19,22 @@ class SamplerFacts:
         needs_training_data: it holds something of single training images when it draws.
         fixed: its distribution does not depend on the encoder: calibrating the model changes what it gives.
         cost: what drawing from it takes; one sentence.
+        known_as: what it is called in code that circulates (docs/generate_new_data.md); "" where it has no such name.
     """
 
     reconstructs: bool
     needs_training_data: bool
     fixed: bool
     cost: str
+    known_as: str = ""
 
     def __post_init__(self) -> None:
         for name in _TRAITS:
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected true or false")
-        if not isinstance(self.cost, str):
-            raise ValueError(f"cost={self.cost!r}: expected a sentence")
+        for name in ("cost", "known_as"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected a sentence")
 
     @property
     def traits(self) -> str:
@@ -48,11 +51,12 @@ class SamplerFacts:
         words = set(text.split()) - {NO_TRAITS}
         if not text.strip() or words - set(_TRAITS):
             raise ValueError(f"traits={text!r}: expected {NO_TRAITS}, or words of {', '.join(_TRAITS)}")
-        return cls(**{name: name in words for name in _TRAITS}, cost=cost)
+        return cls(**{name: name in words for name in _TRAITS}, cost=cost, known_as="")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types."""
-        return asdict(self)
+        """Return the fields as plain JSON types; a name only where there is one."""
+        found = asdict(self)
+        return found if self.known_as else {key: value for key, value in found.items() if key != "known_as"}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -64,7 +68,8 @@ class SamplerFacts:
         missing = [name for name in (*_TRAITS, "cost") if name not in record]
         if missing:
             raise ValueError(f"facts of a sampler: {', '.join(missing)} missing")
-        return cls(**{name: record[name] for name in _TRAITS}, cost=record["cost"])
+        traits = {name: record[name] for name in _TRAITS}
+        return cls(**traits, cost=record["cost"], known_as=record.get("known_as", ""))
 
 
 def united(facts: Iterable[SamplerFacts]) -> SamplerFacts:
@@ -79,4 +84,5 @@ def united(facts: Iterable[SamplerFacts]) -> SamplerFacts:
         needs_training_data=any(f.needs_training_data for f in found),
         fixed=all(f.fixed for f in found),
         cost=told.cost,
+        known_as=told.known_as,
     )

@@ -18,6 +18,8 @@ _EXPORTS = {
     "Sines": "priorgap.data.sines",
     "Table": "priorgap.data.table",
     "TorchvisionImages": "priorgap.data.images",
+    "Vowels": "priorgap.data.vowels",
+    "Weather": "priorgap.data.weather",
     "Windows": "priorgap.data.windows",
 }
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from priorgap.data.sines import Sines
     from priorgap.data.synthetic import LinearGaussian
     from priorgap.data.table import BreastCancer, PackagedTable, Table
+    from priorgap.data.vowels import Vowels
+    from priorgap.data.weather import Weather
     from priorgap.data.windows import Windows
 
 __all__ = [
@@ -47,6 +51,8 @@ __all__ = [
     "Sines",
     "Table",
     "TorchvisionImages",
+    "Vowels",
+    "Weather",
     "Windows",
 ]
 

@@ -42,20 +42,58 @@ def by_time(series: OrderedSeries, validation_fraction: float, test_fraction: fl
     Rows without times are cut by their numbers within their series. The fractions are of rows.
     """
     clock = series.clock()
-    moments, n = np.sort(clock), len(clock)
-    first, second = (
-        moments[min(round(share * n), n - 1)]
-        for share in (1 - validation_fraction - test_fraction, 1 - test_fraction)
-    )
-    parts: dict[str, list[range]] = {part: [] for part in _PARTS}
-    for rows in series.rows:
-        within = clock[rows.start : rows.stop]
-        cuts = [0, *np.searchsorted(within, [first, second], side="left").tolist(), len(rows)]
-        for part, (a, b) in zip(_PARTS, pairwise(cuts), strict=True):
-            if a < b:
-                parts[part].append(range(rows.start + a, rows.start + b))
+    parts = _cut_in_three(series, clock, np.zeros(len(clock), np.int64), validation_fraction, test_fraction)
     train, validation, test = (tuple(parts[part]) for part in _PARTS)
     return Blocks(train, validation, test, "by time: training first, the test last", drawn=False)
+
+
+def by_spells(
+    series: OrderedSeries, validation_fraction: float, test_fraction: float, *, spell: float, said: str
+) -> Blocks:
+    """Cut time into spells of one length, and each of these into three as `by_time` does.
+
+    Where the seasons change the series, a single cut would train on some of them and test on others; so every part
+    has all of them.
+
+    Args:
+        series: the rows in order.
+        validation_fraction: of the rows of a spell.
+        test_fraction: of the rows of a spell.
+        spell: how long one is, in units of `series.clock()`.
+        said: its length in words.
+    """
+    clock = series.clock()
+    number = (clock // spell).astype(np.int64)
+    parts = _cut_in_three(series, clock, number, validation_fraction, test_fraction)
+    train, validation, test = (tuple(parts[part]) for part in _PARTS)
+    words = f"by time: in every {said} training first, the test last"
+    return Blocks(train, validation, test, words, drawn=False)
+
+
+def _cut_in_three(
+    series: OrderedSeries,
+    clock: np.ndarray,
+    spell: np.ndarray,
+    validation_fraction: float,
+    test_fraction: float,
+) -> dict[str, list[range]]:
+    """Cut each spell into three at the same moments of all series; `spell` numbers those of the rows."""
+    parts: dict[str, list[range]] = {part: [] for part in _PARTS}
+    for number in np.unique(spell).tolist():
+        moments = np.sort(clock[spell == number])
+        n = len(moments)
+        cuts_at = [
+            moments[min(round(share * n), n - 1)]
+            for share in (1 - validation_fraction - test_fraction, 1 - test_fraction)
+        ]
+        for rows in series.rows:
+            first, last = np.searchsorted(spell[rows.start : rows.stop], [number, number + 1]).tolist()
+            within = clock[rows.start + first : rows.start + last]
+            cuts = [0, *np.searchsorted(within, cuts_at, side="left").tolist(), len(within)]
+            for part, (a, b) in zip(_PARTS, pairwise(cuts), strict=True):
+                if a < b:
+                    parts[part].append(range(rows.start + first + a, rows.start + first + b))
+    return parts
 
 
 def by_series(

@@ -134,20 +134,30 @@ class Windows:
         """
         table = read_series_table(self.path, self.choice, self.header, self.decimal)
         series = in_order(table, self.choice)
-        blocks = self._blocks(series)
+        return self.cut(series, self._blocks(series), table.done, place=f"data.path={self.path}")
+
+    def cut(self, series: OrderedSeries, blocks: Blocks, done: "tuple[str, ...]", *, place: str) -> Dataset:
+        """Return the windows of series that have been read, scaled; the errors are those of `load`.
+
+        Args:
+            series: the rows in order.
+            blocks: those of each part.
+            done: what reading left out or changed, in words.
+            place: where the rows come from, to stand in messages.
+        """
         values, starts, missing = self._windows(series, blocks)
-        refuse_shared_rows(starts, self.length, f"data.path={self.path}")
+        refuse_shared_rows(starts, self.length, place)
         scaling = ColumnScaling.fit(values[rows_in(starts["train"], self.length, len(values))], series.names)
-        parts = self._cut(scaling.scaled(values), starts)
+        parts = self._parts(scaling.scaled(values), starts, place)
         uneven, step = series.uneven_steps()
         facts = {
             "source": str(self.path), "sha256": file_digest(self.path), "columns": list(series.names),
             "n_rows": len(series), "n_series": len(series.rows), "n_past": self.n_past, "n_future": self.n_future,
             "stride": self.stride, "split": blocks.said, "split_seed": self.split_seed if blocks.drawn else None,
             "sizes": [len(part) for part in parts.values()], "missing": missing, "uneven_steps": uneven,
-            "reading": list(table.done), **scaling.facts(),
+            "reading": list(done), **scaling.facts(),
         }  # fmt: skip
-        self._say(series, scaling, facts, step)
+        self._say(series, scaling, facts, step, place)
         return Dataset(
             self.name, **parts, n_classes=None, official=False, provenance=facts, exchangeable=False
         )
@@ -199,7 +209,7 @@ class Windows:
             f"{_LEAST}: {filled}a smaller n_past, n_future or stride{larger}"
         )
 
-    def _cut(self, scaled: np.ndarray, starts: "dict[str, np.ndarray]") -> dict[str, Split]:
+    def _parts(self, scaled: np.ndarray, starts: "dict[str, np.ndarray]", place: str) -> dict[str, Split]:
         """Return the windows of each part."""
         n, width = sum(map(len, starts.values())), scaled.shape[1]
         what = f"data.stride={self.stride}: {n} windows of {self.length} x {width}"
@@ -211,12 +221,14 @@ class Windows:
         for part, x in parts.items():
             if not np.isfinite(x).all():
                 raise ValueError(
-                    f"data.path={self.path}: values of {part} lie too far from those of training for 32 bits; "
+                    f"{place}: values of {part} lie too far from those of training for 32 bits; "
                     "expected numbers of about one size"
                 )
         return {part: Split(torch.from_numpy(x), None, "float_sequence") for part, x in parts.items()}
 
-    def _say(self, series: OrderedSeries, scaling: ColumnScaling, facts: "dict[str, Any]", step: str) -> None:
+    def _say(
+        self, series: OrderedSeries, scaling: ColumnScaling, facts: "dict[str, Any]", step: str, place: str
+    ) -> None:
         """Say in one line what was read, and in another where times are uneven."""
         short = sum(len(rows) < self.length for rows in series.rows)
         gaps = facts["missing"]
@@ -236,8 +248,8 @@ class Windows:
             ),
         ]
         _log.info(
-            "data.path=%s: %d rows of %d series, columns %s; windows of %d steps, %s for training, validation and "
-            "test; split %s%s", self.path, len(series), len(series.rows), show(", ".join(series.names)), self.length,
+            "%s: %d rows of %d series, columns %s; windows of %d steps, %s for training, validation and "
+            "test; split %s%s", place, len(series), len(series.rows), show(", ".join(series.names)), self.length,
             " + ".join(map(str, facts["sizes"])), facts["split"], "".join(f"; {one}" for one in more),
         )  # fmt: skip
         if facts["uneven_steps"]:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from priorgap.core.batched_calls import Decode, Encode, decode_all, encode_all
 from priorgap.core.contexts import ContextRows, Contexts
-from priorgap.core.latents import Latents
+from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.splits import Split
-from priorgap.modalities.images import quantise
+from priorgap.modalities import Modality
 from priorgap.priors.base import Prior
 
 
@@ -95,14 +95,12 @@ class ModelFunctions:
         decode = self.expected or self.decode
         return decode_all(decode, z, batch=self.decode_batch, label=label, context=self._told(context))
 
-    def preview(
-        self,
-        z: Float[Tensor, "n d"],
-        label: Int[Tensor, "n"] | None,
-        context: Int[Tensor, "n"] | None = None,
-    ) -> Tensor:
-        """Return decoded draws as uint8 images."""
-        return quantise(self.decoded(z, label, context))
+    def preview(self, draws: Latents | LatentDraw, modality: Modality) -> Tensor:
+        """Return the first draws decoded, as data are stored: as many as a report draws pictures of."""
+        z = draws.mean if isinstance(draws, Latents) else draws.z
+        rows = slice(modality.n_shown)
+        label, context = (None if one is None else one[rows] for one in (draws.label, draws.context))
+        return modality.stored(self.decoded(z[rows], label, context))
 
     def _told(self, context: Int[Tensor, "n"] | None) -> ContextRows | None:
         return None if self.contexts is None or context is None else ContextRows(self.contexts, context)

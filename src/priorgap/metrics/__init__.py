@@ -12,11 +12,14 @@ _EXPORTS = {
     "Autocorrelation": "priorgap.metrics.series",
     "ClassBalance": "priorgap.metrics.accuracy",
     "CopyShares": "priorgap.metrics.near_copies",
+    "ColumnShapes": "priorgap.metrics.tables",
     "Copying": "priorgap.metrics.copying",
     "CrossCorrelation": "priorgap.metrics.series",
     "DataCopying": "priorgap.metrics.data_copying",
     "Decomposition": "priorgap.metrics.latent",
     "DependenceSplit": "priorgap.metrics.overlap",
+    "Detection": "priorgap.metrics.detection",
+    "DetectionFloor": "priorgap.metrics.detection",
     "Elbo": "priorgap.metrics.latent",
     "Evidence": "priorgap.metrics.evidence",
     "FID": "priorgap.metrics.quality",
@@ -37,8 +40,10 @@ _EXPORTS = {
     "ModelEvidence": "priorgap.metrics.evidence",
     "NotApplicable": "priorgap.metrics.protocols",
     "PRDCMeasures": "priorgap.metrics.quality",
+    "PairTrends": "priorgap.metrics.tables",
     "QualityByDensity": "priorgap.metrics.bands",
     "Radius": "priorgap.metrics.two_sample",
+    "RareCategories": "priorgap.metrics.tables",
     "Rate": "priorgap.metrics.latent",
     "RealEquivalent": "priorgap.metrics.real_equivalent",
     "RealToReal": "priorgap.metrics.accuracy",
@@ -50,7 +55,9 @@ _EXPORTS = {
     "Spectrum": "priorgap.metrics.series",
     "StepMarginals": "priorgap.metrics.series",
     "SyntheticToReal": "priorgap.metrics.accuracy",
+    "TableFloors": "priorgap.metrics.tables",
     "TotalVariation": "priorgap.metrics.two_sample",
+    "TrainOnSynthetic": "priorgap.metrics.tstr",
     "TrainMixture": "priorgap.metrics.latent",
     "UnitDependence": "priorgap.metrics.unit_dependence",
     "Vendi": "priorgap.metrics.diversity",
@@ -67,6 +74,7 @@ if TYPE_CHECKING:
     from priorgap.metrics.bracket import KLBracket, bracket_of_kl
     from priorgap.metrics.copying import Copying, Memorisation
     from priorgap.metrics.data_copying import FLD, DataCopying
+    from priorgap.metrics.detection import Detection, DetectionFloor
     from priorgap.metrics.diversity import Sharpness, Vendi
     from priorgap.metrics.evidence import Evidence, ModelEvidence
     from priorgap.metrics.floors import build_reference
@@ -87,7 +95,9 @@ if TYPE_CHECKING:
         Spectrum,
         StepMarginals,
     )
+    from priorgap.metrics.tables import ColumnShapes, PairTrends, RareCategories, TableFloors
     from priorgap.metrics.torchmetrics_image import ImageMetric
+    from priorgap.metrics.tstr import TrainOnSynthetic
     from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
     from priorgap.metrics.unit_dependence import UnitDependence
 
@@ -100,12 +110,15 @@ __all__ = [
     "AmortisationGap",
     "Autocorrelation",
     "ClassBalance",
+    "ColumnShapes",
     "CopyShares",
     "Copying",
     "CrossCorrelation",
     "DataCopying",
     "Decomposition",
     "DependenceSplit",
+    "Detection",
+    "DetectionFloor",
     "Elbo",
     "Evidence",
     "FIDByClass",
@@ -123,8 +136,10 @@ __all__ = [
     "ModelEvidence",
     "NotApplicable",
     "PRDCMeasures",
+    "PairTrends",
     "QualityByDensity",
     "Radius",
+    "RareCategories",
     "Rate",
     "RealEquivalent",
     "RealToReal",
@@ -135,8 +150,10 @@ __all__ = [
     "Spectrum",
     "StepMarginals",
     "SyntheticToReal",
+    "TableFloors",
     "TotalVariation",
     "TrainMixture",
+    "TrainOnSynthetic",
     "UnitDependence",
     "Vendi",
     "bracket_of_kl",

@@ -41,6 +41,8 @@ _REASONS = {
     "reference": "there are no reference data",
     "features": "there are no reference data",
     "sequences": "the observations are no series",
+    "table": "the observations are no rows of a table",
+    "values": "the observations are images",
     "floor": "the reference has no real-against-real floor",
     "labels": "the data have no labels, or one class only",
     "classifiers": "the reference has no labeller and judge (the data have no labels)",
@@ -254,8 +256,8 @@ class Evidence:
 
         Names: encoder, prior (a distribution p(z)), train, validation, test (posteriors), log_var, standard_normal
         (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space),
-        sequences (observations are series), floor, labels, classifiers, distortion, log_likelihood, draw,
-        label_source.
+        sequences (observations are series), table (they are rows of a table), values (they are numbers, not images),
+        floor, labels, classifiers, distortion, log_likelihood, draw, label_source.
 
         Raises:
             KeyError: there is no evidence of such a name.
@@ -276,6 +278,8 @@ class Evidence:
             "reference": reference is not None,
             "features": reference is not None,
             "sequences": reference is not None and reference.train.modality.sequences,
+            "table": reference is not None and reference.train.table is not None,
+            "values": reference is not None and not reference.train.modality.pictures,
             "floor": reference is not None and reference.floor is not None,
             "labels": reference is not None and reference.n_classes is not None,
             "classifiers": reference is not None and reference.classifiers is not None,

@@ -37,14 +37,13 @@ def split_log_likelihood(model: Model, split: Split, *, sigma: float | None, bat
     """
     device = next(model.parameters()).device
 
-    def decode(z: Float[Tensor, "b d"], rows: Int[Tensor, "b"]) -> Tensor:
-        return model.raw(z, None if split.label is None else split.label[rows].to(device))
-
     def log_likelihood(z: Float[Tensor, "m d"], row: Int[Tensor, "m"]) -> Float[Tensor, "m"]:
         parts = []
         for own, rows in zip(z.split(batch), row.split(batch), strict=True):
-            raw = decode(own.float().to(device), rows)
-            nll = model.likelihood.negative_log_likelihood(raw, split.batch(rows, device), sigma=sigma)
+            x = split.batch(rows, device)
+            label = None if split.label is None else split.label[rows].to(device)
+            raw = model.raw(own.float().to(device), label, model.context_of(x))
+            nll = model.likelihood.negative_log_likelihood(raw, x, sigma=sigma)
             parts.append(-nll.double().cpu())
         return torch.cat(parts)
 

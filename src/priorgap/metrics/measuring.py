@@ -72,8 +72,11 @@ def image_distortions(
         if latents.label is not None:
             known = latents.label[rows]
             label = torch.cat([known, known[-1:].expand(batch - len(own))]).to(device)
-        raw = model.raw(padded.to(device), label)[: len(own)]
         x = split.batch(rows, device)
+        told = model.context_of(x)
+        if told is not None:
+            told = torch.cat([told, told[-1:].expand(batch - len(own), *told.shape[1:])])
+        raw = model.raw(padded.to(device), label, told)[: len(own)]
         nll.append(model.likelihood.negative_log_likelihood(raw, x, sigma=sigma).double().cpu())
         sse.append(model.likelihood.squared_error(raw, x).double().cpu())
     return torch.cat(nll), torch.cat(sse)

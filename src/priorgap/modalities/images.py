@@ -20,6 +20,7 @@ class Images:
     dtype: ClassVar[torch.dtype] = torch.uint8
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
     pictures: ClassVar[bool] = True
+    n_shown: ClassVar[int] = 64
     sequences: ClassVar[bool] = False
     table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "pixels"

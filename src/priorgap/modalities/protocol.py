@@ -41,6 +41,11 @@ class Modality(Protocol):
         ...
 
     @property
+    def n_shown(self) -> int:
+        """How many observations a report keeps to draw pictures of them; 0 where it draws none."""
+        ...
+
+    @property
     def sequences(self) -> bool:
         """Whether an observation is values over time, [steps, channels]: measures of series."""
         ...

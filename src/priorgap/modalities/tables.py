@@ -25,6 +25,7 @@ class Tables:
     dtype: ClassVar[torch.dtype] = torch.float32
     range: ClassVar[tuple[float, float] | None] = None
     pictures: ClassVar[bool] = False
+    n_shown: ClassVar[int] = 500
     sequences: ClassVar[bool] = False
     space: ClassVar[str] = "data"
     shifts: ClassVar[bool] = False

@@ -31,6 +31,11 @@ class Values:
     grain: ClassVar[int] = 0
 
     @property
+    def n_shown(self) -> int:
+        """Enough series for bands and correlations; vectors have no picture."""
+        return 256 if self.sequences else 0
+
+    @property
     def sequences(self) -> bool:
         """Whether they are values over time."""
         return self.n_axes == 3

@@ -16,18 +16,24 @@ _EXPORTS = {
     "Conv": "priorgap.models.networks",
     "DiscretizedLogistic": "priorgap.models.learned_scale",
     "ElboLoss": "priorgap.models.losses",
+    "ForecastGRU": "priorgap.models.families",
+    "ForecastMLP": "priorgap.models.families",
+    "ForecastTCN": "priorgap.models.families",
     "GRU": "priorgap.models.series",
     "GanConv": "priorgap.models.families",
     "GanMLP": "priorgap.models.families",
     "Gaussian": "priorgap.models.likelihoods",
+    "GaussianByChannel": "priorgap.models.by_channel",
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
+    "StudentT": "priorgap.models.by_channel",
     "TCN": "priorgap.models.series",
     "TableLikelihood": "priorgap.models.table_likelihood",
 }
 
 if TYPE_CHECKING:
+    from priorgap.models.by_channel import GaussianByChannel, StudentT
     from priorgap.models.continuous_bernoulli import ContinuousBernoulli
     from priorgap.models.controls import Adversary
     from priorgap.models.families import (
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
         AutoencoderMLP,
         ConditionalConv,
         ConditionalMLP,
+        ForecastGRU,
+        ForecastMLP,
+        ForecastTCN,
         GanConv,
         GanMLP,
     )
@@ -59,11 +68,16 @@ __all__ = [
     "Conv",
     "DiscretizedLogistic",
     "ElboLoss",
+    "ForecastGRU",
+    "ForecastMLP",
+    "ForecastTCN",
     "GanConv",
     "GanMLP",
     "Gaussian",
+    "GaussianByChannel",
     "LearnedGaussian",
     "Linear",
+    "StudentT",
     "TableLikelihood",
 ]
 

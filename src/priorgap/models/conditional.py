@@ -54,15 +54,16 @@ class Classes:
                 raise ValueError(f"{what}={value}: a class that was never seen in training; expected {seen}")
 
 
-class _Given(nn.Sequential):
-    """Layers whose first affine one adds the class's own bias: the one-hot label, concatenated to its input."""
+class Given(nn.Sequential):
+    """Layers whose first affine one adds a bias of each row's own: what a one-hot label beside its input would do."""
 
     def __init__(self, layers: nn.Sequential, bias: Float[Tensor, "n width"]) -> None:
         super().__init__(*layers)
-        self._first = _first_affine(layers)
+        self._first = first_affine(layers)
         self._bias = bias
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the layers' output."""
         for i, layer in enumerate(self):
             x = layer(x)
             if i == self._first:
@@ -71,12 +72,13 @@ class _Given(nn.Sequential):
         return x
 
 
-def _first_affine(layers: nn.Sequential) -> int:
+def first_affine(layers: nn.Sequential) -> int:
+    """Return the place of the first affine layer."""
     return next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
 
 
 def _class_bias(layers: nn.Sequential, n_classes: int) -> nn.Linear:
-    weight = layers[_first_affine(layers)].weight
+    weight = layers[first_affine(layers)].weight
     assert isinstance(weight, Tensor)
     return nn.Linear(n_classes, weight.shape[0], bias=False)
 
@@ -121,8 +123,8 @@ class ConditionalVAE(VAE):
     def given(self, label: Int[Tensor, "n"]) -> VAE:
         """Return the VAE of these rows' labels; it shares this model's weights."""
         one_hot = functional.one_hot(label, len(self.classes.counts)).to(self.encoder_class.weight.dtype)
-        encoder = _Given(self.encoder, self.encoder_class(one_hot))
-        decoder = _Given(self.decoder, self.decoder_class(one_hot))
+        encoder = Given(self.encoder, self.encoder_class(one_hot))
+        decoder = Given(self.decoder, self.decoder_class(one_hot))
         return VAE(encoder, decoder, self.likelihood, self.prior, self.shape)
 
     def encode(
@@ -147,7 +149,9 @@ class ConditionalVAE(VAE):
         """Return the mean E[x|z, y]; raises as `encode` does."""
         return self.likelihood.mean(self.decode_raw(z, label))
 
-    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+    def raw(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
+    ) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output for z with its labels; raises as `encode` does."""
         return self.decode_raw(z, label)
 

@@ -63,9 +63,15 @@ class Autoencoder(nn.Module):
         """What gives codes: `encode`."""
         return self.encode
 
-    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+    def raw(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
+    ) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output; the labels are left aside."""
         return self.decode_raw(z)
+
+    def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
+        """Return what decoding is told of observations beside z and labels: nothing."""
+        return None
 
     @property
     def class_frequencies(self) -> None:
@@ -180,9 +186,15 @@ class GAN(nn.Module):
         """None: there is no encoder."""
         return None
 
-    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
+    def raw(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
+    ) -> Float[Tensor, "n ..."]:
         """Return the decoder's raw output; the labels are left aside."""
         return self.decode_raw(z)
+
+    def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
+        """Return what decoding is told of observations beside z and labels: nothing."""
+        return None
 
     @property
     def class_frequencies(self) -> None:

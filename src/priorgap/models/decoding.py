@@ -20,23 +20,28 @@ class DrawnDecoder:
     it gives the same x, so that pictures, measures and generated data agree. Equal z give equal x.
 
     Attributes:
-        raw: z and its label (None without one) -> the decoder's raw output, on any device.
+        raw: z, its label (None without one) and, where given, its context -> the decoder's raw output, on any device.
         likelihood: what it means.
         sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None is the likelihood's own.
         seed: of the noise.
     """
 
-    raw: Callable[[Tensor, Tensor | None], Tensor]
+    raw: Callable[..., Tensor]
     likelihood: Likelihood
     sigma: float | None
     seed: int
 
     @torch.no_grad()
     def __call__(
-        self, z: Float[Tensor, "n d"], /, label: Int[Tensor, "n"] | None = None
+        self,
+        z: Float[Tensor, "n d"],
+        /,
+        label: Int[Tensor, "n"] | None = None,
+        context: Tensor | None = None,
     ) -> Float[Tensor, "n ..."]:
         """Return one x for each z; images are clipped to [0, 1], as they would be when stored."""
-        x = drawn_rows(z, self.raw(z, label), self.likelihood.draw, sigma=self.sigma, seed=self.seed)
+        raw = self.raw(z, label) if context is None else self.raw(z, label, context)
+        x = drawn_rows(z, raw, self.likelihood.draw, sigma=self.sigma, seed=self.seed)
         return x.clamp(0, 1) if x.ndim == 4 else x
 
 

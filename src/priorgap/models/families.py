@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
+from torch import nn
 
 from priorgap.core.random import isolated
 from priorgap.models.conditional import Classes, ConditionalVAE, condition
 from priorgap.models.controls import GAN, Adversary, Autoencoder
+from priorgap.models.forecast import AfterPast, ForecastVAE, forecasting
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.networks import MLP, Architecture, Conv
+from priorgap.models.series import GRU, TCN, steps_and_channels
 from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import PriorSpec
@@ -103,6 +106,58 @@ class _Conditional:
             raise ValueError("model: a conditional model needs labels; the data have no labels")
         plain = build_vae(self, likelihood, prior, shape, generator=generator)
         return condition(plain, classes, generator=generator)
+
+
+class _ForecastArchitecture(Architecture, Protocol):
+    @property
+    def n_past(self) -> int | None: ...
+
+
+class _Forecast:
+    """The past of a window goes into encoder and decoder, which writes the future."""
+
+    @property
+    def traits(self) -> Traits:
+        """A VAE's, told a past."""
+        return Traits(past=True)
+
+    def __post_init__(self: _ForecastArchitecture) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        n = self.n_past
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(
+                f"n_past={'null' if n is None else n}: expected an integer >= 1; it is data.n_past where the data "
+                "have one (data=windows, data=weather)"
+            )
+
+    def build(self: _ForecastArchitecture, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
+        """Return an encoder of windows [T, f] and a decoder z -> raw future [n, T - n_past, f].
+
+        Raises:
+            ValueError: the data are no series, or have no step after the past.
+        """
+        assert self.n_past is not None
+        n_steps, n_channels = steps_and_channels("forecast", shape)
+        if self.n_past >= n_steps:
+            raise ValueError(
+                f"model.n_past={self.n_past}: the data's series have {n_steps} steps; expected at most "
+                f"{n_steps - 1}, so that there is a future"
+            )
+        return self.encoder(shape, 2 * self.latent_dim), self.decoder((n_steps - self.n_past, n_channels))
+
+    def model(
+        self: _ForecastArchitecture,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> ForecastVAE:
+        """Return a VAE of futures; raises as `build` does."""
+        assert self.n_past is not None
+        plain = build_vae(self, AfterPast(likelihood, self.n_past), prior, shape, generator=generator)
+        return forecasting(plain, self, self.n_past, generator=generator)
 
 
 class _Deterministic:
@@ -204,3 +259,24 @@ class GanConv(_Adversarial, Conv):
     """`Conv`'s decoder, as a GAN; `adversary` says how the discriminator is trained."""
 
     adversary: Adversary = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ForecastMLP(_Forecast, MLP):
+    """`MLP`, told the first `n_past` steps of a window."""
+
+    n_past: int | None = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ForecastTCN(_Forecast, TCN):
+    """`TCN`, told the first `n_past` steps of a window."""
+
+    n_past: int | None = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ForecastGRU(_Forecast, GRU):
+    """`GRU`, told the first `n_past` steps of a window."""
+
+    n_past: int | None = field(kw_only=True)

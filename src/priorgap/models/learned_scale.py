@@ -16,7 +16,12 @@ _N_LEVELS = 256
 _STEP = 1 / (_N_LEVELS - 1)
 
 
-def _check_positive(key: str, value: float) -> None:
+def check_positive(key: str, value: float) -> None:
+    """Refuse a scale that is none.
+
+    Raises:
+        ValueError: one line, with the key.
+    """
     if not 0 < value < math.inf:
         raise ValueError(f"{key}={value}: expected a positive number")
 
@@ -42,7 +47,7 @@ class LearnedGaussian(Likelihood):
 
     def __init__(self, initial_sigma: float, squash: bool | None) -> None:
         super().__init__()
-        _check_positive("initial_sigma", initial_sigma)
+        check_positive("initial_sigma", initial_sigma)
         self.initial_sigma = float(initial_sigma)
         self.squash = squash
         self.log_sigma = nn.Parameter(torch.tensor(math.log(initial_sigma)))
@@ -117,7 +122,7 @@ class DiscretizedLogistic(Likelihood):
 
     def __init__(self, initial_scale: float) -> None:
         super().__init__()
-        _check_positive("initial_scale", initial_scale)
+        check_positive("initial_scale", initial_scale)
         self.initial_scale = float(initial_scale)
         self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
 

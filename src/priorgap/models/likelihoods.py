@@ -43,6 +43,10 @@ class Likelihood(nn.Module, ABC):
         """Return the likelihood with what depends on the kind of data settled; images have three axes."""
         return self
 
+    def generated(self, n_dims: int) -> "tuple[Likelihood, int]":
+        """Return the distribution that loss weights are about, and how many of x's n_dims dimensions it is of."""
+        return self, n_dims
+
     @abstractmethod
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]

@@ -105,6 +105,7 @@ class ElboLoss:
 
     def in_sum_units(self, likelihood: Likelihood, n_dims: int) -> "ElboLoss":
         """Return the same objective with alpha for `reduction="sum"`; 1 where the likelihood absorbs it."""
+        likelihood, n_dims = likelihood.generated(n_dims)
         if likelihood.absorbs_alpha:
             return replace(self, alpha=1.0, reduction="sum")
         if self.reduction == "sum":
@@ -117,12 +118,14 @@ class ElboLoss:
 
         None where there is no such reading: a likelihood that is not a fixed-sigma Gaussian, or beta = 0.
         """
+        likelihood, n_dims = likelihood.generated(n_dims)
         if not isinstance(likelihood, Gaussian) or self.beta == 0:
             return None
         return likelihood.sigma * math.sqrt(self.beta / self.in_sum_units(likelihood, n_dims).alpha)
 
     def describe(self, likelihood: Likelihood, n_dims: int) -> str:
         """Return one line that states the weights, their units and the sigma they imply."""
+        likelihood, n_dims = likelihood.generated(n_dims)
         alpha = self.in_sum_units(likelihood, n_dims).alpha
         line = f"alpha={self.alpha:g}, beta={self.beta:g}, reduction={self.reduction}"
         if self.reduction == "mean":

@@ -16,8 +16,12 @@ MAX_LAYERS = 32
 MAX_KERNEL_SIZE = 31
 
 
-def _steps_and_channels(model: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return T and f, or refuse data that are no series."""
+def steps_and_channels(model: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return T and f of series.
+
+    Raises:
+        ValueError: the data are no series.
+    """
     if len(shape) != 2:
         raise ValueError(
             f"model={model}: expected series [steps, channels] (data=windows, data=sines), "
@@ -92,7 +96,7 @@ class TCN:
 
     def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
         """Return layers x -> [n, n_outputs] for series; raises as `build` does."""
-        n_steps, n_channels = _steps_and_channels("tcn", shape)
+        n_steps, n_channels = steps_and_channels("tcn", shape)
         return nn.Sequential(
             _Transpose(),
             nn.Conv1d(n_channels, self.hidden, 1),
@@ -104,7 +108,7 @@ class TCN:
 
     def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
         """Return layers z -> raw [n, T, f] for series; raises as `build` does."""
-        n_steps, n_channels = _steps_and_channels("tcn", shape)
+        n_steps, n_channels = steps_and_channels("tcn", shape)
         return nn.Sequential(
             nn.Linear(self.latent_dim, self.hidden * n_steps),
             nn.Unflatten(1, (self.hidden, n_steps)),
@@ -187,13 +191,13 @@ class GRU:
 
     def encoder(self, shape: tuple[int, ...], n_outputs: int) -> nn.Sequential:
         """Return layers x -> [n, n_outputs] for series; raises as `build` does."""
-        _, n_channels = _steps_and_channels("gru", shape)
+        _, n_channels = steps_and_channels("gru", shape)
         reader = _LastStates(n_channels, self.hidden, self.n_layers)
         return nn.Sequential(reader, nn.Linear(2 * self.hidden, n_outputs))
 
     def decoder(self, shape: tuple[int, ...]) -> nn.Sequential:
         """Return layers z -> raw [n, T, f] for series; raises as `build` does."""
-        n_steps, n_channels = _steps_and_channels("gru", shape)
+        n_steps, n_channels = steps_and_channels("gru", shape)
         return nn.Sequential(
             nn.Linear(self.latent_dim, (self.n_layers + 1) * self.hidden),
             _Unroll(n_steps, self.hidden, self.n_layers),

@@ -12,9 +12,11 @@ class Traits:
         log_var: whether it gives a variance; log p(x|z) then bounds log p(x).
         prior: whether there is a distribution p(z).
         conditional: whether encoder and decoder take a label.
+        past: whether a window's past is given and its future decoded.
     """
 
     encoder: bool = True
     log_var: bool = True
     prior: bool = True
     conditional: bool = False
+    past: bool = False

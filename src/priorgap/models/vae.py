@@ -70,9 +70,15 @@ class VAE(nn.Module):
         """What gives posteriors: `encode`; a model without an encoder has None here."""
         return self.encode
 
-    def raw(self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None) -> Float[Tensor, "n ..."]:
-        """Return the decoder's raw output for z with its labels, which an unconditional model leaves aside."""
+    def raw(
+        self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """Return the decoder's raw output for z with its labels and contexts, which this model leaves aside."""
         return self.decode_raw(z)
+
+    def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
+        """Return what decoding is told of observations beside z and labels: nothing."""
+        return None
 
     @property
     def class_frequencies(self) -> Float[Tensor, "n_classes"] | None:

@@ -11,6 +11,7 @@ from priorgap.core.errors import BadInput, refusing
 from priorgap.pipeline import extras
 from priorgap.pipeline.commands import flags
 from priorgap.pipeline.signals import as_interrupts
+from priorgap.pipeline.terminal import LINE, say
 
 USAGE = """\
 priorgap: sample a VAE from its prior, its posterior or a fitted density? Evidence, with uncertainty.
@@ -44,6 +45,8 @@ options:
   -r, --resolve             with --cfg: references resolved
   -p, --package KEY         with --cfg: that part alone
   -i, --info [WHAT]         how it came about: all, config, defaults, defaults-tree, plugins, searchpath
+  -q, --quiet               results, warnings and errors only
+  -v, --verbose             a line for each step, in place of one live line on a terminal
   -sc, --shell-completion   install=SHELL or uninstall=SHELL prints what the shell evaluates: bash, zsh or fish
   --version                 print the version
 
@@ -52,7 +55,7 @@ exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129
 
 _OVERRIDES = """\
 overrides (Hydra's syntax; conf/ holds the vocabulary):
-  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|table|linear_gaussian|sines|wage|randhie|...
+  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|table|linear_gaussian|sines|weather|wage|...
   model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|... model.latent_dim=16  likelihood=gaussian|bernoulli
   loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
@@ -119,12 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt:
             # the terminal may be gone
             with suppress(OSError):
-                _say("interrupted; the same command goes on where it stopped")
+                say("interrupted; the same command goes on where it stopped")
             status = received.status
         except OSError as error:
             if error.errno not in _STORAGE:
                 raise
-            _say(f"{error}; the same command goes on where it stopped")
+            say(f"{error}; the same command goes on where it stopped")
             status = 1
         sys.exit(status)
 
@@ -146,7 +149,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         near = get_close_matches(command, COMMANDS, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
-        _say(f"{command}: unknown command; {meant}expected one of {', '.join(COMMANDS)}")
+        say(f"{command}: unknown command; {meant}expected one of {', '.join(COMMANDS)}")
         return 2
     if "-h" in rest or "--help" in rest:
         sys.stdout.write(_help(command))
@@ -164,12 +167,17 @@ def _dispatch(arguments: list[str]) -> int:
                 from priorgap.pipeline.config import shown
 
                 return shown.show(typed, COMMANDS)
+            LINE.quiet, LINE.verbose = typed.quiet, typed.verbose
+            LINE.open()
+            LINE.at("reading the configuration")
             # a Hydra that does not do is refused when it is imported
             from priorgap.pipeline.commands import run
         return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
-        _say(str(error))
+        say(str(error))
         return 2
+    finally:
+        LINE.close()
 
 
 def _help(command: str) -> str:
@@ -189,7 +197,3 @@ def _help(command: str) -> str:
         return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"
     return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"priorgap: {line}\n")

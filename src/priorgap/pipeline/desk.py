@@ -21,7 +21,7 @@ from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, PlannedModel, Step
-from priorgap.pipeline.reading import load_draws, load_posteriors, obtain_dataset
+from priorgap.pipeline.reading import load_draws, load_posteriors, obtain_dataset, with_own_contexts
 from priorgap.pipeline.store.layout import Store
 from priorgap.samplers.drawing import label_source_of
 
@@ -107,12 +107,16 @@ class ModelAtHand:
     @cached_property
     def functions(self) -> ModelFunctions:
         """The model as functions, decoding by its rule."""
-        return self.trained.functions(self.planned.decode, self.cell.seed)
+        trained = self.trained
+        # the data are read only where decoding is told of them
+        contexts = trained.contexts(self.dataset) if trained.vae.traits.past else None
+        return trained.functions(self.planned.decode, self.cell.seed, contexts)
 
     @cached_property
     def latents(self) -> dict[str, Latents]:
         """Its posteriors, by part of the data."""
-        return load_posteriors(self._store.folder(self.planned.posteriors))
+        found = load_posteriors(self._store.folder(self.planned.posteriors))
+        return found if self.functions.contexts is None else with_own_contexts(found)
 
     @cached_property
     def distortions(self) -> tuple[Tensor, Tensor] | None:

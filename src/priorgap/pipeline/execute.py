@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -127,17 +126,17 @@ def _measure(jobs: Sequence[Job], desk: Desk, workers: int) -> list[Failed]:
     model = jobs[0].model
     workers = _worth_while(jobs, desk, workers)
     kinds = [step.subject.metric for job in jobs for step in job.steps]
-    live = bool(model.cell.config["trainer"]["progress"])
     failed: list[Failed] = []
-    with closing(Pieces(kinds, "measured", live=live)) as progress:
-        for job, done in _each(jobs, desk, workers):
-            there = [step for step in job.steps if step not in done.made]
-            progress.ended(*(step.subject.metric for step in there), worked=False)
-            progress.ended(*(step.subject.metric for step in done.made))
-            failed += done.failed
-            if done.made:
-                what = job.sampler or "the model"
-                log.info("%s: %d measures of %s", model.name, len(done.made), what)
+    progress, n_made = Pieces(kinds, "measured"), 0
+    for job, done in _each(jobs, desk, workers):
+        there = [step for step in job.steps if step not in done.made]
+        progress.ended(*(step.subject.metric for step in there), worked=False)
+        progress.ended(*(step.subject.metric for step in done.made))
+        failed += done.failed
+        n_made += len(done.made)
+        log.debug("%s: %d measures of %s", model.name, len(done.made), job.sampler or "the model")
+    if n_made:
+        log.info("%s: measured, %d measures", model.name, n_made)
     return failed
 
 

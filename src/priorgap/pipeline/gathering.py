@@ -38,6 +38,7 @@ class Gathered:
         missing: names of models whose results are not complete.
         catalogue: the entries of the study's measures: our own, and those of its plugins.
         costs: sampler -> what drawing from it takes.
+        known_as: sampler -> what it is called in code that circulates, where it has such a name.
     """
 
     table: pd.DataFrame
@@ -45,6 +46,7 @@ class Gathered:
     missing: list[str]
     catalogue: Catalogue
     costs: dict[str, str]
+    known_as: dict[str, str]
 
 
 class NothingMeasured(ValueError):  # noqa: N818
@@ -101,8 +103,10 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     last = [column for column in FACT_COLUMNS if column not in varying]
     table = pd.DataFrame(rows, columns=[*RESULT_COLUMNS, *varying, *last])
     skipped = {what: "; ".join(sorted(why)) for what, why in sorted(reasons.items())}
-    costs = {name: united(found).cost for name, found in facts.items()}
-    return Gathered(table, skipped, missing, measures.united(BUILTIN.values(), own), costs)
+    whole = {name: united(found) for name, found in facts.items()}
+    costs = {name: fact.cost for name, fact in whole.items()}
+    known_as = {name: fact.known_as for name, fact in whole.items() if fact.known_as}
+    return Gathered(table, skipped, missing, measures.united(BUILTIN.values(), own), costs, known_as)
 
 
 def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from priorgap.core import artifacts
 from priorgap.core.batched_calls import Decode, Encode
+from priorgap.core.contexts import Contexts
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
@@ -65,7 +66,9 @@ class TrainedModel:
 
     @property
     def decode(self) -> Decode:
-        """The mean image of a batch, given its labels by conditional models, and by them alone."""
+        """The mean of a batch, given labels by conditional models and pasts by forecasts, and by them alone."""
+        if self.vae.traits.past:
+            return self._decode_after
         return self._decode_labelled if self.vae.traits.conditional else self._decode
 
     def _decode(self, z: Tensor, /) -> Tensor:
@@ -74,11 +77,24 @@ class TrainedModel:
     def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, label))
 
+    def _decode_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
+        return self.vae.likelihood.mean(self._raw(z, None, context))
+
+    @property
+    def expected(self) -> Decode:
+        """As `decode`, E[x|z], also where that is no observation."""
+        if self.vae.traits.past:
+            return self._expected_after
+        return self._expected_labelled if self.vae.traits.conditional else self._expected
+
     def _expected(self, z: Tensor, /) -> Tensor:
         return self._expected_labelled(z)
 
     def _expected_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.expectation(self._raw(z, label))
+
+    def _expected_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
+        return self.vae.likelihood.expectation(self._raw(z, None, context))
 
     def decoder(self, how: str, seed: int) -> Decode:
         """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
@@ -91,8 +107,24 @@ class TrainedModel:
             return self.decode
         return DrawnDecoder(self._raw, self.vae.likelihood, self.sigma_x(), seed)
 
-    def _raw(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return self.vae.raw(z.to(self.device), None if label is None else label.to(self.device))
+    def _raw(self, z: Tensor, label: Tensor | None, context: Tensor | None = None) -> Tensor:
+        own = (None if one is None else one.to(self.device) for one in (label, context))
+        return self.vae.raw(z.to(self.device), *own)
+
+    def contexts(self, dataset: Dataset) -> Contexts | None:
+        """Return what decoding is told beside z: the pasts of all rows, part after part; None where it is nothing.
+
+        Draws that came from a training row get its past. Others get that of a random test row: with a training row's,
+        that part of a window would be a copy of training data whatever the model does.
+        """
+        parts_ = (dataset.train, dataset.validation, dataset.test)
+        told = [self.vae.context_of(part.floats()) for part in parts_]
+        known = [one for one in told if one is not None]
+        if not known:
+            return None
+        n = sum(map(len, known))
+        fresh = torch.arange(n - len(dataset.test), n)
+        return Contexts(torch.cat(known), torch.arange(len(dataset.train)), fresh=fresh)
 
     @property
     def prior(self) -> Prior | None:
@@ -106,18 +138,19 @@ class TrainedModel:
         """The share of each class among the training images of a conditional model; None for others."""
         return self.vae.class_frequencies
 
-    def functions(self, how: str, seed: int) -> ModelFunctions:
-        """Return the model as functions, decoding by a rule (see `decoder`)."""
+    def functions(self, how: str, seed: int, contexts: Contexts | None = None) -> ModelFunctions:
+        """Return the model as functions, decoding by a rule (see `decoder`), with what `contexts` gave."""
         return ModelFunctions(
             encode=self.encode,
             decode=self.decoder(how, seed),
-            expected=self._expected_labelled if self.vae.traits.conditional else self._expected,
+            expected=self.expected,
             prior=self.prior,
             has_prior=self.vae.traits.prior,
             class_frequencies=self.class_frequencies,
             encode_batch=self.encode_batch,
             decode_batch=self.decode_batch,
             device=self.device,
+            contexts=contexts,
         )
 
     def sigma_x(self) -> float | None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from priorgap.core import artifacts
 from priorgap.core.latents import LatentDraw, Latents
 from priorgap.data.binarize import binarized, with_grey
@@ -56,7 +58,17 @@ def load_posteriors(path: Path) -> dict[str, Latents]:
     }
 
 
+def with_own_contexts(latents: dict[str, Latents]) -> dict[str, Latents]:
+    """Return posteriors with the numbers of their rows' own contexts, which are numbered part after part."""
+    found, first = {}, 0
+    for part in PARTS:
+        n = len(latents[part])
+        found[part] = replace(latents[part], context=torch.arange(first, first + n))
+        first += n
+    return found
+
+
 def load_draws(store: Store, step: Step) -> LatentDraw:
     """Read the draws of a sampler."""
     tensors = store.tensors(step)
-    return LatentDraw(tensors["z"], tensors.get("source"), tensors.get("label"))
+    return LatentDraw(tensors["z"], tensors.get("source"), tensors.get("label"), tensors.get("context"))

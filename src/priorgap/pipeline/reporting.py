@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 
 from priorgap.core import artifacts
 from priorgap.core.findings import Finding
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
+from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.core.verdict_rules import VerdictRules
+from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
+from priorgap.modalities import modality_of
 from priorgap.pipeline import tracking
 from priorgap.pipeline.config.session import own_experiments
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS
@@ -24,6 +26,8 @@ from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, page_of, write_page, write_results
+from priorgap.report.previews import Preview, preview_of
+from priorgap.tables.layout import TableLayout
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -95,6 +99,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
+            known_as=gathered.known_as,
         )
         write_page(page, directory)
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
@@ -137,28 +142,46 @@ def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
     return found
 
 
-def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, np.ndarray | Path]]:
-    found: dict[str, dict[str, np.ndarray | Path]] = {}
-    for _, model in models_of(reported):
-        for name, step in model.samples.items():
-            images = preview_of(step, store)
-            if images is not None:
-                found.setdefault(model.id, {})[name] = images
+def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, Preview]]:
+    found = {model.id: previews_of(model, store) for _, model in models_of(reported)}
+    return {name: known for name, known in found.items() if known}
+
+
+def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
+    """Return what is shown of a model: real observations, reconstructions, and its samplers' draws."""
+    step = _described(model, store)
+    if step is None or not (facts := store.value(step)):
+        return {}
+    tensors = {name: x for name, x in store.tensors(step).items() if name in (REAL, RECONSTRUCTIONS)}
+    for name, step in model.samples.items():
+        if store.is_complete(step) and "preview" in (kept := store.tensors(step)):
+            tensors[name] = kept["preview"]
+    table = TableLayout.of_json(facts["table"]) if "table" in facts else None
+    modality, scaling = modality_of(facts["kind"], table), ColumnScaling.kept_in(facts)
+    found: dict[str, Preview] = {}
+    for name, x in tensors.items():
+        values = x.numpy() if scaling is None or modality.pictures else scaling.restored(x.numpy())
+        shown = preview_of(
+            values, modality, n_past=int(facts["n_past"]), channels=() if scaling is None else scaling.names
+        )
+        if shown is not None:
+            found[name] = shown
     return found
 
 
-def preview_of(step: RecordedStep, store: Store) -> np.ndarray | None:
-    """Return a sampler's preview as images [n, h, w, c]; None where there is none."""
-    images = store.tensors(step).get("preview") if store.is_complete(step) else None
-    return None if images is None else images.permute(0, 2, 3, 1).numpy()
+def _described(model: RecordedModel, store: Store) -> RecordedStep | None:
+    """Return what is kept of a model for pictures: marginals of q(z), real observations, reconstructions."""
+    complete = (one for one in model.of("measure") if one.metric == MARGINALS and store.is_complete(one))
+    return next(complete, None)
 
 
 def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
     found = {}
     for _, model in models_of(reported):
-        for step in model.of("measure"):
-            if step.metric == MARGINALS and store.is_complete(step) and (tensors := store.tensors(step)):
-                found[model.id] = AggregateFigureData.of(tensors)
+        step = _described(model, store)
+        tensors = {} if step is None else store.tensors(step)
+        if "marginals" in tensors:
+            found[model.id] = AggregateFigureData.of(tensors)
     return found
 
 
@@ -198,7 +221,6 @@ def track_models(
         (training,) = model.of("train")
         if not rows or not store.is_complete(training):
             continue
-        previews = {name: preview_of(step, store) for name, step in model.samples.items()}
         tracking.track_model(
             settings,
             store.study(record.study),
@@ -208,7 +230,7 @@ def track_models(
             config={**record.config, "calibrated": model.calibrated, "model_id": model.id},
             curves=read_curves(store.folder(training)),
             rows=rows,
-            previews={name: images for name, images in previews.items() if images is not None},
+            previews=previews_of(model, store),
             stages=_stages(model, store),
             catalogue=catalogue,
         )

@@ -4,6 +4,7 @@ Runs are written from finished artifacts, so that they are the same whatever the
 extended study updates the run of the same id.
 """
 
+import io
 import logging
 import os
 import shutil
@@ -12,8 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from priorgap.core import artifacts
 from priorgap.core.catalogue import BUILTIN
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from wandb.sdk.wandb_run import Run
 
+    from priorgap.report.previews import Preview
     from priorgap.verdict import StudyVerdict
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def track_model(
     config: Mapping[str, Any],
     curves: Sequence[Mapping[str, float]],
     rows: Sequence[tuple[str, Measurement]],
-    previews: Mapping[str, np.ndarray],
+    previews: "Mapping[str, Preview]",
     stages: Sequence[str],
     catalogue: Catalogue = BUILTIN,
 ) -> bool:
@@ -190,6 +190,9 @@ def track_model(
     if _written(marker) == fingerprint:
         return False
     import wandb
+    from PIL import Image
+
+    from priorgap.report.previews import drawn
 
     run_id = artifacts.digest([study, model_id])[:16]
     with _run(
@@ -208,8 +211,13 @@ def track_model(
             run.log({"units": table})
             if "marginal_kl" in units[0]:
                 run.log({"marginal_kl_histogram": wandb.Histogram([u["marginal_kl"] for u in units])})
-        for sampler, grid in previews.items():
-            run.log({f"samples/{sampler}": wandb.Image(_tile(grid), caption=sampler)})
+        pictures = {
+            f"samples/{one.file}": wandb.Image(Image.open(io.BytesIO(one.content)), caption=one.caption)
+            for one in drawn(previews, list(previews), name)
+            if not one.beside
+        }
+        if pictures:
+            run.log(pictures)
         numbers = summary(rows, str(config["verdict"]["space"]))
         run.summary.update(numbers)
         for key in numbers:
@@ -245,16 +253,6 @@ def _unit_table(rows: Sequence[tuple[str, Measurement]], catalogue: Catalogue) -
     units = [columns[u] for u in sorted(columns, key=float)]
     known = max((len(u) for u in units), default=0)
     return [u for u in units if len(u) == known]
-
-
-def _tile(images: np.ndarray, columns: int = 8) -> np.ndarray:
-    """Lay [n, h, w, c] images out in rows."""
-    n, h, w, c = images.shape
-    rows = -(-n // columns)
-    padded = np.zeros((rows * columns, h, w, c), dtype=images.dtype)
-    padded[:n] = images
-    grid = padded.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * h, columns * w, c).squeeze()
 
 
 def track_study(

@@ -4,25 +4,30 @@ import io
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe & Ito's palette without its yellow (too faint for lines), plus grey: safe for any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#777777")
 WIDTH = 5.2  # inches; with 10 pt text this stays readable on a phone
 _DPI = 160
+_N_COLOURS = 128
 
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG bytes without anything that depends on when or with what it was written."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI, metadata={"Software": None})
+    # lines and letters need few colours; with a palette a page is a quarter as large
+    image = Image.open(drawn).convert("RGB").quantize(_N_COLOURS, dither=Image.Dither.NONE)
+    image.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
 def empty_figure(
-    height: float, rows: int = 1, columns: int = 1, *, share_x: bool = False
+    height: float, rows: int = 1, columns: int = 1, *, share_x: bool = False, width: float = WIDTH
 ) -> tuple[Figure, Any]:
-    """Return a figure of the page's width and its axes [rows, columns], without boxes around them."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    """Return a figure (of the page's width) and its axes [rows, columns], without boxes around them."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share_x)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)

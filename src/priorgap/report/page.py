@@ -17,7 +17,7 @@ from priorgap.report import charts, units
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report.parts import parts_of, tables
-from priorgap.report.tiles import REAL, RECONSTRUCTIONS, Preview, sample_tile, samples_side_by_side
+from priorgap.report.previews import Preview, drawn
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
@@ -60,6 +60,8 @@ class _Model:
 
     title: str
     tiles: list[Picture] = field(default_factory=list)
+    note: str = ""  # what must be known to read the pictures
+    together: list[Picture] = field(default_factory=list)  # all samplers in one picture
     latent: list[Picture] = field(default_factory=list)
     beside: list[Picture] = field(
         default_factory=list
@@ -77,6 +79,7 @@ def page_of(
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
+    known_as: Mapping[str, str] | None = None,
 ) -> Page:
     """Make the page of a study.
 
@@ -84,12 +87,14 @@ def page_of(
         study: the study's name, the page's title.
         table: the tidy results, with the columns of results.csv and one per varying key.
         verdict: what `decide_study` returned.
-        previews: model id -> sampler, "real" or "reconstructions" -> uint8 images [n, h, w, c], or the path of a PNG.
+        previews: model id -> sampler, "real" or "reconstructions" -> uint8 images [n, h, w, c], the path of a PNG, or
+            windows of series.
         aggregates: model id -> what the picture of its aggregate posterior needs.
         provenance: facts on the run (versions, hardware, checksums), nested as they come.
         config_text: the study's configuration, shown as it is.
         skipped: what was not measured -> why.
         catalogue: the entries of the study's measures.
+        known_as: sampler -> what it is called in code that circulates.
 
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
@@ -121,8 +126,13 @@ def page_of(
         skipped=dict(skipped or {}),
         provenance=list(_flat(provenance or {})),
         config_text=config_text,
+        known_as=dict(known_as or {}),
     )
-    beside = [picture for model in models for picture in (*model.tiles, *model.latent, *model.beside)]
+    beside = [
+        picture
+        for model in models
+        for picture in (*model.tiles, *model.together, *model.latent, *model.beside)
+    ]
     return Page(html, (*beside, *curves, *unit_pictures))
 
 
@@ -172,19 +182,13 @@ def _models(
     name = str(first["model"].iloc[0])
     title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
     model = _Model(title)
-    known = previews.get(name, {})
-    named = [name for name in (REAL, RECONSTRUCTIONS, *cell.samplers) if name in known]
-    order = [*named, *sorted(set(known) - set(named))]
-    tiles = {sampler: sample_tile(known[sampler]) for sampler in order}
-    for sampler, tile in tiles.items():
-        file = f"samples-{file_name(name)}-{file_name(sampler)}.png"
-        model.tiles.append(Picture(file, tile, f"Samples from {sampler}, {title}", sampler))
+    for one in drawn(previews.get(name, {}), cell.samplers, title):
+        file = "-".join(["samples", file_name(name), *([file_name(one.file)] if one.file else [])])
+        group = model.beside if one.beside else model.together if one.wide else model.tiles
+        group.append(Picture(f"{file}.png", one.content, one.alt, one.caption))
+        model.note = model.note or one.note
     model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
-    if tiles:
-        together = samples_side_by_side(tiles, title)
-        alt = f"Samples side by side by sampler, {title}"
-        model.beside.append(Picture(f"samples-{file_name(name)}.png", together, alt))
-    if model.tiles or model.latent:
+    if model.tiles or model.together or model.latent:
         yield model
 
 

@@ -11,13 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 _TILE_ROWS = _TILE_COLUMNS = 8
 _TILE_SIDE = 256
 
-# what is shown beside the samplers: the data themselves, and what the model makes of them
-REAL, RECONSTRUCTIONS = "real", "reconstructions"
-
-Preview = Path | npt.NDArray[np.uint8]
+Images = Path | npt.NDArray[np.uint8]
 
 
-def sample_tile(preview: Preview) -> bytes:
+def sample_tile(preview: Images) -> bytes:
     """Return a preview as one PNG: a finished picture as it is, images [n, h, w, c] as a grid of 8 × 8."""
     if isinstance(preview, Path):
         return preview.read_bytes()

@@ -80,9 +80,10 @@ def with_labels(
 def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: torch.Generator) -> LatentDraw:
     """Return draws with a context each where the model takes contexts.
 
-    A draw that came from a row has that row's. Others get a random training row's, of their own class where they have
-    one; every row is taken as often as every other, to within one. Draws without labels get the same contexts by the
-    same stream. As a label that was drawn, such a context says nothing of z.
+    A draw that came from a row has that row's. Others get a random one of the fresh contexts where there are any,
+    else a random training row's, of their own class where they have one; every row is taken as often as every other,
+    to within one. Draws without labels get the same contexts by the same stream. As a label that was drawn, such a
+    context says nothing of z.
 
     Raises:
         ValueError: a draw is of a class that no training row has.
@@ -92,6 +93,9 @@ def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: tor
     pool = contexts.pool
     if draw.source is not None:
         return replace(draw, context=pool[draw.source])
+    if contexts.fresh is not None:
+        fresh = contexts.fresh
+        return replace(draw, context=fresh[pick_rows(len(draw), len(fresh), generator=generator)])
     if draw.label is None or contexts.label is None:
         return replace(draw, context=pool[pick_rows(len(draw), len(pool), generator=generator)])
     context = torch.empty(len(draw), dtype=torch.int64)

@@ -33,6 +33,8 @@ _MEANS = replace(
     _RECONSTRUCTS,
     cost="It needs the training images' posteriors at generation time, and every sample is the reconstruction "
     "of one of them.",
+    known_as="mode 2 of generate_new_data without its slip: z = mu, a training row's own; as it is written, "
+    "z = mu + log_var, it is mu_plus_log_var",
 )
 _HELDOUT = SamplerFacts(
     reconstructs=False,
@@ -40,6 +42,13 @@ _HELDOUT = SamplerFacts(
     fixed=False,
     cost="It needs the posteriors of held-out images at generation time, and every sample is a noisy "
     "reconstruction of one of them.",
+)
+
+
+_MODE_1_MEANT = replace(
+    _RECONSTRUCTS,
+    known_as="what mode 1 of generate_new_data means: z = mu + eps * exp(log_var / 2) of a training row; as it is "
+    "written, with eps * log_var, it is literal_log_var",
 )
 
 
@@ -194,7 +203,7 @@ class Posterior:
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedRows:
         """Return the table of training posteriors."""
-        return rows_of(self.name, inputs.train, training=True)
+        return replace(rows_of(self.name, inputs.train, training=True), facts=_MODE_1_MEANT)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
         """Return the fitted sampler of a state."""

@@ -33,7 +33,11 @@ class FittedPrior:
     prior: Prior
     kind: ClassVar[str] = "prior"
     facts: ClassVar[SamplerFacts] = SamplerFacts(
-        reconstructs=False, needs_training_data=False, fixed=True, cost="It needs nothing but the decoder."
+        reconstructs=False,
+        needs_training_data=False,
+        fixed=True,
+        cost="It needs nothing but the decoder.",
+        known_as="mode 3 of generate_new_data: z = eps, the prior, which knows no row of the data",
     )
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -117,7 +121,8 @@ class TemperedPrior:
         if inputs.prior is not None and not isinstance(inputs.prior, StandardNormal):
             raise SamplerNotApplicable(f"{self.name}: defined for the standard-normal prior only")
         moments = standard_moments(inputs.train.dim, self.temperature)
-        facts = replace(FittedPrior.facts, cost="It needs nothing but the decoder and a temperature.")
+        cost = "It needs nothing but the decoder and a temperature."
+        facts = replace(FittedPrior.facts, cost=cost, known_as="")
         return FittedExPost(self.name, FittedGaussian.from_moments(moments), facts)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:

@@ -1,6 +1,6 @@
 """Readings of the question that are not the posterior: shown, never ranked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -26,6 +26,15 @@ _FORMULA = SamplerFacts(
     fixed=False,
     cost="It needs the training images' posteriors at generation time.",
 )
+_MODE_1 = replace(
+    _FORMULA,
+    known_as="mode 1 of generate_new_data as it is written: z = mu + eps * log_var, the log-variance of a row in the "
+    "place of its standard deviation",
+)
+_MODE_2 = replace(
+    _FORMULA,
+    known_as="mode 2 of generate_new_data: z = mu + log_var, a shift of each row's mean, and no noise at all",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class LiteralLogVar:
             SamplerNotApplicable: the encoder gives no log_var.
         """
         log_var = require_log_var(inputs.train, self.name)
-        return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True, _FORMULA)
+        return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True, _MODE_1)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
         """Return the fitted sampler of a state."""
@@ -72,7 +81,7 @@ class MuPlusLogVar:
             SamplerNotApplicable: the encoder gives no log_var.
         """
         log_var = require_log_var(inputs.train, self.name)
-        return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True, _FORMULA)
+        return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True, _MODE_2)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
         """Return the fitted sampler of a state."""

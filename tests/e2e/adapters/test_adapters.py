@@ -15,6 +15,7 @@ from onnx_networks import exported
 from sklearn.datasets import load_digits
 
 from priorgap import Comparison, compare, torchvision_compat
+from priorgap.data import Sines
 from priorgap.estimators.discrepancy import frechet_from_features
 from priorgap.features.maps import extract
 from priorgap.modalities.images import quantise
@@ -277,6 +278,53 @@ def test_onnx(digits, tmp_path):
         optimizer.step()
     files = exported(vae, tmp_path)
     check(adapter("onnx_files").audit(*map(str, files), train, test, **FEW))
+
+
+@pytest.mark.e2e
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_keras_series_through_onnx(tmp_path):
+    """A VAE of windows with convolutions over time, as TimeVAE has them, trained in Keras, as two files."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+    keras = needs("keras")
+    needs("onnx")
+    needs("onnxruntime")
+    layers = keras.layers
+    source = Sines(frequencies=(1, 3), amplitudes=(1.0, 0.5), noise=0.1, n_train=1200, n_test=400)
+    data = source.load(root=tmp_path, download=False)
+    keras.utils.set_random_seed(0)
+    window, code = keras.Input((24, 2)), keras.Input((4,))
+    rows = layers.Conv1D(16, 3, strides=2, padding="same", activation="relu")(window)
+    rows = layers.Flatten()(layers.Conv1D(32, 3, strides=2, padding="same", activation="relu")(rows))
+    encoder = keras.Model(window, [layers.Dense(4)(rows), layers.Dense(4)(rows)])
+    steps = layers.Reshape((6, 32))(layers.Dense(6 * 32, activation="relu")(code))
+    steps = layers.Conv1DTranspose(16, 3, strides=2, padding="same", activation="relu")(steps)
+    steps = layers.Conv1DTranspose(16, 3, strides=2, padding="same", activation="relu")(steps)
+    decoder = keras.Model(code, layers.Dense(2)(steps))
+    x = data.train.floats()
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam([w.value for m in (encoder, decoder) for w in m.trainable_weights], 3e-3)
+    for _ in range(600):
+        own = x[torch.randint(len(x), (128,), generator=generator)]
+        mean, log_var = encoder(own)
+        z = mean + (0.5 * log_var).exp() * torch.randn(mean.shape, generator=generator)
+        rate = 0.5 * (mean.square() + log_var.exp() - log_var - 1).sum(1)
+        loss = (20 * (decoder(z) - own).square().sum((1, 2)) + rate).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    files = []
+    for model, given, names in ((encoder, x[:2], ["mean", "log_var"]), (decoder, torch.zeros(2, 4), ["x"])):
+        files.append(str(tmp_path / f"{names[0]}.onnx"))
+        axes = {name: {0: "n"} for name in ["rows", *names]}
+        torch.onnx.export(
+            model.eval(), (given,), files[-1], input_names=["rows"], output_names=names, dynamic_axes=axes,
+            dynamo=False,
+        )  # fmt: skip
+    few = {**FEW, "metrics": [*FEW["metrics"], "autocorrelation", "spectrum"], "series": True}
+    found = adapter("onnx_files").audit(*files, x.numpy(), data.test.floats().numpy(), **few)
+    check(found)
+    assert {"autocorrelation_distance", "spectrum_distance"} <= set(found.table["measure"])
 
 
 @pytest.mark.e2e

@@ -35,8 +35,11 @@ COMMANDS = {
         for word in (
             "data=npz data.path=x.npz", "data=file data.path=x.csv",
             "data=image_folder data.path=x", "data=linear_gaussian", "data=sines", "data=mnist",
+            "data=weather", "data=vowels",
             "data=windows data.path=x.csv data.time=t",
             "data=sines model=tcn", "data=sines model=gru",
+            "data=weather model=forecast_tcn", "data=weather model=forecast_gru", "data=weather model=forecast_mlp",
+            "likelihood=gaussian_by_channel", "likelihood=student_t",
             "model=conv", "model=gan_conv", "likelihood=learned_gaussian", "likelihood=discretized_logistic",
             "prior=flow", "prior=vamp", "prior=mixture",
         )

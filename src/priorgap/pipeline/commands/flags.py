@@ -14,6 +14,8 @@ _LONG = {
     "-p": "--package",
     "-i": "--info",
     "-sc": "--shell-completion",
+    "-q": "--quiet",
+    "-v": "--verbose",
 }
 
 
@@ -30,6 +32,8 @@ class Typed:
         package: only that part.
         info: what to tell of how the configuration came about.
         completion: whether the words are for the shell's completion.
+        quiet: whether only results, warnings and errors are wanted.
+        verbose: whether each step is to be said, also on a terminal.
     """
 
     overrides: tuple[str, ...] = ()
@@ -40,6 +44,8 @@ class Typed:
     package: str | None = None
     info: str | None = None
     completion: bool = False
+    quiet: bool = False
+    verbose: bool = False
 
     @property
     def shows(self) -> bool:
@@ -65,6 +71,8 @@ def parse(words: Sequence[str]) -> Typed:
     typed.overrides = tuple(overrides)
     if typed.cfg is None and (typed.resolve or typed.package is not None):
         raise ValueError("--resolve, --package: expected together with --cfg")
+    if typed.quiet and typed.verbose:
+        raise ValueError("--quiet and --verbose: expected one of them")
     if (typed.cfg is not None) + (typed.info is not None) + typed.completion > 1:
         raise ValueError("expected one of --cfg, --info and --shell-completion")
     return typed
@@ -76,6 +84,8 @@ def _flag(word: str, rest: list[str], typed: Typed) -> None:
     given = value if equals else None
     if flag == "--multirun":
         typed.multirun = True
+    elif flag in ("--quiet", "--verbose"):
+        setattr(typed, flag.removeprefix("--"), True)
     elif flag == "--resolve":
         typed.resolve = True
     elif flag == "--shell-completion":

@@ -11,11 +11,13 @@ from priorgap.core import artifacts, plugins
 from priorgap.core.arguments import show
 from priorgap.core.build import target_roots
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.contexts import Contexts
 from priorgap.core.errors import BadInput, refusing
 from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.receivers import PACKAGE
 from priorgap.data.exports import Block, Format, format_of, write
 from priorgap.data.scaling import ColumnScaling
+from priorgap.data.splits import Dataset, load_dataset
 from priorgap.data.table_exports import check_table_format, write_table
 from priorgap.evaluation.generation import generate
 from priorgap.pipeline import models
@@ -46,6 +48,7 @@ _DEFAULTS = {
     "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
+_PASTS = "the pasts of random test windows"
 # what a model is rebuilt from
 _REBUILT = ("model", "likelihood", "prior", "loss")
 
@@ -155,8 +158,10 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         findings=said.findings,
         measured=said.measured,
         columns=_names_of(scaling, modality.table),
+        context=_PASTS if model.vae.traits.past and not fitted.facts.reconstructs else "",
     )
-    blocks = _blocks(fitted, model, order, label)
+    contexts = model.contexts(_data_of(record, store)) if model.vae.traits.past else None
+    blocks = _blocks(fitted, model, order, label, contexts)
     if scaling is not None:
         blocks = _in_units(blocks, scaling)
     return blocks, modality.table, card
@@ -181,6 +186,14 @@ def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
     artifacts.check(store.folder(step), "dataset.json")
     found: dict[str, Any] = artifacts.load_json(store.folder(step) / "dataset.json")
     return found
+
+
+def _data_of(record: Record, store: Store) -> Dataset:
+    """Return the study's data, once their checksums hold: a forecast is told their pasts."""
+    (step,) = (one for one in record.steps if one.kind == "prepare")
+    folder = store.folder(step)
+    artifacts.check(folder)
+    return load_dataset(folder)
 
 
 def _class_number(given: str, facts: Mapping[str, Any]) -> int:
@@ -348,7 +361,11 @@ def _find(known: Sequence[RecordedModel], model_id: str) -> RecordedModel:
 
 
 def _blocks(
-    fitted: FittedSampler, model: models.TrainedModel, order: Order, label: int | None
+    fitted: FittedSampler,
+    model: models.TrainedModel,
+    order: Order,
+    label: int | None,
+    contexts: Contexts | None,
 ) -> Iterator[Block]:
     """Yield the rows block by block, with a bar where somebody looks."""
     from tqdm import tqdm
@@ -363,6 +380,7 @@ def _blocks(
             modality=model.modality,
             frequencies=model.class_frequencies,
             label=label,
+            contexts=contexts,
             progress=bar.update,
         )
 

@@ -14,6 +14,7 @@ from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.sweep.batching_rule import refuse_old_words
+from priorgap.pipeline.terminal import LINE, Handler, say
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -33,7 +34,7 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
     if command == "run":
         done = finished.finished(request)
         if done is not None:
-            _say(done)
+            say(done)
             return 0
     with refusing():
         refuse_old_words(overrides)
@@ -65,8 +66,11 @@ def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     from priorgap.pipeline.config.plan import KINDS, plan_of
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
-    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("priorgap").setLevel(logging.INFO)
+    form = logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S")
+    handler = Handler(sys.stderr)
+    handler.setFormatter(form)
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("priorgap").setLevel(logging.DEBUG if LINE.verbose else logging.INFO)
     store = Store(Path(str(cells[0].config["output_root"])))
     wanted = KINDS if command in ("run", "report") else (command,)
     with refusing():
@@ -84,7 +88,7 @@ def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     if command != "report":
         failed = _make(plan, store, session, wanted)
         for line in failed:
-            _say(line)
+            say(line)
     if command in ("run", "report"):
         return _report(command, session, plan, store, failed)
     return 1 if failed else 0
@@ -110,13 +114,13 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
         _make_root(store)
         execute(plan, ["prepare"] if "prepare" in wanted else [], desk)
     if "reference" in wanted:
-        _say(_size_line(plan, store, desk))
+        say(_size_line(plan, store, desk), always=False)
         if "measure" in wanted:
             from priorgap.pipeline.sweep import estimate as costs
 
             line = costs.expected_time(plan, store)
             if line:
-                _say(line)
+                say(line, always=False)
         with refusing():
             execute(plan, ["reference"], desk)
     stages = [kind for kind in wanted if kind not in SHARED_KINDS]
@@ -130,7 +134,15 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     if known and "train" in stages:
         # workers would cost more than to see that nothing is left for them
         here = _train_batched(plan, desk, session) and stages == ["train"]
+    one_by_one = here or session.launcher == "basic"
+    if one_by_one:
+        LINE.of(len({model.train.path for model in plan.models}) if known else 0)
+    else:
+        # the sweep has a line of its own, for all processes
+        LINE.close()
     lost = session.launch(task, here=here)
+    LINE.open()
+    LINE.of(0)
     for kind in stages:
         # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
         if kind in MODEL_KINDS:
@@ -144,6 +156,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
 
 
 def _report(command: str, session: Session, plan: "Plan", store: Store, failed: list[str]) -> int:
+    LINE.at("writing the report")
     from priorgap.pipeline import gathering, reporting
 
     with refusing():
@@ -151,7 +164,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
     if command == "report":
         failed = list(_failures(((r.study, r.train_id) for r in reported), store))
         for line in failed:
-            _say(line)
+            say(line)
     try:
         written = reporting.write(reported, _how(session.request, plan, reported), store)
     except (artifacts.Damaged, gathering.FactsMissing) as error:
@@ -162,10 +175,11 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
         return 1  # every model failed, and has been said to
     if written.untracked is not None:
         failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
-        _say(failed[-1])
+        say(failed[-1])
     if command == "run" and not failed and session.grid_is_known:
         finished.remember(session.request, plan, store, written.path, _size(plan))
-    _say(f"report: {written.path}")
+    say(f"report: {written.path}")
+    LINE.close()
     sys.stdout.write("".join(f"{line}\n" for line in written.verdict.tiers))
     return 1 if failed else 0
 
@@ -217,7 +231,7 @@ def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
     rule = BatchingRule(**config["batching"])
     line = batched.advice(plan, desk, rule)
     if line:
-        _say(line)
+        say(line)
     # one process without a launcher, which does one thing after the other
     threads = int(config["numerics"]["threads"])
     at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
@@ -239,7 +253,9 @@ def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bo
     from priorgap.pipeline.sweep.jobs import run_cell, run_proposed
 
     run = run_cell if grid_is_known else run_proposed
-    return run(config, stages=stages, workers=workers)
+    found = run(config, stages=stages, workers=workers)
+    LINE.ended(failed=isinstance(found, str))
+    return found
 
 
 def _size(plan: "Plan") -> str:
@@ -284,7 +300,7 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
         unread = f" that can be read: {lost[0]}" if lost else ""
         raise ValueError(f"study={study}: nothing has been run in it{unread}")
     for line in lost:
-        _say(line)
+        say(line)
     # one order, whichever command reports
     return sorted(chosen.values(), key=lambda record: (record.config["seed"], record.train_id))
 
@@ -303,7 +319,3 @@ def _failures(trainings: Iterable[tuple[str, str]], store: Store) -> Iterator[st
         found = records.failure(store, study, train_id)
         if found is not None:
             yield f"failed: {found['label']}: {found['error']} (the same command tries it again)"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"priorgap: {line}\n")

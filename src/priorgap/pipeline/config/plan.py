@@ -371,7 +371,8 @@ class _Builder:
         of_latents = model.posteriors.subject.model
         root = PurePosixPath(cell.study) / "measure"
         yield self._step(
-            cell, "measure", root / of_latents / OF_MODEL / MARGINALS, "marginals", MARGINALS, (model.posteriors,),
+            cell, "measure", root / of_latents / OF_MODEL / MARGINALS, "marginals", MARGINALS,
+            (model.posteriors, model.weights, model.data),
             Closure(("priorgap.evaluation.measure",)), cell.seed, Subject(of_latents, metric=MARGINALS),
         )  # fmt: skip
         for name in cell.config["metrics"]:

@@ -6,6 +6,7 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 """
 
 MODULES = (
+    "priorgap.models.by_channel",
     "priorgap.models.continuous_bernoulli",
     "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
@@ -29,10 +30,11 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "5396e326f17acc62a9ef22cad34ff24c6be16181647c957f46a5adbb5caf553b": (
+    "2defa12328c040a3a3f762fe972beead97af556efbea59784e18bef6a22e6f58": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
-        "series are added (TCN, GRU), and tables with a likelihood of their own, which train nothing that was there "
-        "before"
+        "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
+        "tables, which train nothing that was there before; one thread at a time sees global random state, and observations "
+        "say how many of them are shown"
     ),
 }

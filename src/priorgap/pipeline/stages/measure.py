@@ -2,10 +2,15 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
 
 from priorgap.core import artifacts
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
+from priorgap.core.shown import REAL, RECONSTRUCTIONS
+from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.measure import marginals
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
@@ -35,14 +40,43 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values | Failure]]:
 def _take(step: Step, model: ModelAtHand) -> Values:
     subject, cell = step.subject, model.cell
     if subject.metric == MARGINALS:
-        test = model.latents.get("test")
-        return Values(None, {} if test is None else marginals(test, seed=cell.seed))
+        return Values(_looks(model), {**_marginals(model), **_shown(model)})
     metric = parts.metric(cell.config, subject.metric)
     space = subject.space or str(cell.config["verdict"]["space"])
     rows, reason = _measure(model, metric, subject.sampler, space)
     # a report of a stored study has our catalogue, and no code of a plugin
     own = [measure.to_json() for measure in metric.measures if measure.name not in BUILTIN]
     return Values({"rows": [row.to_json() for row in rows], "skipped": reason, "measures": own})
+
+
+def _marginals(model: ModelAtHand) -> dict[str, Tensor]:
+    test = model.latents.get("test")
+    return {} if test is None else marginals(test, seed=model.cell.seed)
+
+
+def _looks(model: ModelAtHand) -> dict[str, object]:
+    """Return what a report must know of the data to draw pictures of them."""
+    known = model.dataset.provenance
+    scaling, table = ColumnScaling.of(model.dataset), model.dataset.modality.table
+    return {
+        "kind": model.dataset.kind,
+        "n_past": int(known.get("n_past", 0)),
+        **({} if scaling is None else scaling.facts()),
+        **({} if table is None else {"table": table.json()}),
+    }
+
+
+def _shown(model: ModelAtHand) -> dict[str, Tensor]:
+    """Return what a report shows beside samples: real observations, and what the model makes of their means."""
+    test, modality = model.dataset.test, model.dataset.modality
+    if not modality.n_shown:
+        return {}
+    shown = {REAL: test.take(slice(modality.n_shown)).x}
+    latents = model.latents.get("test")
+    if latents is not None:
+        by_mean = replace(model.functions, decode=model.trained.decode)
+        shown[RECONSTRUCTIONS] = by_mean.preview(latents, modality)
+    return shown
 
 
 def _measure(

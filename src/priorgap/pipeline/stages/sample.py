@@ -8,18 +8,21 @@ from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import Job, Step
 from priorgap.pipeline.desk import Desk, ModelAtHand, n_samples
 from priorgap.pipeline.store.layout import Values
+from priorgap.pipeline.terminal import LINE
 from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import SamplerNotApplicable
 
 log = logging.getLogger(__name__)
-N_PREVIEW = 64
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values]]:
     """Yield each sampler's draws; one that does not apply to the model leaves the reason."""
-    for step in job.steps:
-        yield step, _sample(step.subject.sampler, desk.model(job.model))
-        log.info("%s: sampled %s", job.model.cell.label, step.subject.sampler)
+    for number, step in enumerate(job.steps, 1):
+        name = step.subject.sampler
+        LINE.at(f"fitting sampler {number} of {len(job.steps)}, {name}")
+        yield step, _sample(name, desk.model(job.model))
+        log.debug("%s: sampled %s", job.model.cell.label, name)
+    log.info("%s: sampled, %d samplers", job.model.cell.label, len(job.steps))
 
 
 def _sample(name: str, model: ModelAtHand) -> Values:
@@ -43,7 +46,8 @@ def _sample(name: str, model: ModelAtHand) -> Values:
         tensors["source"] = draw.source
     if draw.label is not None:
         tensors["label"] = draw.label
-    if dataset.modality.pictures:
-        label = None if draw.label is None else draw.label[:N_PREVIEW]
-        tensors["preview"] = functions.preview(draw.z[:N_PREVIEW], label)
+    if draw.context is not None:
+        tensors["context"] = draw.context
+    if dataset.modality.n_shown:
+        tensors["preview"] = functions.preview(draw, dataset.modality)
     return Values(facts, tensors)

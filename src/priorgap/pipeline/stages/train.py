@@ -16,8 +16,9 @@ from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Files, Store
 from priorgap.pipeline.sweep import batched_program
+from priorgap.pipeline.terminal import LINE
 from priorgap.pipeline.trainings import kept
-from priorgap.training.config import TrainResult
+from priorgap.training.config import Record, TrainResult
 from priorgap.training.fit import train_vae
 from priorgap.training.gan import train_gan
 
@@ -39,7 +40,15 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))
     seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
-    progress = bool(cell.config["trainer"]["progress"]) and sys.stderr.isatty()
+    wanted = bool(cell.config["trainer"]["progress"])
+    progress = wanted and sys.stderr.isatty() and not LINE.live
+    n_epochs = trainer.max_epochs
+    LINE.at(f"training, epoch 1 of {n_epochs}")
+
+    def on_epoch(record: Record) -> None:
+        n_done = int(record["epoch"]) + 1
+        LINE.at(f"training, {n_done} of {n_epochs} epochs, loss {record['train_loss']:.4g}")
+
     more = parts.callbacks(cell.config)
     # of one model: a resume adds a version beside what was logged before
     loggers = parts.loggers(cell.config, desk.store.root / cell.study / "lightning" / step.path.name)
@@ -48,12 +57,12 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         trained = cast("VAE | Autoencoder", model)
         result = train_vae(
             trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress,
-            callbacks=more, loggers=loggers,
+            callbacks=more, loggers=loggers, on_epoch=on_epoch,
         )  # fmt: skip
     else:
         result = train_gan(
             cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress,
-            callbacks=more, loggers=loggers,
+            callbacks=more, loggers=loggers, on_epoch=on_epoch,
         )  # fmt: skip
     yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)

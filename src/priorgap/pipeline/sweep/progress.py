@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from priorgap.pipeline.terminal import LINE, LiveLine, duration
+
 log = logging.getLogger(__name__)
 _EVERY = 15.0
 
@@ -70,17 +72,8 @@ class Progress:
         return f"{self.counts()}; {duration(elapsed)}{guess}"
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
-
-
 class Pieces:
-    """Progress of work in pieces of known kinds: a bar on a terminal, a line now and then elsewhere.
+    """Progress of work in pieces of known kinds: on the live line of a terminal, a line now and then elsewhere.
 
     The time left is counted from what each kind took so far; a kind not met yet counts as their mean. Pieces of one
     kind come again and again (a metric for each sampler), so that soon no more is guessed.
@@ -88,8 +81,8 @@ class Pieces:
     Args:
         kinds: the kind of every piece, in any order.
         verb: what is done to them.
-        live: whether a bar may be drawn (it is on terminals only).
-        stream, clock: as for `Progress`.
+        line: where it is said.
+        clock: as for `Progress`.
     """
 
     def __init__(
@@ -97,23 +90,13 @@ class Pieces:
         kinds: Sequence[str],
         verb: str,
         *,
-        live: bool = True,
-        stream: TextIO | None = None,
+        line: LiveLine = LINE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from tqdm import tqdm
-
+        self._line = line
         self._left, self._total, self._verb, self._clock = Counter(kinds), len(kinds), verb, clock
         self._took: dict[str, list[float]] = {}
         self._since = self._said_at = clock()
-        stream = sys.stderr if stream is None else stream
-        shown = live and stream.isatty() and self._total > 0
-        form = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
-        self._bar = (
-            tqdm(total=self._total, desc=verb, leave=False, file=stream, bar_format=form, mininterval=0)
-            if shown
-            else None
-        )
 
     def ended(self, *kinds: str, worked: bool = True) -> None:
         """Count pieces that ended together; those there already (`worked` false) tell no time, and took none."""
@@ -123,12 +106,12 @@ class Pieces:
                 self._took.setdefault(kind, []).append((now - self._since) / len(kinds))
             self._since = now
         self._left.subtract(kinds)
-        if self._bar is not None:
-            self._bar.set_postfix_str(self.left(), refresh=False)
-            self._bar.update(len(kinds))
+        said = f"{self._verb} {self.n_done()} of {self._total}; {self.left()}"
+        if self._line.live:
+            self._line.at(said)
         elif now - self._said_at >= _EVERY:
             self._said_at = now
-            log.info("%s %d of %d; %s", self._verb, self.n_done(), self._total, self.left())
+            log.info("%s", said)
 
     def n_done(self) -> int:
         """Return how many pieces have ended."""
@@ -141,8 +124,3 @@ class Pieces:
         means = {kind: sum(times) / len(times) for kind, times in self._took.items()}
         usual = sum(means.values()) / len(means)
         return f"about {duration(sum(n * means.get(kind, usual) for kind, n in self._left.items()))} left"
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()

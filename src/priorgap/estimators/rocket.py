@@ -1,0 +1,115 @@
+"""Features of series by random convolutions: nothing is trained but the scale of channels."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from priorgap.estimators.checks import NotFinite
+
+LENGTHS = (7, 9, 11)
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Kernels:
+    """Kernels of one length, dilation and padding: those run at once."""
+
+    weight: Float[Tensor, "k f length"]
+    bias: Float[Tensor, "k"]
+    dilation: int
+    padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class Rocket:
+    """Random kernels for windows [n, T, f], and the scale of the windows that they were made for.
+
+    Two features a kernel: the share of positions where the convolution is positive, and its maximum. Kernels have
+    centred weights of N(0, 1), a random length, dilation and padding, a random set of channels and a bias of
+    U(-1, 1); a window is in standard deviations of each channel, not scaled by itself, so that level and
+    amplitude are seen.
+
+    **Source**: Dempster, Petitjean & Webb (2020), "ROCKET"; several channels as in its authors' code.
+    """
+
+    centre: Float[Tensor, "f"]
+    scale: Float[Tensor, "f"]
+    kernels: tuple[_Kernels, ...]
+    n_steps: int
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n T f"], *, n_kernels: int, generator: torch.Generator) -> "Rocket":
+        """Draw kernels for windows of this shape, scaled by these.
+
+        Args:
+            x: real training windows.
+            n_kernels: half the number of features.
+            generator: draws the kernels.
+
+        Raises:
+            ValueError: x is no set of windows, or n_kernels is below 1.
+        """
+        if x.ndim != 3 or min(x.shape) < 1:
+            raise ValueError(f"x has shape {tuple(x.shape)}: expected windows [n, T, f]")
+        if n_kernels < 1:
+            raise ValueError(f"n_kernels={n_kernels}: expected an integer >= 1")
+        if not bool(torch.isfinite(x).all()):
+            raise NotFinite("x has values that are not finite: expected finite numbers")
+        x = x.double()
+        scale = x.std((0, 1), correction=0)
+        _, n_steps, n_channels = x.shape
+        drawn: dict[tuple[int, int, int], list[tuple[Tensor, Tensor]]] = {}
+        for _ in range(n_kernels):
+            shape, kernel = _kernel(n_steps, n_channels, generator=generator)
+            drawn.setdefault(shape, []).append(kernel)
+        kernels = tuple(
+            _Kernels(torch.stack([w for w, _ in own]), torch.stack([b for _, b in own]), dilation, padding)
+            for (_, dilation, padding), own in sorted(drawn.items())
+        )
+        return cls(x.mean((0, 1)), torch.where(scale > 0, scale, torch.ones_like(scale)), kernels, n_steps)
+
+    def __call__(self, x: Float[Tensor, "n T f"]) -> Float[Tensor, "n D"]:
+        """Return the features of windows.
+
+        Raises:
+            ValueError: the windows have another shape.
+        """
+        if x.ndim != 3 or tuple(x.shape[1:]) != (self.n_steps, len(self.scale)):
+            raise ValueError(f"x has shape {tuple(x.shape)}: expected [n, {self.n_steps}, {len(self.scale)}]")
+        with torch.no_grad():
+            return torch.cat([self._features(part) for part in x.split(_BATCH)])
+
+    def _features(self, x: Float[Tensor, "b T f"]) -> Float[Tensor, "b D"]:
+        signal = ((x.double() - self.centre) / self.scale).transpose(1, 2)
+        found = []
+        for own in self.kernels:
+            y = functional.conv1d(signal, own.weight, own.bias, padding=own.padding, dilation=own.dilation)
+            found += [(y > 0).double().mean(2), y.amax(2)]
+        return torch.cat(found, 1)
+
+
+def _kernel(
+    n_steps: int, n_channels: int, *, generator: torch.Generator
+) -> tuple[tuple[int, int, int], tuple[Float[Tensor, "f length"], Tensor]]:
+    """Draw one kernel: its length, dilation and padding; its weights and bias."""
+
+    def uniform() -> float:
+        return float(torch.rand((), generator=generator, dtype=torch.float64))
+
+    fitting = [length for length in LENGTHS if length <= n_steps] or [n_steps]
+    length = fitting[int(uniform() * len(fitting))]
+    reach = math.log2((n_steps - 1) / (length - 1)) if length > 1 else 0.0
+    dilation = int(2 ** (uniform() * reach))
+    padding = (length - 1) * dilation // 2 if uniform() < 0.5 else 0
+    # one channel to all, fewer ones more often
+    n_used = int(2 ** (uniform() * math.log2(n_channels + 1)))
+    used = torch.randperm(n_channels, generator=generator)[: max(1, min(n_used, n_channels))]
+    own = torch.randn(len(used), length, generator=generator, dtype=torch.float64)
+    weight = torch.zeros(n_channels, length, dtype=torch.float64)
+    weight[used] = own - own.mean(1, keepdim=True) if length > 1 else own
+    bias = torch.tensor(2 * uniform() - 1, dtype=torch.float64)
+    return (length, dilation, padding), (weight, bias)

@@ -1,0 +1,103 @@
+"""Columns of two tables as numbers: of what their scores are computed, and what classifiers take."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Array = npt.NDArray[Any]
+_N_BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class TableColumn:
+    """One column of both tables: floats with NaN, or the numbers of categories with -1 for missing."""
+
+    name: str
+    numeric: bool
+    real: Array
+    made: Array
+
+    @property
+    def bins(self) -> tuple[Array, Array]:
+        """Numbers of categories of both, none below 0; numbers in ten bins of each table's own range."""
+        if not self.numeric:
+            return self.real + 1, self.made + 1
+        return _binned(self.real), _binned(self.made)
+
+    @property
+    def constant(self) -> bool:
+        """Whether one of both has one value alone, or none."""
+        return any(len(np.unique(x[~np.isnan(x)])) < 2 for x in (self.real, self.made))
+
+
+def table_columns(real: pd.DataFrame, made: pd.DataFrame, numeric: Collection[str]) -> Iterator[TableColumn]:
+    """Yield the columns as numbers.
+
+    Raises:
+        ValueError: the tables cannot be compared.
+    """
+    if list(real.columns) != list(made.columns):
+        raise ValueError(
+            f"columns {list(made.columns)} and {list(real.columns)}: expected the same in both tables"
+        )
+    unknown = set(numeric) - set(real.columns)
+    if unknown:
+        raise ValueError(f"numeric has {sorted(unknown)}: expected names of columns")
+    if not len(real) or not len(made) or not len(real.columns):
+        raise ValueError("a table has no rows or no columns: expected at least one of each")
+    for name in real.columns:
+        if name in numeric:
+            yield TableColumn(str(name), True, *_as_floats(real[name], made[name]))
+        else:
+            both = pd.concat([real[name], made[name]], ignore_index=True).astype(object)
+            codes, _ = pd.factorize(both)
+            yield TableColumn(str(name), False, codes[: len(real)], codes[len(real) :])
+
+
+def encoded(
+    real: pd.DataFrame, made: pd.DataFrame, *, numeric: Collection[str]
+) -> tuple[Float[Tensor, "n D"], Float[Tensor, "m D"], tuple[bool, ...]]:
+    """Return both tables as numbers, one column each, and which ones are categories.
+
+    Missing values are NaN; categories are numbered from 0, the most frequent of both tables first.
+
+    Raises:
+        ValueError: as `column_shapes`.
+    """
+    sides: tuple[list[Array], list[Array]] = ([], [])
+    categorical = []
+    for column in table_columns(real, made, numeric):
+        categorical.append(not column.numeric)
+        values = [column.real, column.made]
+        if not column.numeric:
+            both = np.concatenate(values)
+            rank = np.argsort(np.argsort(-np.bincount(both + 1)[1:], kind="stable"), kind="stable")
+            values = [np.where(x < 0, np.nan, np.append(rank, 0)[x]) for x in values]
+        for side, x in zip(sides, values, strict=True):
+            side.append(x)
+    first, second = (torch.from_numpy(np.stack(side, 1).astype("float64")) for side in sides)
+    return first, second, tuple(categorical)
+
+
+def _as_floats(real: "pd.Series[Any]", made: "pd.Series[Any]") -> tuple[Array, Array]:
+    if not pd.api.types.is_datetime64_any_dtype(real):
+        return real.astype("float64").to_numpy(copy=True), made.astype("float64").to_numpy(copy=True)
+    # nanoseconds since 1970 are more than a float holds; those since the first date are not
+    start = real.min()
+    first, second = (((x - start) / pd.Timedelta(1)).to_numpy("float64") for x in (real, made))
+    return first, second
+
+
+def _binned(x: Array) -> Array:
+    """Return the bin of each number, as `numpy.digitize` counts; the last one holds the largest and missing ones."""
+    there = x[~np.isnan(x)]
+    return (
+        np.digitize(x, np.histogram_bin_edges(there, _N_BINS)) if len(there) else np.zeros(len(x), np.int64)
+    )

@@ -1,0 +1,159 @@
+"""What a command says while it works: one line that is written anew on a terminal, plain lines elsewhere."""
+
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_BACK = "\r\x1b[K"
+_BEAT = 1.0
+_WIDE = 1000
+
+log = logging.getLogger(__name__)
+
+
+class LiveLine:
+    """One line that says how far a command is, at least once a second; silent where nobody looks.
+
+    Args:
+        stream: where it is written when that is a terminal; None is standard error at the time.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._given, self._clock = stream, clock
+        self._lock = threading.RLock()
+        self._start, self._total, self._done, self._failed = clock(), 0, 0, 0
+        self._doing, self._on = "", False
+        self._stop = threading.Event()
+        self.quiet = self.verbose = False
+
+    @property
+    def _stream(self) -> TextIO:
+        return sys.stderr if self._given is None else self._given
+
+    @property
+    def live(self) -> bool:
+        """Whether there is such a line now."""
+        return self._on
+
+    def open(self) -> None:
+        """Begin, where standard error is a terminal and neither less nor more was asked for."""
+        if self.quiet or self.verbose or self._on or not self._stream.isatty():
+            return
+        with self._lock:
+            self._start, self._total, self._done, self._failed = self._clock(), 0, 0, 0
+            self._on, self._stop = True, threading.Event()
+        threading.Thread(target=self._beat, args=(self._stop,), daemon=True, name="priorgap-line").start()
+
+    def close(self) -> None:
+        """Take the line away."""
+        with self._lock:
+            if self._on:
+                self._on = False
+                self._stop.set()
+                self._write(_BACK)
+
+    def of(self, total: int) -> None:
+        """Say how many models there are; 0 leaves the count away."""
+        with self._lock:
+            self._total, self._done, self._failed = total, 0, 0
+            self._start = self._clock() if total else self._start
+
+    def ended(self, *, failed: bool) -> None:
+        """Count a model; where there is no live line and several models, say how many are done."""
+        with self._lock:
+            self._failed += failed
+            self._done += not failed
+            if self._total > 1 and not self._on:
+                self._doing = ""
+                log.info("%s", self.line(_WIDE))
+
+    def at(self, doing: str) -> None:
+        """Say what is being done."""
+        with self._lock:
+            self._doing = doing
+            self._draw()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Make room for a line that stays."""
+        with self._lock:
+            if self._on:
+                self._write(_BACK)
+            try:
+                yield
+            finally:
+                self._draw()
+
+    def line(self, columns: int) -> str:
+        """Return the line, cut to a terminal's width."""
+        elapsed, ended = self._clock() - self._start, self._done + self._failed
+        parts = [duration(elapsed)]
+        if self._total > 1:
+            counted = f"{self._done} of {self._total} models done"
+            parts.insert(0, counted + (f", {self._failed} failed" if self._failed else ""))
+            if 0 < ended < self._total:
+                parts.append(f"about {duration(elapsed / ended * (self._total - ended))} left")
+        text = " · ".join([*parts, *([self._doing] if self._doing else [])])
+        return text if len(text) < columns else f"{text[: max(0, columns - 2)]}…"
+
+    def _draw(self) -> None:
+        if self._on:
+            self._write(_BACK + self.line(shutil.get_terminal_size().columns))
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # the terminal is gone; the work goes on
+            self._on = False
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(_BEAT):
+            with self._lock:
+                self._draw()
+
+
+LINE = LiveLine()
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """What is logged: on the live line where there is one, as lines elsewhere; warnings are lines that stay."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        if record.levelno >= logging.WARNING:
+            with LINE.hidden():
+                super().emit(record)
+        elif LINE.live:
+            LINE.at(_doing(record.getMessage()))
+        elif not LINE.quiet:
+            super().emit(record)
+
+
+def _doing(message: str) -> str:
+    """Return a message with what it is about at the end: that may be long, and is cut first."""
+    about, colon, what = message.partition(": ")
+    return f"{what} ({about})" if colon else message
+
+
+def say(line: str, *, always: bool = True) -> None:
+    """Write a line that stays to standard error; with `always` false not where little was asked for."""
+    if always or not LINE.quiet:
+        with LINE.hidden():
+            sys.stderr.write(f"priorgap: {line}\n")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"

@@ -1,0 +1,158 @@
+"""Pictures of series: windows over time, autocorrelation, correlations between channels; real beside synthetic."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from priorgap.core.shown import REAL, RECONSTRUCTIONS
+from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
+
+Windows = npt.NDArray[np.floating]
+# what fits the page's width and stays readable
+_MAX_CHANNELS, _MAX_MATRIX, _N_LINES = 4, 12, 5
+_MAX_LAG = 24
+# inches: a third of the page
+_TILE = 3.2
+_BAND = (5, 50, 95)
+_REAL_COLOUR = "#000000"
+
+
+def windows_over_time(
+    name: str, values: Windows, real: Windows, *, n_past: int = 0, channels: tuple[str, ...] = ()
+) -> bytes:
+    """Draw a few windows over the band that holds 90 % of the values at each step, a panel a channel.
+
+    Args:
+        name: the sampler, or "real".
+        values: its windows [n, T, f].
+        real: the real ones; they set the axes, so that pictures compare.
+        n_past: steps before the future begins, marked where there are any.
+        channels: their names.
+    """
+    n_steps, shown = values.shape[1], min(values.shape[2], _MAX_CHANNELS)
+    figure, axes = empty_figure(0.5 + 0.95 * shown, shown, 1, share_x=True, width=_TILE)
+    colour = _REAL_COLOUR if name in (REAL, RECONSTRUCTIONS) else PALETTE[0]
+    steps = np.arange(n_steps)
+    for channel, axis in enumerate(axes[:, 0]):
+        low, middle, high = np.percentile(values[:, :, channel], _BAND, axis=0)
+        axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot(steps, middle, color=colour, linewidth=1.6)
+        for row in values[:_N_LINES, :, channel]:
+            axis.plot(steps, row, color=colour, alpha=0.55, linewidth=0.7)
+        if 0 < n_past < n_steps:
+            axis.axvline(n_past - 0.5, color="#777777", linewidth=0.8, linestyle=":")
+        axis.set_ylim(*_limits(real[:, :, channel]))
+        axis.set_ylabel(_channel(channel, channels), fontsize=9)
+    axes[-1, 0].set_xlabel("step", fontsize=9)
+    return png(figure)
+
+
+def autocorrelations(
+    windows: Mapping[str, Windows], colours: Mapping[str, str], *, channels: tuple[str, ...] = ()
+) -> bytes | None:
+    """Draw the autocorrelation of each sampler beside that of real windows, a panel a channel; None of one step."""
+    n_steps, n_channels = next(iter(windows.values())).shape[1:]
+    shown, n_lags = min(n_channels, _MAX_CHANNELS), min(n_steps - 1, _MAX_LAG)
+    if n_lags < 1:
+        return None
+    figure, axes = empty_figure(0.9 + 1.25 * shown, shown, 1, share_x=True)
+    lags = np.arange(n_lags + 1)
+    for name, values in windows.items():
+        found = autocorrelation(values, n_lags)
+        for channel, axis in enumerate(axes[:, 0]):
+            real = name == REAL
+            axis.plot(
+                lags, found[:, channel], label=name, color=_REAL_COLOUR if real else colours.get(name, "#777777"),
+                linewidth=2.2 if real else 1.1, linestyle="--" if name == RECONSTRUCTIONS else "-",
+            )  # fmt: skip
+    for channel, axis in enumerate(axes[:, 0]):
+        axis.axhline(0, color="#cccccc", linewidth=0.6)
+        axis.set_ylabel(_channel(channel, channels), fontsize=9)
+    axes[-1, 0].set_xlabel("lag in steps", fontsize=9)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+    )
+    return png(figure)
+
+
+def channel_correlations(windows: Mapping[str, Windows], *, channels: tuple[str, ...] = ()) -> bytes | None:
+    """Draw the matrix of correlations between channels of each sampler; None where there is one channel, or many."""
+    n_channels = next(iter(windows.values())).shape[2]
+    if not 2 <= n_channels <= _MAX_MATRIX:
+        return None
+    columns = min(3, len(windows))
+    rows = -(-len(windows) // columns)
+    figure, axes = empty_figure(rows * WIDTH / columns + 0.5, rows, columns)
+    drawn = None
+    for axis, (name, values) in zip(axes.flat, windows.items(), strict=False):
+        drawn = axis.imshow(correlation(values), vmin=-1, vmax=1, cmap="PuOr", interpolation="nearest")
+        axis.set_title(name, fontsize=9)
+        axis.set_xticks(
+            range(n_channels), [_channel(c, channels) for c in range(n_channels)], rotation=90, fontsize=7
+        )
+        axis.set_yticks(range(n_channels), [_channel(c, channels) for c in range(n_channels)], fontsize=7)
+    for axis in islice(axes.flat, len(windows), None):
+        axis.set_axis_off()
+    if drawn is not None:
+        bar = figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.04, aspect=40)
+        bar.set_label("correlation at the same step", fontsize=9)
+    return png(figure)
+
+
+def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
+    """Return the autocorrelation [n_lags + 1, f] of all windows, about their mean; 0 where a channel stands still."""
+    x = values.astype(np.float64) - values.mean((0, 1), dtype=np.float64)
+    n_steps = x.shape[1]
+    variance = np.square(x).mean((0, 1))
+    cov = np.stack([(x[:, : n_steps - k] * x[:, k:]).mean((0, 1)) for k in range(n_lags + 1)])
+    found: npt.NDArray[np.float64] = np.divide(
+        cov, variance, out=np.zeros_like(cov), where=np.broadcast_to(variance > 0, cov.shape)
+    )
+    return found
+
+
+def correlation(values: Windows) -> npt.NDArray[np.float64]:
+    """Return correlations [f, f] at the same step; those of a channel that stands still are 0."""
+    x = values.reshape(-1, values.shape[2]).astype(np.float64)
+    x = x - x.mean(0)
+    scale = np.sqrt(np.square(x).mean(0))
+    cov = x.T @ x / len(x)
+    product = np.outer(scale, scale)
+    found: npt.NDArray[np.float64] = np.divide(cov, product, out=np.zeros_like(cov), where=product > 0)
+    return found
+
+
+def _limits(real: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Return where an axis begins and ends: what real values fill, and a quarter more on either side."""
+    low, high = (float(v) for v in np.percentile(real, (0.5, 99.5)))
+    margin = 0.25 * ((high - low) or 1.0)
+    return low - margin, high + margin
+
+
+def _channel(channel: int, channels: tuple[str, ...]) -> str:
+    return channels[channel] if channel < len(channels) else f"channel {channel}"
+
+
+def pictures_of(
+    windows: Mapping[str, Windows],
+    colours: Mapping[str, str],
+    *,
+    n_past: int = 0,
+    channels: tuple[str, ...] = (),
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield (what, of whom, PNG): "windows" of each, then "autocorrelation" and "channels" of all together."""
+    real = windows.get(REAL, next(iter(windows.values())))
+    for name, values in windows.items():
+        yield "windows", name, windows_over_time(name, values, real, n_past=n_past, channels=channels)
+    for what, found in (
+        ("autocorrelation", autocorrelations(windows, colours, channels=channels)),
+        ("channels", channel_correlations(windows, channels=channels)),
+    ):
+        if found is not None:
+            yield what, "", found
