@@ -11,6 +11,7 @@ from priorgap.models.continuous_bernoulli import ContinuousBernoulli, log_normal
 from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
 from priorgap.models.likelihoods import Bernoulli, Likelihood
 from priorgap.models.losses import ElboLoss
+from priorgap.tables.layout import Column, TableLayout
 
 LOGITS = torch.tensor([-30.0, -4.0, -0.3, -0.11, -0.05, -1e-7, 0.0, 1e-4, 0.09, 0.5, 3.0, 25.0]).double()
 LEVELS = torch.arange(256, dtype=torch.float64) / 255
@@ -130,9 +131,11 @@ def test_learned_sigma_goes_to_the_root_mean_squared_error_whatever_alpha():
 )
 def test_every_likelihood_draws_its_own_law(name):
     """The file's name is the likelihood's; draws have its mean, and -log p of draws is its entropy's estimate."""
-    # those with a scale for each channel are for series
-    shape = (1, 3) if name in ("gaussian_by_channel", "student_t") else (1, 1, 3)
-    likelihood = build(load_option("likelihood", name), Likelihood, where="likelihood").for_shape(shape)
+    likelihood = build(load_option("likelihood", name), Likelihood, where="likelihood")
+    # of tables: columns of numbers; with a scale for each channel: series; all others: an image
+    shape = {"table": (3,), "gaussian_by_channel": (1, 3), "student_t": (1, 3)}.get(name, (1, 1, 3))
+    columns = tuple(Column(str(i), "continuous", i, i + 1) for i in range(3))
+    likelihood = likelihood.for_table(TableLayout(columns) if name == "table" else None).for_shape(shape)
     assert likelihood.name == name
     raw = torch.tensor([-1.5, 0.02, 2.5]).view(1, *shape).expand(60_000, *shape)
     x = likelihood.draw(raw, generator=stream(0))

@@ -115,6 +115,18 @@ def test_draws_follow_it():
         assert not ((top - p).abs() < error).all()
 
 
+def test_its_expectation_is_the_mean_of_its_draws():
+    law, n = likelihood(), 40_000
+    raw = torch.randn(1, N, generator=stream(5)).double()
+    x = law.draw(raw.expand(n, N), generator=stream(4))
+    error = 5 * x.std(0) / math.sqrt(n) + 1e-12
+    assert ((x.mean(0) - law.expectation(raw)[0]).abs() < error).all()
+    assert not ((x.mean(0) - law.mean(raw)[0]).abs() < error).all()
+    assert float(law.squared_error(raw, x[:1])) == pytest.approx(
+        float((law.expectation(raw) - x[:1]).square().sum())
+    )
+
+
 def test_the_mean_is_the_most_likely_category():
     law, raw = likelihood(), torch.randn(30, N, generator=stream(3)).double()
     x = law.mean(raw)

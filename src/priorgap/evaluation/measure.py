@@ -41,6 +41,7 @@ def model_evidence(
         test=latents.get("test"),
         prior=model.prior,
         decode=model.decoded,
+        expected=model.expectation,
         reference=reference,
         seed=seed,
         heldout_exchangeable=heldout_exchangeable,

@@ -27,6 +27,7 @@ class ModelFunctions:
         encode_batch, decode_batch: the fixed batch sizes; results depend on them in the last bits.
         device: where encode takes its images.
         contexts: what the model is told beside x and z; None for one that takes no context.
+        expected: as decode, E[x|z] whatever decode gives; None: nothing else is known.
     """
 
     encode: Encode | None
@@ -38,6 +39,7 @@ class ModelFunctions:
     decode_batch: int
     device: str = "cpu"
     contexts: Contexts | None = None
+    expected: Decode | None = None
 
     @property
     def conditional(self) -> bool:
@@ -82,6 +84,16 @@ class ModelFunctions:
             ValueError: decode gave something else than expected.
         """
         return decode_all(self.decode, z, batch=self.decode_batch, label=label, context=self._told(context))
+
+    def expectation(
+        self,
+        z: Float[Tensor, "n d"],
+        label: Int[Tensor, "n"] | None = None,
+        context: Int[Tensor, "n"] | None = None,
+    ) -> Float[Tensor, "n ..."]:
+        """Return E[x|z] for each z as `decoded` returns x, or that where no more is known."""
+        decode = self.expected or self.decode
+        return decode_all(decode, z, batch=self.decode_batch, label=label, context=self._told(context))
 
     def preview(self, draws: Latents | LatentDraw, modality: Modality) -> Tensor:
         """Return the first draws decoded, as data are stored: as many as a report draws pictures of."""

@@ -73,6 +73,7 @@ class ModelEvidence:
         decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It does
             its own batching, at a fixed batch size, for any n. Of a model that takes contexts it gets their numbers
             as a third argument.
+        expected: as decode, E[x|z] whatever decode gives; None: what decode gives stands for it.
         reference: the real data and what is known of them.
         distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
         distortion_sse: squared error of each test image, summed over its dimensions.
@@ -99,6 +100,7 @@ class ModelEvidence:
     heldout_exchangeable: bool | None = True
     has_prior: bool = True
     encode: Encode | None = None
+    expected: Decode | None = None
     # what metrics share, computed by the first that asks, under names of their own
     memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
@@ -139,12 +141,21 @@ class ModelEvidence:
             ValueError: there is no decoder or no reference, or it gave the wrong shape.
             NotApplicable: it gave values that are not finite: the model has diverged, or these draws lie too far out.
         """
-        if self.decode is None or self.reference is None:
-            raise ValueError(_REASONS["decode"] if self.decode is None else _REASONS["reference"])
+        return self._as_stored(self.decode, z, label, context)
+
+    def _as_stored(
+        self,
+        decode: Decode | None,
+        z: Float[Tensor, "n d"],
+        label: Int[Tensor, "n"] | None,
+        context: Int[Tensor, "n"] | None,
+    ) -> Split:
+        if decode is None or self.reference is None:
+            raise ValueError(_REASONS["decode"] if decode is None else _REASONS["reference"])
         expected = (len(z), *self.reference.train.shape)
         try:
             with torch.no_grad():
-                x = self.decode(z, *conditions(label, context))
+                x = decode(z, *conditions(label, context))
         except NotFinite as error:
             raise NotApplicable(_NOT_FINITE) from error
         if tuple(x.shape) != expected:
@@ -193,6 +204,14 @@ class ModelEvidence:
         if self.test is None:
             raise ValueError(_REASONS["test"])
         return self.decoded(self.test.mean.float(), self.test.label, self.test.context)
+
+    @cached_property
+    def test_expectations(self) -> Split:
+        """The expectations of the test observations at their posterior means, as data are stored."""
+        if self.test is None:
+            raise ValueError(_REASONS["test"])
+        decode = self.expected or self.decode
+        return self._as_stored(decode, self.test.mean.float(), self.test.label, self.test.context)
 
     @cached_property
     def reconstruction_features(self) -> Float[Tensor, "n D"]:

@@ -18,8 +18,8 @@ _CHUNK = 2000
 class Reconstruction:
     """`explained_share`: 1 - squared error of reconstructions / squared error of the mean training observation.
 
-    Both over all test observations, each reconstructed from its posterior mean. 1 is perfect; at 0 the model says
-    no more of an observation than the mean does, and sampling it any way cannot help.
+    Both over all test observations, each reconstructed from its posterior mean as E[x|z], also where x is drawn. 1 is
+    perfect; at 0 the model says no more of an observation than the mean does, and sampling it any way cannot help.
     """
 
     name: ClassVar[str] = "reconstruction"
@@ -39,7 +39,7 @@ class Reconstruction:
             total += part.double().sum(0)
         mean = total / len(train)
         own = of_mean = 0.0
-        made = evidence.model.test_reconstructions.x
+        made = evidence.model.test_expectations.x
         for x, again in zip(test.split(_CHUNK), made.split(_CHUNK), strict=True):
             own += float((again.double() - x.double()).square().sum())
             of_mean += float((mean - x.double()).square().sum())

@@ -55,7 +55,11 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return E[x|z]."""
+        """Return E[x|z], or, where that is no observation, the observation that stands for it."""
+
+    def expectation(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return E[x|z], also where it is no observation."""
+        return self.mean(raw)
 
     @abstractmethod
     def negative_log_likelihood(
@@ -84,7 +88,7 @@ class Likelihood(nn.Module, ABC):
 
     def squared_error(self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]) -> Float[Tensor, "n"]:
         """Return |x - E[x|z]|^2, summed over dimensions."""
-        return (self.mean(raw) - x).square().flatten(1).sum(1)
+        return (self.expectation(raw) - x).square().flatten(1).sum(1)
 
 
 class Bernoulli(Likelihood):

@@ -144,6 +144,18 @@ class TableLikelihood(Likelihood):
         """Return the expected numbers, and the most likely of each column's categories as one-hot."""
         return self._row(raw, self._blocks(raw, -math.inf), raw, raw[:, self._place("indicators")] >= 0)
 
+    def expectation(self, raw: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Return E[x|z]: probabilities of categories and of missing values, numbers by theirs of being there."""
+        x = torch.zeros_like(raw)
+        numbers, indicators, about = (self._place(name) for name in ("numbers", "indicators", "about"))
+        x[:, numbers] = raw[:, numbers]
+        x[:, indicators] = raw[:, indicators].sigmoid()
+        x[:, numbers[about]] *= 1 - x[:, indicators]
+        if len(self._place("categories")):
+            there = ~self._place("beyond")
+            x[:, self._place("categories")[there]] = self._blocks(raw, -math.inf).softmax(2)[:, there]
+        return x
+
     @torch.no_grad()
     def draw(
         self, raw: Float[Tensor, "n d"], *, generator: torch.Generator, sigma: float | None = None

@@ -30,6 +30,7 @@ commands:
   measure     the mismatch per model; quality, copying and accuracy per sampler
   report      verdict.json, results.csv, figures and report.html of a study
   audit       a model of your own, by a function or two ONNX files: what to sample it from, and a report
+  schema      what the columns of a table are taken to be, as a file to edit
   generate    a synthetic data set from a finished study, as .npz, .parquet, .csv or PNGs
   ls          the studies of a store, or a study's models: what is complete, what is missing
   verify      every checksum of a study, and what a rerun would make again
@@ -54,7 +55,7 @@ exit status: 0 done, 1 some cells failed, 2 bad input, 130 interrupted (143, 129
 
 _OVERRIDES = """\
 overrides (Hydra's syntax; conf/ holds the vocabulary):
-  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|linear_gaussian|sines|weather|vowels
+  data=digits|mnist|fashion_mnist|cifar10|image_folder|npz|file|windows|table|linear_gaussian|sines|weather|wage|...
   model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|... model.latent_dim=16  likelihood=gaussian|bernoulli
   loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
@@ -101,7 +102,7 @@ Draw a synthetic data set from a finished study.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 # commands that read no configuration
-_PLAIN = ("audit", "generate", "ls", "verify", "gc", "merge")
+_PLAIN = ("audit", "schema", "generate", "ls", "verify", "gc", "merge")
 # and those of them that need the library alone
 _LIBRARY = ("audit",)
 
@@ -186,6 +187,10 @@ def _help(command: str) -> str:
         from priorgap.pipeline.commands.usage import AUDIT_HELP
 
         return AUDIT_HELP
+    if command == "schema":
+        from priorgap.pipeline.commands.usage import SCHEMA_HELP
+
+        return SCHEMA_HELP
     if command in _PLAIN:
         from priorgap.pipeline.commands.usage import STORE_HELP
 

@@ -80,6 +80,22 @@ class TrainedModel:
     def _decode_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, None, context))
 
+    @property
+    def expected(self) -> Decode:
+        """As `decode`, E[x|z], also where that is no observation."""
+        if self.vae.traits.past:
+            return self._expected_after
+        return self._expected_labelled if self.vae.traits.conditional else self._expected
+
+    def _expected(self, z: Tensor, /) -> Tensor:
+        return self._expected_labelled(z)
+
+    def _expected_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
+        return self.vae.likelihood.expectation(self._raw(z, label))
+
+    def _expected_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
+        return self.vae.likelihood.expectation(self._raw(z, None, context))
+
     def decoder(self, how: str, seed: int) -> Decode:
         """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
 
@@ -127,6 +143,7 @@ class TrainedModel:
         return ModelFunctions(
             encode=self.encode,
             decode=self.decoder(how, seed),
+            expected=self.expected,
             prior=self.prior,
             has_prior=self.vae.traits.prior,
             class_frequencies=self.class_frequencies,

@@ -1,4 +1,4 @@
-"""What `priorgap audit` and the commands on a store say of themselves."""
+"""What `priorgap audit`, `priorgap schema` and the commands on a store say of themselves."""
 
 STORE_HELP = {
     "ls": """\
@@ -71,4 +71,19 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
                          of tables and arrays; test_fraction, split_seed, ...
 
 exit status: 0 done, 1 model or data must be mended first, and the report says how, 2 bad input
+"""
+
+SCHEMA_HELP = """\
+usage: priorgap schema data.path=FILE [out=FILE.yaml] ...
+
+Write what data=table takes the columns of a table to be (continuous, integer, categorical, ordinal, boolean,
+datetime, or id: left out), as YAML. Edit it, and give it to the study: data.schema=FILE.yaml. Columns that it does
+not name are told by their values. kind: ordinal needs its categories, in their order.
+  data.path=FILE         a .csv, .tsv, .txt or .parquet file (required)
+  out=FILE.yaml          a new file; default printed
+  data.drop=[NAME,NAME]  columns to leave out
+  data.schema=FILE       what is known already
+  data.header=BOOL       data.decimal=point|comma: as of data=table
+
+exit status: 0 done, 2 bad input
 """
