@@ -294,7 +294,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
     measures = [
         measure
         for measure in measures_of(cell.catalogue, "accuracy")
-        if measure.rankable or any(column.measure == measure for column in _columns(cell.rows, [measure]))
+        if any(column.measure == measure for column in _columns(cell.rows, [measure]))
     ]
     rows = []
     for source in _label_sources(cell):
