@@ -34,7 +34,7 @@ COMPATIBLE: dict[str, str] = {
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
-        "tables, which train nothing that was there before; one thread at a time sees global random state, and observations "
-        "say how many of them are shown"
+        "tables, which train nothing that was there before; one thread at a time sees global random state, and "
+        "observations say how many of them are shown"
     ),
 }
