@@ -89,3 +89,21 @@ def test_other_rules_are_one_line(tmp_path, capsys, value):
 def test_two_values_are_the_list(tmp_path, capsys):
     assert run_tiny(tmp_path, "decode=mean,draw", "--cfg", "job", command=("run",)) == 0
     assert "decode:\n- mean\n- draw" in capsys.readouterr().out
+
+
+def test_what_data_suggest_is_no_part_of_a_model(tmp_path, monkeypatch):
+    """Tables are drawn unless decode says otherwise; the suggestion itself makes no other cell."""
+    from priorgap.pipeline.config.session import Request, Session
+
+    monkeypatch.chdir(tmp_path)
+
+    def composed(*words):
+        with Session(Request(words, False, None)) as session:
+            return session.cells()[0][0]
+
+    assert composed("data=wage")["decode"] == "draw" and composed("data=digits")["decode"] == "mean"
+    assert composed("data=wage", "decode=mean")["decode"] == "mean"
+    assert composed("data=wage", "decode=[mean,draw]")["decode"] == ["mean", "draw"]
+    assert composed("data=digits", "decode=draw")["decode"] == "draw"
+    for words in (("data=wage",), ("data=digits",)):
+        assert "decode" not in composed(*words)["data"]

@@ -77,6 +77,8 @@ def test_many_columns_have_no_matrix_and_dates_have_one():
 def test_a_model_of_rows_has_two_pictures_of_a_few_samplers():
     names = ["real", "reconstructions", "gmm", "posterior", "kde", "flow", "prior"]
     known = {name: TablePreview(table(n=200), NUMERIC) for name in names}
-    found = list(drawn(known, names[2:], "cell 1"))
+    found = list(drawn(known, names[2:], "cell 1", baseline="prior"))
+    others = list(drawn(known, names[2:], "cell 1", baseline="flow"))
+    assert others[0].content != found[0].content and others[1].content == found[1].content
     assert [(one.file, one.wide) for one in found] == [("columns", True), ("pairs", True)]
     assert "cell 1" in found[0].alt

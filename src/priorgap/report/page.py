@@ -101,7 +101,8 @@ def page_of(
     """
     table = rd.tidy(table)
     cells = tab.cells_of(table, verdict, catalogue)
-    models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {})]
+    baseline = next((cell.baseline for cell in verdict.cells), "")
+    models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {}, baseline)]
     curves = list(_study_pictures(table, cells, verdict, catalogue))
     unit_pictures = list(_unit_pictures(cells, verdict))
     environment = Environment(
@@ -172,6 +173,7 @@ def _models(
     cell: tab.Cell,
     previews: Mapping[str, Mapping[str, Preview]],
     aggregates: Mapping[str, fig.AggregateFigureData],
+    baseline: str,
 ) -> Iterator[_Model]:
     """Yield the first seed's model of a cell, if there is anything to see of it."""
     uncalibrated = cell.rows[~rd.is_calibrated(cell.rows)] if len(cell.rows) else cell.rows
@@ -182,7 +184,7 @@ def _models(
     name = str(first["model"].iloc[0])
     title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
     model = _Model(title)
-    for one in drawn(previews.get(name, {}), cell.samplers, title):
+    for one in drawn(previews.get(name, {}), cell.samplers, title, baseline=baseline):
         file = "-".join(["samples", file_name(name), *([file_name(one.file)] if one.file else [])])
         group = model.beside if one.beside else model.together if one.wide else model.tiles
         group.append(Picture(f"{file}.png", one.content, one.alt, one.caption))

@@ -95,8 +95,16 @@ def preview_of(
     return None
 
 
-def drawn(known: Mapping[str, Preview], samplers: Sequence[str], title: str) -> Iterator[Drawn]:
+def drawn(
+    known: Mapping[str, Preview], samplers: Sequence[str], title: str, *, baseline: str = ""
+) -> Iterator[Drawn]:
     """Yield the pictures of a model: real observations and reconstructions first, then its samplers in order.
+
+    Args:
+        known: what is shown, by name.
+        samplers: in the order of their rank.
+        title: of the model.
+        baseline: the sampler that is shown wherever not all are.
 
     Raises:
         ValueError: an array that is no uint8 images of one or three channels.
@@ -120,7 +128,7 @@ def drawn(known: Mapping[str, Preview], samplers: Sequence[str], title: str) -> 
     if series:
         yield from _of_series(series, title)
     if tables:
-        yield from _of_tables(tables, title)
+        yield from _of_tables(tables, title, baseline)
 
 
 def _of_series(series: Mapping[str, SeriesPreview], title: str) -> Iterator[Drawn]:
@@ -136,12 +144,12 @@ def _of_series(series: Mapping[str, SeriesPreview], title: str) -> Iterator[Draw
         yield Drawn(what, content, f"{said} {title}", said, wide=True)
 
 
-def _of_tables(tables: Mapping[str, TablePreview], title: str) -> Iterator[Drawn]:
+def _of_tables(tables: Mapping[str, TablePreview], title: str, baseline: str) -> Iterator[Drawn]:
     numeric = next(iter(tables.values())).numeric
     colours = {name: style(name, list(tables))[0] for name in tables}
     frames = {name: one.frame for name, one in tables.items()}
     # more lines than these cannot be told apart
-    order = dict.fromkeys([REAL, "prior", *(name for name in frames if name != RECONSTRUCTIONS)])
+    order = dict.fromkeys([REAL, baseline, *(name for name in frames if name != RECONSTRUCTIONS)])
     few = [name for name in order if name in frames][:_MAX_LINES]
     for what, content in table_pictures.pictures_of(frames, few, numeric, colours):
         yield Drawn(what, content, f"{_WIDE[what]} {title}", _WIDE[what], wide=True)

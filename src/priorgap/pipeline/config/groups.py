@@ -179,9 +179,7 @@ class Settings:
         for name in ("samplers", "metrics", "feature_spaces"):
             if not config.get(name):
                 raise ValueError(f"{name}: nothing is selected; expected {_SELECTED_BY[name]}=[NAME,...]")
-        read: Settings = _read(
-            cls, config, "", referred | _given_twice(config.get("data"), referred) | _BY_DATA
-        )
+        read: Settings = _read(cls, config, "", referred | _given_twice(config.get("data"), referred))
         for name in ("model", "likelihood", "prior", "loss", "trainer"):
             _check_node(config[name], name)
         _check_node(config["data"]["source"], "data.source")
@@ -298,8 +296,6 @@ def _given_twice(data: Any, referred: frozenset[str]) -> frozenset[str]:
     return frozenset(f"data.{key}" for key in twice)
 
 
-# what `decode` refers to where nobody types it
-_BY_DATA = frozenset({"data.decode"})
 _REFERENCE = re.compile(r"\$\{(\.*)([A-Za-z_][\w.\[\]-]*)\}")
 
 

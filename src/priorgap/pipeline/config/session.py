@@ -326,6 +326,9 @@ def plain(config: DictConfig) -> dict[str, Any]:
     with _in_one_line(one_line):
         content = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(content, dict)
+    if isinstance(content.get("data"), dict):
+        # what the data suggest for the key outside their group; that key says what holds
+        content["data"].pop("decode", None)
     settings = Settings.of({str(key): value for key, value in content.items()}, referred=referred)
     # a user's own variables have done their work
     known = {str(key): value for key, value in content.items() if hasattr(settings, str(key))}
