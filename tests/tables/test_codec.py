@@ -9,6 +9,7 @@ import pytest
 from priorgap.tables.codec import encode, fit, unseen
 from priorgap.tables.columns import RawColumn, TypedColumn, guessed, typed
 from priorgap.tables.layout import TableLayout
+from priorgap.tables.schema import ColumnSchema, Schema
 
 
 def objects(values) -> np.ndarray:
@@ -47,7 +48,7 @@ def drawn(seed: int, n: int = 120) -> list[RawColumn]:
 
 
 def typed_all(columns: list[RawColumn]) -> list[TypedColumn]:
-    schema = guessed(columns)
+    schema = guessed(columns, "file")
     return [typed(raw, one, "file") for raw, one in zip(columns, schema.columns, strict=True)]
 
 
@@ -191,7 +192,7 @@ def test_integers_too_wide_for_32_bits_are_said():
     ],
 )
 def test_guesses(values, kind):
-    (found,) = guessed([RawColumn("a", objects(values))]).columns
+    (found,) = guessed([RawColumn("a", objects(values))], "file").columns
     assert found.kind == kind
 
 
@@ -205,10 +206,31 @@ def test_guesses_of_typed_columns():
         RawColumn("key", n.astype(np.int64)),
         RawColumn("x", n / 7),
     ]
-    assert [one.kind for one in guessed(columns).columns] == [
+    assert [one.kind for one in guessed(columns, "file").columns] == [
         "integer", "categorical", "boolean", "datetime", "id", "continuous",
     ]  # fmt: skip
     # categories of integers stay integers
-    two = typed(columns[1], guessed(columns).columns[1], "file")
+    two = typed(columns[1], guessed(columns, "file").columns[1], "file")
     frame = (codec := fit([two], n, None, "file")).layout.frame(encode(codec, [two]))
     assert frame["two"].tolist() == (n % 2).tolist() and isinstance(frame, pd.DataFrame)
+
+
+def test_a_few_texts_among_numbers_are_no_categories():
+    values = objects([f"{i / 7:.3f}" for i in range(99)] + ["?"])
+    with pytest.raises(
+        ValueError, match=r"file: column a holds \? in row 100, in all 1 texts among 100 values"
+    ) as caught:
+        guessed([RawColumn("a", values)], "file")
+    assert "data.schema" in str(caught.value) and "\n" not in str(caught.value)
+    # it is what the schema says
+    known = Schema((ColumnSchema("a", "categorical"),))
+    assert guessed([RawColumn("a", values)], "file", known) == known
+    # names of few numbers and letters are categories
+    chromosomes = objects([str(i % 22 + 1) for i in range(98)] + ["X", "Y"])
+    assert guessed([RawColumn("a", chromosomes)], "file").columns[0].kind == "categorical"
+
+
+def test_numbers_too_large_are_refused():
+    columns = typed_all([RawColumn("a", np.array([1.5, 2.5, -1e300, 1e300] * 10))])
+    with pytest.raises(ValueError, match=r"file: column a holds numbers up to 1e\+300"):
+        fit(columns, np.arange(40), None, "file")

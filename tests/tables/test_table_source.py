@@ -207,7 +207,7 @@ def test_a_schema_written_is_read(file, tmp_path):
     from priorgap.tables.columns import guessed
 
     columns, _ = Table(file).columns()
-    schema = guessed(columns)
+    schema = guessed(columns, "file")
     (tmp_path / "s.yaml").write_text(schema.text(), encoding="utf-8")
     again = read_schema(tmp_path / "s.yaml")
     assert [(c.name, c.kind) for c in again.columns] == [(c.name, c.kind) for c in schema.columns]

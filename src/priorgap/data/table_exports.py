@@ -106,4 +106,7 @@ def _arrow_type(column: Column) -> "pa.DataType":
     known = [column.value] if column.constant else [one for one in column.categories if one is not None]
     if all(isinstance(one, bool) for one in known):
         return pa.bool_()
-    return pa.int64() if all(isinstance(one, int) for one in known) else pa.string()
+    if all(isinstance(one, int) for one in known):
+        return pa.int64()
+    # numbers that a schema takes for categories
+    return pa.float64() if all(isinstance(one, int | float) for one in known) else pa.string()

@@ -48,8 +48,10 @@ def schema_of(columns: Sequence[RawColumn], given: Path | None, place: str) -> S
     Raises:
         ValueError: the file is none, or names other columns; one line.
     """
-    found = guessed(columns)
-    return found if given is None else read_schema(given).over(found, place)
+    known = None if given is None else read_schema(given)
+    if known is not None:
+        known.check_names([column.name for column in columns], place)
+    return guessed(columns, place, known)
 
 
 def dataset_of_table(

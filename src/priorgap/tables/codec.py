@@ -40,7 +40,7 @@ def fit(columns: Sequence[TypedColumn], train: np.ndarray, target: str | None, p
         place: the file, for messages.
 
     Raises:
-        ValueError: too many categories, or no column is left; one line.
+        ValueError: too many categories, numbers too large, or no column is left; one line.
     """
     found: list[Column] = []
     said: list[str] = []
@@ -55,7 +55,7 @@ def fit(columns: Sequence[TypedColumn], train: np.ndarray, target: str | None, p
             continue
         known = values[~missing]
         constant = not missing.any() and len(set(known.tolist())) == 1
-        one = _numeric(column, known, bool(missing.any()), end, constant=constant)
+        one = _numeric(column, known, bool(missing.any()), end, place, constant=constant)
         one = one or _one_hot(column, known, bool(missing.any()), end, place, constant=constant)
         said += _noted(column, one)
         end = one.stop if one.missing is None else one.missing + 1
@@ -66,7 +66,7 @@ def fit(columns: Sequence[TypedColumn], train: np.ndarray, target: str | None, p
 
 
 def _numeric(
-    column: TypedColumn, known: np.ndarray, missing: bool, start: int, *, constant: bool
+    column: TypedColumn, known: np.ndarray, missing: bool, start: int, place: str, *, constant: bool
 ) -> Column | None:
     schema = column.schema
     if schema.kind not in ("continuous", "integer", "datetime"):
@@ -75,7 +75,12 @@ def _numeric(
     if constant:
         value = float(known[0])
         return Column(schema.name, schema.kind, start, start, mean=value, constant=True, value=value, **facts)  # type: ignore[arg-type]
-    mean, scale = float(known.mean()), float(known.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(known.mean()), float(known.std())
+    if not np.isfinite([mean, scale]).all():
+        raise ValueError(
+            f"{place}: column {schema.name} holds numbers up to {np.abs(known).max():.3g}; expected none so large"
+        )
     at = start + 1 if missing else None
     return Column(schema.name, schema.kind, start, start + 1, at, mean=mean, scale=scale or 1.0, **facts)  # type: ignore[arg-type]
 

@@ -24,6 +24,9 @@ _UNIQUE_TEXTS = 0.95
 _UNIQUE_INTEGERS = 0.99
 # values of an integer column that is one of categories
 _TWO = 2
+# a share of texts, and a number of different numbers, by which a column is one of numbers with something amiss
+_FEW_TEXTS = 0.1
+_MANY = 30
 _MOST_DECIMALS = 6
 _NANOSECONDS = 1e9
 _DAY = 86_400
@@ -85,8 +88,8 @@ class TypedColumn:
         return found
 
 
-def guessed(columns: Sequence[RawColumn]) -> Schema:
-    """Return what columns are by all their values.
+def guessed(columns: Sequence[RawColumn], place: str, known: Schema | None = None) -> Schema:
+    """Return what columns are: as is known, else by all their values.
 
     - boolean: truth values, or texts that are all True or False.
     - datetime: points in time, or texts that are all dates as 2024-01-31 or 2024-01-31 12:00:00.
@@ -97,13 +100,19 @@ def guessed(columns: Sequence[RawColumn]) -> Schema:
       id where at least 95% of them (of 20 rows or more) differ.
 
     Nothing is taken to be ordinal: the order stands in no file. Missing values count for nothing.
+
+    Raises:
+        ValueError: a column of many different numbers holds a few texts, which may stand for missing values.
     """
-    return Schema(tuple(_guess(column) for column in columns))
+    said = {column.name: column for column in (known.columns if known is not None else ())}
+    return Schema(tuple(said.get(column.name) or _guess(column, place) for column in columns))
 
 
-def _guess(column: RawColumn) -> ColumnSchema:
+def _guess(column: RawColumn, place: str) -> ColumnSchema:
     known = column.values[~column.missing]
     kind = _kind(column, known)
+    if kind == "categorical" and column.texts:
+        _check_texts(column, known, place)
     if kind in ("integer", "categorical") and len(known) >= _FEW:
         n, limit = len(set(known.tolist())), _UNIQUE_INTEGERS if kind == "integer" else _UNIQUE_TEXTS
         if n >= limit * len(known):
@@ -132,6 +141,24 @@ def _kind(column: RawColumn, known: np.ndarray) -> ColumnKind:
     if all(_NUMBER.fullmatch(value) for value in known):
         return "continuous"
     return "datetime" if all(_DATE.fullmatch(value) for value in known) else "categorical"
+
+
+def _check_texts(column: RawColumn, known: np.ndarray, place: str) -> None:
+    """Refuse texts among many numbers.
+
+    Raises:
+        ValueError: one line with the first, and what to do.
+    """
+    values = known.tolist()
+    texts = [value for value in values if not _NUMBER.fullmatch(value)]
+    numbers = {value for value in values if _NUMBER.fullmatch(value)}
+    if not texts or len(texts) > _FEW_TEXTS * len(values) or len(numbers) < _MANY:
+        return
+    row = column.values.tolist().index(texts[0])
+    raise ValueError(
+        f"{place}: column {column.name} holds {show(texts[0])} in row {row + 1}, in all {len(texts)} texts among "
+        f"{len(values)} values; expected numbers, and nothing where one is missing; or its kind in data.schema"
+    )
 
 
 def typed(column: RawColumn, schema: ColumnSchema, place: str) -> TypedColumn:

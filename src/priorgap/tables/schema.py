@@ -1,9 +1,9 @@
 """What the columns of a table are: guessed from their values, or said in a file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -51,19 +51,17 @@ class Schema:
             columns[column.name] = node
         return yaml.safe_dump({"columns": columns}, sort_keys=False, allow_unicode=True, width=110)
 
-    def over(self, guessed: Self, place: str) -> "Schema":
-        """Return a guessed schema with what this one says of columns.
+    def check_names(self, names: Sequence[str], place: str) -> None:
+        """Check that there are the columns that it names.
 
         Raises:
-            ValueError: it names a column that there is not; one line.
+            ValueError: there is one not; one line.
         """
-        own, names = {column.name: column for column in self.columns}, [c.name for c in guessed.columns]
-        for name in own:
+        for name in (column.name for column in self.columns):
             if name not in names:
                 raise ValueError(
                     f"data.schema: column {show(name)}: there is none in {place}; expected {show(', '.join(names))}"
                 )
-        return Schema(tuple(own.get(column.name, column) for column in guessed.columns))
 
 
 def read_schema(path: Path) -> Schema:

@@ -83,7 +83,7 @@ def _of_text(
 
 
 def _called(name: str, i: int) -> str:
-    return name or f"column {i + 1}"
+    return name or f"unnamed_{i + 1}"
 
 
 def _objects(values: "list[object]") -> np.ndarray:
