@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 # Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
 _EXPORTS = {
     "Comparison": "priorgap.comparison.result",
+    "Frames": "priorgap.comparison.frames",
     "Latents": "priorgap.core.latents",
     "Measurement": "priorgap.core.measurement",
     "compare": "priorgap.comparison.compare",
@@ -18,6 +19,7 @@ _MODULES = {"torchvision_compat": "priorgap.core.torchvision_compat"}
 
 if TYPE_CHECKING:
     from priorgap.comparison.compare import compare
+    from priorgap.comparison.frames import Frames
     from priorgap.comparison.onnx_model import onnx_model
     from priorgap.comparison.result import Comparison
     from priorgap.core import torchvision_compat
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "Frames",
     "Latents",
     "Measurement",
     "__version__",

@@ -143,6 +143,8 @@ def _with_contexts(
 
 
 def _stored_axes(split: Split) -> Axes:
+    if split.table is not None:
+        return "vectors"
     return next((axes for axes, kind in arrays.AS_IT_IS.items() if kind == split.kind), "channels_first")
 
 

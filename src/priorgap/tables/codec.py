@@ -98,7 +98,8 @@ def _one_hot(
     if len(ordered) > MOST_CATEGORIES:
         raise ValueError(
             f"{place}: column {schema.name} has {len(ordered)} categories in {len(known)} training rows; expected at "
-            f"most {MOST_CATEGORIES}: data.drop=[{schema.name}] leaves it out, or put groups for its values"
+            f"most {MOST_CATEGORIES}: leave it out (data.drop=[{schema.name}] of data=table), or put groups for its "
+            "values"
         )
     categories: tuple[Value, ...] = (*ordered, *((None,) if missing else ()))
     stop = start + len(categories)
