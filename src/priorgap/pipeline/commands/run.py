@@ -262,8 +262,10 @@ def _size(plan: "Plan") -> str:
     trained = {model.train.path for model in plan.models}
     models = {model.id for model in plan.models}
     draws = {step.path for model in plan.models for step in model.samples.values()}
-    calibrated = f", {len(models)} with calibrated ones" if len(models) > len(trained) else ""
-    return f"{len(trained)} models{calibrated}, {len(draws)} model x sampler cells"
+    more = ["calibrated ones"] if any(model.calibrated for model in plan.models) else []
+    more += ["both decode rules"] if len({model.decode for model in plan.models}) > 1 else []
+    also = f", {len(models)} with {' and '.join(more)}" if more and len(models) > len(trained) else ""
+    return f"{len(trained)} models{also}, {len(draws)} model x sampler cells"
 
 
 def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
