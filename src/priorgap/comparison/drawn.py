@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ from priorgap.evaluation.measure import marginals
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.sample import Draws
 from priorgap.metrics.evidence import ModelEvidence
-from priorgap.report import AggregateFigureData
-from priorgap.report.previews import Preview, preview_of
+
+if TYPE_CHECKING:
+    from priorgap.report import AggregateFigureData
+    from priorgap.report.previews import Preview
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +150,10 @@ class Drawn:
             label_given = None if block.label is None else self.as_given(block.label)
             yield Block(block.x, label_given, block.context)
 
-    def previews(self, rule: DecodeRule) -> dict[str, Preview]:
+    def previews(self, rule: DecodeRule) -> "dict[str, Preview]":
         """Return what is shown of the data, of reconstructions by the mean, and of each sampler; {} for vectors."""
+        from priorgap.report.previews import preview_of
+
         model, test, modality = self.models[rule], self.evidence[rule].test, self.test.modality
         if not modality.n_shown:
             return {}
@@ -161,7 +166,9 @@ class Drawn:
         shown = {name: preview_of(x.numpy(), modality) for name, x in found.items()}
         return {name: one for name, one in shown.items() if one is not None}
 
-    def aggregate(self) -> AggregateFigureData | None:
+    def aggregate(self) -> "AggregateFigureData | None":
         """Return what the picture of the aggregate posterior needs; None without an encoder."""
+        from priorgap.report import AggregateFigureData
+
         test: Latents | None = next(iter(self.evidence.values())).test
         return None if test is None else AggregateFigureData.of(marginals(test, seed=self.seed))

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 _MOST_PAIRS = 100_000
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
@@ -23,11 +23,11 @@ def paired_power(effect: float, std_deviation: float, n: int, *, level: float = 
     if n < 2:
         raise ValueError(f"n={n}: expected an integer >= 2")
     shift = abs(effect) / std_deviation * math.sqrt(n)
-    critical = float(stats.t.ppf(0.5 + 0.5 * level, n - 1))
+    critical = float(scipy.stats.t.ppf(0.5 + 0.5 * level, n - 1))
     # T' = (Z + shift) / u, u^2 = chi2 / (n - 1): the mean over u's quantiles of a normal probability;
     # library functions of the noncentral t give NaN far out
-    spread = np.sqrt(stats.chi2.ppf(_LEVELS, n - 1) / (n - 1))
-    hit = stats.norm.sf(critical * spread - shift) + stats.norm.cdf(-critical * spread - shift)
+    spread = np.sqrt(scipy.stats.chi2.ppf(_LEVELS, n - 1) / (n - 1))
+    hit = scipy.stats.norm.sf(critical * spread - shift) + scipy.stats.norm.cdf(-critical * spread - shift)
     return float(_WEIGHTS @ hit)
 
 
@@ -47,7 +47,9 @@ def minimal_detectable_difference(
     high = 1.0
     while paired_power(high, 1.0, n, level=level) < power:
         high *= 2
-    found = optimize.brentq(lambda d: paired_power(d, 1.0, n, level=level) - power, 0.0, high, xtol=1e-10)
+    found = scipy.optimize.brentq(
+        lambda d: paired_power(d, 1.0, n, level=level) - power, 0.0, high, xtol=1e-10
+    )
     return float(found) * std_deviation
 
 

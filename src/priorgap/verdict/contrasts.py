@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from priorgap.core.measures import Scale
 from priorgap.estimators.uncertainty import holm
@@ -142,7 +142,7 @@ def _mean(values: Sequence[float]) -> float:
 def _p_value(difference: Difference, df: float) -> float:
     if difference.std_error is None:
         return 1.0
-    return 2 * float(stats.t.sf(abs(difference.mean) / difference.std_error, df))
+    return 2 * float(scipy.stats.t.sf(abs(difference.mean) / difference.std_error, df))
 
 
 def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
@@ -157,7 +157,7 @@ def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
 def _interval(difference: Difference, df: float, level: float) -> tuple[float, float] | None:
     if difference.std_error is None:
         return None
-    half = float(stats.t.isf((1 - level) / 2, df)) * difference.std_error
+    half = float(scipy.stats.t.isf((1 - level) / 2, df)) * difference.std_error
     return difference.mean - half, difference.mean + half
 
 

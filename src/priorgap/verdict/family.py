@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from priorgap.core.measures import Scale
 from priorgap.core.random import stream
@@ -141,16 +141,16 @@ def _with_pooled(
 
 def _p_values(found: Mapping[Pair, Difference], df: float) -> dict[Pair, float]:
     t = [0.0 if d.std_error is None else abs(d.mean) / d.std_error for d in found.values()]
-    return dict(zip(found, (2 * stats.t.sf(t, df)).tolist(), strict=True))
+    return dict(zip(found, (2 * scipy.stats.t.sf(t, df)).tolist(), strict=True))
 
 
 @lru_cache(maxsize=512)
 def _critical(n_samplers: int, df: float, alpha: float, n_pairs: int, tukey: bool) -> float:
     """Return by how many standard errors the intervals reach to each side."""
-    bonferroni = float(stats.t.isf(alpha / (2 * n_pairs), df))
+    bonferroni = float(scipy.stats.t.isf(alpha / (2 * n_pairs), df))
     if not tukey or n_samplers == 2:
         return bonferroni
-    return min(bonferroni, float(stats.studentized_range.isf(alpha, n_samplers, df)) / math.sqrt(2))
+    return min(bonferroni, float(scipy.stats.studentized_range.isf(alpha, n_samplers, df)) / math.sqrt(2))
 
 
 def _adjusted(
@@ -168,7 +168,9 @@ def _adjusted(
         excluded = error is not None and abs(found[pair].mean) > critical * error
         if tukey is not None and error is not None and excluded and p >= alpha:
             # the integral is slow: it is made only where it decides
-            range_p = float(stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey))
+            range_p = float(
+                scipy.stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey)
+            )
             p = min(p, range_p)
         adjusted[pair] = min(1.0, n_cells * p)
     return adjusted
@@ -214,5 +216,5 @@ def rank_agreement(means: Sequence[Sequence[float]]) -> float | None:
     first, second = means
     if len(first) < 3:
         return None
-    tau = float(stats.kendalltau(first, second).statistic)
+    tau = float(scipy.stats.kendalltau(first, second).statistic)
     return None if math.isnan(tau) else tau

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from priorgap.core.measures import Scale
 from priorgap.estimators.planning import minimal_detectable_difference, pairs_needed
@@ -90,15 +90,15 @@ def plan(
 def _pooled_power(ratio: float, n_seeds: int, n_samplers: int, level: float) -> float:
     """Return the probability of showing a difference of `ratio` spreads, by a variance pooled over samplers."""
     df = (n_samplers - 1) * (n_seeds - 1)
-    critical = float(stats.t.isf((1 - level) / 2, df))
-    return float(stats.nct.sf(critical, df, ratio * math.sqrt(n_seeds)))
+    critical = float(scipy.stats.t.isf((1 - level) / 2, df))
+    return float(scipy.stats.nct.sf(critical, df, ratio * math.sqrt(n_seeds)))
 
 
 def _pooled_detectable(spread: float, n_seeds: int, n_samplers: int, level: float) -> float:
     high = 1.0
     while _pooled_power(high, n_seeds, n_samplers, level) < _POWER:
         high *= 2
-    ratio = optimize.brentq(lambda r: _pooled_power(r, n_seeds, n_samplers, level) - _POWER, 0.0, high)
+    ratio = scipy.optimize.brentq(lambda r: _pooled_power(r, n_seeds, n_samplers, level) - _POWER, 0.0, high)
     return float(ratio) * spread
 
 

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from typing import Any, get_args
 
 import pandas as pd
-from scipy import stats
+import scipy
 
 from priorgap.core.catalogue import BUILTIN
 from priorgap.samplers.posterior import Posterior
@@ -88,7 +88,7 @@ def unit_correlations(effects: pd.DataFrame) -> pd.DataFrame:
             pairs = group[["cost", name]].astype(float).dropna()
             if len(pairs) < _MIN_UNITS or pairs.nunique().min() < 2:
                 continue
-            result = stats.spearmanr(pairs["cost"], pairs[name])
+            result = scipy.stats.spearmanr(pairs["cost"], pairs[name])
             found.append(
                 {"cell": cell, "model": model, "seed": seed, "arm": arm}
                 | {"property": name, "correlation": float(result.statistic)}
