@@ -114,6 +114,18 @@ def test_prdc_cuts_both_sides_to_one_size() -> None:
     assert {(r.n, r.n_reference) for r in fewer.values()} == {(60, 60)}
 
 
+def test_kid_of_many_draws_is_that_of_some_of_them() -> None:
+    evidence = good()
+    whole, some, again = (measure(KID(n_max=n), evidence)["kid"] for n in (None, 100, 100))
+    assert some.value == again.value != whole.value
+    assert (some.n, some.n_reference) == (100, 100) and whole.n > 100
+    # the same number as far as its error says, and another one for one image again and again
+    assert abs(some.value - whole.value) < 4 * (some.std_error + whole.std_error)
+    assert measure(KID(n_max=100), constant())["kid"].value > 10 * abs(some.value)
+    # a limit that is not reached changes nothing
+    assert measure(KID(n_max=10**6), evidence)["kid"] == whole
+
+
 @pytest.mark.parametrize("metric", [FID(), KID(), PRDC], ids=lambda m: m.name)
 def test_one_draw_is_too_few(metric: object) -> None:
     with pytest.raises(NotApplicable, match="1 draws: expected at least"):

@@ -1,12 +1,13 @@
 """Sample quality against the test set, in the reference's feature space, both sides quantised alike."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
@@ -107,18 +108,29 @@ class KID:
 
     Its standard error is that at the distribution that was seen; where the distributions may be equal go by the
     95 % limits (bound lower and upper).
+
+    Attributes:
+        n_max: of more draws, or test images, so many random ones, for the work grows with their product; None: all.
     """
 
+    n_max: Annotated[int, AtLeast(2)] | None = None
     name: ClassVar[str] = "kid"
     scope: ClassVar[Scope] = "sampler"
     measures: ClassVar[tuple[Measure, ...]] = catalogued("kid")
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the row over all draws, and those of its limits."""
+        """Return the row over the draws, and those of its limits."""
         require(evidence, self.needs)
         features, reference = _sets(evidence, 2)
         test, memo = reference.test_features, evidence.model.memo
+        # the metric's stream is the same for every sampler, and so are the test images
+        test, features = (
+            x
+            if self.n_max is None or len(x) <= self.n_max
+            else x[torch.randperm(len(x), generator=generator)[: self.n_max]]
+            for x in (test, features)
+        )
         # the test images' own part is the same for every sampler
         key = (f"kid, {reference.feature_map.name}", len(test))
         if key not in memo:
