@@ -48,7 +48,6 @@ _DEFAULTS = {
     "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
-_PASTS = "the pasts of random test windows"
 # what a model is rebuilt from
 _REBUILT = ("model", "likelihood", "prior", "loss")
 
@@ -144,6 +143,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
     scaling = (
         ColumnScaling.kept_in(_facts_of_data(record, store)["provenance"]) if modality.sequences else None
     )
+    told = model.vae.traits.told
     card = DataCard(
         study=order.study.name,
         model=found.name,
@@ -158,9 +158,11 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         findings=said.findings,
         measured=said.measured,
         columns=_names_of(scaling, modality.table),
-        context=_PASTS if model.vae.traits.past and not fitted.facts.reconstructs else "",
+        context=""
+        if told is None or fitted.facts.reconstructs
+        else f"the {told.many} of random test {told.of}",
     )
-    contexts = model.contexts(_data_of(record, store)) if model.vae.traits.past else None
+    contexts = model.contexts(_data_of(record, store)) if told else None
     blocks = _blocks(fitted, model, order, label, contexts)
     if scaling is not None:
         blocks = _in_units(blocks, scaling)
@@ -189,7 +191,7 @@ def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
 
 
 def _data_of(record: Record, store: Store) -> Dataset:
-    """Return the study's data, once their checksums hold: a forecast is told their pasts."""
+    """Return the study's data, once their checksums hold: a part of them is told."""
     (step,) = (one for one in record.steps if one.kind == "prepare")
     folder = store.folder(step)
     artifacts.check(folder)
