@@ -179,7 +179,7 @@ def test_what_cannot_be_given_is_one_line() -> None:
             made(given)
     with pytest.raises(ValueError, match=r"likelihood=gaussian knows of none; expected data=table"):
         made(likelihood=Gaussian())
-    for given in (None, (), ("age", "age"), (True,), 1.5):
+    for given in (None, (), "", ("age", "age"), (True,), 1.5):
         with pytest.raises(
             ValueError, match=r"^given=.*: expected names of columns of the table, each once; unsaid"
         ):

@@ -210,7 +210,7 @@ def _names(given: object) -> tuple[str, ...]:
     several = given if isinstance(given, list | tuple) else (given,)
     right = all(isinstance(name, str | int) and not isinstance(name, bool) for name in several)
     names = tuple(map(str, several))
-    if not right or not names or len(set(names)) < len(names):
+    if not right or not all(names) or not names or len(set(names)) < len(names):
         shown = show(list(given) if isinstance(given, tuple) else given)
         raise ValueError(
             f"given={shown}: expected names of columns of the table, each once; unsaid it is data.target, where "
