@@ -190,7 +190,9 @@ def test_the_whole_vocabulary_is_built():
         for file in sorted((folder / group).glob("[!_]*.yaml")):
             # data nodes refer to their own values, which some leave to the user
             own = (
-                OmegaConf.merge(OmegaConf.load(file), {"path": "x.csv"}) if group == "data" else {"n_past": 3}
+                OmegaConf.merge(OmegaConf.load(file), {"path": "x.csv"})
+                if group == "data"
+                else {"n_past": 3, "target": "y"}
             )
             content = OmegaConf.create({**outside, "data": own, "node": OmegaConf.load(file)})
             node = OmegaConf.to_container(content, resolve=True)["node"]

@@ -11,9 +11,10 @@ from priorgap.models.calibrate import calibrate
 from priorgap.models.controls import Autoencoder
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import ForecastGRU, ForecastMLP, ForecastTCN, build_model
-from priorgap.models.forecast import AfterPast, ForecastVAE
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss
+from priorgap.models.told import RestLikelihood, ToldVAE
+from priorgap.models.told_part import Past
 from priorgap.samplers.drawing import with_contexts
 
 P, T, F, D = 5, 8, 2, 3
@@ -24,10 +25,10 @@ ARCHITECTURES = [
 ]
 
 
-def made(architecture=ARCHITECTURES[0], likelihood=None) -> ForecastVAE:
+def made(architecture=ARCHITECTURES[0], likelihood=None) -> ToldVAE:
     law = Gaussian(0.5) if likelihood is None else likelihood
     found = build_model(architecture, law, None, (T, F), generator=stream(0, "weights"))
-    assert isinstance(found, ForecastVAE)
+    assert isinstance(found, ToldVAE)
     return found
 
 
@@ -68,12 +69,12 @@ def test_the_loss_is_that_of_the_future() -> None:
     # a model of whole windows pays for the past too
     with pytest.raises(AssertionError):
         torch.testing.assert_close(terms.reconstruction, expected + x[:, :P].square().flatten(1).sum(1))
-    (grad,) = torch.autograd.grad(terms.reconstruction.sum(), [vae.past[-1].weight])
+    (grad,) = torch.autograd.grad(terms.reconstruction.sum(), [vae.reader[-1].weight])
     assert grad.abs().max() > 0
 
 
 def test_its_likelihood_is_the_futures() -> None:
-    law = AfterPast(Gaussian(0.5), P).for_shape((T, F))
+    law = RestLikelihood(Gaussian(0.5), Past(P, (T, F))).for_shape((T, F))
     raw, x = normal(3, T, F), normal(3, T, F, name="other")
     expected = -Normal(raw[:, P:], 0.5).log_prob(x[:, P:]).flatten(1).sum(1)
     torch.testing.assert_close(law.negative_log_likelihood(raw, x), expected)
@@ -86,14 +87,14 @@ def test_its_likelihood_is_the_futures() -> None:
     loss = ElboLoss(alpha=6.0, reduction="mean")
     assert loss.in_sum_units(law, T * F) == loss.in_sum_units(law.likelihood, (T - P) * F)
     assert loss.sigma_x(law, T * F) == loss.sigma_x(Gaussian(0.5), (T - P) * F)
-    assert AfterPast(Bernoulli(), P).unit_interval and not law.unit_interval
+    assert RestLikelihood(Bernoulli(), Past(P, (T, F))).unit_interval and not law.unit_interval
 
 
 def test_calibration_folds_and_leaves_reconstructions() -> None:
     vae, x = made(), normal(200, T, F)
     latents = Latents(*vae.encode(x))
     folded = calibrate(vae, latents)
-    assert isinstance(folded, ForecastVAE)
+    assert isinstance(folded, ToldVAE)
     mean, log_var = folded.encode(x)
     total = mean.var(0, correction=0) + log_var.exp().mean(0)
     torch.testing.assert_close(total, torch.ones(D), rtol=1e-3, atol=1e-3)

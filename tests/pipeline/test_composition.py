@@ -98,6 +98,7 @@ NEEDED = {
     **{f"gan_{kind}": ["sampler=[prior]"] for kind in ("mlp", "conv")},
     **{f"autoencoder_{kind}": ["sampler=[gmm]"] for kind in ("mlp", "conv")},
     **{f"forecast_{name}": ["data=weather"] for name in ("gru", "mlp", "tcn")},
+    "given_mlp": ["data=breast_cancer", "model.given=[target]"],
 }
 
 

@@ -19,12 +19,14 @@ class Contexts:
         pool: the numbers of the training rows' contexts, in their order: draws that have none get one of them.
         label: the classes of the training rows, where they have any.
         fresh: the numbers that draws without a row of their own get one of instead; None: the pool's.
+        fresh_label: the classes of the fresh ones, where contexts tell them; None: any class may get any of them.
     """
 
     values: Values
     pool: Int[Tensor, "n_train"]
     label: Int[Tensor, "n_train"] | None = None
     fresh: Int[Tensor, "m"] | None = None
+    fresh_label: Int[Tensor, "m"] | None = None
 
     def __len__(self) -> int:
         first = self.values if isinstance(self.values, Tensor) else next(iter(self.values.values()))

@@ -24,6 +24,7 @@ _EXPORTS = {
     "GanMLP": "priorgap.models.families",
     "Gaussian": "priorgap.models.likelihoods",
     "GaussianByChannel": "priorgap.models.by_channel",
+    "GivenMLP": "priorgap.models.families",
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         ForecastTCN,
         GanConv,
         GanMLP,
+        GivenMLP,
     )
     from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
     from priorgap.models.likelihoods import Bernoulli, Gaussian
@@ -75,6 +77,7 @@ __all__ = [
     "GanMLP",
     "Gaussian",
     "GaussianByChannel",
+    "GivenMLP",
     "LearnedGaussian",
     "Linear",
     "StudentT",

@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import nn
 
+from priorgap.core.arguments import show
 from priorgap.core.random import isolated
 from priorgap.models.conditional import Classes, ConditionalVAE, condition
 from priorgap.models.controls import GAN, Adversary, Autoencoder
-from priorgap.models.forecast import AfterPast, ForecastVAE, forecasting
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.networks import MLP, Architecture, Conv
 from priorgap.models.series import GRU, TCN, steps_and_channels
+from priorgap.models.table_likelihood import TableLikelihood
+from priorgap.models.told import ToldVAE, build_told_vae
+from priorgap.models.told_part import Columns, Past, listed, told_columns
 from priorgap.models.traits import Traits
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import PriorSpec
@@ -119,7 +121,7 @@ class _Forecast:
     @property
     def traits(self) -> Traits:
         """A VAE's, told a past."""
-        return Traits(past=True)
+        return Traits(told=Past.told)
 
     def __post_init__(self: _ForecastArchitecture) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -130,21 +132,6 @@ class _Forecast:
                 "have one (data=windows, data=weather)"
             )
 
-    def build(self: _ForecastArchitecture, shape: tuple[int, ...]) -> tuple[nn.Sequential, nn.Sequential]:
-        """Return an encoder of windows [T, f] and a decoder z -> raw future [n, T - n_past, f].
-
-        Raises:
-            ValueError: the data are no series, or have no step after the past.
-        """
-        assert self.n_past is not None
-        n_steps, n_channels = steps_and_channels("forecast", shape)
-        if self.n_past >= n_steps:
-            raise ValueError(
-                f"model.n_past={self.n_past}: the data's series have {n_steps} steps; expected at most "
-                f"{n_steps - 1}, so that there is a future"
-            )
-        return self.encoder(shape, 2 * self.latent_dim), self.decoder((n_steps - self.n_past, n_channels))
-
     def model(
         self: _ForecastArchitecture,
         likelihood: Likelihood,
@@ -153,11 +140,83 @@ class _Forecast:
         classes: Classes | None,
         *,
         generator: torch.Generator,
-    ) -> ForecastVAE:
-        """Return a VAE of futures; raises as `build` does."""
+    ) -> ToldVAE:
+        """Return a VAE of futures, the decoder of which writes [T - n_past, f].
+
+        Raises:
+            ValueError: the data are no series, or have no step after the past.
+        """
         assert self.n_past is not None
-        plain = build_vae(self, AfterPast(likelihood, self.n_past), prior, shape, generator=generator)
-        return forecasting(plain, self, self.n_past, generator=generator)
+        n_steps, _ = steps_and_channels("forecast", shape)
+        if self.n_past >= n_steps:
+            raise ValueError(
+                f"model.n_past={self.n_past}: the data's series have {n_steps} steps; expected at most "
+                f"{n_steps - 1}, so that there is a future"
+            )
+        part = Past(self.n_past, tuple(shape))
+        return build_told_vae(self, likelihood, prior, shape, part, generator=generator)
+
+
+class _GivenArchitecture(Architecture, Protocol):
+    @property
+    def given(self) -> tuple[str, ...]: ...
+
+
+class _GivenColumns:
+    """Some columns of a table go into encoder and decoder, which writes the others."""
+
+    @property
+    def traits(self: _GivenArchitecture) -> Traits:
+        """A VAE's, told columns."""
+        return Traits(told=told_columns(self.given))
+
+    def __post_init__(self: _GivenArchitecture) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        object.__setattr__(self, "given", _names(self.given))
+
+    def model(
+        self: _GivenArchitecture,
+        likelihood: Likelihood,
+        prior: PriorSpec | None,
+        shape: tuple[int, ...],
+        classes: Classes | None,
+        *,
+        generator: torch.Generator,
+    ) -> ToldVAE:
+        """Return a VAE of the other columns.
+
+        Raises:
+            ValueError: the data are no table or the likelihood is not a table's, a column is unknown or constant, or
+                no other column is left; one line.
+        """
+        if not isinstance(likelihood, TableLikelihood) or likelihood.table is None:
+            raise ValueError(
+                f"model.given={listed(self.given)}: columns of a table, and likelihood={likelihood.name} knows of "
+                "none; expected data=table and likelihood=table"
+            )
+        table = likelihood.table
+        part = Columns.of_table(table, self.given)
+        others = [name for name in table.names if name not in self.given]
+        rest = likelihood.for_table(table.part(others))
+        return build_told_vae(self, rest, prior, shape, part, generator=generator)
+
+
+def _names(given: object) -> tuple[str, ...]:
+    """Return names of columns.
+
+    Raises:
+        ValueError: they are none, or one stands twice.
+    """
+    several = given if isinstance(given, list | tuple) else (given,)
+    right = all(isinstance(name, str | int) and not isinstance(name, bool) for name in several)
+    names = tuple(map(str, several))
+    if not right or not all(names) or not names or len(set(names)) < len(names):
+        shown = show(list(given) if isinstance(given, tuple) else given)
+        raise ValueError(
+            f"given={shown}: expected names of columns of the table, each once; unsaid it is data.target, where "
+            "there is one"
+        )
+    return names
 
 
 class _Deterministic:
@@ -280,3 +339,10 @@ class ForecastGRU(_Forecast, GRU):
     """`GRU`, told the first `n_past` steps of a window."""
 
     n_past: int | None = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class GivenMLP(_GivenColumns, MLP):
+    """`MLP`, told the columns `given` of a table's row."""
+
+    given: tuple[str | int, ...] | str | int | None = field(kw_only=True)

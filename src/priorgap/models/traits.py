@@ -4,6 +4,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the part of x that decoding is told is called.
+
+    Attributes:
+        one: of a single row: "a past".
+        many: of several: "pasts".
+        of: whose they are: "windows".
+    """
+
+    one: str
+    many: str
+    of: str
+
+
+@dataclass(frozen=True)
 class Traits:
     """What a model offers.
 
@@ -12,11 +27,11 @@ class Traits:
         log_var: whether it gives a variance; log p(x|z) then bounds log p(x).
         prior: whether there is a distribution p(z).
         conditional: whether encoder and decoder take a label.
-        past: whether a window's past is given and its future decoded.
+        told: the part of x that is given where the rest is decoded; None where all of it is decoded.
     """
 
     encoder: bool = True
     log_var: bool = True
     prior: bool = True
     conditional: bool = False
-    past: bool = False
+    told: Told | None = None

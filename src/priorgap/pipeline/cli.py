@@ -90,6 +90,8 @@ Draw a synthetic data set from a finished study.
   out=PATH        .npz, .parquet or .csv file, or a folder of PNGs (required); PATH.card.md says what they are
   format=FORMAT   npz, parquet, csv or png; by the ending of out when left out
   class=CLASS     rows of this class alone, by its name or number; default all classes in their shares
+  given=FILE      of models that are told columns (model=given_mlp): a table of these columns, its rows in turn;
+                  default those of random test rows
   decode=RULE     mean or draw of p(x|z); default as it was measured
   model_id=ID     any unique prefix of a model's id; default best: the best model for the sampler
   sampler=NAME    default: the verdict's best sampler that neither copies nor reconstructs

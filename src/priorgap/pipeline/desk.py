@@ -109,7 +109,7 @@ class ModelAtHand:
         """The model as functions, decoding by its rule."""
         trained = self.trained
         # the data are read only where decoding is told of them
-        contexts = trained.contexts(self.dataset) if trained.vae.traits.past else None
+        contexts = trained.contexts(self.dataset) if trained.vae.traits.told else None
         return trained.functions(self.planned.decode, self.cell.seed, contexts)
 
     @cached_property

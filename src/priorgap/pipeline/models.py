@@ -20,6 +20,7 @@ from priorgap.modalities import Modality, modality_of
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
+from priorgap.models.told import ToldVAE
 from priorgap.models.vae import load_weights
 from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
@@ -66,9 +67,9 @@ class TrainedModel:
 
     @property
     def decode(self) -> Decode:
-        """The mean of a batch, given labels by conditional models and pasts by forecasts, and by them alone."""
-        if self.vae.traits.past:
-            return self._decode_after
+        """The mean of a batch; conditional models, and they alone, take labels, models told a part of x contexts."""
+        if self.vae.traits.told:
+            return self._decode_told
         return self._decode_labelled if self.vae.traits.conditional else self._decode
 
     def _decode(self, z: Tensor, /) -> Tensor:
@@ -77,14 +78,14 @@ class TrainedModel:
     def _decode_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, label))
 
-    def _decode_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
+    def _decode_told(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.mean(self._raw(z, None, context))
 
     @property
     def expected(self) -> Decode:
         """As `decode`, E[x|z], also where that is no observation."""
-        if self.vae.traits.past:
-            return self._expected_after
+        if self.vae.traits.told:
+            return self._expected_told
         return self._expected_labelled if self.vae.traits.conditional else self._expected
 
     def _expected(self, z: Tensor, /) -> Tensor:
@@ -93,7 +94,7 @@ class TrainedModel:
     def _expected_labelled(self, z: Tensor, /, label: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.expectation(self._raw(z, label))
 
-    def _expected_after(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
+    def _expected_told(self, z: Tensor, /, context: Tensor | None = None) -> Tensor:
         return self.vae.likelihood.expectation(self._raw(z, None, context))
 
     def decoder(self, how: str, seed: int) -> Decode:
@@ -112,10 +113,11 @@ class TrainedModel:
         return self.vae.raw(z.to(self.device), *own)
 
     def contexts(self, dataset: Dataset) -> Contexts | None:
-        """Return what decoding is told beside z: the pasts of all rows, part after part; None where it is nothing.
+        """Return what decoding is told beside z, of all rows, part after part; None where it is nothing.
 
-        Draws that came from a training row get its past. Others get that of a random test row: with a training row's,
-        that part of a window would be a copy of training data whatever the model does.
+        Draws that came from a training row get its context. Others get that of a random test row: with a training
+        row's, that part of x would be a copy of training data whatever the model does. Where the context tells the
+        label, draws with a label get that of a test row of their class.
         """
         parts_ = (dataset.train, dataset.validation, dataset.test)
         told = [self.vae.context_of(part.floats()) for part in parts_]
@@ -124,7 +126,9 @@ class TrainedModel:
             return None
         n = sum(map(len, known))
         fresh = torch.arange(n - len(dataset.test), n)
-        return Contexts(torch.cat(known), torch.arange(len(dataset.train)), fresh=fresh)
+        tells_label = isinstance(self.vae, ToldVAE) and self.vae.part.tells_label
+        label = dataset.test.label if tells_label else None
+        return Contexts(torch.cat(known), torch.arange(len(dataset.train)), fresh=fresh, fresh_label=label)
 
     @property
     def prior(self) -> Prior | None:

@@ -81,32 +81,32 @@ def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: tor
     """Return draws with a context each where the model takes contexts.
 
     A draw that came from a row has that row's. Others get a random one of the fresh contexts where there are any,
-    else a random training row's, of their own class where they have one; every row is taken as often as every other,
-    to within one. Draws without labels get the same contexts by the same stream. As a label that was drawn, such a
-    context says nothing of z.
+    else a random training row's, of their own class where draws and contexts have one; every row is taken as often
+    as every other, to within one. Draws without labels get the same contexts by the same stream. As a label that was
+    drawn, such a context says nothing of z.
 
     Raises:
-        ValueError: a draw is of a class that no training row has.
+        ValueError: a draw is of a class that none of these rows has.
     """
     if contexts is None or draw.context is not None:
         return draw
     pool = contexts.pool
     if draw.source is not None:
         return replace(draw, context=pool[draw.source])
+    rows, label, whose = pool, contexts.label, "training"
     if contexts.fresh is not None:
-        fresh = contexts.fresh
-        return replace(draw, context=fresh[pick_rows(len(draw), len(fresh), generator=generator)])
-    if draw.label is None or contexts.label is None:
-        return replace(draw, context=pool[pick_rows(len(draw), len(pool), generator=generator)])
+        rows, label, whose = contexts.fresh, contexts.fresh_label, "test"
+    if draw.label is None or label is None:
+        return replace(draw, context=rows[pick_rows(len(draw), len(rows), generator=generator)])
     context = torch.empty(len(draw), dtype=torch.int64)
     for number in draw.label.unique().tolist():
         places = (draw.label == number).nonzero().squeeze(1)
-        rows = pool[contexts.label == number]
-        if not len(rows):
+        own = rows[label == number]
+        if not len(own):
             raise ValueError(
-                f"context: draws of class {number}, which no training row has; expected its contexts"
+                f"context: draws of class {number}, which no {whose} row has; expected its contexts"
             )
-        context[places] = rows[pick_rows(len(places), len(rows), generator=generator)]
+        context[places] = own[pick_rows(len(places), len(own), generator=generator)]
     return replace(draw, context=context)
 
 

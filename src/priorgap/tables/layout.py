@@ -1,7 +1,8 @@
 """How the columns of a table lie in a vector x, and the way back from x to the file's values."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -143,6 +144,30 @@ class TableLayout:
     def coded(self) -> tuple[Column, ...]:
         """The columns that have a place in x."""
         return tuple(column for column in self.columns if not column.constant)
+
+    def places(self, names: Iterable[str]) -> tuple[int, ...]:
+        """Return where the values of some columns stand in x, missing-indicators too, in x's order."""
+        wanted = set(names)
+        found: list[int] = []
+        for column in self.coded:
+            if column.name in wanted:
+                found += range(column.start, column.stop)
+                found += () if column.missing is None else (column.missing,)
+        return tuple(sorted(found))
+
+    def part(self, names: Iterable[str]) -> "TableLayout":
+        """Return the layout of some columns alone, which stand in x as they did with the others taken out."""
+        wanted = set(names)
+        places = self.places(wanted)
+        kept = []
+        for column in self.columns:
+            if column.name not in wanted:
+                continue
+            start = bisect_left(places, column.start)
+            stop = start + column.stop - column.start
+            missing = None if column.missing is None else bisect_left(places, column.missing)
+            kept.append(replace(column, start=start, stop=stop, missing=missing))
+        return TableLayout(tuple(kept), self.target if self.target in wanted else None)
 
     def decoded(self, x: Any) -> list[np.ndarray]:
         """Return the columns of the file's values for rows x [n, width], a tensor or an array.

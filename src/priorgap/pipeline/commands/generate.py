@@ -1,5 +1,6 @@
 """`priorgap generate`: a synthetic data set from a finished study."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from priorgap.core import artifacts, plugins
 from priorgap.core.arguments import show
 from priorgap.core.build import target_roots
 from priorgap.core.catalogue import BUILTIN
-from priorgap.core.contexts import Contexts
 from priorgap.core.errors import BadInput, refusing
 from priorgap.core.findings import Finding, stop_sentence
 from priorgap.core.receivers import PACKAGE
@@ -21,6 +21,7 @@ from priorgap.data.splits import Dataset, load_dataset
 from priorgap.data.table_exports import check_table_format, write_table
 from priorgap.evaluation.generation import generate
 from priorgap.pipeline import models
+from priorgap.pipeline.commands.told import Told, told_of
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.groups import is_study_name
 from priorgap.pipeline.store import records
@@ -44,11 +45,11 @@ _DEFAULTS = {
     "format": "",
     "decode": "",
     "class": "",
+    "given": "",
     "output_root": "outputs",
     "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
-_PASTS = "the pasts of random test windows"
 # what a model is rebuilt from
 _REBUILT = ("model", "likelihood", "prior", "loss")
 
@@ -66,6 +67,7 @@ class Order:
     format: Format
     decode: str
     label: str
+    given: Path | None = None
     plugins: tuple[str, ...] = ()
 
 
@@ -144,6 +146,10 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
     scaling = (
         ColumnScaling.kept_in(_facts_of_data(record, store)["provenance"]) if modality.sequences else None
     )
+    told = told_of(
+        model, fitted, sampler, order.n, given=order.given, label=order.label, label_source=made_by.label_source,
+        data=lambda: _data_of(record, store),
+    )  # fmt: skip
     card = DataCard(
         study=order.study.name,
         model=found.name,
@@ -158,10 +164,9 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         findings=said.findings,
         measured=said.measured,
         columns=_names_of(scaling, modality.table),
-        context=_PASTS if model.vae.traits.past and not fitted.facts.reconstructs else "",
+        context=told.source,
     )
-    contexts = model.contexts(_data_of(record, store)) if model.vae.traits.past else None
-    blocks = _blocks(fitted, model, order, label, contexts)
+    blocks = _blocks(fitted, model, order, label, told)
     if scaling is not None:
         blocks = _in_units(blocks, scaling)
     return blocks, modality.table, card
@@ -189,7 +194,7 @@ def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
 
 
 def _data_of(record: Record, store: Store) -> Dataset:
-    """Return the study's data, once their checksums hold: a forecast is told their pasts."""
+    """Return the study's data, once their checksums hold: a part of them is told."""
     (step,) = (one for one in record.steps if one.kind == "prepare")
     folder = store.folder(step)
     artifacts.check(folder)
@@ -267,6 +272,7 @@ def _parse(arguments: Sequence[str]) -> Order:
         kind,
         given["decode"],
         given["class"],
+        Path(os.path.expanduser(given["given"])) if given["given"] else None,
         tuple(name.strip() for name in given["plugins"].strip("[]").split(",") if name.strip()),
     )
 
@@ -365,7 +371,7 @@ def _blocks(
     model: models.TrainedModel,
     order: Order,
     label: int | None,
-    contexts: Contexts | None,
+    told: Told,
 ) -> Iterator[Block]:
     """Yield the rows block by block, with a bar where somebody looks."""
     from tqdm import tqdm
@@ -380,7 +386,8 @@ def _blocks(
             modality=model.modality,
             frequencies=model.class_frequencies,
             label=label,
-            contexts=contexts,
+            contexts=told.contexts,
+            context=told.rows,
             progress=bar.update,
         )
 
