@@ -30,11 +30,11 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2defa12328c040a3a3f762fe972beead97af556efbea59784e18bef6a22e6f58": (
+    "9178007650cdd052fcab3bd4a10dd40d9ecaf0870f20aadb3abcc1f24f35c530": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
         "tables, which train nothing that was there before; one thread at a time sees global random state, and "
-        "observations say how many of them are shown"
+        "observations say how many of them are shown, and series that a shifted copy is a copy"
     ),
 }
