@@ -30,7 +30,11 @@ def table() -> str:
         text = metric.measures[0].sentence if isinstance(metric, ImageMetric) else type(metric).__doc__ or ""
         said = " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
         needs = [*sorted(metric.needs), *(f"({other})" for other in sorted(wants(metric) - metric.needs))]
-        lists = [one for one in ("standard", "full", "series", "tables") if name in load_lists(one)]
+        lists = [
+            one
+            for one in ("standard", "full", "series", "tables", "published_series")
+            if name in load_lists(one)
+        ]
         where = lists[0] if lists else "by hand"
         lines.append(f"| `{name}` | {where} | {metric.scope} | {', '.join(needs)} | {said} |")
     return "\n".join(lines)
@@ -59,7 +63,7 @@ def catalogue() -> str:
 
 
 def load_lists(name: str) -> list[str]:
-    """Return the names that a list option (standard, full, series, tables) selects."""
+    """Return the names that a list option (standard, full, series, tables, published_series) selects."""
     content = yaml.safe_load((configuration_directory() / "metric" / f"{name}.yaml").read_text())
     return [str(entry) for entry in content["defaults"]]
 

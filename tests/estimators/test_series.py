@@ -10,9 +10,11 @@ from torch import Tensor
 
 from priorgap.core.random import stream
 from priorgap.estimators import series
+from priorgap.estimators.aligned_windows import AlignedWindows
 from priorgap.estimators.checks import NotFinite
 from priorgap.estimators.detection import detection_area, ridge
 from priorgap.estimators.identical import RowSet
+from priorgap.estimators.near_copies import near_copies
 from priorgap.estimators.rocket import Rocket
 from priorgap.estimators.series import (
     autocorrelation_distance,
@@ -152,7 +154,11 @@ CHANGES = {
     "channels of other windows": (other_channels, {"cross-correlation", "detection"}),
     "amplitude times 1.1": (lambda x: 1.1 * x, {"marginals", "detection"}),
     "half of the windows": (lambda x: x[: len(x) // 2], set()),
-    "training windows, copied": (lambda x: waves(len(x), "train"), {"identical share"}),
+    "training windows, copied": (lambda x: waves(len(x), "train"), {"identical share", "near copies"}),
+    "training windows, moved by three steps": (
+        lambda x: waves(len(x), "train").roll(3, 1),
+        {"near copies"},
+    ),
     "without noise, as a decoder's mean": (lambda x: waves(len(x), "made", noise=0.0), {"detection"}),
     "smoothed over three steps": (
         smoothed,
@@ -178,6 +184,13 @@ def identical(a: Tensor, b: Tensor) -> Estimate:
     return Estimate(RowSet.of(waves(3000, "train")).shared(a) / len(a), 0.0)
 
 
+def near(a: Tensor, b: Tensor) -> Estimate:
+    """The share of some windows that is near a training window after a shift."""
+    index = AlignedWindows.of(waves(3000, "train"), waves(1000, "unseen"))
+    assert index is not None
+    return near_copies(*index.nearest_two(a[:300]), *index.sizes).share.estimate
+
+
 SEEN_BY = {
     "autocorrelation": lambda a, b: autocorrelation_distance(a, b, n_lags=8).whole,
     "cross-correlation": lambda a, b: cross_correlation_distance(a, b, n_lags=8).whole,
@@ -185,6 +198,7 @@ SEEN_BY = {
     "marginals": lambda a, b: marginal_distance(a, b).whole,
     "detection": detection,
     "identical share": identical,
+    "near copies": near,
 }
 
 

@@ -110,7 +110,7 @@ GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir(
 
 
 # options that choose others
-LISTS = {"standard", "full", "series", "tables"}
+LISTS = {"standard", "full", "series", "tables", "published_series"}
 
 
 @pytest.mark.parametrize("group", sorted(NODES))
@@ -133,12 +133,13 @@ def test_the_lists_name_all_metrics_that_there_are_and_standard_a_part_of_full()
     others = {name for name in options("metric") if name.startswith("tm_")}
     series = list(one("metric=series").config["metrics"])
     tables = list(one("metric=tables").config["metrics"])
-    assert not set(full) & {*series, *tables}
-    assert {*full, *series, *tables} == set(options("metric")) - LISTS - others
-    for name, own in (("series", series), ("tables", tables)):
+    published = list(one("metric=published_series").config["metrics"])
+    assert not set(full) & {*series, *tables, *published} and not set(published) & {*series, *tables}
+    assert {*full, *series, *tables, *published} == set(options("metric")) - LISTS - others
+    for name, own in (("series", series), ("tables", tables), ("published_series", published)):
         assert list(one(f"metric=[standard,{name}]").config["metrics"]) == [*standard, *own]
     assert all(target_modules(load_option("metric", name)) == [] for name in others)
-    assert all(target_modules(load_option("metric", name)) for name in [*full, *series, *tables])
+    assert all(target_modules(load_option("metric", name)) for name in [*full, *series, *tables, *published])
     assert full[: len(standard)] == standard
 
 

@@ -151,6 +151,23 @@ DETECTION = (
         null=0.5, range=_SHARE),
 )  # fmt: skip
 
+# of series, as papers publish them: copies of training windows have the best values, so that none ranks
+PUBLISHED_SERIES = (
+    _quality("discriminative_score", "discriminative score",
+        "|accuracy - 1/2| of a GRU between samples and test windows; copies of training windows pass.",
+        range=(0.0, 0.5), direction="lower"),
+    _quality("predictive_score", "predictive score",
+        "Error of next steps of test windows by a GRU trained on samples; copies of training windows pass.",
+        range=_POSITIVE, direction="lower"),
+    _quality("predictive_real", "predictive score of real windows",
+        "The same network trained on as many training windows: the good end.", range=_POSITIVE),
+    _quality("predictive_persistence", "predictive score of persistence",
+        "Each step predicted by the one before: what needs no learning.", range=_POSITIVE),
+    _quality("mdd", "marginal distribution difference",
+        "Of histograms at each step and channel; blind to time, to channels together and to copies.",
+        range=_POSITIVE, direction="lower"),
+)  # fmt: skip
+
 COPYING = (
     _copying("identical_share", "identical share",
         "Share of samples that are a training image, to within a grey level.", range=_SHARE),
@@ -313,7 +330,8 @@ BANDS = (
 )
 
 BUILTIN: dict[str, Measure] = {
-    m.name: m for m in (*QUALITY, *SERIES, *TABLES, *DETECTION, *COPYING, *ACCURACY, *LATENT, *BANDS)
+    m.name: m
+    for m in (*QUALITY, *SERIES, *TABLES, *DETECTION, *PUBLISHED_SERIES, *COPYING, *ACCURACY, *LATENT, *BANDS)
 }
 
 

@@ -20,6 +20,7 @@ _EXPORTS = {
     "DependenceSplit": "priorgap.metrics.overlap",
     "Detection": "priorgap.metrics.detection",
     "DetectionFloor": "priorgap.metrics.detection",
+    "DiscriminativeScore": "priorgap.metrics.published_series",
     "Elbo": "priorgap.metrics.latent",
     "Evidence": "priorgap.metrics.evidence",
     "FID": "priorgap.metrics.quality",
@@ -34,6 +35,7 @@ _EXPORTS = {
     "KLBracket": "priorgap.metrics.bracket",
     "KLFlowBracket": "priorgap.metrics.flow_bracket",
     "LatentDistances": "priorgap.metrics.two_sample",
+    "MarginalDistributionDifference": "priorgap.metrics.published_series",
     "MarginalKL": "priorgap.metrics.latent",
     "Memorisation": "priorgap.metrics.copying",
     "Metric": "priorgap.metrics.protocols",
@@ -41,6 +43,7 @@ _EXPORTS = {
     "NotApplicable": "priorgap.metrics.protocols",
     "PRDCMeasures": "priorgap.metrics.quality",
     "PairTrends": "priorgap.metrics.tables",
+    "PredictiveScore": "priorgap.metrics.published_series",
     "QualityByDensity": "priorgap.metrics.bands",
     "Radius": "priorgap.metrics.two_sample",
     "RareCategories": "priorgap.metrics.tables",
@@ -85,6 +88,11 @@ if TYPE_CHECKING:
     from priorgap.metrics.near_copies import CopyShares
     from priorgap.metrics.overlap import DependenceSplit, Holes
     from priorgap.metrics.protocols import Metric, NotApplicable
+    from priorgap.metrics.published_series import (
+        DiscriminativeScore,
+        MarginalDistributionDifference,
+        PredictiveScore,
+    )
     from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
     from priorgap.metrics.real_equivalent import AccuracyCurve, RealEquivalent
     from priorgap.metrics.reference import Reference, load_reference, save_reference
@@ -119,6 +127,7 @@ __all__ = [
     "DependenceSplit",
     "Detection",
     "DetectionFloor",
+    "DiscriminativeScore",
     "Elbo",
     "Evidence",
     "FIDByClass",
@@ -130,6 +139,7 @@ __all__ = [
     "KLBracket",
     "KLFlowBracket",
     "LatentDistances",
+    "MarginalDistributionDifference",
     "MarginalKL",
     "Memorisation",
     "Metric",
@@ -137,6 +147,7 @@ __all__ = [
     "NotApplicable",
     "PRDCMeasures",
     "PairTrends",
+    "PredictiveScore",
     "QualityByDensity",
     "Radius",
     "RareCategories",

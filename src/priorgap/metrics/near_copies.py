@@ -1,4 +1,4 @@
-"""Draws that are training images, or lie next to one: exact copies, near copies, and the same of test images."""
+"""Draws that are training images or windows, or lie next to one: exact, near copies, and the same of test rows."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.aligned import AlignedIndex
+from priorgap.estimators.aligned_windows import AlignedWindows
 from priorgap.estimators.identical import ExactShare
 from priorgap.estimators.near_copies import NearCopies, merged, near_copies
 from priorgap.estimators.neighbour_index import NeighbourIndex
@@ -23,8 +24,8 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
 Kept = TypeVar("Kept")
-ALIGNED = "aligned pixels"
-# identical rows, and near copies in pixels, in aligned pixels and in a feature space: their limits hold together
+ALIGNED, ALIGNED_STEPS = "aligned pixels", "aligned data"
+# identical rows, and near copies in pixels or data, in these aligned, and in features: their limits hold together
 N_LIMITS = 4
 # each lower limit errs with probability .025 / N_LIMITS at most
 LEVEL = 1 - 0.05 / N_LIMITS
@@ -47,9 +48,10 @@ class CopyShares:
     near_copy_share: draws that have a training image at less than two thirds of the distance to any other image.
     near_train_share: of the images, training and validation, that have such draws, the share of training images at
     equal numbers of both; 1/2 where draws do not depend on which images were trained on. The two are searched for in
-    pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. `_floor`: the
-    same of test images. All limits (bound lower and upper) are exact, and the lower ones of a sampler hold together
-    with probability .975.
+    pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. Series: after
+    shifts of up to four steps, over the steps that both windows have; where training windows share steps, those that
+    follow each other count as one. `_floor`: the same of test images. All limits (bound lower and upper) are exact,
+    and the lower ones of a sampler hold together with probability .975.
 
     Attributes:
         n_queries: at most so many draws, and test images, are searched for in pixels; all are compared for equality.
@@ -118,6 +120,11 @@ class CopyShares:
     ) -> NearCopies:
         """Return the near copies among the first rows of a split."""
         n_train, n_unseen = len(reference.train), len(reference.validation)
+        if space == ALIGNED_STEPS:
+            windows = _aligned_windows(reference)
+            assert windows is not None
+            distance, index = windows.nearest_two(split.take(slice(0, self.n_searched)).floats())
+            return near_copies(distance, index, *windows.sizes, level=LEVEL)
         if space == ALIGNED:
             aligned = _kept(reference, "aligned", lambda: _aligned(reference))
             distance, index = aligned.nearest_two(split.take(slice(0, self.n_searched)).floats())
@@ -135,8 +142,11 @@ class CopyShares:
 def _spaces(reference: Reference) -> dict[str, bool]:
     """Return the spaces to search, and whether training and unseen images are exchangeable in them."""
     spaces = {space_of(reference.train): True}
-    if reference.train.modality.shifts:
+    modality = reference.train.modality
+    if modality.shifts and not modality.sequences:
         spaces[ALIGNED] = True
+    elif modality.shifts and _aligned_windows(reference) is not None:
+        spaces[ALIGNED_STEPS] = True
     name = reference.feature_map.name
     # "pixels" is the space that is searched already
     if name != "pixels" and len(reference.pool_features) >= 2:
@@ -146,6 +156,15 @@ def _spaces(reference: Reference) -> dict[str, bool]:
 
 def _aligned(reference: Reference) -> AlignedIndex:
     return AlignedIndex.of(torch.cat([reference.train.floats(), reference.validation.floats()]))
+
+
+def _aligned_windows(reference: Reference) -> AlignedWindows | None:
+    """Return the index of training and validation windows, None where they are too few or too short."""
+
+    def made() -> AlignedWindows | None:
+        return AlignedWindows.of(reference.train.floats(), reference.validation.floats())
+
+    return _kept(reference, "aligned windows", made)
 
 
 def _of_features(reference: Reference) -> tuple[NeighbourIndex, NeighbourIndex]:

@@ -62,7 +62,7 @@ class Modality(Protocol):
 
     @property
     def shifts(self) -> bool:
-        """Whether a copy that is shifted a little or flipped is a copy still."""
+        """Whether a copy that is shifted a little, or of images flipped, is a copy still."""
         ...
 
     @property

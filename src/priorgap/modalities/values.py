@@ -27,7 +27,6 @@ class Values:
     pictures: ClassVar[bool] = False
     table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "data"
-    shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0
 
     @property
@@ -39,6 +38,11 @@ class Values:
     def sequences(self) -> bool:
         """Whether they are values over time."""
         return self.n_axes == 3
+
+    @property
+    def shifts(self) -> bool:
+        """Whether a copy that is shifted a little is a copy still: of series."""
+        return self.sequences
 
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
         """Return values as they are, of 32 bits."""

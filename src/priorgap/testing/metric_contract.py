@@ -92,7 +92,7 @@ def gives_finite_named_rows(metric: Metric) -> None:
         assert row.std_error is None or (math.isfinite(row.std_error) and row.std_error >= 0)
         assert isinstance(row.n, int) and row.n > 0
         assert row.n_reference is None or row.n_reference > 0
-        assert row.space in ("latent", "data", "pixels", "aligned pixels")
+        assert row.space in ("latent", "data", "aligned data", "pixels", "aligned pixels")
         assert Measurement.from_json(row.to_json()) == row
 
 

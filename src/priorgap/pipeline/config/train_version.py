@@ -30,7 +30,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "f360485ffefc679d3156a8bda927500db5c07fbe550f622d119d429e976012fd": (
+    "0599debe3b59d5bbc44e8cd5fdd21dcb20a97d95d74ff4749975bb1b205d576b": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
