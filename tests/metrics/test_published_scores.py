@@ -44,10 +44,10 @@ def model_of_waves():
     return fresh(series_world().model, reference=replace(reference, **parts), **unknown)
 
 
-def scores(name: str, made: Tensor) -> dict[str, float]:
+def scores(name: str, made: Tensor, **changes: int) -> dict[str, float]:
     model = fresh(model_of_waves(), decode=lambda z, label=None: made[z[:, 0].long()])
     evidence = model.of(name, "candidate", LatentDraw(torch.arange(len(made))[:, None].float()))
-    return {row.measure: row.value for row in run(METRICS[name], evidence)}
+    return {row.measure: row.value for row in run(replace(METRICS[name], **changes), evidence)}
 
 
 def mixed(x: Tensor) -> Tensor:
@@ -71,14 +71,15 @@ def test_copies_of_training_windows_are_as_good_as_fresh_real_ones(name):
 
 
 def test_channels_of_other_windows_pass_histograms_and_nearly_prediction_and_not_the_classifier():
+    new = real(600, "fresh")
     plain, other = (
-        {name: scores(name, x)[name] for name in METRICS}
-        for x in (real(600, "fresh"), mixed(real(600, "fresh")))
+        {name: scores(name, x)[name] for name in ("mdd", "discriminative_score")} for x in (new, mixed(new))
     )
     assert other["mdd"] == pytest.approx(plain["mdd"], rel=1e-6)
-    reach = scores("predictive_score", real(600, "fresh"))["predictive_persistence"]
-    lost = other["predictive_score"] - plain["predictive_score"]
-    assert lost < 0.25 * (reach - plain["predictive_score"])
+    # trained until each channel's own past is learned: a network that is not, leans on the other channel
+    good, lost = (scores("predictive_score", x, n_hidden=16, n_steps=800) for x in (new, mixed(new)))
+    way = good["predictive_persistence"] - good["predictive_score"]
+    assert lost["predictive_score"] - good["predictive_score"] < 0.2 * way
     assert other["discriminative_score"] > plain["discriminative_score"] + 0.15
 
 
