@@ -179,11 +179,21 @@ def _varying(reported: Sequence[Record]) -> dict[str, None]:
     varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
     # what merely follows another key says nothing new
     varying = {
-        key: None for key in varying if key not in ("prior.dim", "data.source._target_", "data.source.name")
+        key: None
+        for key in varying
+        if key != "prior.dim" and not (key.startswith("data.source.") and _follows(key, "data.name", flats))
     }
     if len({model.calibrated for _, model in models_of(reported)}) > 1:
         varying["calibrate"] = None
     return varying
+
+
+def _follows(key: str, other: str, flats: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a key has one value for each value of another: data sets bring their own files and columns."""
+    values: dict[str, set[str]] = {}
+    for flat in flats:
+        values.setdefault(str(flat.get(other)), set()).add(str(flat.get(key)))
+    return len(values) > 1 and all(len(found) == 1 for found in values.values())
 
 
 def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,11 +74,15 @@ def _beside_the_baseline(cell: "Verdict") -> str | None:
 
 
 def _effect(contrast: Contrast, name: str) -> str:
-    """Return "1.5 times [1.2, 1.9] the FID", or "a coverage of 0.1 [0.05, 0.2] above that", to stand before "of"."""
-    effect, interval = number(contrast.effect), interval_text(contrast.interval)
+    """Return "1.5 times [1.2, 1.9] the FID", or "a coverage higher by 0.1 [0.05, 0.2] than that", before "of"."""
     if contrast.scale == "log":
-        return f"{effect} times {interval} the {name}"
-    return f"a {name} of {effect} {interval} above that"
+        return f"{number(contrast.effect)} times {interval_text(contrast.interval)} the {name}"
+    lower = contrast.effect < 0
+    interval = contrast.interval
+    if lower and interval is not None:
+        interval = -interval[1], -interval[0]
+    how = "lower" if lower else "higher"
+    return f"a {name} {how} by {number(abs(contrast.effect))} {interval_text(interval)} than that"
 
 
 def _larger(rule: Contrast, of_z: Contrast) -> str:
