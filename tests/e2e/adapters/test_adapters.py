@@ -218,9 +218,34 @@ def test_diffusers(digits):
 
 @pytest.mark.e2e
 def test_ctgan(tmp_path):
+    needs("ctgan")
+    import pandas as pd
+
+    module, kept = adapter("ctgan_tvae"), []
+    from ctgan.synthesizers import tvae
+
+    rng = np.random.default_rng(0)
+    side, place = rng.integers(0, 2, 1200), rng.normal(size=1200)
+    columns = {"a": 4 * side + 0.3 * place, "b": place + 0.2 * rng.normal(size=1200), "c": side - place}
+    table = pd.DataFrame(columns)
+    own = tvae.Encoder.__init__
+    try:
+        module.keep_encoders(kept)
+        torch.manual_seed(0)
+        np.random.seed(0)
+        model = tvae.TVAE(embedding_dim=3, epochs=40, batch_size=100)
+        model.fit(table[:800])
+    finally:
+        tvae.Encoder.__init__ = own
+    (encoder,) = kept
+    check(module.audit(model, encoder, table[:800], table[800:], **FEW))
+
+
+@pytest.mark.e2e
+def test_ctgan_tables(tmp_path):
     """Frames in, frames out: at a low weight the categories that the mean never takes come back in draws."""
     needs("ctgan")
-    module, kept = adapter("ctgan_tvae"), []
+    module, kept = adapter("ctgan_tvae_tables"), []
     from ctgan.synthesizers import tvae
 
     rng = np.random.default_rng(0)
