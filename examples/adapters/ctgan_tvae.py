@@ -1,4 +1,6 @@
-"""ctgan: TVAE, in the space of its own transformer (continuous columns: a mode and a place in it). Of data frames: ctgan_tvae_tables.py.
+"""ctgan: TVAE, in the space of its own transformer (continuous columns: a mode and a place in it).
+
+Of data frames: ctgan_tvae_tables.py.
 
 TVAE drops its encoder when `fit` ends: `keep_encoders` must stand before that.
 """
