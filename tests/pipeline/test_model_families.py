@@ -23,7 +23,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def reasons(folder: Path, place: str) -> dict[str, str]:
     entries = shelf(folder, "measure", model(folder).id).entries
     found = {
-        name.rpartition("/")[2].partition("@")[0]: entry.value["skipped"]
+        name.rpartition("/")[2].partition("@")[0]: entry.value.get("skipped")
         for name, entry in entries.items()
         if name.startswith(f"{place}/") and entry.value is not None
     }

@@ -174,7 +174,7 @@ def test_pieces_on_a_terminal_are_on_its_live_line(caplog):
     caplog.set_level("INFO")
     stream, now = Terminal(), [0.0]
     line = LiveLine(stream, clock=lambda: now[0])
-    line.open()
+    line.begin()
     pieces = Pieces(["a", "b"] * 2, "measured", line=line, clock=lambda: now[0])
     now[0] = 30.0
     pieces.ended("a")

@@ -35,7 +35,7 @@ class Screen(io.StringIO):
 
 def line_on(screen, now):
     line = LiveLine(screen, clock=lambda: now[0])
-    line.open()
+    line.begin()
     return line
 
 
@@ -109,7 +109,7 @@ def test_a_terminal_that_is_gone_stops_the_line_and_not_the_work():
 def test_no_line_where_nobody_looks():
     stream = io.StringIO()
     line = LiveLine(stream)
-    line.open()
+    line.begin()
     line.at("training")
     line.close()
     assert not line.live and stream.getvalue() == ""

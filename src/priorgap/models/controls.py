@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms
+from priorgap.models.told_part import Part
 from priorgap.models.traits import Traits
 from priorgap.priors.standard_normal import StandardNormal
 
@@ -28,6 +29,8 @@ class Autoencoder(nn.Module):
     """
 
     traits: ClassVar[Traits] = Traits(log_var=False, prior=False)
+    # as a VAE's
+    part: Part | None = None
     prior: ClassVar[None] = None
 
     def __init__(
@@ -149,6 +152,8 @@ class GAN(nn.Module):
     """
 
     traits: ClassVar[Traits] = Traits(encoder=False, log_var=False)
+    # as a VAE's
+    part: Part | None = None
 
     def __init__(
         self,

@@ -137,6 +137,8 @@ class ToldVAE(VAE):
         part: which part is told.
     """
 
+    part: Part
+
     def __init__(
         self,
         encoder: nn.Sequential,

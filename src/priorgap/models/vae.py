@@ -13,6 +13,7 @@ from priorgap.models.affine import not_free
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms
 from priorgap.models.networks import Architecture
+from priorgap.models.told_part import Part
 from priorgap.models.traits import Traits
 from priorgap.priors.base import Prior, PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
@@ -30,6 +31,8 @@ class VAE(nn.Module):
     """
 
     traits: ClassVar[Traits] = Traits()
+    # what decoding is told of x (`told.ToldVAE`); nothing
+    part: Part | None = None
 
     def __init__(
         self,

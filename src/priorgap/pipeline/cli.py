@@ -170,7 +170,7 @@ def _dispatch(arguments: list[str]) -> int:
 
                 return shown.show(typed, COMMANDS)
             LINE.quiet, LINE.verbose = typed.quiet, typed.verbose
-            LINE.open()
+            LINE.begin()
             LINE.at("reading the configuration")
             # a Hydra that does not do is refused when it is imported
             from priorgap.pipeline.commands import run

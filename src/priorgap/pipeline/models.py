@@ -20,7 +20,6 @@ from priorgap.modalities import Modality, modality_of
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
-from priorgap.models.told import ToldVAE
 from priorgap.models.vae import load_weights
 from priorgap.pipeline.config import parts
 from priorgap.priors.base import Prior
@@ -126,8 +125,8 @@ class TrainedModel:
             return None
         n = sum(map(len, known))
         fresh = torch.arange(n - len(dataset.test), n)
-        tells_label = isinstance(self.vae, ToldVAE) and self.vae.part.tells_label
-        label = dataset.test.label if tells_label else None
+        part = self.vae.part
+        label = dataset.test.label if part is not None and part.tells_label else None
         return Contexts(torch.cat(known), torch.arange(len(dataset.train)), fresh=fresh, fresh_label=label)
 
     @property

@@ -41,7 +41,7 @@ class LiveLine:
         """Whether there is such a line now."""
         return self._on
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Begin, where standard error is a terminal and neither less nor more was asked for."""
         if self.quiet or self.verbose or self._on or not self._stream.isatty():
             return

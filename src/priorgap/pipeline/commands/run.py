@@ -141,7 +141,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
         # the sweep has a line of its own, for all processes
         LINE.close()
     lost = session.launch(task, here=here)
-    LINE.open()
+    LINE.begin()
     LINE.of(0)
     for kind in stages:
         # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output

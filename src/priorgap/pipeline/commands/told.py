@@ -10,7 +10,6 @@ from torch import Tensor
 from priorgap.core.contexts import Contexts
 from priorgap.data.given_columns import read_given_columns
 from priorgap.data.splits import Dataset
-from priorgap.models.told import ToldVAE
 from priorgap.models.told_part import Columns
 from priorgap.pipeline.models import TrainedModel
 from priorgap.samplers.protocols import FittedSampler
@@ -63,7 +62,7 @@ def told_of(
         source = "" if fitted.facts.reconstructs else f"the {told.many} of random test {told.of}"
         return Told(source, model.contexts(data()))
     table = model.modality.table
-    part = model.vae.part if isinstance(model.vae, ToldVAE) else None
+    part = model.vae.part
     if told is None or table is None or not isinstance(part, Columns):
         raise ValueError(f"given={given}: the model is told no columns; expected a study of model=given_mlp")
     if fitted.facts.reconstructs:

@@ -30,7 +30,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "0599debe3b59d5bbc44e8cd5fdd21dcb20a97d95d74ff4749975bb1b205d576b": (
+    "2dbbd4a7dc2d767eca0b9e36413461909a06be6b11cec305bc6dc1f7c5854a92": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
