@@ -227,7 +227,7 @@ def compare(
     reference = reference_of(parts, features, n_draws, reference_settings(config), needs)
     if features == "classifier" and n_classes_of(parts) is None:
         findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
-    models = {rule: replace(model, decode=decoding[rule]) for rule in drawing.rules}
+    models = {rule: replace(model, decode=decoding[rule], expected=decoding[MEAN]) for rule in drawing.rules}
     evidence = {
         rule: model_evidence(
             own,

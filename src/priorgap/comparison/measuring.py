@@ -93,6 +93,7 @@ def _of_samplers(
     model = replace(
         model,
         decode=None if model.decode is None else caller.here(model.decode),
+        expected=None if model.expected is None else caller.here(model.expected),
         encode=None if model.encode is None else caller.here(model.encode),
         log_likelihood=None if model.log_likelihood is None else caller.here(model.log_likelihood),
     )
