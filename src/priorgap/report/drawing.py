@@ -1,6 +1,7 @@
 """What every figure of a report shares: colours, size, and bytes that depend on nothing but the content."""
 
 import io
+from itertools import islice
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -33,3 +34,12 @@ def empty_figure(
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=9)
     return figure, axes
+
+
+def close_matrices(figure: Figure, axes: Any, n_drawn: int, drawn: Any, said: str) -> bytes:
+    """Return a figure of matrices as PNG: axes beyond the drawn ones go, and one bar below says what colours mean."""
+    for axis in islice(axes.flat, n_drawn, None):
+        axis.set_axis_off()
+    bar = figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.04, aspect=40)
+    bar.set_label(said, fontsize=9)
+    return png(figure)

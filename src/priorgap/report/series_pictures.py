@@ -1,13 +1,12 @@
 """Pictures of series: windows over time, autocorrelation, correlations between channels; real beside synthetic."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
-from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
+from priorgap.report.drawing import PALETTE, WIDTH, close_matrices, empty_figure, png
 
 Windows = npt.NDArray[np.floating]
 # what fits the page's width and stays readable
@@ -97,12 +96,7 @@ def channel_correlations(windows: Mapping[str, Windows], *, channels: tuple[str,
             range(n_channels), [_channel(c, channels) for c in range(n_channels)], rotation=90, fontsize=7
         )
         axis.set_yticks(range(n_channels), [_channel(c, channels) for c in range(n_channels)], fontsize=7)
-    for axis in islice(axes.flat, len(windows), None):
-        axis.set_axis_off()
-    if drawn is not None:
-        bar = figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.04, aspect=40)
-        bar.set_label("correlation at the same step", fontsize=9)
-    return png(figure)
+    return close_matrices(figure, axes, len(windows), drawn, "correlation at the same step")
 
 
 def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
-from priorgap.report.drawing import WIDTH, empty_figure, png
+from priorgap.report.drawing import WIDTH, close_matrices, empty_figure, png
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,12 +65,8 @@ def column_pairs(frames: Mapping[str, "pd.DataFrame"], numeric: Collection[str])
         labels = [_short(name, 12) for name in names]
         axis.set_xticks(range(len(names)), labels if last else [], rotation=90, fontsize=6)
         axis.set_yticks(range(len(names)), labels if place % columns == 0 else [], fontsize=6)
-    for axis in islice(axes.flat, len(frames), None):
-        axis.set_axis_off()
-    if drawn is not None:
-        bar = figure.colorbar(drawn, ax=axes, location="bottom", fraction=0.04, aspect=40)
-        bar.set_label("association: |r| of numbers, else Cramér's V", fontsize=9)
-    return png(figure)
+    said = "association: |r| of numbers, else Cramér's V"
+    return close_matrices(figure, axes, len(frames), drawn, said)
 
 
 def associations(frame: "pd.DataFrame", numeric: Collection[str]) -> Array:

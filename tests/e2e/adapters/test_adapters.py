@@ -217,54 +217,45 @@ def test_diffusers(digits):
     )
 
 
-@pytest.mark.e2e
-def test_ctgan(tmp_path):
-    needs("ctgan")
-    import pandas as pd
-
-    module, kept = adapter("ctgan_tvae"), []
-    from ctgan.synthesizers import tvae
-
+def two_modes() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     side, place = rng.integers(0, 2, 1200), rng.normal(size=1200)
     columns = {"a": 4 * side + 0.3 * place, "b": place + 0.2 * rng.normal(size=1200), "c": side - place}
-    table = pd.DataFrame(columns)
-    own = tvae.Encoder.__init__
+    # depends on nothing: what is most likely is always "often"
+    return pd.DataFrame({**columns, "rare": np.where(rng.random(1200) < 0.15, "seldom", "often")})
+
+
+def fitted_tvae(module: ModuleType, table: pd.DataFrame, discrete: tuple[str, ...] = ()):
+    """Return a TVAE and its encoder, which an adapter keeps."""
+    from ctgan.synthesizers import tvae
+
+    own, kept = tvae.Encoder.__init__, []
     try:
         module.keep_encoders(kept)
         torch.manual_seed(0)
         np.random.seed(0)
         model = tvae.TVAE(embedding_dim=3, epochs=40, batch_size=100)
-        model.fit(table[:800])
+        model.fit(table, discrete_columns=discrete)
     finally:
         tvae.Encoder.__init__ = own
     (encoder,) = kept
+    return model, encoder
+
+
+@pytest.mark.e2e
+def test_ctgan():
+    needs("ctgan")
+    module, table = adapter("ctgan_tvae"), two_modes().drop(columns="rare")
+    model, encoder = fitted_tvae(module, table[:800])
     check(module.audit(model, encoder, table[:800], table[800:], **FEW))
 
 
 @pytest.mark.e2e
-def test_ctgan_tables(tmp_path):
+def test_ctgan_tables():
     """Frames in, frames out: at a low weight the categories that the mean never takes come back in draws."""
     needs("ctgan")
-    module, kept = adapter("ctgan_tvae_tables"), []
-    from ctgan.synthesizers import tvae
-
-    rng = np.random.default_rng(0)
-    side, place = rng.integers(0, 2, 1200), rng.normal(size=1200)
-    columns = {"a": 4 * side + 0.3 * place, "b": place + 0.2 * rng.normal(size=1200), "c": side - place}
-    table = pd.DataFrame(columns)
-    # depends on nothing: what is most likely is always "often"
-    table["rare"] = np.where(rng.random(1200) < 0.15, "seldom", "often")
-    own = tvae.Encoder.__init__
-    try:
-        module.keep_encoders(kept)
-        torch.manual_seed(0)
-        np.random.seed(0)
-        model = tvae.TVAE(embedding_dim=3, epochs=40, batch_size=100)
-        model.fit(table[:800], discrete_columns=["rare"])
-    finally:
-        tvae.Encoder.__init__ = own
-    (encoder,) = kept
+    module, table = adapter("ctgan_tvae_tables"), two_modes()
+    model, encoder = fitted_tvae(module, table[:800], ("rare",))
     few = {**FEW, "metrics": [*FEW["metrics"], "column_shapes"]}
     found = module.audit(model, encoder, table[:800], table[800:], **few)
     assert not found.verdict.stopped, found.verdict.headline
