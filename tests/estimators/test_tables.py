@@ -1,5 +1,6 @@
 """Scores of tables: SDMetrics' numbers, controls, and errors by simulation."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from priorgap.core.random import draw_seed, stream
 from priorgap.estimators.detection import boosted_trees, detection_area
 from priorgap.estimators.identical import RowSet
+from priorgap.estimators.neighbour_index import NeighbourIndex
 from priorgap.estimators.table_columns import encoded
 from priorgap.estimators.tables import column_shapes, pair_trends, rare_categories
-from priorgap.estimators.uncertainty import Estimate
+from priorgap.estimators.uncertainty import Estimate, quantile_estimate
 
 NUMERIC = ["age", "income", "visits", "since"]
 KINDS = {"age": "numerical", "income": "numerical", "visits": "numerical", "since": "datetime",
@@ -128,20 +130,63 @@ def most_likely(x: pd.DataFrame) -> pd.DataFrame:
     return x.assign(income=by_age["income"].transform("mean"), **modes)
 
 
+def nearly_copied(x: pd.DataFrame) -> pd.DataFrame:
+    """Training rows with small noise in their income, or in their visits where that is missing: none equal to one."""
+    made, g = people(len(x), "train"), np.random.default_rng(4)
+    step = np.where(made["income"].isna(), g.choice([-1, 1], len(x)), 0)
+    return made.assign(
+        income=made["income"] * np.exp(0.01 * g.random(len(x))), visits=(made["visits"] + step).abs()
+    )
+
+
+def vectors(of: pd.DataFrame, train: pd.DataFrame) -> torch.Tensor:
+    """Numbers standardised over training rows, categories one-hot, missing values at the mean with a mark."""
+    blocks = []
+    for name, column in of.items():
+        if name in NUMERIC:
+            own, known = (
+                x.astype("int64").where(x.notna()) if name == "since" else x for x in (column, train[name])
+            )
+            scaled = (own - known.mean()) / known.std()
+            blocks += [scaled.fillna(0.0).to_numpy(float), scaled.isna().to_numpy(float)]
+        else:
+            blocks += [(column == one).to_numpy(float) for one in sorted(train[name].dropna().unique())]
+    return torch.from_numpy(np.stack(blocks, 1)).float()
+
+
 # change -> the table, and what finds it
 CHANGES = {
     "nothing": (lambda x: x, set()),
     "independent columns": (independent, {"pair trends", "detection"}),
-    "training rows, each once": (lambda x: people(len(x), "train"), {"identical share"}),
+    "training rows, each once": (
+        lambda x: people(len(x), "train"),
+        {"identical share", "closest record", "distance ratio"},
+    ),
     # rows that repeat are in both parts of a fold
-    "bootstrap of training rows": (bootstrap, {"identical share", "detection"}),
+    "bootstrap of training rows": (
+        bootstrap,
+        {"identical share", "closest record", "distance ratio", "detection"},
+    ),
+    "training rows with noise": (nearly_copied, {"closest record", "distance ratio"}),
     "half of the rows": (lambda x: x[: len(x) // 2], set()),
     "a number times 1.5": (lambda x: x.assign(income=1.5 * x["income"]), {"column shapes", "detection"}),
-    "most likely values": (most_likely, {"column shapes", "pair trends", "detection", "rare categories"}),
+    # typical rows lie where training rows are dense
+    "most likely values": (
+        most_likely,
+        {"column shapes", "pair trends", "detection", "rare categories", "closest record"},
+    ),
     "rare categories left out": (lambda x: x[x["grade"] != "c"], {"rare categories"}),
     "nothing missing": (lambda x: x.ffill().bfill(), {"detection"}),
 }
-MEASURES = ("column shapes", "pair trends", "detection", "rare categories", "identical share")
+MEASURES = ("column shapes", "pair trends", "detection", "rare categories", "identical share", "closest record",
+            "distance ratio")  # fmt: skip
+
+
+def records(of: pd.DataFrame, train: pd.DataFrame) -> tuple[Estimate, Estimate]:
+    """The 5 % quantiles of distances to the closest training row, and of their ratios to the second closest."""
+    distance = NeighbourIndex.of(vectors(train, train)).nearest_two(vectors(of, train))[0]
+    ratio = torch.where(distance[:, 1] > 0, distance[:, 0] / distance[:, 1], torch.ones(len(distance)))
+    return quantile_estimate(distance[:, 0], 0.05), quantile_estimate(ratio, 0.05)
 
 
 def scores(made: pd.DataFrame, real: pd.DataFrame, train: pd.DataFrame) -> dict[str, Estimate]:
@@ -152,12 +197,18 @@ def scores(made: pd.DataFrame, real: pd.DataFrame, train: pd.DataFrame) -> dict[
     rare = rare_categories(train, made, numeric=NUMERIC, level=0.05).mass
     rows, own, _ = encoded(train, made, numeric=NUMERIC)
     same = RowSet.of(rows).shared(own) / len(own)
+    closest, ratio = (
+        (Estimate(max(floor.value - one.value, 0.0), math.hypot(floor.std_error, one.std_error)))
+        for floor, one in zip(records(real, train), records(made, train), strict=True)
+    )
     return {
         "column shapes": Estimate(1 - shapes.value, shapes.std_error),
         "pair trends": Estimate(1 - pairs.value, pairs.std_error),
         "detection": Estimate(max(seen.value - 0.5, 0.0), seen.std_error),
         "rare categories": Estimate(abs(rare.value - 1), rare.std_error),
         "identical share": Estimate(same, 0.0),
+        "closest record": closest,
+        "distance ratio": ratio,
     }
 
 

@@ -16,6 +16,7 @@ from priorgap.estimators.uncertainty import (
     mean_estimate,
     normal_quantile,
     proportion_estimate,
+    quantile_estimate,
     random_groups,
     t_interval,
 )
@@ -200,3 +201,24 @@ def test_whole_messages(generator):
     refused(lambda: block_estimate(one), "values has 1 values: expected at least 2")
     refused(lambda: t_interval([1.0]), "x has 1 values: expected at least 2")
     refused(lambda: jackknife_estimate(1.0, one), "left_out has 1 values: expected at least 2")
+
+
+def test_a_quantile_is_the_value_of_its_rank():
+    x = torch.tensor([5.0, 1, 4, 2, 3])
+    for level, value in ((0.2, 1.0), (0.21, 2.0), (0.5, 3.0), (0.99, 5.0), (0.01, 1.0)):
+        assert quantile_estimate(x, level).value == value
+    assert quantile_estimate(x[:1], 0.5) == Estimate(5.0)
+    assert quantile_estimate(torch.zeros(10), 0.05) == Estimate(0.0, 0.0)
+    for level in (0.0, 1.0):
+        refused(lambda v=level: quantile_estimate(x, v), f"level={level}: expected a number between 0 and 1")
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5])
+def test_the_error_of_a_quantile_is_that_of_repetition(level, generator):
+    x = torch.randn(400, 500, dtype=torch.float64, generator=generator)
+    found = [quantile_estimate(row, level) for row in x]
+    values = torch.tensor([one.value for one in found])
+    error = torch.tensor([one.std_error for one in found]).square().mean().sqrt()
+    assert float(error / values.std()) == pytest.approx(1, abs=0.12)
+    # the negative control: the error of a mean
+    assert float(x.std() / 500**0.5 / values.std()) < 0.85

@@ -13,6 +13,7 @@ from priorgap.metrics import (
     NotApplicable,
     PairTrends,
     RareCategories,
+    RecordDistances,
     TableFloors,
     TrainOnSynthetic,
     tables,
@@ -183,3 +184,38 @@ def test_very_wide_tables_have_no_row_by_pair(monkeypatch):
     monkeypatch.setattr(tables, "MOST_PARTS", 5)
     assert [row.unit for row in run(METRICS["pair_trends"], of(law))] == [""]
     assert len(run(METRICS["column_shapes"], of(law))) == 1 + 4
+
+
+RECORDS = RecordDistances(quantile=0.05, n_queries=200)
+
+
+def test_closest_records_of_copies_lie_below_their_floor_and_those_of_the_law_do_not():
+    here = table_world()
+    rows = here.model.reference.train.x
+
+    def copied(z, label=None):
+        """Training rows with a little noise in their numbers."""
+        x = rows[torch.arange(len(z)) % len(rows)].clone()
+        x[:, 0] += 0.01 * torch.sin(torch.arange(len(z)).float())
+        return x
+
+    honest, copies = run(RECORDS, of(law)), run(RECORDS, of(copied))
+    for name in ("dcr", "nndr"):
+        floor = whole(honest, f"{name}_floor")
+        assert floor == whole(copies, f"{name}_floor") > 0
+        assert whole(honest, name) > 0.6 * floor
+        assert whole(copies, name) < 0.2 * floor
+    assert {(row.n, row.n_reference, row.space) for row in honest} == {(200, 400, "data")}
+
+
+def test_closest_records_of_rows_that_are_all_alike_are_no_copies_by_ratio():
+    model = table_world().model
+    same = torch.zeros(50).long()
+    reference = replace(model.reference, train=model.reference.train.take(same))
+    row = reference.train.x[:1]
+    evidence = fresh(
+        replace(model, reference=reference, train=model.train.take(same)),
+        decode=lambda z, label=None: row.expand(len(z), -1),
+    )
+    found = run(RECORDS, evidence.of("x", "candidate", table_world().draw(100)))
+    assert whole(found, "dcr") == 0 and whole(found, "nndr") == 1

@@ -65,6 +65,32 @@ def proportion_estimate(hits: int | float, n: int) -> Estimate:
     return Estimate(hits / n, math.sqrt(shrunk * (1 - shrunk) / (n + 4)))
 
 
+def quantile_estimate(x: Float[Tensor, "n"], level: float) -> Estimate:
+    """Estimate a quantile from independent values, with the standard error of the values around it.
+
+    The value of rank ceil(level n); the error is (x_(u) - x_(l)) / 2, ranks u and l a binomial's standard deviation
+    away. Biased upwards by at most one rank.
+
+    **Source**: Woodruff (1952), "Confidence intervals for medians and other position measures".
+
+    Raises:
+        ValueError: the level is not inside (0, 1), or there is no value.
+    """
+    check_vector("x", x)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level}: expected a number between 0 and 1")
+    ordered, n = x.double().sort().values, len(x)
+    spread = math.sqrt(n * level * (1 - level))
+
+    def of_rank(rank: float) -> float:
+        return float(ordered[min(max(math.ceil(rank), 1), n) - 1])
+
+    value = of_rank(level * n)
+    if n < 2:
+        return Estimate(value)
+    return Estimate(value, 0.5 * (of_rank(level * n + spread) - of_rank(level * n - spread)))
+
+
 def block_estimate(values: Float[Tensor, "b"]) -> Estimate:
     """Estimate from the values of one statistic on disjoint blocks: their mean, and sd / sqrt(b).
 

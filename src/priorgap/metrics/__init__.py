@@ -52,6 +52,7 @@ _EXPORTS = {
     "RealToReal": "priorgap.metrics.accuracy",
     "RealToSynthetic": "priorgap.metrics.accuracy",
     "Reconstruction": "priorgap.metrics.reconstruction",
+    "RecordDistances": "priorgap.metrics.record_distances",
     "Reference": "priorgap.metrics.reference",
     "SeriesFloors": "priorgap.metrics.series",
     "Sharpness": "priorgap.metrics.diversity",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     )
     from priorgap.metrics.quality import FID, KID, FIDFloor, PRDCMeasures
     from priorgap.metrics.real_equivalent import AccuracyCurve, RealEquivalent
+    from priorgap.metrics.record_distances import RecordDistances
     from priorgap.metrics.reference import Reference, load_reference, save_reference
     from priorgap.metrics.series import (
         Autocorrelation,
@@ -155,6 +157,7 @@ __all__ = [
     "RealEquivalent",
     "RealToReal",
     "RealToSynthetic",
+    "RecordDistances",
     "Reference",
     "SeriesFloors",
     "Sharpness",
