@@ -65,6 +65,26 @@ def test_a_model_of_frames_is_audited_as_a_table():
     assert rows.frame(torch.as_tensor(made.x))["side"].isin(["old", "middle", "young"]).all()
 
 
+def test_the_name_of_a_list_stands_for_its_measures():
+    data, model = table(), Model()
+    rows = Frames.of(data[:600], data[600:])
+
+    def names(*metrics):
+        found = compare(
+            None, rows.decoding(model.decode), rows.train, rows.test, latent_dim=2, samplers=["prior"],
+            metrics=list(metrics), features="pixels", progress=False,
+        )  # fmt: skip
+        assert not found.verdict.stopped, found.verdict.headline
+        return list(dict.fromkeys(found.table["measure"]))
+
+    all_of_them = names("tables", "column_shapes")
+    assert {"column_shapes", "pair_trends", "detection_auc", "dcr"} <= set(all_of_them)
+    assert names("column_shapes") == ["column_shapes"]
+    assert sorted(all_of_them) == sorted(names("column_shapes", "tables"))
+    with pytest.raises(ValueError, match=r"^metric=table: did you mean tables\? expected one of "):
+        names("table")
+
+
 def test_rows_go_there_and_back():
     data = table()
     rows = Frames.of(data[:600], data[600:])

@@ -119,10 +119,10 @@ def compare(
         device: where x and z go; None: to the parameters of the modules that the two callables use. x and z have the
             parameters' type, where all have one.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
-        metrics: objects or names of conf/metric; None is `standard`. One that brings measures of its own names them.
-            Classes of torchmetrics.image, or `functools.partial` of them, are metrics too: made when they measure.
-            `copying` brings `copy_shares` with it: by it alone, a decoder that returns only training images has no
-            copies, for its held-out draws are as near.
+        metrics: objects or names of conf/metric, of its lists (`tables`) too; None is `standard`. One that brings
+            measures of its own names them. Classes of torchmetrics.image, or `functools.partial` of them, are metrics
+            too: made when they measure. `copying` brings `copy_shares` with it: by it alone, a decoder that returns
+            only training images has no copies, for its held-out draws are as near.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
         features: a feature map, "classifier" or "pixels"; None is a classifier of the classes, or of clusters of the

@@ -24,7 +24,7 @@ from priorgap.comparison.supplied_model import (
 )
 from priorgap.core.arguments import show
 from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
-from priorgap.core.build import build, configuration_directory, load_option
+from priorgap.core.build import build, configuration_directory, load_option, option_names
 from priorgap.core.receivers import lacking
 from priorgap.data.splits import Split
 from priorgap.evaluation.reference import ReferenceSettings
@@ -74,10 +74,7 @@ def standard_samplers() -> list[str]:
 
 def standard_metrics() -> list[str]:
     """Return the names of the measures of `metric=standard`."""
-    import yaml
-
-    file = configuration_directory() / "metric" / "standard.yaml"
-    return list(yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"])
+    return option_names("metric", "standard")
 
 
 def sampler_of(given: Sampler | str) -> Sampler:
@@ -98,12 +95,23 @@ def metric_of(given: Any) -> Metric:
     return found
 
 
+def named_metrics(given: Sequence[Any]) -> list[Metric]:
+    """Return the metrics that were asked for; the name of a list (`standard`, `tables`) stands for all of it."""
+    wanted = [
+        name for one in given for name in (option_names("metric", one) if isinstance(one, str) else [one])
+    ]
+    # a list may hold what is named beside it
+    return [
+        metric_of(one) for i, one in enumerate(wanted) if not isinstance(one, str) or one not in wanted[:i]
+    ]
+
+
 def metrics_of(given: Sequence[Any], *, has_encoder: bool) -> list[Metric]:
     """Return the metrics that were asked for, and `copy_shares` with `copying`: the label *copies* needs both.
 
     Without an encoder `copying` has no held-out draws to compare with, and brings nothing.
     """
-    found = [metric_of(one) for one in given]
+    found = named_metrics(given)
     names = {metric.name for metric in found}
     if has_encoder and "copying" in names and "copy_shares" not in names:
         found.append(metric_of("copy_shares"))

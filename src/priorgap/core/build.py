@@ -39,6 +39,22 @@ def load_option(group: str, name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such file.
     """
+    return {key: value for key, value in _read(group, name).items() if key != "defaults"}
+
+
+def option_names(group: str, name: str) -> list[str]:
+    """Return the names that an option selects: those of a list (`standard`, `tables`), else its own.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    node = _read(group, name)
+    if "_target_" in node or "defaults" not in node:
+        return [name]
+    return list(dict.fromkeys(one for entry in node["defaults"] for one in option_names(group, str(entry))))
+
+
+def _read(group: str, name: str) -> dict[str, Any]:
     import yaml
 
     own = _options(configuration_directory(), group)
@@ -49,9 +65,8 @@ def load_option(group: str, name: str) -> dict[str, Any]:
         near = get_close_matches(name, list(own), n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"{group}={name}: {meant}expected one of {', '.join(sorted(own))}")
-    file = own[name]
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {key: value for key, value in node.items() if key != "defaults"}
+    node: dict[str, Any] = yaml.safe_load(own[name].read_text(encoding="utf-8"))
+    return node
 
 
 def _options(folder: Path, group: str) -> dict[str, Path]:

@@ -79,11 +79,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _audited(order: Order) -> "Comparison":
     from priorgap.comparison.compare import compare
-    from priorgap.comparison.user_inputs import metric_of, sampler_of
+    from priorgap.comparison.user_inputs import named_metrics, sampler_of
 
     # names first: they cost nothing
     samplers = None if order.samplers is None else [sampler_of(name) for name in order.samplers]
-    metrics = None if order.metrics is None else [metric_of(name) for name in _metrics(order.metrics)]
+    metrics = None if order.metrics is None else named_metrics(order.metrics)
     features = _features(order.features)
     model = audit_model.of_onnx(*order.onnx) if order.onnx else audit_model.of_factory(order.model)
     given: dict[str, Any] = {
@@ -239,22 +239,6 @@ def _names(given: dict[str, list[str]], key: str) -> tuple[str, ...] | None:
     if not names:
         raise ValueError(f"{key}={show(given[key][0])}: expected names, as {key}=prior,gmm")
     return tuple(names)
-
-
-def _metrics(names: Sequence[str]) -> list[str]:
-    """Return names of metrics, with those of a list (`standard`, `full`) in its place."""
-    import yaml
-
-    from priorgap.core.build import configuration_directory
-
-    found: list[str] = []
-    for name in names:
-        file = configuration_directory() / "metric" / f"{name}.yaml"
-        node = (
-            yaml.safe_load(file.read_text(encoding="utf-8")) if name.isidentifier() and file.is_file() else {}
-        )
-        found += node.get("defaults", [name]) if "_target_" not in node else [name]
-    return list(dict.fromkeys(found))
 
 
 def _integer(given: dict[str, list[str]], key: str, least: int) -> int:
