@@ -6,8 +6,8 @@ Run it in an environment that has ctgan, sdmetrics and ISLP beside priorgap. For
 default settings and with ten times its weight of the reconstruction (encoder kept, as in
 `examples/adapters/ctgan_tvae_tables.py`), all samplers by both decode rules; TVAE's own `sample`; CTGAN; a Gaussian
 copula; and controls: independent columns, a bootstrap of the training rows. All are measured beside the same test
-rows. Rows of finished seeds are kept in the file, so that a second call goes on. Prints the means over seeds with 95 %
-t intervals, and the differences that e13 asks for, paired over seeds.
+rows. Rows of finished seeds are kept in the file, so that a second call goes on. Prints the means with 95 %
+t intervals over seeds, and the differences that e13 asks for, paired over seeds.
 """
 
 import argparse
