@@ -21,21 +21,22 @@ import numpy as np
 import pandas as pd
 import scipy
 import torch
+import yaml
 from ctgan import CTGAN
 from ctgan.synthesizers import tvae
 
 from priorgap import Frames, compare
 from priorgap.core.build import build, load_option
+from priorgap.core.catalogue import BUILTIN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "adapters"))
 from ctgan_tvae_tables import audit, keep_encoders
 
 TABLES = ("wage", "default_credit")
 WEIGHTS = (2, 20)
-SAMPLERS = ("prior", "posterior", "gaussian_full")
+STUDY = Path(__file__).parents[1] / "experiments/e13_tables/config.yaml"
 # rows of a synthetic table that draws are taken from
 POOL = 20_000
-SHOWN = ("detection_auc", "column_shapes", "pair_trends", "rare_category_mass", "dcr", "nndr")
 AS_SHIPPED, METRICS = "TVAE.sample", ["tables", "copy_shares"]
 
 
@@ -45,6 +46,14 @@ def frames(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         root=Path("data"), download=True
     )
     return data.train.table.frame(data.train.x), data.test.table.frame(data.test.x)
+
+
+def samplers_of_the_study() -> list:
+    """Return the samplers of e13, with the options that it gives them."""
+    study = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    (names,) = [entry["override /sampler"] for entry in study["defaults"] if "override /sampler" in entry]
+    options = study["samplers"]
+    return [build(load_option("sampler", n) | options.get(n, {}), object, where=n) for n in names]
 
 
 def categories(frame: pd.DataFrame) -> list[str]:
@@ -116,7 +125,7 @@ def made_by(train: pd.DataFrame, seed: int, epochs: int) -> Iterator[tuple[str, 
 def of_seed(name: str, seed: int, epochs: int) -> Iterator[pd.DataFrame]:
     """Yield the measurements of all that is fitted with one seed."""
     train, test = frames(name)
-    mixture = build(load_option("sampler", "gmm") | {"n_components": 10}, object, where="gmm")
+    samplers = samplers_of_the_study()
     for weight in WEIGHTS:
         seeded(seed)
         kept: list = []
@@ -124,7 +133,7 @@ def of_seed(name: str, seed: int, epochs: int) -> Iterator[pd.DataFrame]:
             model = tvae.TVAE(epochs=epochs, loss_factor=weight, enable_gpu=False)
             model.fit(train, categories(train))
         found = audit(
-            model, kept[-1], train, test, samplers=[*SAMPLERS, mixture], metrics=METRICS, features="pixels",
+            model, kept[-1], train, test, samplers=samplers, metrics=METRICS, features="pixels",
             decode_rule=["mean", "draw"], seed=seed, progress=False,
         ).table  # fmt: skip
         yield found.assign(made_by="TVAE", weight=weight)
@@ -161,15 +170,17 @@ def mean_of(values: pd.Series) -> str:
     return f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]"
 
 
-def printed(results: pd.DataFrame) -> None:
-    """Print the table of means, and paired differences."""
+def printed(results: pd.DataFrame, section: str) -> None:
+    """Print the table of means of a section's measures, and paired differences."""
     own = results[results["unit"].isna() & (results["bound"] == "point")]
     keys = ["data", "made_by", "weight", "sampler", "decode"]
     wide = own.pivot_table(index=[*keys, "seed"], columns="measure", values="value")
-    print(f"| {' | '.join(keys)} | {' | '.join(SHOWN)} |")
-    print("|" + " --- |" * (len(keys) + len(SHOWN)))
+    shown = [m.name for m in BUILTIN.values() if m.section == section and m.name in wide]
+    shown = [name for name in shown if not name.endswith("_floor")]
+    print(f"| {' | '.join(keys)} | {' | '.join(shown)} |")
+    print("|" + " --- |" * (len(keys) + len(shown)))
     for place, rows in wide.groupby(level=keys):
-        print(f"| {' | '.join(map(str, place))} | {' | '.join(mean_of(rows[name]) for name in SHOWN)} |")
+        print(f"| {' | '.join(map(str, place))} | {' | '.join(mean_of(rows[name]) for name in shown)} |")
     print("\n| data | weight | difference of detection AUC | |\n| --- | --- | --- | --- |")
     area = wide["detection_auc"]
     pairs = {
@@ -196,6 +207,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a CSV file of all measurements")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument(
+        "--section", default="quality", help="of the measures that are printed: quality or copying"
+    )
     args = parser.parse_args()
     parts = [pd.read_csv(args.out)] if args.out.exists() else []
     done = set(zip(parts[0]["data"], parts[0]["seed"], strict=True)) if parts else set()
@@ -209,7 +223,7 @@ def main() -> None:
             print(
                 f"{name}, seed {seed}: {time.process_time() - start:.0f} s of processor time", file=sys.stderr
             )
-    printed(pd.read_csv(args.out))
+    printed(pd.read_csv(args.out), args.section)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ commands:
   sample      fit each sampler and draw its latents
   measure     the mismatch per model; quality, copying and accuracy per sampler
   report      verdict.json, results.csv, figures and report.html of a study
+  plan        what a command would make, and what is there of it; nothing is trained
+  publish     a committed study's results, figures and provenance, beside its experiments/ID/config.yaml
   audit       a model of your own, by a function or two ONNX files: what to sample it from, and a report
   schema      what the columns of a table are taken to be, as a file to edit
   generate    a synthetic data set from a finished study, as .npz, .parquet, .csv or PNGs
@@ -79,6 +81,12 @@ _STAGE_HELP = {
     "sample": "Fit each selected sampler and draw n_samples latents.\n",
     "measure": "Measure each model and each sampler.\n",
     "report": "Write the study's report; with study=NAME alone, of all that is complete in the study.\n",
+    "plan": "Say how many results of each stage a command would make, and how many are there.\n"
+    "The plan of each stage is written to outputs/STUDY/plan: settings, inputs and code of its results.\n"
+    "DVC's stages depend on these files.\n",
+    "publish": "Write the report of a committed study anew, and copy results.csv, provenance.json and the\n"
+    "study's figures to experiments/ID. Nothing else writes there.\n\n"
+    "example:\n  priorgap publish experiment=e01_alpha\n",
 }
 
 _GENERATE_HELP = """\
@@ -105,7 +113,9 @@ _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, 
 
 # commands that read no configuration
 _PLAIN = ("audit", "schema", "generate", "ls", "verify", "gc", "merge")
-# and those of them that need the library alone
+# what reads one and is no stage
+_ON_STUDIES = ("plan", "publish")
+# commands that need the library alone
 _LIBRARY = ("audit",)
 
 COMMANDS = (*_STAGE_HELP, *_PLAIN)
@@ -174,6 +184,9 @@ def _dispatch(arguments: list[str]) -> int:
             LINE.at("reading the configuration")
             # a Hydra that does not do is refused when it is imported
             from priorgap.pipeline.commands import run
+        if command in _ON_STUDIES:
+            own = import_module(f"priorgap.pipeline.commands.{command}")
+            return int(own.main(typed.overrides, typed.multirun, typed.config_dir))
         return run.main(command, typed.overrides, typed.multirun, typed.config_dir)
     except BadInput as error:
         say(str(error))

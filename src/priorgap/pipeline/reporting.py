@@ -1,7 +1,6 @@
 """From measurements to a study's report: the tidy table, the verdict, figures, one page."""
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,6 @@ from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
 from priorgap.modalities import modality_of
 from priorgap.pipeline import tracking
-from priorgap.pipeline.config.session import own_experiments
-from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves
@@ -27,6 +24,7 @@ from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.report import AggregateFigureData, page_of, write_page, write_results
 from priorgap.report.previews import Preview, preview_of
+from priorgap.report.summary import write_summary
 from priorgap.tables.layout import TableLayout
 from priorgap.verdict import StudyVerdict, decide_study
 
@@ -48,7 +46,7 @@ class Written(NamedTuple):
 
 
 def write(reported: Sequence[Record], config: Mapping[str, Any], store: Store) -> Written:
-    """Write outputs/<study>/report, and results and figures beside a committed experiment.
+    """Write outputs/<study>/report.
 
     Args:
         reported: the models that the report covers, as recorded; nothing that they name is built.
@@ -89,13 +87,16 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         write_results(directory, gathered.table, verdict, gathered.catalogue)
+        write_summary(directory, gathered.table, verdict, gathered.catalogue, _curves(reported, store))
+        provenance = _provenance(reported, store)
+        artifacts.save_json(directory / "provenance.json", provenance)
         page = page_of(
             study=study,
             table=gathered.table,
             verdict=verdict,
             previews=_previews(reported, store),
             aggregates=_aggregates(reported, store),
-            provenance=_provenance(reported, store),
+            provenance=provenance,
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
             catalogue=gathered.catalogue,
@@ -103,7 +104,6 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         )
         write_page(page, directory)
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
-    _beside_experiment(study, folder)
     try:
         track_models(reported, config["tracking"], store, gathered.catalogue)
         tracking.track_study(
@@ -205,6 +205,14 @@ def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
     return result
 
 
+def _curves(reported: Sequence[Record], store: Store) -> dict[str, list[dict[str, float]]]:
+    """Return the training curves of every trained model, each once."""
+    steps = {step.path: step for _, model in models_of(reported) for step in model.of("train")}
+    return {
+        str(path): read_curves(store.folder(step)) for path, step in steps.items() if store.is_complete(step)
+    }
+
+
 def track_models(
     reported: Sequence[Record], settings: Mapping[str, Any], store: Store, catalogue: Catalogue
 ) -> None:
@@ -240,19 +248,3 @@ def _stages(model: RecordedModel, store: Store) -> list[str]:
     once = ("train", "calibrate", "encode")
     found = [kind for kind in once if any(store.is_complete(step) for step in model.of(kind))]
     return [*found, "sample", "measure"]
-
-
-def _beside_experiment(study: str, folder: Path) -> None:
-    """Copy results and figures beside a committed experiment, so that git shows its numbers."""
-    place = own_experiments() / EXPERIMENTS / study
-    if not (place / "config.yaml").is_file():
-        return
-    artifacts.sweep_partial(place / "results.csv")
-    artifacts.write_bytes(place / "results.csv", (folder / "results.csv").read_bytes())
-    figures = place / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir(parents=True)  # also where there is no figure of the whole study: DVC asks for the folder
-    # grids and units of every model stay in outputs: a repository holds what the README shows
-    for file in sorted((folder / "figures").glob("*.png")):
-        if not file.name.startswith(("samples-", "kl_per_unit-", "aggregate-")):
-            artifacts.write_bytes(figures / file.name, file.read_bytes())

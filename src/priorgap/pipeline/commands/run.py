@@ -36,14 +36,22 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
         if done is not None:
             say(done)
             return 0
-    with refusing():
-        refuse_old_words(overrides)
-        checked = [(session, _checked(session)) for session in _sessions(request)]
     status = 0
-    for session, cells in checked:
+    for session, cells in checked_sessions(request):
         with session:
-            status = max(status, _run(command, session, cells))
+            status = max(status, run_checked(command, session, cells))
     return status
+
+
+def checked_sessions(request: Request) -> list[tuple[Session, list[ModelConfig]]]:
+    """Return a session for each study of a command, with its configurations, composed and checked.
+
+    Raises:
+        BadInput: one of them cannot be used; one line.
+    """
+    with refusing():
+        refuse_old_words(request.overrides)
+        return [(session, _checked(session)) for session in _sessions(request)]
 
 
 def _sessions(request: Request) -> list[Session]:
@@ -61,7 +69,8 @@ def _checked(session: Session) -> list[ModelConfig]:
     return cells
 
 
-def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
+def run_checked(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
+    """Run a command on configurations that were checked, inside their session; return the exit status."""
     from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
 
@@ -105,6 +114,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     from priorgap.pipeline.config.plan import MODEL_KINDS, SHARED_KINDS
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.plan_files import write_made
 
     desk = Desk(store)
     with refusing():
@@ -113,6 +123,8 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
         _check_data(plan, desk, load="prepare" in wanted)
         _make_root(store)
         execute(plan, ["prepare"] if "prepare" in wanted else [], desk)
+        if "prepare" in wanted:
+            write_made(plan, "prepare", store)
     if "reference" in wanted:
         say(_size_line(plan, store, desk), always=False)
         if "measure" in wanted:
@@ -123,6 +135,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
                 say(line, always=False)
         with refusing():
             execute(plan, ["reference"], desk)
+        write_made(plan, "reference", store)
     stages = [kind for kind in wanted if kind not in SHARED_KINDS]
     if not stages:
         return []

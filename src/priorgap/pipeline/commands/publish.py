@@ -1,0 +1,52 @@
+"""`priorgap publish`: a committed study's results, figures and provenance, from its store to beside its config."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from priorgap.core import artifacts
+from priorgap.core.errors import BadInput
+from priorgap.pipeline.commands import run
+from priorgap.pipeline.config.session import Request, own_experiments
+from priorgap.pipeline.config.yaml_source import EXPERIMENTS
+
+# pictures of single models stay in the store: a repository holds what the study shows
+_OF_MODELS = ("samples-", "kl_per_unit-", "aggregate-")
+_FILES = ("results.csv", "provenance.json")
+
+
+def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
+    """Write the study's report anew, and copy it; bad input raises BadInput with one line."""
+    request = Request(overrides, multirun, config_dir)
+    if request.experiment is None:
+        raise BadInput(
+            "publish: which study? expected experiment=ID, a folder of experiments/ with a config.yaml"
+        )
+    place = own_experiments() / EXPERIMENTS / request.experiment
+    if not (place / "config.yaml").is_file():
+        raise BadInput(
+            f"experiment={request.experiment}: {place} has no config.yaml; expected a study of this repository"
+        )
+    (session, cells), *others = run.checked_sessions(request)
+    if others or len({cell.study for cell in cells}) > 1:
+        raise BadInput(f"experiment={request.experiment}: expected one study")
+    folder = Path(str(cells[0].config["output_root"])) / cells[0].study / "report"
+    with session:
+        status = run.run_checked("report", session, cells)
+    if status:
+        return status
+    artifacts.check(folder, *_FILES)
+    _copy(folder, place)
+    sys.stdout.write(f"published: {place}\n")
+    return 0
+
+
+def _copy(folder: Path, place: Path) -> None:
+    for name in _FILES:
+        artifacts.sweep_partial(place / name)
+        artifacts.write_bytes(place / name, (folder / name).read_bytes())
+    figures = place / "figures"
+    shutil.rmtree(figures, ignore_errors=True)
+    for file in sorted((folder / "figures").glob("*.png")):
+        if not file.name.startswith(_OF_MODELS):
+            artifacts.write_bytes(figures / file.name, file.read_bytes())
