@@ -26,7 +26,7 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
         dataset, cell = desk.dataset(model), model.cell
         _check_rows(cell, dataset)
         network = models.build(
-            cell.config, dataset.shape, dataset.modality.table, models.classes_of(cell.config, dataset)
+            cell.config, dataset.shape, dataset.modality, models.classes_of(cell.config, dataset)
         )
         calibrated = any(m.calibrated for m in planned if m.train is model.train)
         _check_objective(cell, network, calibrated=calibrated)
