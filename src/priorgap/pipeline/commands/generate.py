@@ -20,6 +20,7 @@ from priorgap.data.scaling import ColumnScaling
 from priorgap.data.splits import Dataset, load_dataset
 from priorgap.data.table_exports import check_table_format, write_table
 from priorgap.evaluation.generation import generate
+from priorgap.modalities import GapLayout
 from priorgap.pipeline import models
 from priorgap.pipeline.commands.told import Told, told_of
 from priorgap.pipeline.config import parts
@@ -167,6 +168,8 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         context=told.source,
     )
     blocks = _blocks(fitted, model, order, label, told)
+    if modality.gaps is not None:
+        blocks = _observed(blocks, modality.gaps)
     if scaling is not None:
         blocks = _in_units(blocks, scaling)
     return blocks, modality.table, card
@@ -177,6 +180,12 @@ def _names_of(scaling: ColumnScaling | None, table: TableLayout | None) -> tuple
     if table is not None:
         return table.names
     return () if scaling is None else scaling.names
+
+
+def _observed(blocks: Iterator[Block], gaps: GapLayout) -> Iterator[Block]:
+    """Yield windows of values alone, NaN where missing."""
+    for block in blocks:
+        yield replace(block, x=gaps.observed(block.x).astype(block.x.dtype))
 
 
 def _in_units(blocks: Iterator[Block], scaling: ColumnScaling) -> Iterator[Block]:
