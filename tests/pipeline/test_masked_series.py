@@ -78,11 +78,15 @@ def test_from_a_file_with_gaps_to_a_file_with_gaps(here):
     flat = np.stack(pd.read_parquet("o.parquet")["x"].to_numpy())
     np.testing.assert_array_equal(flat, x.reshape(400, -1))
     card = Path("o.npz.card.md").read_text()
-    assert "- load (kW)\n- wind\n" in card and "missing" not in card.split("columns:")[1].split("---")[0]
+    assert "columns:\n- load (kW)\n- wind\n" in card and "gaps:\n- load (kW)\n" in card
+    assert (
+        "Values of load (kW) may be missing: empty in .csv, NaN elsewhere." in card and "vanish" not in card
+    )
     # decoding means has no gaps where they are rarer than values
     generate("mean.npz", decode="mean")
     with np.load("mean.npz") as arrays:
         assert np.isnan(arrays["x"]).mean() < 0.05
+    assert "Gaps rarer than values vanish" in Path("mean.npz.card.md").read_text()
 
 
 def test_a_column_whose_gaps_the_test_does_not_have_is_measured(here):
@@ -92,6 +96,22 @@ def test_a_column_whose_gaps_the_test_does_not_have_is_measured(here):
     units = results[results.measure == "step_marginal_distance"].unit.astype(str)
     assert set(units) == {"", "0", "1"}
     assert {"step_marginal_floor", "detection_auc", "autocorrelation_distance"} <= set(results.measure)
+
+
+def test_a_study_of_means_alone_is_told_that_gaps_vanish(here, caplog):
+    table().to_csv("x.csv", index=False)
+    words = [word for word in ORDER if not word.startswith(("decode", "study"))]
+    for study, rules, warned in (("alone", "mean", True), ("both", "[mean,draw]", False)):
+        assert invoke(*words, f"decode={rules}", f"study={study}", "metric=[step_marginals]") == 0
+        assert ("decode=mean: a value is missing where that is the likelier" in caplog.text) == warned
+        caplog.clear()
+    # the measure finds the lack: the mean's is the greater distance
+    results = pd.read_csv("outputs/both/report/results.csv", keep_default_na=False)
+    found = results[
+        (results.measure == "step_marginal_distance") & (results.sampler == "prior") & (results.unit == "2")
+    ]
+    by_rule = dict(zip(found.decode, found.value.astype(float), strict=True))
+    assert by_rule["mean"] > 2 * by_rule["draw"]
 
 
 def test_forecasts_of_windows_with_gaps(here):

@@ -49,7 +49,7 @@ class Likelihood(nn.Module, ABC):
         if gaps is not None and gaps.about:
             raise ValueError(
                 f"likelihood={self.name}: the windows have missing-indicators (data.missing=mask); expected "
-                "likelihood=gaussian_with_gaps"
+                "likelihood=gaussian_with_gaps, with decode=draw"
             )
         return self
 

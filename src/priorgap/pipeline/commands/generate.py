@@ -165,6 +165,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         findings=said.findings,
         measured=said.measured,
         columns=_names_of(scaling, modality.table),
+        gaps=_gaps_of(scaling, modality.gaps),
         context=told.source,
     )
     blocks = _blocks(fitted, model, order, label, told)
@@ -180,6 +181,11 @@ def _names_of(scaling: ColumnScaling | None, table: TableLayout | None) -> tuple
     if table is not None:
         return table.names
     return () if scaling is None else scaling.names
+
+
+def _gaps_of(scaling: ColumnScaling | None, gaps: GapLayout | None) -> tuple[str, ...]:
+    """Return the names of columns of windows whose values may be missing."""
+    return () if scaling is None or gaps is None else tuple(scaling.names[i] for i in gaps.about)
 
 
 def _observed(blocks: Iterator[Block], gaps: GapLayout) -> Iterator[Block]:

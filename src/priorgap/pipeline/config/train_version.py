@@ -31,7 +31,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "454f39f7daa6c2f84b822aac598d1c9bf9c326b3274c8935d03fdcfe3e3afa52": (
+    "849ebe3f15953012d25e4b993eb8888f480dfd7f9bed06757de91f555e922b43": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
