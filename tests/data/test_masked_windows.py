@@ -1,6 +1,7 @@
 """data.missing=mask: gaps stay gaps, as 0 and an indicator; what cannot be learned from training is refused."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import torch
 from test_windows import PARTS, frame, load, refusal, with_gaps, write
 
+from priorgap.data import Windows
 from priorgap.data.scaling import ColumnScaling
 from priorgap.data.splits import Dataset, Split, load_dataset, save_dataset
 from priorgap.modalities import GapLayout, modality_of
+from priorgap.testing.data_contract import LAWS
 
 # of each part: 168, 24 and 48 rows
 GAPS = (3, 4, 50, 100, 170, 171, 200)
@@ -108,3 +111,9 @@ def test_layouts() -> None:
     assert Split(torch.zeros(2, 4, 5), None, "float_sequence", gaps=layout).modality.gaps == layout
     with pytest.raises(ValueError, match="expected 5 channels"):
         Split(torch.zeros(2, 4, 4), None, "float_sequence", gaps=layout)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_they_keep_the_contract(law: Callable[..., None], tmp_path: Path) -> None:
+    file = write(with_gaps(*range(0, 240, 7)), tmp_path)
+    law(Windows(file, 4, 1, time="when", values=("temp", "wind"), missing="mask"), tmp_path)
