@@ -9,7 +9,7 @@ import torch
 
 import priorgap
 from priorgap.data.splits import Split
-from priorgap.modalities import IMAGES, SEQUENCES, VECTORS, Kind, Tables, modality_of
+from priorgap.modalities import IMAGES, SEQUENCES, VECTORS, GapLayout, Kind, Tables, modality_of
 from priorgap.tables.layout import Column, TableLayout
 
 LAYOUT = TableLayout(
@@ -19,6 +19,10 @@ CASES = {
     IMAGES: (torch.rand(3, 1, 5, 4), "grey images of 5 x 4"),
     VECTORS: (torch.randn(3, 7), "vectors of 7 values"),
     SEQUENCES: (torch.randn(3, 6, 2), "sequences of 6 steps of 2 values"),
+    modality_of("float_sequence", gaps=GapLayout(2, (0, 1))): (
+        torch.randn(3, 6, 4),
+        "sequences of 6 steps of 2 values and 2 missing-indicators",
+    ),
     Tables(LAYOUT): (torch.randn(3, 3), "rows of 2 columns (1 continuous, 1 categorical)"),
 }
 
@@ -26,7 +30,7 @@ CASES = {
 @pytest.mark.parametrize("modality", CASES, ids=lambda modality: modality.kind)
 def test_what_a_decoder_gives_is_stored_and_read_back(modality):
     x, words = CASES[modality]
-    split = Split(modality.stored(x), None, modality.kind, table=modality.table)
+    split = Split(modality.stored(x), None, modality.kind, table=modality.table, gaps=modality.gaps)
     assert split.modality == modality and modality.described(split.shape) == words
     assert split.x.dtype == modality.dtype and split.x.ndim == modality.n_axes
     # images are rounded to 256 levels, all else is exact
@@ -50,7 +54,13 @@ def test_rows_of_another_kind_are_refused(modality):
         # rows of tables are vectors with a layout
         if (other.n_axes, other.dtype) != (modality.n_axes, modality.dtype):
             with pytest.raises(ValueError, match="expected"):
-                Split(other.stored(CASES[other][0]), None, modality.kind, table=modality.table)
+                Split(
+                    other.stored(CASES[other][0]),
+                    None,
+                    modality.kind,
+                    table=modality.table,
+                    gaps=modality.gaps,
+                )
 
 
 def test_nothing_else_asks_for_a_kind_by_its_name():

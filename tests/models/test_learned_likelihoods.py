@@ -7,6 +7,7 @@ import torch
 
 from priorgap.core.build import build, configuration_directory, load_option
 from priorgap.core.random import stream
+from priorgap.modalities import GapLayout
 from priorgap.models.continuous_bernoulli import ContinuousBernoulli, log_normaliser
 from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
 from priorgap.models.likelihoods import Bernoulli, Likelihood
@@ -133,9 +134,19 @@ def test_every_likelihood_draws_its_own_law(name):
     """The file's name is the likelihood's; draws have its mean, and -log p of draws is its entropy's estimate."""
     likelihood = build(load_option("likelihood", name), Likelihood, where="likelihood")
     # of tables: columns of numbers; with a scale for each channel: series; all others: an image
-    shape = {"table": (3,), "gaussian_by_channel": (1, 3), "student_t": (1, 3)}.get(name, (1, 1, 3))
+    shape = {
+        "table": (3,),
+        "gaussian_by_channel": (1, 3),
+        "student_t": (1, 3),
+        "gaussian_with_gaps": (1, 3),
+    }.get(name, (1, 1, 3))
     columns = tuple(Column(str(i), "continuous", i, i + 1) for i in range(3))
-    likelihood = likelihood.for_table(TableLayout(columns) if name == "table" else None).for_shape(shape)
+    gaps = GapLayout(3, ()) if name == "gaussian_with_gaps" else None
+    likelihood = (
+        likelihood.for_table(TableLayout(columns) if name == "table" else None)
+        .for_gaps(gaps)
+        .for_shape(shape)
+    )
     assert likelihood.name == name
     raw = torch.tensor([-1.5, 0.02, 2.5]).view(1, *shape).expand(60_000, *shape)
     x = likelihood.draw(raw, generator=stream(0))

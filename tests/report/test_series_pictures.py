@@ -47,6 +47,31 @@ def test_correlation_of_a_known_pair():
     assert correlation(two_channels(0.3, -0.6))[0, 1] == pytest.approx(-0.6, abs=0.03)
 
 
+def test_gaps_count_as_nothing():
+    whole = two_channels(0.8, -0.6)
+    x = np.where(np.random.default_rng(0).random(whole.shape) < 0.3, np.nan, whole)
+    assert autocorrelation(x, 6)[:, 0] == pytest.approx(0.8 ** np.arange(7), abs=0.05)
+    assert correlation(x)[0, 1] == pytest.approx(-0.6, abs=0.04)
+    # the control: zeros where values are missing
+    zeros = np.nan_to_num(x)
+    assert autocorrelation(zeros, 6)[1, 0] < 0.65 and correlation(zeros)[0, 1] > -0.5
+
+
+def test_windows_with_gaps_are_drawn():
+    whole = two_channels(0.8, 0.5)
+    x = np.where(np.random.default_rng(0).random(whole.shape) < 0.3, np.nan, whole)
+    # a step without any value, and a channel without any
+    x[:, 4, 0] = np.nan
+    assert not np.array_equal(
+        pixels(windows_over_time("prior", x, x)), pixels(windows_over_time("prior", whole, x))
+    )
+    x[:, :, 1] = np.nan
+    assert windows_over_time("prior", x, x) == windows_over_time("prior", x.copy(), x)
+    assert autocorrelation(x, 3)[:, 1].tolist() == [0, 0, 0, 0] and correlation(x)[0, 1] == 0
+    shown = list(pictures_of({"real": x, "prior": x}, {}))
+    assert [what for what, _, _ in shown] == ["windows", "windows", "autocorrelation", "channels"]
+
+
 def test_a_channel_that_stands_still_has_no_correlation():
     x = two_channels(0.5, 0.5)
     x[:, :, 1] = 7

@@ -29,7 +29,21 @@ class ColumnScaling:
 
     @classmethod
     def fit(cls, rows: np.ndarray, names: tuple[str, ...]) -> Self:
-        """Return the scaling after which each column of some rows [n, f] has mean 0 and variance 1."""
+        """Return the scaling after which each column of some rows [n, f] has mean 0 and variance 1.
+
+        NaN is a missing value; each column has at least one that is not.
+        """
+        if np.isnan(rows).any():
+            own = [
+                cls.fit(column[~np.isnan(column), None], (name,))
+                for name, column in zip(names, rows.T, strict=True)
+            ]
+            return cls(
+                names,
+                tuple(one.mean[0] for one in own),
+                tuple(one.scale[0] for one in own),
+                tuple(name for one in own for name in one.constant),
+            )
         constant = rows.min(0) == rows.max(0)
         mean = np.where(constant, rows[0], rows.mean(0))
         scale = np.where(constant, 1.0, rows.std(0))

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
-from priorgap.modalities import Kind, Modality, modality_of
+from priorgap.modalities import GapLayout, Kind, Modality, modality_of
 from priorgap.tables.layout import TableLayout
 
 Index = Tensor | slice | Sequence[int]
@@ -19,6 +19,8 @@ _TENSORS = "dataset.safetensors"
 _FACTS = "dataset.json"
 # how a table's columns lie in its rows
 _TABLE = "table"
+# which channels of windows say what is missing
+_GAPS = "gaps"
 _PARTS = ("train", "validation", "test")
 
 
@@ -35,7 +37,7 @@ class Split:
     """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any.
 
     `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any; none is stored.
-    `table` says how the columns of a table lie in its vectors.
+    `table` says how the columns of a table lie in its vectors, `gaps` which channels of windows say what is missing.
     """
 
     x: Tensor
@@ -43,6 +45,7 @@ class Split:
     kind: Kind = "uint8_image"
     context: Int[Tensor, "n"] | None = field(default=None, kw_only=True)
     table: TableLayout | None = field(default=None, kw_only=True)
+    gaps: GapLayout | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         n_axes, dtype = self.modality.n_axes, self.modality.dtype
@@ -50,6 +53,8 @@ class Split:
             raise ValueError(
                 f"x is {self.x.dtype} of shape {tuple(self.x.shape)}: expected {dtype} with {n_axes} axes"
             )
+        if self.gaps is not None and self.x.shape[-1] != self.gaps.width:
+            raise ValueError(f"x has shape {tuple(self.x.shape)}: expected {self.gaps.width} channels")
         if self.label is not None and (
             self.label.dtype != torch.int64 or self.label.shape != self.x.shape[:1]
         ):
@@ -76,7 +81,7 @@ class Split:
     @property
     def modality(self) -> Modality:
         """What one observation is."""
-        return modality_of(self.kind, self.table)
+        return modality_of(self.kind, self.table, self.gaps)
 
     def take(self, index: Index) -> "Split":
         """Return the rows in `index`."""
@@ -87,7 +92,7 @@ class Split:
         self, x: Tensor, label: Int[Tensor, "n"] | None, context: Int[Tensor, "n"] | None = None
     ) -> "Split":
         """Return other observations of the same kind."""
-        return Split(x, label, self.kind, context=context, table=self.table)
+        return Split(x, label, self.kind, context=context, table=self.table, gaps=self.gaps)
 
     def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
         """Return the rows in `index` as float32 on a device, images in [0, 1]."""
@@ -133,11 +138,7 @@ class Dataset:
             split: Split = getattr(self, part)
             if len(split) == 0:
                 raise ValueError(f"{self.name}: the {part} split is empty")
-            if (split.shape, split.kind, split.table) != (
-                self.train.shape,
-                self.train.kind,
-                self.train.table,
-            ):
+            if (split.shape, split.modality) != (self.train.shape, self.train.modality):
                 raise ValueError(
                     f"{self.name}: {part} is {split.kind} {split.shape}, "
                     f"train is {self.train.kind} {self.train.shape}"
@@ -275,8 +276,9 @@ def save_dataset(dataset: Dataset, directory: Path) -> None:
         "official": dataset.official,
         "provenance": dataset.provenance,
         "exchangeable": dataset.exchangeable,
-        # no key where there is no table, so that what was stored stays as it was
+        # no key where there is no layout, so that what was stored stays as it was
         **({} if dataset.train.table is None else {_TABLE: dataset.train.table.json()}),
+        **({} if dataset.train.gaps is None else {_GAPS: dataset.train.gaps.json()}),
     }
     save_json(directory / _FACTS, facts)
 
@@ -294,8 +296,10 @@ def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
         tensors = {name: t.clone() for name, t in tensors.items()}
     kind = cast(Kind, facts["kind"])
     table = TableLayout.of_json(facts[_TABLE]) if _TABLE in facts else None
+    gaps = GapLayout.of_json(facts[_GAPS]) if _GAPS in facts else None
     train, validation, test = (
-        Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind, table=table) for part in _PARTS
+        Split(tensors[f"{part}.x"], tensors.get(f"{part}.label"), kind, table=table, gaps=gaps)
+        for part in _PARTS
     )
     return Dataset(
         facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"],

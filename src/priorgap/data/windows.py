@@ -15,7 +15,7 @@ from priorgap.core.random import stream
 from priorgap.data.files.contents import check_size, format_of
 from priorgap.data.files.series_table import FORMATS, SeriesChoice, read_series_table
 from priorgap.data.files.text_form import Decimal
-from priorgap.data.missing_values import interpolated, refuse_missing, whole_windows
+from priorgap.data.missing_values import gap_layout, interpolated, masked, refuse_missing, whole_windows
 from priorgap.data.scaling import ColumnScaling
 from priorgap.data.series import OrderedSeries, in_order
 from priorgap.data.splits import Dataset, Split, check_fractions
@@ -30,13 +30,14 @@ from priorgap.data.window_split import (
     shared_rows,
     starts_in,
 )
+from priorgap.modalities import GapLayout
 
 __all__ = ["Windows", "shared_rows"]
 
 _log = logging.getLogger(__name__)
 
 SplitBy = Literal["auto", "time", "entity"]
-Missing = Literal["error", "interpolate", "drop"]
+Missing = Literal["error", "interpolate", "drop", "mask"]
 # the least number of windows of a part
 _LEAST = 2
 # bytes of a value
@@ -60,7 +61,8 @@ class Windows:
         values: the columns of measurements; None: all others that hold numbers.
         stride: rows from one window to the next.
         missing: what is done with missing values: "error"; "interpolate" inside a block; "drop" leaves out the
-            windows that hold one.
+            windows that hold one; "mask" leaves them missing: 0, the mean, and a channel more for each column with
+            gaps in training windows, 1 where missing (`Split.gaps` says which is which).
         split: "time" or "entity"; "auto": by entity from 20 series on.
         header: whether the first line of a text file names the columns; None: told by its values.
         decimal: what stands before decimals in a text file; None: told by the values.
@@ -147,8 +149,14 @@ class Windows:
         """
         values, starts, missing = self._windows(series, blocks)
         refuse_shared_rows(starts, self.length, place)
-        scaling = ColumnScaling.fit(values[rows_in(starts["train"], self.length, len(values))], series.names)
-        parts = self._parts(scaling.scaled(values), starts, place)
+        rows = {part: rows_in(first, self.length, len(values)) for part, first in starts.items()}
+        gaps = gap_layout(series, rows) if self.missing == "mask" else None
+        scaling = ColumnScaling.fit(values[rows["train"]], series.names)
+        scaled = scaling.scaled(values)
+        if gaps is not None:
+            missing = {**missing, "indicators": [series.names[i] for i in gaps.about]}
+            scaled = masked(scaled, gaps, rows)
+        parts = self._parts(scaled, starts, gaps, place)
         uneven, step = series.uneven_steps()
         facts = {
             "source": str(self.path), "sha256": file_digest(self.path), "columns": list(series.names),
@@ -178,7 +186,7 @@ class Windows:
     def _windows(
         self, series: OrderedSeries, blocks: Blocks
     ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-        """Return the values without gaps, the first rows of each part's windows, and what is missing."""
+        """Return the values, the first rows of each part's windows, and what is missing."""
         if self.missing == "error":
             refuse_missing(series)
         parts, values = blocks.parts(), series.values
@@ -187,7 +195,9 @@ class Windows:
         starts, n_left_out = {}, 0
         for part, own in parts.items():
             possible = starts_in(own, self.length, self.stride)
-            starts[part] = whole_windows(possible, self.length, values)
+            starts[part] = (
+                possible if self.missing == "mask" else whole_windows(possible, self.length, values)
+            )
             n_left_out += len(possible) - len(starts[part])
             self._check_number(part, len(starts[part]), len(possible), longest(own))
         share = float(np.isnan(series.values).mean())
@@ -200,7 +210,8 @@ class Windows:
         if n_possible > n:
             gaps = f", {n_possible - n} more hold missing values"
             filled = (
-                "data.missing=interpolate, data.values=[NAME,...] without the columns that have gaps, or "
+                "data.missing=interpolate or mask, data.values=[NAME,...] without the columns that have "
+                "gaps, or "
             )
         larger = "" if part == "train" else f", or a larger data.source.{part}_fraction"
         raise ValueError(
@@ -209,7 +220,9 @@ class Windows:
             f"{_LEAST}: {filled}a smaller n_past, n_future or stride{larger}"
         )
 
-    def _parts(self, scaled: np.ndarray, starts: "dict[str, np.ndarray]", place: str) -> dict[str, Split]:
+    def _parts(
+        self, scaled: np.ndarray, starts: "dict[str, np.ndarray]", gaps: GapLayout | None, place: str
+    ) -> dict[str, Split]:
         """Return the windows of each part."""
         n, width = sum(map(len, starts.values())), scaled.shape[1]
         what = f"data.stride={self.stride}: {n} windows of {self.length} x {width}"
@@ -224,7 +237,9 @@ class Windows:
                     f"{place}: values of {part} lie too far from those of training for 32 bits; "
                     "expected numbers of about one size"
                 )
-        return {part: Split(torch.from_numpy(x), None, "float_sequence") for part, x in parts.items()}
+        return {
+            part: Split(torch.from_numpy(x), None, "float_sequence", gaps=gaps) for part, x in parts.items()
+        }
 
     def _say(
         self, series: OrderedSeries, scaling: ColumnScaling, facts: "dict[str, Any]", step: str, place: str
@@ -238,6 +253,11 @@ class Windows:
             *(
                 [f"{100 * gaps['share']:.2g}% of the values are missing: {gaps['handled']}"]
                 if gaps["share"]
+                else []
+            ),
+            *(
+                [f"missing-indicators: {show(', '.join(gaps['indicators'])) or 'none'}"]
+                if "indicators" in gaps
                 else []
             ),
             *([f"{gaps['windows_left_out']} windows left out"] if gaps["windows_left_out"] else []),

@@ -12,6 +12,7 @@ from priorgap.core.arguments import AtLeast
 from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import OF_DATA, Measurement
 from priorgap.core.measures import Measure
+from priorgap.data.splits import Split
 from priorgap.estimators.series import (
     SeriesDistance,
     autocorrelation_distance,
@@ -32,16 +33,39 @@ def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement
     reference = evidence.model.reference
     if reference is None:
         raise NotApplicable("there are no reference data")
-    made, real = evidence.samples.floats(), reference.test.floats()
+    channels = _compared(reference.test)
+    made, real = _only(evidence.samples, channels), _only(reference.test, channels)
     try:
         found = distance(made, real)
     except ValueError as error:
         raise NotApplicable(str(error)) from error
     n, m = len(made), len(real)
     rows = [measured(name, found.whole, n=n, n_reference=m, space=OF_DATA)]
-    channels = found.by_channel if len(found.by_channel) > 1 else ()
-    rows += [measured(name, one, n=n, n_reference=m, space=OF_DATA, unit=c) for c, one in enumerate(channels)]
+    if len(found.by_channel) > 1:
+        rows += [
+            measured(name, one, n=n, n_reference=m, space=OF_DATA, unit=c)
+            for c, one in zip(channels, found.by_channel, strict=True)
+        ]
     return rows
+
+
+def _compared(test: Split) -> list[int]:
+    """Return the channels that are compared: all, but of gaps those that stand still in test windows.
+
+    A column may have gaps in training and none in the test; that is no reason to compare nothing.
+    """
+    channels = list(range(test.shape[1]))
+    gaps = test.modality.gaps
+    if gaps is None:
+        return channels
+    x = test.floats()
+    still = (x.amax((0, 1)) == x.amin((0, 1))).tolist()
+    return [c for c in channels if not (still[c] and c in gaps.uncertain)] or channels
+
+
+def _only(windows: Split, channels: list[int]) -> Float[Tensor, "n T f"]:
+    x = windows.floats()
+    return x if len(channels) == x.shape[2] else x[..., channels]
 
 
 @dataclass(frozen=True)
@@ -156,7 +180,9 @@ class SeriesFloors:
         reference = evidence.model.reference
         if reference is None:
             raise NotApplicable("there are no reference data")
-        train, test = reference.train.floats()[-len(reference.test) :], reference.test.floats()
+        channels = _compared(reference.test)
+        train = _only(reference.train, channels)[-len(reference.test) :]
+        test = _only(reference.test, channels)
         distances: Sequence[tuple[str, Distance]] = (
             ("autocorrelation_floor", Autocorrelation(self.autocorrelation_lags).distance),
             ("cross_correlation_floor", CrossCorrelation(self.cross_correlation_lags).distance),

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.modalities.gaps import GapLayout
 from priorgap.modalities.protocol import Kind
 from priorgap.tables.layout import TableLayout
 
@@ -23,6 +24,7 @@ class Images:
     n_shown: ClassVar[int] = 64
     sequences: ClassVar[bool] = False
     table: ClassVar[TableLayout | None] = None
+    gaps: ClassVar[GapLayout | None] = None
     space: ClassVar[str] = "pixels"
     shifts: ClassVar[bool] = True
     grain: ClassVar[int] = 1

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.modalities.gaps import GapLayout
 from priorgap.tables.layout import TableLayout
 
 # as data sets and results are stored
@@ -53,6 +54,11 @@ class Modality(Protocol):
     @property
     def table(self) -> TableLayout | None:
         """How a table's columns lie in a vector; None: observations are no rows of a table."""
+        ...
+
+    @property
+    def gaps(self) -> GapLayout | None:
+        """Which channels of windows say what is missing; None: observations have no missing-indicators."""
         ...
 
     @property

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.modalities.gaps import GapLayout
 from priorgap.modalities.protocol import Kind
 from priorgap.tables.layout import TableLayout
 
@@ -27,6 +28,7 @@ class Tables:
     pictures: ClassVar[bool] = False
     n_shown: ClassVar[int] = 500
     sequences: ClassVar[bool] = False
+    gaps: ClassVar[GapLayout | None] = None
     space: ClassVar[str] = "data"
     shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0

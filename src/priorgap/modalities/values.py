@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.modalities.gaps import GapLayout
 from priorgap.modalities.protocol import Kind
 from priorgap.tables.layout import TableLayout
 
@@ -18,10 +19,12 @@ class Values:
     Attributes:
         kind: vectors [d] or sequences [t, f].
         n_axes: with that of rows.
+        gaps: of sequences: which channels say what is missing; None: nothing is.
     """
 
     kind: Kind
     n_axes: int
+    gaps: GapLayout | None = None
     dtype: ClassVar[torch.dtype] = torch.float32
     range: ClassVar[tuple[float, float] | None] = None
     pictures: ClassVar[bool] = False
@@ -52,7 +55,13 @@ class Values:
         """Return vectors or sequences, and their size."""
         if len(shape) == 1:
             return f"vectors of {shape[0]} values"
-        return f"sequences of {shape[0]} steps of {shape[1]} values"
+        if self.gaps is None:
+            return f"sequences of {shape[0]} steps of {shape[1]} values"
+        n = len(self.gaps.about)
+        return (
+            f"sequences of {shape[0]} steps of {self.gaps.n_values} values and {n} "
+            f"missing-indicator{'' if n == 1 else 's'}"
+        )
 
 
 VECTORS = Values("float_vector", 2)

@@ -24,6 +24,7 @@ _EXPORTS = {
     "GanMLP": "priorgap.models.families",
     "Gaussian": "priorgap.models.likelihoods",
     "GaussianByChannel": "priorgap.models.by_channel",
+    "GaussianWithGaps": "priorgap.models.gaussian_with_gaps",
     "GivenMLP": "priorgap.models.families",
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         GanMLP,
         GivenMLP,
     )
+    from priorgap.models.gaussian_with_gaps import GaussianWithGaps
     from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
     from priorgap.models.likelihoods import Bernoulli, Gaussian
     from priorgap.models.losses import ElboLoss
@@ -77,6 +79,7 @@ __all__ = [
     "GanMLP",
     "Gaussian",
     "GaussianByChannel",
+    "GaussianWithGaps",
     "GivenMLP",
     "LearnedGaussian",
     "Linear",

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priorgap.modalities import GapLayout
 from priorgap.tables.layout import TableLayout
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -37,6 +38,19 @@ class Likelihood(nn.Module, ABC):
         Raises:
             ValueError: the likelihood is one of tables, and there is none.
         """
+        return self
+
+    def for_gaps(self, gaps: GapLayout | None) -> "Likelihood":
+        """Return the likelihood with what depends on missing-indicators settled; None: the data have none.
+
+        Raises:
+            ValueError: there are some, and the likelihood would take them, and what they say is missing, for values.
+        """
+        if gaps is not None and gaps.about:
+            raise ValueError(
+                f"likelihood={self.name}: the windows have missing-indicators (data.missing=mask); expected "
+                "likelihood=gaussian_with_gaps, with decode=draw"
+            )
         return self
 
     def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":

@@ -1,5 +1,6 @@
 """What can be checked only when the data are known, before anything is stored: models, feature spaces, labels."""
 
+import logging
 from collections.abc import Sequence
 
 from priorgap.data.splits import Dataset
@@ -12,6 +13,8 @@ from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.sweep.batched_program import check_model
 
+_log = logging.getLogger(__name__)
+
 # samplers, and distances between sets, take variances
 _FEWEST = 2
 
@@ -22,11 +25,12 @@ def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
     Raises:
         ValueError: one line, for the first that does not fit.
     """
+    _warn_of_gaps(planned, desk)
     for model in {model.train.path: model for model in planned}.values():
         dataset, cell = desk.dataset(model), model.cell
         _check_rows(cell, dataset)
         network = models.build(
-            cell.config, dataset.shape, dataset.modality.table, models.classes_of(cell.config, dataset)
+            cell.config, dataset.shape, dataset.modality, models.classes_of(cell.config, dataset)
         )
         calibrated = any(m.calibrated for m in planned if m.train is model.train)
         _check_objective(cell, network, calibrated=calibrated)
@@ -49,6 +53,20 @@ def _check_rows(cell: ModelConfig, dataset: Dataset) -> None:
         )
         place = cell.config["data"].get("path", cell.config["data"]["name"])
         raise ValueError(f"data: {place}: {said} rows; expected at least {_FEWEST} of each")
+
+
+def _warn_of_gaps(planned: Sequence[PlannedModel], desk: Desk) -> None:
+    """Say once where a study sees means alone, and these hide gaps of its data."""
+    if any("draw" in model.cell.decode_rules for model in planned):
+        return
+    for model in planned:
+        gaps = desk.dataset(model).modality.gaps
+        if gaps is not None and gaps.about:
+            _log.warning(
+                "decode=mean: a value is missing where that is the likelier, so that gaps rarer than values vanish; "
+                "decode=draw draws them"
+            )
+            return
 
 
 def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> None:

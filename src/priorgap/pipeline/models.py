@@ -16,7 +16,7 @@ from priorgap.core.contexts import Contexts
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.modalities import Modality, modality_of
+from priorgap.modalities import GapLayout, Modality, modality_of
 from priorgap.models.conditional import Classes
 from priorgap.models.decoding import DrawnDecoder
 from priorgap.models.families import Model, build_model
@@ -28,7 +28,7 @@ from priorgap.tables.layout import TableLayout
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"
 # how a table's columns lie in an observation; no key of other data
-_TABLE = "table"
+_TABLE, _GAPS = "table", "gaps"
 # why a converged model may keep other means and variances than the prior's; null where it cannot
 _MAY_DIFFER = "moments_may_differ"
 
@@ -176,19 +176,19 @@ def device_of(config: Mapping[str, Any]) -> str:
 
 
 def build(
-    config: Mapping[str, Any], shape: tuple[int, ...], table: TableLayout | None, classes: Classes | None
+    config: Mapping[str, Any], shape: tuple[int, ...], modality: Modality, classes: Classes | None
 ) -> Model:
     """Build an untrained model; its initial weights come from the seed's own stream.
 
     Args:
         config: of the model.
         shape: of one observation.
-        table: how a table's columns lie in an observation; None where the data are no table.
+        modality: what an observation is: a table's columns, missing-indicators of windows.
         classes: as `classes_of` gives them.
     """
     return build_model(
         parts.architecture(config),
-        parts.likelihood(config).for_table(table),
+        parts.likelihood(config).for_table(modality.table).for_gaps(modality.gaps),
         parts.prior(config),
         shape,
         classes=classes,
@@ -225,12 +225,13 @@ def save(
     dataset: Dataset | Split,
 ) -> None:
     """Write weights and configuration."""
-    table = dataset.modality.table
+    table, gaps = dataset.modality.table, dataset.modality.gaps
     artifacts.save_tensors(directory / _WEIGHTS, vae.state_dict())
     content = {
         "shape": list(vae.shape),
         "kind": dataset.kind,
         **({} if table is None else {_TABLE: table.json()}),
+        **({} if gaps is None else {_GAPS: gaps.json()}),
         "config": _training_part(config),
         _MAY_DIFFER: vae.moments_may_differ(
             parts.loss(config), weight_decay=float(config["trainer"]["weight_decay"])
@@ -273,10 +274,12 @@ def load(folder: Path) -> TrainedModel:
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))
     table = TableLayout.of_json(content[_TABLE]) if _TABLE in content else None
-    vae = build(config, tuple(content["shape"]), table, classes)
+    gaps = GapLayout.of_json(content[_GAPS]) if _GAPS in content else None
+    modality = modality_of(content["kind"], table, gaps)
+    vae = build(config, tuple(content["shape"]), modality, classes)
     load_weights(vae, artifacts.load_tensors(folder / _WEIGHTS), origin=str(folder / _WEIGHTS))
     device = device_of(config)
     vae.to(device).eval()
     for parameter in vae.parameters():
         parameter.requires_grad_(False)
-    return TrainedModel(vae, config, modality_of(content["kind"], table), device)
+    return TrainedModel(vae, config, modality, device)

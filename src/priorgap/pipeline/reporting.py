@@ -15,7 +15,7 @@ from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.core.verdict_rules import VerdictRules
 from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
-from priorgap.modalities import modality_of
+from priorgap.modalities import GapLayout, modality_of
 from priorgap.pipeline import tracking
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.models import moments_match
@@ -157,10 +157,12 @@ def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
         if store.is_complete(step) and "preview" in (kept := store.tensors(step)):
             tensors[name] = kept["preview"]
     table = TableLayout.of_json(facts["table"]) if "table" in facts else None
-    modality, scaling = modality_of(facts["kind"], table), ColumnScaling.kept_in(facts)
+    gaps = GapLayout.of_json(facts["gaps"]) if "gaps" in facts else None
+    modality, scaling = modality_of(facts["kind"], table, gaps), ColumnScaling.kept_in(facts)
     found: dict[str, Preview] = {}
     for name, x in tensors.items():
-        values = x.numpy() if scaling is None or modality.pictures else scaling.restored(x.numpy())
+        values = x.numpy() if gaps is None else gaps.observed(x.numpy())
+        values = values if scaling is None or modality.pictures else scaling.restored(values)
         shown = preview_of(
             values, modality, n_past=int(facts["n_past"]), channels=() if scaling is None else scaling.names
         )

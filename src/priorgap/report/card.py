@@ -55,6 +55,7 @@ class DataCard:
         measured: the ranking measure and the numbers on copying.
         context: where what the model was told beside z comes from; "" where it is told nothing.
         columns: the names of the last axis's values, which are in the units of the data's file; () without names.
+        gaps: those of them that may be missing.
     """
 
     study: str
@@ -71,6 +72,7 @@ class DataCard:
     measured: tuple[Measured, ...] = ()
     context: str = ""
     columns: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     @property
     def stop(self) -> str:
@@ -92,6 +94,7 @@ class DataCard:
             **({"class": self.label} if self.label else {}),
             **({"context": self.context} if self.context else {}),
             **({"columns": list(self.columns), "units": "those of the data's file"} if self.columns else {}),
+            **({"gaps": list(self.gaps)} if self.gaps else {}),
             "usable": not self.stop,
             "versions": {
                 "priorgap": __version__,
@@ -123,7 +126,16 @@ class DataCard:
             f"No row is an observation: each is {how} for a z drawn by the sampler {self.sampler} ({self.role}), "
             f"from {self.model} of {self.study}{of_class}; seed {self.seed}.{_trait_words(self.traits)}"
             f"{f' The contexts that the model was told are {self.context}.' if self.context else ''}"
+            f"{_gap_words(self.gaps, self.decode)}"
         )
+
+
+def _gap_words(gaps: tuple[str, ...], decode: str) -> str:
+    """Return what stands for missing values, and what the decode rule makes of gaps; "" without gaps."""
+    if not gaps:
+        return ""
+    rare = " Gaps rarer than values vanish under this decode rule." if decode == "mean" else ""
+    return f" Values of {', '.join(gaps)} may be missing: empty in .csv, NaN elsewhere.{rare}"
 
 
 def _trait_words(traits: str) -> str:

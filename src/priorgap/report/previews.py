@@ -24,7 +24,7 @@ class SeriesPreview:
     """Windows of one sampler, or real ones.
 
     Attributes:
-        values: [n, T, f], in the file's units where these are known.
+        values: [n, T, f], in the file's units where these are known; NaN where missing.
         n_past: steps of the past, 0 where there is none.
         channels: their names; () where they have none.
     """
@@ -80,7 +80,7 @@ def preview_of(
     """Return observations as a report shows them; None where it shows none of their kind.
 
     Args:
-        stored: as data are stored, [n, ...]; images have channels first.
+        stored: as data are stored, [n, ...]; images have channels first, windows no missing-indicators but NaN.
         modality: what they are.
         n_past: of windows: steps of the past.
         channels: of windows: the channels' names.
@@ -135,10 +135,12 @@ def _of_series(series: Mapping[str, SeriesPreview], title: str) -> Iterator[Draw
     first = next(iter(series.values()))
     colours = {name: style(name, list(series))[0] for name in series}
     windows = {name: one.values for name, one in series.items()}
+    gaps = any(np.isnan(one).any() for one in windows.values())
+    note = f"{_WINDOWS} Lines break where values are missing." if gaps else _WINDOWS
     for what, whom, content in pictures_of(windows, colours, n_past=first.n_past, channels=first.channels):
         if whom:
             alt = f"Windows from {whom} over time, {title}"
-            yield Drawn(whom, content, alt, whom, _WINDOWS)
+            yield Drawn(whom, content, alt, whom, note)
             continue
         said = _WIDE[what]
         yield Drawn(what, content, f"{said} {title}", said, wide=True)

@@ -25,7 +25,7 @@ def windows_over_time(
 
     Args:
         name: the sampler, or "real".
-        values: its windows [n, T, f].
+        values: its windows [n, T, f], NaN where a value is missing: lines break there.
         real: the real ones; they set the axes, so that pictures compare.
         n_past: steps before the future begins, marked where there are any.
         channels: their names.
@@ -35,11 +35,14 @@ def windows_over_time(
     colour = _REAL_COLOUR if name in (REAL, RECONSTRUCTIONS) else PALETTE[0]
     steps = np.arange(n_steps)
     for channel, axis in enumerate(axes[:, 0]):
-        low, middle, high = np.percentile(values[:, :, channel], _BAND, axis=0)
+        own = values[:, :, channel]
+        # a value between two gaps is no line
+        marker = "." if np.isnan(own).any() else ""
+        low, middle, high = _percentiles(own)
         axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(steps, middle, color=colour, linewidth=1.6)
-        for row in values[:_N_LINES, :, channel]:
-            axis.plot(steps, row, color=colour, alpha=0.55, linewidth=0.7)
+        for row in own[:_N_LINES]:
+            axis.plot(steps, row, color=colour, alpha=0.55, linewidth=0.7, marker=marker, markersize=1.5)
         if 0 < n_past < n_steps:
             axis.axvline(n_past - 0.5, color="#777777", linewidth=0.8, linestyle=":")
         axis.set_ylim(*_limits(real[:, :, channel]))
@@ -100,11 +103,22 @@ def channel_correlations(windows: Mapping[str, Windows], *, channels: tuple[str,
 
 
 def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
-    """Return the autocorrelation [n_lags + 1, f] of all windows, about their mean; 0 where a channel stands still."""
-    x = values.astype(np.float64) - values.mean((0, 1), dtype=np.float64)
+    """Return the autocorrelation [n_lags + 1, f] of all windows, about their mean; 0 where a channel stands still.
+
+    NaN is a missing value; each lag has the pairs of which both are there.
+    """
+    x, known = _centred(values)
     n_steps = x.shape[1]
-    variance = np.square(x).mean((0, 1))
-    cov = np.stack([(x[:, : n_steps - k] * x[:, k:]).mean((0, 1)) for k in range(n_lags + 1)])
+    variance = _divided(np.square(x).sum((0, 1)), known.sum((0, 1)))
+    cov = np.stack(
+        [
+            _divided(
+                (x[:, : n_steps - k] * x[:, k:]).sum((0, 1)),
+                (known[:, : n_steps - k] & known[:, k:]).sum((0, 1)),
+            )
+            for k in range(n_lags + 1)
+        ]
+    )
     found: npt.NDArray[np.float64] = np.divide(
         cov, variance, out=np.zeros_like(cov), where=np.broadcast_to(variance > 0, cov.shape)
     )
@@ -112,19 +126,48 @@ def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
 
 
 def correlation(values: Windows) -> npt.NDArray[np.float64]:
-    """Return correlations [f, f] at the same step; those of a channel that stands still are 0."""
-    x = values.reshape(-1, values.shape[2]).astype(np.float64)
-    x = x - x.mean(0)
-    scale = np.sqrt(np.square(x).mean(0))
-    cov = x.T @ x / len(x)
+    """Return correlations [f, f] at the same step, of values that are both there; 0 where a channel stands still."""
+    x, known = _centred(values)
+    x, known = x.reshape(-1, values.shape[2]), known.reshape(-1, values.shape[2])
+    scale = np.sqrt(_divided(np.square(x).sum(0), known.sum(0)))
+    there = known.astype(np.float64)
+    cov = _divided(x.T @ x, there.T @ there)
     product = np.outer(scale, scale)
     found: npt.NDArray[np.float64] = np.divide(cov, product, out=np.zeros_like(cov), where=product > 0)
     return found
 
 
+def _centred(values: Windows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return values less each channel's mean, 0 where missing, and which are there."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0).astype(np.float64)
+    mean = _divided(filled.sum((0, 1)), known.sum((0, 1)))
+    return np.where(known, filled - mean, 0.0), known
+
+
+def _divided(total: npt.NDArray[np.float64], n: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+    """Return means, 0 of nothing."""
+    found: npt.NDArray[np.float64] = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
+    return found
+
+
+def _percentiles(own: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return the band [3, T] of the values [n, T] that are there, NaN at a step without any."""
+    known = ~np.isnan(own)
+    if known.all():
+        found: npt.NDArray[np.floating] = np.percentile(own, _BAND, axis=0)
+        return found
+    steps = [
+        np.percentile(column[there], _BAND) if there.any() else np.full(len(_BAND), np.nan)
+        for column, there in zip(own.T, known.T, strict=True)
+    ]
+    return np.stack(steps, 1)
+
+
 def _limits(real: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Return where an axis begins and ends: what real values fill, and a quarter more on either side."""
-    low, high = (float(v) for v in np.percentile(real, (0.5, 99.5)))
+    known = real[~np.isnan(real)]
+    low, high = (float(v) for v in np.percentile(known, (0.5, 99.5))) if len(known) else (0.0, 0.0)
     margin = 0.25 * ((high - low) or 1.0)
     return low - margin, high + margin
 

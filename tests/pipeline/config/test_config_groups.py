@@ -40,7 +40,7 @@ COMMANDS = {
             "data=sines model=tcn", "data=sines model=gru",
             "data=weather model=forecast_tcn", "data=weather model=forecast_gru", "data=weather model=forecast_mlp",
             "data=breast_cancer model=given_mlp model.given=[target]",
-            "likelihood=gaussian_by_channel", "likelihood=student_t",
+            "likelihood=gaussian_by_channel", "likelihood=student_t", "likelihood=gaussian_with_gaps",
             "model=conv", "model=gan_conv", "likelihood=learned_gaussian", "likelihood=discretized_logistic",
             "prior=flow", "prior=vamp", "prior=mixture",
         )

@@ -20,6 +20,7 @@ from priorgap.data.scaling import ColumnScaling
 from priorgap.data.splits import Dataset, load_dataset
 from priorgap.data.table_exports import check_table_format, write_table
 from priorgap.evaluation.generation import generate
+from priorgap.modalities import GapLayout
 from priorgap.pipeline import models
 from priorgap.pipeline.commands.told import Told, told_of
 from priorgap.pipeline.config import parts
@@ -164,9 +165,12 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         findings=said.findings,
         measured=said.measured,
         columns=_names_of(scaling, modality.table),
+        gaps=_gaps_of(scaling, modality.gaps),
         context=told.source,
     )
     blocks = _blocks(fitted, model, order, label, told)
+    if modality.gaps is not None:
+        blocks = _observed(blocks, modality.gaps)
     if scaling is not None:
         blocks = _in_units(blocks, scaling)
     return blocks, modality.table, card
@@ -177,6 +181,17 @@ def _names_of(scaling: ColumnScaling | None, table: TableLayout | None) -> tuple
     if table is not None:
         return table.names
     return () if scaling is None else scaling.names
+
+
+def _gaps_of(scaling: ColumnScaling | None, gaps: GapLayout | None) -> tuple[str, ...]:
+    """Return the names of columns of windows whose values may be missing."""
+    return () if scaling is None or gaps is None else tuple(scaling.names[i] for i in gaps.about)
+
+
+def _observed(blocks: Iterator[Block], gaps: GapLayout) -> Iterator[Block]:
+    """Yield windows of values alone, NaN where missing."""
+    for block in blocks:
+        yield replace(block, x=gaps.observed(block.x).astype(block.x.dtype))
 
 
 def _in_units(blocks: Iterator[Block], scaling: ColumnScaling) -> Iterator[Block]:

@@ -8,6 +8,7 @@ add the new digest to COMPATIBLE with a line that says why it does not.
 MODULES = (
     "priorgap.models.by_channel",
     "priorgap.models.continuous_bernoulli",
+    "priorgap.models.gaussian_with_gaps",
     "priorgap.models.learned_scale",
     "priorgap.models.likelihoods",
     "priorgap.models.losses",
@@ -30,12 +31,13 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2dbbd4a7dc2d767eca0b9e36413461909a06be6b11cec305bc6dc1f7c5854a92": (
+    "849ebe3f15953012d25e4b993eb8888f480dfd7f9bed06757de91f555e922b43": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
         "tables, which train nothing that was there before; one thread at a time sees global random state, and "
         "observations say how many of them are shown; models that are told columns of a table are added, and share "
-        "the code of forecasts, which train as before"
+        "the code of forecasts, which train as before; windows may have missing-indicators, and a likelihood of "
+        "their own, without which nothing changes"
     ),
 }

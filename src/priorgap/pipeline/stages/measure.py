@@ -57,12 +57,14 @@ def _marginals(model: ModelAtHand) -> dict[str, Tensor]:
 def _looks(model: ModelAtHand) -> dict[str, object]:
     """Return what a report must know of the data to draw pictures of them."""
     known = model.dataset.provenance
-    scaling, table = ColumnScaling.of(model.dataset), model.dataset.modality.table
+    scaling, modality = ColumnScaling.of(model.dataset), model.dataset.modality
+    table, gaps = modality.table, modality.gaps
     return {
         "kind": model.dataset.kind,
         "n_past": int(known.get("n_past", 0)),
         **({} if scaling is None else scaling.facts()),
         **({} if table is None else {"table": table.json()}),
+        **({} if gaps is None else {"gaps": gaps.json()}),
     }
 
 

@@ -35,7 +35,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
         return
     model = models.build(
-        cell.config, dataset.shape, dataset.modality.table, models.classes_of(cell.config, dataset)
+        cell.config, dataset.shape, dataset.modality, models.classes_of(cell.config, dataset)
     )
     loss = parts.loss(cell.config)
     log.info("%s: %s", cell.label, model.describe(loss))

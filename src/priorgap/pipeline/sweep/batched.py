@@ -111,9 +111,7 @@ def advice(plan: Plan, desk: Desk, rule: BatchingRule) -> str:
     n_models, now, batched = 0, 0.0, 0.0
     for left in _waiting(plain, desk) if rule.advise else ():
         config, dataset = left[0].cell.config, desk.dataset(left[0])
-        network = models.build(
-            config, dataset.shape, dataset.modality.table, models.classes_of(config, dataset)
-        )
+        network = models.build(config, dataset.shape, dataset.modality, models.classes_of(config, dataset))
         n_weights = sum(p.numel() for p in network.parameters())
         if refusal(network) or refusal_of_data(dataset) or not rule.is_worth_saying(len(left), n_weights):
             continue
@@ -133,7 +131,7 @@ def advice(plan: Plan, desk: Desk, rule: BatchingRule) -> str:
 def _seconds(group: Sequence[PlannedModel], dataset: Dataset, seconds_a_row: float = _SECONDS_A_ROW) -> float:
     """Return about how long one core trains some models alike."""
     config = group[0].cell.config
-    network = models.build(config, dataset.shape, dataset.modality.table, None)
+    network = models.build(config, dataset.shape, dataset.modality, None)
     n_weights = sum(p.numel() for p in network.parameters())
     rows = len(dataset.train) * parts.trainer(config).max_epochs
     return len(group) * rows * (seconds_a_row + 6 * n_weights / _FLOPS)

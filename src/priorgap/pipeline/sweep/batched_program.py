@@ -114,7 +114,7 @@ def _batch(group: Sequence[PlannedModel], desk: Desk) -> Batch:
     for model in group:
         config = model.cell.config
         # `check_model` has refused what is no plain VAE
-        network = cast(VAE, models.build(config, dataset.shape, dataset.modality.table, None))
+        network = cast(VAE, models.build(config, dataset.shape, dataset.modality, None))
         rate = parts.trainer(config).learning_rate
         members.append(Member(network, parts.loss(config), model.cell.seed, rate))
     config = group[0].cell.config
