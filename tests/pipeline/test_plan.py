@@ -14,7 +14,7 @@ from tiny_study import EXTRA, TINY, content, model, models, run_tiny, shelf, sta
 
 from priorgap.core import artifacts
 from priorgap.pipeline.config.model_config import ModelConfig
-from priorgap.pipeline.config.plan import KINDS, MODEL_KINDS, Plan, Step, plan_of
+from priorgap.pipeline.config.plan import KINDS, MODEL_KINDS, SHARED_KINDS, Plan, Step, plan_of
 from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import keys, records
 from priorgap.pipeline.store.layout import SHELVED, Store
@@ -247,7 +247,8 @@ def test_twelve_files_a_model_at_most(default):
     of_model += [p for p in (study / records.FOLDER).rglob("*") if p.is_file()]
     assert 0 < len(of_model) <= 12, of_model
     # nothing else in a study grows with its models but logs and what W&B writes
-    assert {p.name for p in study.iterdir()} <= {*MODEL_KINDS, records.FOLDER, "report", "logs"}
+    shared = {f"{kind}.json" for kind in SHARED_KINDS}
+    assert {p.name for p in study.iterdir()} <= {*MODEL_KINDS, records.FOLDER, *shared, "report", "logs"}
 
 
 def test_each_node_is_built_once(default):
