@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -82,6 +82,11 @@ class Rocket:
             raise ValueError(f"x has shape {tuple(x.shape)}: expected [n, {self.n_steps}, {len(self.scale)}]")
         with torch.no_grad():
             return torch.cat([self._features(part) for part in x.split(_BATCH)])
+
+    @property
+    def shares(self) -> Bool[Tensor, "D"]:
+        """Which features are shares of positions; the others are maxima."""
+        return torch.cat([torch.arange(2 * len(own.bias)) < len(own.bias) for own in self.kernels])
 
     def _features(self, x: Float[Tensor, "b T f"]) -> Float[Tensor, "b D"]:
         signal = ((x.double() - self.centre) / self.scale).transpose(1, 2)

@@ -24,6 +24,7 @@ class Images:
     sequences: ClassVar[bool] = False
     table: ClassVar[TableLayout | None] = None
     space: ClassVar[str] = "pixels"
+    feature_space: ClassVar[str] = "classifier"
     shifts: ClassVar[bool] = True
     grain: ClassVar[int] = 1
 

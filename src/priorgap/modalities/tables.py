@@ -28,6 +28,7 @@ class Tables:
     n_shown: ClassVar[int] = 500
     sequences: ClassVar[bool] = False
     space: ClassVar[str] = "data"
+    feature_space: ClassVar[str] = "classifier"
     shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0
 

@@ -1,5 +1,6 @@
 """What can be checked only when the data are known, before anything is stored: models, feature spaces, labels."""
 
+import logging
 from collections.abc import Sequence
 
 from priorgap.data.splits import Dataset
@@ -11,6 +12,8 @@ from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.sweep.batched_program import check_model
+
+log = logging.getLogger(__name__)
 
 # samplers, and distances between sets, take variances
 _FEWEST = 2
@@ -62,5 +65,12 @@ def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> 
 
 
 def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
-    labelled = dataset.labelled and (dataset.n_classes or 0) > 1
-    parts.feature_space(cell.config, name).check(labelled=labelled)
+    parts.feature_space(cell.config, name).check(dataset.train)
+    usual = dataset.modality.feature_space
+    chosen = any(override.lstrip("+~").startswith("features=") for override in cell.overrides)
+    # a data option chooses the space of what it always holds; a file's content is known only now
+    if not chosen and usual not in cell.config["feature_spaces"]:
+        log.info(
+            "data=%s: %s; features=[%s] compares them in the space that is usual for these",
+            dataset.name, dataset.modality.described(dataset.shape), usual,
+        )  # fmt: skip
