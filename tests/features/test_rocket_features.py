@@ -8,6 +8,7 @@ import torch
 from priorgap.core.build import build, load_option
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
+from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features, frechet_null_interval
 from priorgap.features.maps import extract, knows_the_training_data
 from priorgap.features.rocket import RocketSpace
@@ -76,6 +77,19 @@ def test_unseen_windows_of_one_law_are_as_near_as_training_windows():
 def test_changed_windows_are_found(change):
     _, high = frechet_null_interval(extract(MAP, TRAIN), N, N, generator=stream(2), n_repeats=20)
     assert distance(change(waves("other"))) > 1.5 * high
+
+
+def test_precision_and_recall_are_well_behaved():
+    def found(x):
+        own = precision_recall_density_coverage(REAL, extract(MAP, x), generator=stream(3))
+        return [float(getattr(own, name).value) for name in ("precision", "recall", "density", "coverage")]
+
+    equal, few = found(waves("other")), found(CHANGED["fifty windows, repeated"](waves("other")))
+    assert all(value > 0.7 for value in equal) and 0.85 < equal[2] < 1.15
+    # a few good windows are precise and cover little
+    assert few[0] > 0.7 and few[1] < 0.3 and few[3] < 0.4
+    other = found(CHANGED["steps in another order"](waves("other")))
+    assert other[0] < 0.1 and other[3] < 0.1
 
 
 def test_both_kinds_of_feature_count_and_none_is_extreme():

@@ -30,12 +30,12 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2dbbd4a7dc2d767eca0b9e36413461909a06be6b11cec305bc6dc1f7c5854a92": (
+    "f1aaffce887a86ea115309c19b35483c25178c033f362aaea4e533895e05e499": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
         "tables, which train nothing that was there before; one thread at a time sees global random state, and "
-        "observations say how many of them are shown; models that are told columns of a table are added, and share "
-        "the code of forecasts, which train as before"
+        "observations say how many of them are shown, and which feature space is usual for them; models that are "
+        "told columns of a table are added, and share the code of forecasts, which train as before"
     ),
 }
