@@ -9,23 +9,38 @@ from priorgap.estimators.areas import grouped_error
 from priorgap.estimators.checks import NotFinite
 from priorgap.estimators.uncertainty import Estimate
 
-# of the penalty, in standardised steps; a row's own is chosen by leaving rows out
 _PENALTIES = np.logspace(-2, 4, 7)
 _LEVEL = 0.95
 
 
+def best_penalty(x: Float[Tensor, "n T f"], *, n_past: int) -> float:
+    """Return the penalty of `forecast_errors` that foretells windows of x best, each left out in turn.
+
+    Raises:
+        ValueError: as there.
+    """
+    from sklearn.linear_model import RidgeCV
+    from threadpoolctl import threadpool_limits
+
+    _check(x, x, n_past)
+    with threadpool_limits(1):
+        return float(RidgeCV(alphas=_PENALTIES).fit(*_parts(x, n_past)).alpha_)
+
+
 def forecast_errors(
-    x: Float[Tensor, "n T f"], test: Float[Tensor, "m T f"], *, n_past: int
+    x: Float[Tensor, "n T f"], test: Float[Tensor, "m T f"], *, n_past: int, penalty: float
 ) -> Float[Tensor, "m"]:
     """Return the squared errors of test windows' later steps, foretold from the first ones as x teaches.
 
     Ridge regression of the changes since step n_past on the first n_past steps of all channels: with a large penalty
-    the forecast is the last step known and the mean change. The penalty is chosen by leaving rows of x out.
+    the forecast is the last step known and the mean change.
 
     Args:
         x: windows to learn from, in units in which channels compare.
         test: windows to foretell.
         n_past: steps that are known.
+        penalty: of squared coefficients. Of what is compared it should be one: windows without noise ask for nearly
+            none by themselves, and noise in test windows then counts without limit.
 
     Returns:
         The mean square over the steps after n_past and all channels, of each test window.
@@ -34,14 +49,14 @@ def forecast_errors(
         ValueError: windows of other shapes, no step on a side of n_past, fewer than two windows to learn from, or
             values that are not finite.
     """
-    from sklearn.linear_model import RidgeCV
+    from sklearn.linear_model import Ridge
     from threadpoolctl import threadpool_limits
 
     _check(x, test, n_past)
     past, change = _parts(x, n_past)
     held, truth = _parts(test, n_past)
     with threadpool_limits(1):
-        model = RidgeCV(alphas=_PENALTIES).fit(past, change)
+        model = Ridge(penalty).fit(past, change)
         found = torch.from_numpy(np.asarray(model.predict(held)))
     return (found.view(len(test), -1) - torch.from_numpy(truth)).square().mean(1)
 

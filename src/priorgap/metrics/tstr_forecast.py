@@ -12,7 +12,12 @@ from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import OF_DATA, Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
-from priorgap.estimators.forecast_skill import forecast_errors, persistence_errors, skill_between
+from priorgap.estimators.forecast_skill import (
+    best_penalty,
+    forecast_errors,
+    persistence_errors,
+    skill_between,
+)
 from priorgap.estimators.published_series import step_groups
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
@@ -26,8 +31,9 @@ class TrainOnSyntheticForecast:
 
     Mean squared error of the later steps of test windows, in variances of the training windows' channels, foretold
     from the first steps by ridge regression; 0 is the error of repeating the last step known (persistence), 1 that
-    of the same regression on as many training windows; below 0 samples teach something wrong. Not measurable where
-    training windows do not beat persistence. Copies of training windows score 1.
+    of the same regression, with the same penalty, on as many training windows; below 0 samples teach something
+    wrong, as means of p(x|z) do that leave out the noise that real windows have. Not measurable where training
+    windows do not beat persistence. Copies of training windows score 1.
 
     Attributes:
         n_past: steps that are known; None: half of a window's.
@@ -59,9 +65,10 @@ class TrainOnSyntheticForecast:
         # the same training windows beside all samplers that draw as many
         real = _some(train, n, stream(0, self.name, len(train), n))
         try:
+            penalty = best_penalty(real, n_past=n_past)
             found = skill_between(
-                forecast_errors(_some(made, n, generator), test, n_past=n_past),
-                forecast_errors(real, test, n_past=n_past),
+                forecast_errors(_some(made, n, generator), test, n_past=n_past, penalty=penalty),
+                forecast_errors(real, test, n_past=n_past, penalty=penalty),
                 persistence_errors(test, n_past=n_past),
                 step_groups(reference.test.floats()),
             )
