@@ -10,6 +10,7 @@ from priorgap.core.random import stream
 from priorgap.data.splits import Split
 from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features, frechet_null_interval
+from priorgap.estimators.rocket import Rocket
 from priorgap.features.maps import extract, knows_the_training_data
 from priorgap.features.rocket import RocketSpace
 from priorgap.features.spaces import FeatureSpace, SpaceInputs
@@ -77,6 +78,31 @@ def test_unseen_windows_of_one_law_are_as_near_as_training_windows():
 def test_changed_windows_are_found(change):
     _, high = frechet_null_interval(extract(MAP, TRAIN), N, N, generator=stream(2), n_repeats=20)
     assert distance(change(waves("other"))) > 1.5 * high
+
+
+def smooth(name: str, n: int, *, scatter: float = 1.0, noise: float = 0.0):
+    """Sums of four slow cosines with correlated weights."""
+    g = stream(0, "smooth", name)
+    basis = torch.cos(math.pi * torch.arange(4)[:, None] * torch.arange(STEPS) / STEPS)
+    common, own = torch.randn(n, 1, 2, generator=g), torch.randn(n, 4, 2, generator=g)
+    x = torch.einsum("nkc,kt->ntc", scatter * (math.sqrt(0.7) * common + math.sqrt(0.3) * own), basis)
+    return x + noise * torch.randn(x.shape, generator=g)
+
+
+def test_means_without_noise_are_nearer_than_means_that_scatter_too_much():
+    train, test = smooth("train", 3 * N, noise=0.3), smooth("test", N, noise=0.3)
+    means, scattered = smooth("made", N), smooth("made", N, scatter=1.3)
+
+    def places(found):
+        return [frechet_from_features(found(x), found(test)).value for x in (means, scattered)]
+
+    near, far = places(opened(train))
+    assert near < 0.9 * far
+    # kernels that see no level put them the other way round: more scatter looks like the noise that is missing
+    centred = Rocket.of(train, n_kernels=64, generator=stream(0, "features", "rocket"), centred=True)
+    scale = centred(train).std(0).clamp(min=1e-3)
+    wrong, less = places(lambda x: centred(x) / scale)
+    assert wrong > 1.05 * less
 
 
 def test_precision_and_recall_are_well_behaved():

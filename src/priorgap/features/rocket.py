@@ -26,6 +26,9 @@ class RocketFeatures:
     A share that varies by less than one position, or a maximum by less than a thousandth, keeps its own unit: a
     feature that is all but constant gets no weight from one window that differs.
 
+    The weights of a kernel are not centred: it sees level and slow changes as well as fast ones. Centred kernels see
+    little but noise in smooth series; a decoder's means have none, and widely scattered draws then pass for better.
+
     Attributes:
         rocket: the kernels, and the scale of the channels.
         centre, scale: of each feature.
@@ -50,7 +53,7 @@ class RocketFeatures:
         Raises:
             ValueError: x is no set of finite windows.
         """
-        rocket = Rocket.of(x, n_kernels=n_kernels, generator=generator)
+        rocket = Rocket.of(x, n_kernels=n_kernels, generator=generator, centred=False)
         found = rocket(x)
         least = torch.where(rocket.shares, 1 / x.shape[1], _LEAST_MAXIMUM).double()
         spread = found.std(0, correction=0)
