@@ -15,12 +15,12 @@ from priorgap.testing.world import fresh, world
 METRIC = TrainOnSyntheticForecast(n_past=None, n_most=5000)
 
 
-def real(n: int, name: str):
+def real(n: int, name: str, noise: float = 0.2):
     """Noisy waves of random phase and amplitude, the second channel three steps behind and ten times as large."""
     g = stream(7, "forecast", name)
     amplitude, phase = torch.rand(n, 1, generator=g) + 0.5, 6.3 * torch.rand(n, 1, generator=g)
     both = [amplitude * torch.sin(0.6 * (torch.arange(12) - behind) + phase) for behind in (0, 3)]
-    x = torch.stack(both, 2) + 0.2 * torch.randn(n, 12, 2, generator=g)
+    x = torch.stack(both, 2) + noise * torch.randn(n, 12, 2, generator=g)
     return x * torch.tensor([1.0, 10.0])
 
 
@@ -66,6 +66,12 @@ def test_what_teaches_less_nothing_or_wrong_is_told_apart():
     assert of(loud).value < -1
     # a wave whose second channel is ahead is another one
     assert of(backwards).value < of(fresh_ones).value - 0.1
+
+
+def test_windows_without_noise_teach_less():
+    means, draws = real(600, "fresh", noise=0.0), real(600, "fresh")
+    found = of(means)
+    assert found.value + 5 * found.std_error < of(draws).value
 
 
 def test_one_step_ahead_by_what_is_said_and_units_do_not_matter():
