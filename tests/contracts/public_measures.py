@@ -49,6 +49,7 @@ PUBLIC = frozenset(
         "tstr_auc",
         "trtr_auc",
         "tstr_gap",
+        "tstr_forecast",
         "detection_auc",
         "detection_auc_floor",
         "discriminative_score",

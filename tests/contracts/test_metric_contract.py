@@ -69,6 +69,7 @@ from priorgap.metrics import (
     TotalVariation,
     TrainMixture,
     TrainOnSynthetic,
+    TrainOnSyntheticForecast,
     Vendi,
 )
 from priorgap.metrics.measuring import measure_one
@@ -130,6 +131,7 @@ METRICS: list[Metric] = [
     RecordDistances(quantile=0.05, n_queries=100),
     TableFloors(least_correlation=0.0, least_association=0.0, level=0.1),
     TrainOnSynthetic(n_kernels=1, n_most=200),
+    TrainOnSyntheticForecast(n_past=None, n_most=200),
     Detection(n_folds=2, n_kernels=20, n_most=200),
     DetectionFloor(n_folds=2, n_kernels=20, n_most=200),
     DiscriminativeScore(n_hidden=4, n_steps=6, n_most=200),

@@ -45,6 +45,17 @@ def test_kernels_are_of_the_generator_alone():
     assert torch.allclose(first(torch.cat([x, y]))[30:], first(y), atol=1e-12)
 
 
+def test_centred_kernels_see_level_at_padded_ends_alone_and_others_everywhere():
+    x = windows(50)
+    for centred in (True, False):
+        rocket = Rocket.of(x, n_kernels=60, generator=stream(0), centred=centred)
+        sums = torch.cat([own.weight.sum(2).flatten() for own in rocket.kernels])
+        moved = (rocket(x + 3) - rocket(x)).abs().amax(0) > 1e-6
+        padded = torch.cat([torch.full((2 * len(own.bias),), own.padding > 0) for own in rocket.kernels])
+        assert bool((sums.abs() < 1e-9).all()) is centred
+        assert not bool((moved & ~padded).any()) if centred else bool(moved[~rocket.shares].all())
+
+
 def test_order_in_time_level_and_amplitude_are_seen():
     t = torch.arange(20.0)[:, None]
     x = windows(200) * 0.1 + torch.sin(t * 0.6 + 6 * torch.rand(200, 1, 1, generator=stream(3)))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from priorgap.core.build import build, load_option
+from priorgap.data.splits import Split
 from priorgap.features import efficientnet
 from priorgap.features.efficientnet import EfficientNetFeatures, EfficientNetSpace
 from priorgap.features.maps import extract
@@ -23,7 +24,7 @@ def test_a_missing_package_is_one_line(missing, monkeypatch):
         pytest.skip("the first package is not installed")
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ValueError, match="features=efficientnet") as caught:
-        EfficientNetSpace(64).check(labelled=False)
+        EfficientNetSpace(64).check(Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)))
     assert "\n" not in str(caught.value)
 
 

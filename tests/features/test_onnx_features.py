@@ -6,6 +6,7 @@ import torch
 from onnx_networks import affine
 
 from priorgap.core.build import build, load_option
+from priorgap.data.splits import Split
 from priorgap.features.maps import extract, knows_the_training_data
 from priorgap.features.onnx import OnnxFeatures, OnnxSpace
 from priorgap.features.spaces import FeatureSpace, MadeByFiles
@@ -13,6 +14,7 @@ from priorgap.features.spaces import FeatureSpace, MadeByFiles
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 W = np.random.default_rng(0).normal(size=(192, 5))
+ROWS = Split(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
 @pytest.fixture
@@ -33,15 +35,13 @@ def test_the_option_is_a_space_that_a_file_makes(file):
     node = {"_target_": "priorgap.features.OnnxSpace", "weights": str(file)}
     space = build(node, FeatureSpace, where="feature_spaces.onnx")
     assert isinstance(space, OnnxSpace) and isinstance(space, MadeByFiles) and space.files == (file,)
-    space.check(labelled=False)
+    space.check(ROWS)
     with pytest.raises(ValueError, match=r"expected feature_spaces.onnx.weights=FILE"):
-        build(load_option("features", "onnx"), FeatureSpace, where="feature_spaces.onnx").check(
-            labelled=False
-        )
+        build(load_option("features", "onnx"), FeatureSpace, where="feature_spaces.onnx").check(ROWS)
 
 
 def test_other_images_and_missing_files_are_one_line(file, tmp_path):
     with pytest.raises(ValueError, match=r"features=onnx: weights=.*got rows of shape \(3, 9, 9\)"):
         OnnxFeatures(file)(torch.zeros(2, 3, 9, 9))
     with pytest.raises(ValueError, match=r"features=onnx: weights=.*no such file"):
-        OnnxSpace(str(tmp_path / "none.onnx")).check(labelled=True)
+        OnnxSpace(str(tmp_path / "none.onnx")).check(ROWS)

@@ -125,8 +125,9 @@ def compare(
             only training images has no copies, for its held-out draws are as near.
         n: draws per sampler; None is one for each test row, at most 10,000.
         seed: of everything random; the same seed gives the same numbers.
-        features: a feature map, "classifier" or "pixels"; None is a classifier of the classes, or of clusters of the
-            training rows where there are no labels (`health` says so), and pixels where neither can be had.
+        features: a feature map, "classifier", "pixels" or, for series, "rocket"; None is "rocket" for series, else
+            a classifier of the classes, or of clusters of the training rows where there are no labels (`health` says
+            so), and pixels where neither can be had.
         prior: the model's prior, on the CPU, where that is a learned one; None is N(0, I), and for an encoder
             without log_var none at all: it is taken to be a plain autoencoder's.
         latent_dim: dimension of z, or its shape, where `encode` and `prior` are None.

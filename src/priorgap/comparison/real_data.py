@@ -11,10 +11,10 @@ from priorgap.evaluation.reference import (
     real_classifiers,
     real_features,
 )
-from priorgap.features.classifier import Classifier, fits
+from priorgap.features.classifier import fits
 from priorgap.features.clusters import n_clusters_of
 from priorgap.features.maps import FeatureMap
-from priorgap.features.spaces import FeatureSpace
+from priorgap.features.spaces import FeatureSpace, SpaceInputs
 from priorgap.metrics.reference import Reference
 
 
@@ -28,10 +28,7 @@ def reference_of(
     """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
     train, test = parts["train"], parts["test"]
     n_classes = n_classes_of(parts)
-    classifier: Classifier | None = None
-    if features == "classifier":
-        classifier = feature_classifier(train, n_classes, settings)
-    feature_map = _feature_map(features, classifier)
+    feature_map = _opened(features, train, n_classes, settings) if isinstance(features, str) else features
     reference = real_features(train, parts["validation"], test, n_classes, feature_map, n, settings)
     if n_classes is None or "classifiers" not in needs:
         return reference
@@ -48,18 +45,23 @@ def n_classes_of(parts: Mapping[str, Split]) -> int | None:
 
 
 def default_space(parts: Mapping[str, Split]) -> str:
-    """Return the classifier of classes or clusters; pixels where it cannot be had."""
-    shape, n = parts["train"].shape, len(parts["train"])
-    if not fits(shape) or (n_classes_of(parts) is None and n_clusters_of(n) < 2):
-        return "pixels"
-    return "classifier"
+    """Return the feature space of what the data are; pixels where one that needs a classifier cannot be had."""
+    train = parts["train"]
+    found = train.modality.feature_space
+    had = fits(train.shape) and (n_classes_of(parts) is not None or n_clusters_of(len(train)) > 1)
+    return found if had or not space_of(found).needs_classifier else "pixels"
 
 
-def _feature_map(features: FeatureMap | str, classifier: Classifier | None) -> FeatureMap:
-    if not isinstance(features, str):
-        return features
-    node = load_option("features", features)
-    if features == "inception":
+def space_of(name: str) -> FeatureSpace:
+    """Return a feature space of conf/features by its name."""
+    node = load_option("features", name)
+    if name == "inception":
         node = {**node, "weights": None}
-    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{features}")
-    return space.open(classifier)
+    space: FeatureSpace = build(node, FeatureSpace, where=f"features.{name}")
+    return space
+
+
+def _opened(name: str, train: Split, n_classes: int | None, settings: ReferenceSettings) -> FeatureMap:
+    space = space_of(name)
+    classifier = feature_classifier(train, n_classes, settings) if space.needs_classifier else None
+    return space.open(SpaceInputs(train, classifier, settings.seed))

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from priorgap.comparison.decode_rules import DRAW, MEAN, DecodeRule, Drawing
 from priorgap.comparison.model_outputs import Entry, check_posterior
 from priorgap.comparison.probes import buffers_of, guarded
+from priorgap.comparison.real_data import space_of
 from priorgap.comparison.supplied_data import Supplied
 from priorgap.comparison.supplied_model import (
     Conventions,
@@ -213,11 +214,13 @@ def is_conditional(
 
 
 def check_features(features: object, parts: Mapping[str, Split]) -> None:
-    """Refuse the classifier's features by name where there are no classes to tell apart.
+    """Refuse a feature space by name that does not fit the data, and the classifier's without classes to tell apart.
 
     Raises:
-        ValueError: the data have no labels, or one class only.
+        ValueError: the data have no labels, or one class only, or are of another kind than the space takes.
     """
+    if isinstance(features, str):
+        space_of(features).check(parts["train"])
     labels = [parts[name].label for name in ("train", "test")]
     known = [label for label in labels if label is not None]
     several = len(known) == len(labels) and len(torch.cat(known).unique()) > 1

@@ -59,7 +59,7 @@ class VerdictRules:
 
     Attributes:
         measure: what ranks.
-        space: the feature space of the ranking.
+        space: the feature space of the ranking; None: the first of those selected.
         baseline: the sampler that the question is about.
         level: the level at which all intervals of a study hold together.
         smallest_ratio: a difference counts from this ratio on, on the log scale.
@@ -67,7 +67,7 @@ class VerdictRules:
     """
 
     measure: Name
-    space: Name
+    space: Name | None
     baseline: Name
     level: Annotated[float, Between(0, 1)]
     smallest_ratio: Annotated[float, AtLeast(1)]

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,7 +29,7 @@ class Rocket:
     """Random kernels for windows [n, T, f], and the scale of the windows that they were made for.
 
     Two features a kernel: the share of positions where the convolution is positive, and its maximum. Kernels have
-    centred weights of N(0, 1), a random length, dilation and padding, a random set of channels and a bias of
+    weights of N(0, 1), centred or not, a random length, dilation and padding, a random set of channels and a bias of
     U(-1, 1); a window is in standard deviations of each channel, not scaled by itself, so that level and
     amplitude are seen.
 
@@ -42,13 +42,22 @@ class Rocket:
     n_steps: int
 
     @classmethod
-    def of(cls, x: Float[Tensor, "n T f"], *, n_kernels: int, generator: torch.Generator) -> "Rocket":
+    def of(
+        cls,
+        x: Float[Tensor, "n T f"],
+        *,
+        n_kernels: int,
+        generator: torch.Generator,
+        centred: bool = True,
+    ) -> "Rocket":
         """Draw kernels for windows of this shape, scaled by these.
 
         Args:
             x: real training windows.
             n_kernels: half the number of features.
             generator: draws the kernels.
+            centred: whether the weights of a kernel sum to 0 over its steps, as its authors have it: it then sees
+                changes, and level only at padded ends.
 
         Raises:
             ValueError: x is no set of windows, or n_kernels is below 1.
@@ -64,7 +73,7 @@ class Rocket:
         _, n_steps, n_channels = x.shape
         drawn: dict[tuple[int, int, int], list[tuple[Tensor, Tensor]]] = {}
         for _ in range(n_kernels):
-            shape, kernel = _kernel(n_steps, n_channels, generator=generator)
+            shape, kernel = _kernel(n_steps, n_channels, generator=generator, centred=centred)
             drawn.setdefault(shape, []).append(kernel)
         kernels = tuple(
             _Kernels(torch.stack([w for w, _ in own]), torch.stack([b for _, b in own]), dilation, padding)
@@ -83,6 +92,11 @@ class Rocket:
         with torch.no_grad():
             return torch.cat([self._features(part) for part in x.split(_BATCH)])
 
+    @property
+    def shares(self) -> Bool[Tensor, "D"]:
+        """Which features are shares of positions; the others are maxima."""
+        return torch.cat([torch.arange(2 * len(own.bias)) < len(own.bias) for own in self.kernels])
+
     def _features(self, x: Float[Tensor, "b T f"]) -> Float[Tensor, "b D"]:
         signal = ((x.double() - self.centre) / self.scale).transpose(1, 2)
         found = []
@@ -93,7 +107,7 @@ class Rocket:
 
 
 def _kernel(
-    n_steps: int, n_channels: int, *, generator: torch.Generator
+    n_steps: int, n_channels: int, *, generator: torch.Generator, centred: bool
 ) -> tuple[tuple[int, int, int], tuple[Float[Tensor, "f length"], Tensor]]:
     """Draw one kernel: its length, dilation and padding; its weights and bias."""
 
@@ -110,6 +124,6 @@ def _kernel(
     used = torch.randperm(n_channels, generator=generator)[: max(1, min(n_used, n_channels))]
     own = torch.randn(len(used), length, generator=generator, dtype=torch.float64)
     weight = torch.zeros(n_channels, length, dtype=torch.float64)
-    weight[used] = own - own.mean(1, keepdim=True) if length > 1 else own
+    weight[used] = own - own.mean(1, keepdim=True) if centred and length > 1 else own
     bias = torch.tensor(2 * uniform() - 1, dtype=torch.float64)
     return (length, dilation, padding), (weight, bias)

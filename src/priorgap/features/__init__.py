@@ -11,11 +11,13 @@ _EXPORTS = {
     "InceptionSpace": "priorgap.features.spaces",
     "OnnxSpace": "priorgap.features.onnx",
     "PixelSpace": "priorgap.features.spaces",
+    "RocketSpace": "priorgap.features.rocket",
 }
 
 if TYPE_CHECKING:
     from priorgap.features.efficientnet import EfficientNetSpace
     from priorgap.features.onnx import OnnxSpace
+    from priorgap.features.rocket import RocketSpace
     from priorgap.features.spaces import ClassifierSpace, InceptionSpace, PixelSpace
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "InceptionSpace",
     "OnnxSpace",
     "PixelSpace",
+    "RocketSpace",
 ]
 
 

@@ -39,7 +39,7 @@ def cluster_labels(x: Tensor, *, generator: torch.Generator) -> Int[Tensor, "n"]
     if k < 2:
         raise ValueError(
             f"features=classifier: {len(x)} training rows without labels; expected at least {2 * _ROWS_A_CLUSTER}, "
-            "or features=[pixels] verdict.space=pixels"
+            "or features=[pixels]"
         )
     rows = torch.randperm(len(x), generator=generator)[:_MOST_ROWS]
     seed = int(torch.randint(2**31, (), generator=generator))

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from priorgap.core.arguments import AtLeast
-from priorgap.features.classifier import Classifier
+from priorgap.data.splits import Split
 from priorgap.features.maps import FeatureMap
+from priorgap.features.spaces import SpaceInputs
 from priorgap.modalities.images import quantise
 
 _SIDE = 64
@@ -102,10 +103,10 @@ class EfficientNetSpace:
     name: ClassVar[str] = "efficientnet"
     needs_classifier: ClassVar[bool] = False
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Load the network once: its packages may be missing."""
-        self.open(None)
+        EfficientNetFeatures(self.side)
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Load the network."""
         return EfficientNetFeatures(self.side)

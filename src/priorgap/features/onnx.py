@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.onnx_network import OnnxNetwork
-from priorgap.features.classifier import Classifier
+from priorgap.data.splits import Split
 from priorgap.features.maps import FeatureMap
+from priorgap.features.spaces import SpaceInputs
 
 
 class OnnxFeatures:
@@ -62,12 +63,15 @@ class OnnxSpace:
         """What features are made by: the file."""
         return () if self.weights is None else (Path(self.weights).expanduser(),)
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Load the network once: file or runtime may be missing."""
-        self.open(None)
+        self._load()
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Load the network."""
+        return self._load()
+
+    def _load(self) -> FeatureMap:
         if self.weights is None:
             raise ValueError(
                 "features=onnx: weights is missing; expected feature_spaces.onnx.weights=FILE, or in Python "

@@ -4,9 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from priorgap.data.splits import Split
 from priorgap.features.classifier import Classifier, ClassifierFeatures
 from priorgap.features.inception import InceptionFeatures
 from priorgap.features.maps import FeatureMap, PixelFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceInputs:
+    """What a feature map may be made of: nothing but real training rows, and draws of a seed.
+
+    Attributes:
+        train: the real training rows.
+        classifier: one of these rows, None where the space needs none.
+        seed: of what the map draws, by streams with the space's name.
+    """
+
+    train: Split
+    classifier: Classifier | None
+    seed: int
 
 
 @runtime_checkable
@@ -23,22 +39,22 @@ class FeatureSpace(Protocol):
         """Whether `open` takes a classifier of the real images, which is fitted then."""
         ...
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Find out whether the space can be had, before any work.
 
         Args:
-            labelled: whether training and test rows have labels, of two classes or more.
+            train: the real training rows.
 
         Raises:
             ValueError: it cannot, in one line.
         """
         ...
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Return the map.
 
         Args:
-            classifier: one of the real training rows, None where it is not needed.
+            inputs: what it may be made of.
 
         Raises:
             ValueError: the space cannot be had, in one line.
@@ -63,10 +79,10 @@ class PixelSpace:
     name: ClassVar[str] = "pixels"
     needs_classifier: ClassVar[bool] = False
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Pixels can always be had."""
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Return the identity, flattened."""
         return PixelFeatures()
 
@@ -78,18 +94,18 @@ class ClassifierSpace:
     name: ClassVar[str] = "classifier"
     needs_classifier: ClassVar[bool] = True
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Any data will do: clusters stand for the classes of those that have none."""
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Return the classifier's penultimate layer.
 
         Raises:
             ValueError: there is no classifier.
         """
-        if classifier is None:
+        if inputs.classifier is None:
             raise ValueError("features=classifier: needs a classifier of the real training rows")
-        return ClassifierFeatures(classifier)
+        return ClassifierFeatures(inputs.classifier)
 
 
 @dataclass(frozen=True)
@@ -104,10 +120,13 @@ class InceptionSpace:
     name: ClassVar[str] = "inception"
     needs_classifier: ClassVar[bool] = False
 
-    def check(self, *, labelled: bool) -> None:
+    def check(self, train: Split) -> None:
         """Load the network once; its weights may be missing or wrong."""
-        self.open(None)
+        self._load()
 
-    def open(self, classifier: Classifier | None) -> FeatureMap:
+    def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Load the network."""
+        return self._load()
+
+    def _load(self) -> FeatureMap:
         return InceptionFeatures(None if self.weights is None else Path(self.weights))

@@ -62,6 +62,7 @@ _EXPORTS = {
     "TableFloors": "priorgap.metrics.tables",
     "TotalVariation": "priorgap.metrics.two_sample",
     "TrainOnSynthetic": "priorgap.metrics.tstr",
+    "TrainOnSyntheticForecast": "priorgap.metrics.tstr_forecast",
     "TrainMixture": "priorgap.metrics.latent",
     "UnitDependence": "priorgap.metrics.unit_dependence",
     "Vendi": "priorgap.metrics.diversity",
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     from priorgap.metrics.tables import ColumnShapes, PairTrends, RareCategories, TableFloors
     from priorgap.metrics.torchmetrics_image import ImageMetric
     from priorgap.metrics.tstr import TrainOnSynthetic
+    from priorgap.metrics.tstr_forecast import TrainOnSyntheticForecast
     from priorgap.metrics.two_sample import LatentDistances, Radius, TotalVariation
     from priorgap.metrics.unit_dependence import UnitDependence
 
@@ -168,6 +170,7 @@ __all__ = [
     "TotalVariation",
     "TrainMixture",
     "TrainOnSynthetic",
+    "TrainOnSyntheticForecast",
     "UnitDependence",
     "Vendi",
     "bracket_of_kl",

@@ -26,6 +26,7 @@ class Images:
     table: ClassVar[TableLayout | None] = None
     gaps: ClassVar[GapLayout | None] = None
     space: ClassVar[str] = "pixels"
+    feature_space: ClassVar[str] = "classifier"
     shifts: ClassVar[bool] = True
     grain: ClassVar[int] = 1
 

@@ -67,6 +67,11 @@ class Modality(Protocol):
         ...
 
     @property
+    def feature_space(self) -> str:
+        """The name of the feature space that samples are compared in where none is chosen."""
+        ...
+
+    @property
     def shifts(self) -> bool:
         """Whether a copy that is shifted a little, or of images flipped, is a copy still."""
         ...

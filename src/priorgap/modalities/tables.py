@@ -30,6 +30,7 @@ class Tables:
     sequences: ClassVar[bool] = False
     gaps: ClassVar[GapLayout | None] = None
     space: ClassVar[str] = "data"
+    feature_space: ClassVar[str] = "classifier"
     shifts: ClassVar[bool] = False
     grain: ClassVar[int] = 0
 

@@ -43,6 +43,11 @@ class Values:
         return self.n_axes == 3
 
     @property
+    def feature_space(self) -> str:
+        """Random convolutions over time; a network of the rows' classes or clusters for vectors."""
+        return "rocket" if self.sequences else "classifier"
+
+    @property
     def shifts(self) -> bool:
         """Whether a copy that is shifted a little is a copy still: of series."""
         return self.sequences

@@ -61,7 +61,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   model=mlp|conv|linear|conditional_mlp|autoencoder_mlp|gan_mlp|... model.latent_dim=16  likelihood=gaussian|bernoulli
   loss.alpha=1 loss.beta=1 loss.reduction=sum|mean trainer.max_epochs=12 seed=0
   sampler=[prior,posterior,gmm]   samplers.gmm.n_components=20   n_samples=10000
-  metric=standard  features=[classifier,pixels,inception]  calibrate=false|true|both
+  metric=standard  features=[classifier,pixels,rocket]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
   hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
 """

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from priorgap.core import artifacts
 from priorgap.core.latents import Latents
-from priorgap.data.splits import Dataset
+from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.measure import model_evidence
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.reference import ReferenceSettings
 from priorgap.features.classifier import Classifier, restore_classifier
+from priorgap.features.maps import FeatureMap
+from priorgap.features.spaces import SpaceInputs
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.likelihood import split_log_likelihood
 from priorgap.metrics.measuring import image_distortions
@@ -69,7 +71,14 @@ def reference_settings(cell: ModelConfig) -> ReferenceSettings:
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
 
-def feature_network(store: Store, model: PlannedModel, space: str) -> Classifier | None:
+def feature_map_of(store: Store, model: PlannedModel, space: str, train: Split) -> FeatureMap:
+    """Return the map of a feature space, made of the training rows and of the classifier that is kept."""
+    seed = reference_settings(model.cell).seed
+    opened = parts.feature_space(model.cell.config, space)
+    return opened.open(SpaceInputs(train, _feature_network(store, model, space), seed))
+
+
+def _feature_network(store: Store, model: PlannedModel, space: str) -> Classifier | None:
     """Return the classifier that gives the features of a space; None where none is needed."""
     for step in model.references[space]:
         if step.subject.space == FEATURE_CLASSIFIER:
@@ -149,10 +158,9 @@ class ModelAtHand:
         for step in references.get("", ()):
             if step.subject.space == CLASSIFIERS:
                 classifiers = store.folder(step)
-        network = feature_network(store, self.planned, space)
         return load_reference(
             features, dataset.train, dataset.validation, dataset.test,
-            parts.feature_space(self.cell.config, space).open(network), classifiers=classifiers,
+            feature_map_of(store, self.planned, space, dataset.train), classifiers=classifiers,
         )  # fmt: skip
 
     @cached_property

@@ -13,7 +13,7 @@ from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.sweep.batched_program import check_model
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # samplers, and distances between sets, take variances
 _FEWEST = 2
@@ -62,7 +62,7 @@ def _warn_of_gaps(planned: Sequence[PlannedModel], desk: Desk) -> None:
     for model in planned:
         gaps = desk.dataset(model).modality.gaps
         if gaps is not None and gaps.about:
-            _log.warning(
+            log.warning(
                 "decode=mean: a value is missing where that is the likelier, so that gaps rarer than values vanish; "
                 "decode=draw draws them"
             )
@@ -80,5 +80,12 @@ def _check_objective(cell: ModelConfig, network: Model, *, calibrated: bool) -> 
 
 
 def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
-    labelled = dataset.labelled and (dataset.n_classes or 0) > 1
-    parts.feature_space(cell.config, name).check(labelled=labelled)
+    parts.feature_space(cell.config, name).check(dataset.train)
+    usual = dataset.modality.feature_space
+    chosen = any(override.lstrip("+~").startswith("features=") for override in cell.overrides)
+    # a data option chooses the space of what it always holds; a file's content is known only now
+    if not chosen and usual not in cell.config["feature_spaces"]:
+        log.info(
+            "data=%s: %s; features=[%s] compares them in the space that is usual for these",
+            dataset.name, dataset.modality.described(dataset.shape), usual,
+        )  # fmt: skip

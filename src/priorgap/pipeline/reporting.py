@@ -73,7 +73,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     verdict = decide_study(
         gathered.table,
         measure=rules.measure,
-        space=rules.space,
+        space=rules.space or "",
         baseline=rules.baseline,
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,

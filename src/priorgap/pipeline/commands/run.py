@@ -323,9 +323,14 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
 def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> dict[str, Any]:
     """Return how to report: what leaves the machine is the command's to say, the verdict's rule the study's too."""
     command = plan.cells[0].config
-    typed = {override.lstrip("+~").partition("=")[0].partition(".")[0] for override in request.overrides}
-    said = "verdict" in typed or request.experiment is not None
-    verdict = command["verdict"] if said else reported[0].config["verdict"]
+    typed = {override.lstrip("+~").partition("=")[0] for override in request.overrides}
+    if request.experiment is not None:
+        return {"tracking": command["tracking"], "verdict": command["verdict"]}
+    verdict = known = reported[0].config["verdict"]
+    if any(key.partition(".")[0] == "verdict" for key in typed):
+        # the space that follows from the command's features is of its defaults, not of the study
+        own = typed & {"verdict", "verdict.space", "features"}
+        verdict = command["verdict"] if own else {**command["verdict"], "space": known["space"]}
     return {"tracking": command["tracking"], "verdict": verdict}
 
 

@@ -62,7 +62,7 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
   out=DIR                report.html, results.csv, verdict.json, table.md, figures/; default audit
   samplers=NAME,NAME     of conf/sampler; default those of a study
   metrics=NAME,NAME      of conf/metric, or standard (the default) or full
-  features=NAME|FILE     classifier, pixels, efficientnet, inception, or an ONNX file of your own
+  features=NAME|FILE     classifier, pixels, rocket (series), efficientnet, inception, or an ONNX file of your own
   n=COUNT                draws per sampler; default one for each test row, at most 10,000
   seed=SEED              default 0
   range=LOW,HIGH         the values of images in the model, as -1,1; default found in the data

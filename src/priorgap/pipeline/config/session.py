@@ -329,10 +329,18 @@ def plain(config: DictConfig) -> dict[str, Any]:
     if isinstance(content.get("data"), dict):
         # what the data suggest for the key outside their group; that key says what holds
         content["data"].pop("decode", None)
+    _name_space(content)
     settings = Settings.of({str(key): value for key, value in content.items()}, referred=referred)
     # a user's own variables have done their work
     known = {str(key): value for key, value in content.items() if hasattr(settings, str(key))}
     return with_unit_swaps(known)
+
+
+def _name_space(content: dict[Any, Any]) -> None:
+    """Write the first feature space where none is named to rank by: what reads a configuration needs no rule."""
+    verdict, spaces = content.get("verdict"), content.get("feature_spaces")
+    if isinstance(verdict, dict) and verdict.get("space", "") is None and isinstance(spaces, dict) and spaces:
+        verdict["space"] = next(iter(spaces))
 
 
 def one_line(error: BaseException) -> str:

@@ -31,12 +31,12 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "849ebe3f15953012d25e4b993eb8888f480dfd7f9bed06757de91f555e922b43": (
+    "09d1cf58f6476301c2f441e459f934ce1e3e85a5ce06b8b1b0b1bc3d158bcbdf": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
         "tables, which train nothing that was there before; one thread at a time sees global random state, and "
-        "observations say how many of them are shown; models that are told columns of a table are added, and share "
+        "observations say how many of them are shown, and which feature space is usual for them; models that are told columns of a table are added, and share "
         "the code of forecasts, which train as before; windows may have missing-indicators, and a likelihood of "
         "their own, without which nothing changes"
     ),

@@ -8,9 +8,8 @@ from priorgap.core import artifacts
 from priorgap.evaluation.reference import feature_classifier, real_classifiers, real_features
 from priorgap.metrics.classifiers import save_classifiers
 from priorgap.metrics.reference import save_features
-from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, Job, Step
-from priorgap.pipeline.desk import Desk, feature_network, n_samples, reference_settings
+from priorgap.pipeline.desk import Desk, feature_map_of, n_samples, reference_settings
 from priorgap.pipeline.models import device_of
 from priorgap.pipeline.store.layout import Files
 
@@ -66,7 +65,7 @@ def _classifiers(job: Job, desk: Desk) -> Files:
 def _space(job: Job, desk: Desk) -> Files:
     dataset, cell = desk.dataset(job.model), job.model.cell
     space = job.steps[0].subject.space
-    feature_map = parts.feature_space(cell.config, space).open(feature_network(desk.store, job.model, space))
+    feature_map = feature_map_of(desk.store, job.model, space, dataset.train)
     log.info("%s: features of real images and their floors in %s", dataset.name, space)
     found = real_features(
         dataset.train, dataset.validation, dataset.test, dataset.n_classes, feature_map,
