@@ -36,7 +36,8 @@ COMPATIBLE: dict[str, str] = {
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
         "tables, which train nothing that was there before; one thread at a time sees global random state, and "
-        "observations say how many of them are shown, and which feature space is usual for them; models that are told columns of a table are added, and share "
+        "observations say how many of them are shown, and which feature space is usual for them; models that are "
+        "told columns of a table are added, and share "
         "the code of forecasts, which train as before; windows may have missing-indicators, and a likelihood of "
         "their own, without which nothing changes"
     ),
