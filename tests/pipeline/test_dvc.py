@@ -83,6 +83,7 @@ def test_a_comment_changes_the_stages_whose_code_it_stands_in(tmp_path):
     first = planned()
     for file, stages in (
         ("estimators/bracket.py", {"measure"}),
+        ("estimators/discrepancy.py", {"measure"}),
         ("samplers/ex_post.py", {"sample"}),
         ("report/page.py", {"report"}),
     ):

@@ -52,7 +52,10 @@ def write_made(plan: Plan, kind: Kind, store: Store) -> None:
 
 def _described(step: Step) -> Json:
     code: Json = (
-        _bytes_of(tuple(sorted({f"priorgap.pipeline.stages.{step.kind}", *step.code.modules})))
+        [
+            tree_digest([module_file(f"priorgap.pipeline.stages.{step.kind}")]),
+            _bytes_of(tuple(sorted(set(step.code.modules)))),
+        ]
         if isinstance(step.code, Closure)
         else {
             "version": step.code.number,
