@@ -6,7 +6,9 @@ import torch
 from priorgap.core.latents import LatentDraw
 from priorgap.core.measurement import Measurement
 from priorgap.core.random import stream
+from priorgap.estimators.uncertainty import proportion_estimate
 from priorgap.metrics import ClassBalance, NotApplicable, RealToReal, RealToSynthetic, SyntheticToReal
+from priorgap.metrics.classifiers import accuracies, shares
 from priorgap.metrics.evidence import Evidence
 from priorgap.testing.world import decode, fresh, world
 
@@ -111,3 +113,29 @@ def test_labels_of_draws_reach_a_conditional_decoder() -> None:
     draw = world().draw()
     _ = of(draw, "condition", decode=conditional).samples
     assert torch.equal(seen[0], draw.label)
+
+
+def test_each_classifier_has_draws_of_its_own_where_there_are_enough() -> None:
+    first, second = shares(10, 5, 2)
+    assert first.tolist() == [0, 1, 2, 3, 4] and second.tolist() == [5, 6, 7, 8, 9]
+    assert [sorted(rows.tolist()) for rows in shares(3, 5, 2)] == [[0, 1, 2], [0, 1, 2]]
+    assert [rows.tolist() for rows in shares(5, 4, 2)] == [[0, 1, 2, 3], [4, 0, 1, 2]]
+
+
+def test_the_error_of_an_accuracy_is_that_of_trainings_and_of_test_images() -> None:
+    """Trainings of accuracies that scatter: the mean of s of them on n images, many times over."""
+    generator, n, s, label = stream(4), 500, 2, torch.zeros(500, dtype=torch.int64)
+    means, errors, of_images = [], [], []
+    for _ in range(600):
+        share = 0.8 + 0.04 * torch.randn(s, 1, dtype=torch.float64, generator=generator)
+        hits = torch.rand(s, n, dtype=torch.float64, generator=generator) < share
+        found = accuracies(hits, label, 1)[""]
+        means.append(found.value)
+        errors.append(found.std_error)
+        of_images.append(proportion_estimate(found.value * n, n).std_error)
+    spread = float(torch.tensor(means).std())
+    assert 1.0 < float(torch.tensor(errors).square().mean().sqrt()) / spread < 1.35
+    # the negative control: the error of the images alone
+    assert float(torch.tensor(of_images).square().mean().sqrt()) / spread < 0.7
+    by_class = accuracies(torch.ones(2, 4, dtype=torch.bool), torch.tensor([0, 0, 2, 2]), 3)
+    assert set(by_class) == {"", "0", "2"} and all(one.value == 1 for one in by_class.values())

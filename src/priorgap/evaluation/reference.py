@@ -23,6 +23,8 @@ class ReferenceSettings:
         seed: of all that is random.
         width, n_features: sizes of every classifier.
         epochs: passes of every classifier over its images; None: fewer the more there are.
+        n_train: so many draws, at most, train each classifier of a sampler's accuracy; the ceilings use as many.
+        n_seeds: so many are trained of each.
         n_repeats: pairs of real sets behind the range of a floor.
     """
 
@@ -30,6 +32,8 @@ class ReferenceSettings:
     width: int
     n_features: int
     epochs: int | None
+    n_train: int
+    n_seeds: int
     n_repeats: int
 
 
@@ -71,14 +75,15 @@ def no_labels(n_clusters: int) -> Finding:
 def real_classifiers(
     train: Split, test: Split, n_classes: int, n: int, settings: ReferenceSettings
 ) -> Classifiers:
-    """Fit labeller, judge and the two ceilings, each ceiling by n images at most."""
+    """Fit labeller, judge and the two ceilings, each ceiling by n images at most, and by `settings.n_train`."""
     return fit_classifiers(
         train,
         test,
         n_classes,
-        n_train=n,
+        n_train=min(n, settings.n_train),
         epochs=settings.epochs,
         seed=settings.seed,
+        n_seeds=settings.n_seeds,
         width=settings.width,
         n_features=settings.n_features,
     )

@@ -134,6 +134,7 @@ def fit_classifier(
     n_classes: int,
     generator: torch.Generator,
     epochs: int | None = None,
+    batch_size: int | None = None,
     width: int = 16,
     n_features: int = 64,
     device: str | torch.device = "cpu",
@@ -147,6 +148,7 @@ def fit_classifier(
         n_classes: the number of classes; some may be absent from `label`.
         generator: draws the initial weights and the order.
         epochs: passes over the rows; None is `default_epochs`.
+        batch_size: rows per step; None is 128 from 5,000 rows on, 32 below.
         width: see `ClassifierSpec`.
         n_features: see `ClassifierSpec`.
         device: where to compute; the result is on the CPU.
@@ -170,7 +172,7 @@ def fit_classifier(
         loss,
         (x, label),
         epochs=default_epochs(len(x)) if epochs is None else epochs,
-        batch_size=128 if len(x) >= 5000 else 32,
+        batch_size=batch_size or (128 if len(x) >= 5000 else 32),
         learning_rate=2e-3,
         generator=generator,
         device=device,

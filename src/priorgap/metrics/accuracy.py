@@ -13,8 +13,7 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import child
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
-from priorgap.features.classifier import fit_classifier
-from priorgap.metrics.classifiers import Classifiers
+from priorgap.metrics.classifiers import Classifiers, accuracies
 from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -34,31 +33,26 @@ def _known(evidence: Evidence) -> tuple[Reference, Classifiers, Int[Tensor, "n_t
 
 def _accuracies(
     measure: str,
-    predicted: Int[Tensor, "n"],
+    predicted: Int[Tensor, "s n"],
     label: Int[Tensor, "n"],
     n_classes: int,
     *,
     n_reference: int,
     label_source: str,
 ) -> list[Measurement]:
-    """Return the accuracy (unit "") and that of each class that occurs in `label`, with binomial errors."""
-    hit = predicted == label
-    rows = []
-    for unit in ["", *range(n_classes)]:
-        own = hit if unit == "" else hit[label == unit]
-        if len(own):
-            rows.append(
-                measured(
-                    measure,
-                    proportion_estimate(float(own.sum()), len(own)),
-                    n=len(own),
-                    n_reference=n_reference,
-                    space="data",
-                    unit=unit,
-                    label_source=label_source,
-                )
-            )
-    return rows
+    """Return the mean accuracy of s classifiers (unit "") and that of each class that occurs in `label`."""
+    return [
+        measured(
+            measure,
+            value,
+            n=len(label) if unit == "" else int((label == int(unit)).sum()),
+            n_reference=n_reference,
+            space="data",
+            unit=unit,
+            label_source=label_source,
+        )
+        for unit, value in accuracies(predicted == label, label, n_classes).items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class RealToSynthetic:
             raise NotApplicable("unlabelled: the sampler's draws carry no label of their own")
         return _accuracies(
             self.name,
-            classifiers.judge.predict(evidence.samples.x),
+            classifiers.judge.predict(evidence.samples.x)[None],
             label,
             n_classes,
             n_reference=len(reference.train) - len(reference.train) // 2,
@@ -93,13 +87,14 @@ class RealToSynthetic:
 
 @dataclass(frozen=True)
 class SyntheticToReal:
-    """`accuracy_synthetic_to_real`: a classifier trained on draws, tested on the real test images.
+    """`accuracy_synthetic_to_real`: classifiers trained on draws, tested on the real test images; their mean.
 
-    With the labeller's labels for every sampler, and with the draws' own labels where they have some.
-    Samplers are compared at an equal label_source only. The error is of the test images, not of the training.
+    With the labeller's labels for every sampler, and with the draws' own labels where they have some. Samplers are
+    compared at an equal label_source only. The error has the variance of trainings, each on other draws where there
+    are enough, and that of test images. How many, and of how many draws: `reference.classifier` in conf/config.yaml.
 
     Attributes:
-        own_labels: whether to train a second classifier on the draws' own labels.
+        own_labels: whether classifiers are also trained on the draws' own labels.
     """
 
     own_labels: bool
@@ -116,22 +111,15 @@ class SyntheticToReal:
         own = evidence.samples.label
         if self.own_labels and own is not None and evidence.label_source:
             labels[evidence.label_source] = own
-        x = evidence.samples.x[: classifiers.n_train]
+        x = evidence.samples.x
         rows = []
         for source, label in labels.items():
-            fitted = fit_classifier(
-                x,
-                label[: len(x)],
-                n_classes=n_classes,
-                generator=child(generator),
-                epochs=classifiers.epochs,
-            )
             rows += _accuracies(
                 self.name,
-                fitted.predict(reference.test.x),
+                classifiers.trained_on(x, label, reference.test, n_classes, generator=child(generator)),
                 test_label,
                 n_classes,
-                n_reference=len(x),
+                n_reference=min(len(x), classifiers.n_train),
                 label_source=source,
             )
         return rows

@@ -1,17 +1,19 @@
 """Classifiers of real images: a labeller, a judge, and the ceilings of accuracy; shared by all models."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from priorgap.core.artifacts import load_json, load_tensors, save_json, save_tensors
-from priorgap.core.random import stream
+from priorgap.core.random import child, stream
 from priorgap.data.splits import Split
-from priorgap.features.classifier import Classifier, fit_classifier, restore_classifier
+from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+from priorgap.features.classifier import Classifier, default_epochs, fit_classifier, restore_classifier
 
 _FACTS = "classifiers.json"
 _TENSORS = "classifiers.safetensors"
@@ -27,20 +29,94 @@ class Classifiers:
         labeller: trained on half A with the true labels; it labels the draws of every sampler.
         judge: trained on half B with the true labels; it judges labelled draws and never saw half A.
         n_train: so many images, at most, train a classifier of synthetic draws; the ceilings use as many.
+        n_seeds: so many classifiers are trained, each on other draws where there are enough.
         epochs: passes over them, None for the rule of `fit_classifier`.
-        predictions: classes of the test images, by real-trained classifiers: key "" by the judge; "source" by
-            one trained on n_train images of half B with true labels; "labeller" on the same with the labeller's.
+        predictions: classes of the test images, by real-trained classifiers, a row each: key "" by the judge;
+            "source" by n_seeds trained on n_train images of half B with true labels; "labeller" on the same with the
+            labeller's.
     """
 
     labeller: Classifier
     judge: Classifier
     n_train: int
+    n_seeds: int
     epochs: int | None
-    predictions: Mapping[str, Int[Tensor, "n_test"]]
+    predictions: Mapping[str, Int[Tensor, "s n_test"]]
 
     def label(self, x: Tensor) -> Int[Tensor, "n"]:
         """Return the labeller's classes of stored or float images."""
         return self.labeller.predict(x)
+
+    def trained_on(
+        self, x: Tensor, label: Int[Tensor, "n"], test: Split, n_classes: int, *, generator: torch.Generator
+    ) -> Int[Tensor, "s n_test"]:
+        """Return the classes of the test images by classifiers trained on draws, a row each."""
+        spec = self.judge.spec
+        return predicted_by_shares(
+            x, label, test, n_classes=n_classes, n_train=self.n_train, n_seeds=self.n_seeds, epochs=self.epochs,
+            width=spec.width, n_features=spec.n_features, generator=generator,
+        )  # fmt: skip
+
+
+def predicted_by_shares(
+    x: Tensor,
+    label: Int[Tensor, "n"],
+    test: Split,
+    *,
+    n_classes: int,
+    n_train: int,
+    n_seeds: int,
+    epochs: int | None,
+    width: int,
+    n_features: int,
+    generator: torch.Generator,
+) -> Int[Tensor, "s n_test"]:
+    """Return the classes of the test images by n_seeds classifiers, each trained on at most n_train rows of x.
+
+    Together they take as many steps as one that is trained on all of these rows.
+    """
+    n = min(n_train, len(x))
+    found = []
+    for rows in shares(len(x), n, n_seeds):
+        fitted = fit_classifier(
+            x[rows], label[rows], n_classes=n_classes, generator=child(generator),
+            epochs=epochs or default_epochs(n_seeds * n), batch_size=128 if n_seeds * n >= 5000 else None,
+            width=width, n_features=n_features,
+        )  # fmt: skip
+        found.append(fitted.predict(test.x))
+    return torch.stack(found)
+
+
+def shares(n_rows: int, n: int, n_seeds: int) -> Iterator[Int[Tensor, "n"]]:
+    """Yield the rows that train each classifier, n at most: disjoint where there are enough."""
+    n = min(n, n_rows)
+    for seed in range(n_seeds):
+        yield (torch.arange(n) + seed * n) % n_rows
+
+
+def accuracies(
+    hits: Bool[Tensor, "s n_test"], label: Int[Tensor, "n_test"], n_classes: int
+) -> dict[str, Estimate]:
+    """Return the mean accuracy of several classifiers, whole ("") and by class of the test images.
+
+    The standard error has both parts: trainings (their variance over s) and test images (binomial, as for one).
+
+    Args:
+        hits: whether each classifier tells each test image's class.
+        label: the test images' classes.
+        n_classes: the number of classes; those without test images are left out.
+    """
+    found: dict[str, Estimate] = {}
+    for unit in ["", *range(n_classes)]:
+        own = hits if unit == "" else hits[:, label == unit]
+        n = own.shape[1]
+        if n == 0:
+            continue
+        by_seed = own.double().mean(1)
+        of_seeds = float(by_seed.var()) / len(hits) if len(hits) > 1 else 0.0
+        of_images = proportion_estimate(float(by_seed.mean()) * n, n).std_error or 0.0
+        found[str(unit)] = Estimate(float(by_seed.mean()), math.hypot(math.sqrt(of_seeds), of_images))
+    return found
 
 
 def fit_classifiers(
@@ -51,6 +127,7 @@ def fit_classifiers(
     n_train: int,
     epochs: int | None,
     seed: int,
+    n_seeds: int = 2,
     width: int = 16,
     n_features: int = 64,
 ) -> Classifiers:
@@ -62,6 +139,7 @@ def fit_classifiers(
         n_train: so many images, at most, train each ceiling, and each classifier of synthetic draws.
         epochs: passes of every classifier over its images, None for the rule of `fit_classifier`.
         seed: seeds the halves and the classifiers.
+        n_seeds: so many train each ceiling, and on each sampler's draws.
         width, n_features: sizes of every classifier.
 
     Raises:
@@ -72,23 +150,26 @@ def fit_classifiers(
     order = torch.randperm(len(train), generator=stream(seed, "halves"))
     half_a, half_b = order[: len(train) // 2], order[len(train) // 2 :]
 
-    def fit(x: Tensor, label: Tensor, name: str) -> Classifier:
+    def fit(x: Tensor, label: Tensor, *names: str | int) -> Classifier:
         return fit_classifier(
-            x,
-            label,
-            n_classes=n_classes,
-            generator=stream(seed, "classifier", name),
-            epochs=epochs,
-            width=width,
-            n_features=n_features,
-        )
+            x, label, n_classes=n_classes, generator=stream(seed, "classifier", *names), epochs=epochs,
+            width=width, n_features=n_features,
+        )  # fmt: skip
 
     labeller = fit(train.x[half_a], train.label[half_a], "labeller")
     judge = fit(train.x[half_b], train.label[half_b], "judge")
-    few = half_b[:n_train]
+    few = half_b[: n_train * n_seeds]
     ceilings = {"source": train.label[few], "labeller": labeller.predict(train.x[few])}
-    predictions = {name: fit(train.x[few], label, name).predict(test.x) for name, label in ceilings.items()}
-    return Classifiers(labeller, judge, len(few), epochs, {"": judge.predict(test.x), **predictions})
+    predictions = {
+        name: predicted_by_shares(
+            train.x[few], label, test, n_classes=n_classes, n_train=n_train, n_seeds=n_seeds, epochs=epochs,
+            width=width, n_features=n_features, generator=stream(seed, "classifier", name),
+        )
+        for name, label in ceilings.items()
+    }  # fmt: skip
+    by_judge = {"": judge.predict(test.x)[None]}
+    n = min(n_train, len(few))
+    return Classifiers(labeller, judge, n, n_seeds, epochs, {**by_judge, **predictions})
 
 
 def save_classifiers(found: Classifiers, directory: Path) -> None:
@@ -99,6 +180,7 @@ def save_classifiers(found: Classifiers, directory: Path) -> None:
         tensors |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
     facts = {
         "n_train": found.n_train,
+        "n_seeds": found.n_seeds,
         "epochs": found.epochs,
         "predictions": list(found.predictions),
         **{name: network.facts() for name, network in networks.items()},
@@ -119,4 +201,7 @@ def load_classifiers(directory: Path) -> Classifiers | None:
         return restore_classifier(facts[name], own)
 
     predictions = {key: tensors[f"predictions.{key}"] for key in facts["predictions"]}
-    return Classifiers(network("labeller"), network("judge"), facts["n_train"], facts["epochs"], predictions)
+    return Classifiers(
+        network("labeller"), network("judge"), facts["n_train"], facts["n_seeds"], facts["epochs"],
+        predictions,
+    )  # fmt: skip

@@ -1,6 +1,5 @@
 """What draws are worth as training data: accuracy over classifier seeds, and the equivalent number of real images."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,9 +12,9 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.estimators.sample_value import real_equivalent
-from priorgap.estimators.uncertainty import Estimate, proportion_estimate
+from priorgap.estimators.uncertainty import Estimate
 from priorgap.features.classifier import fit_classifier
-from priorgap.metrics.classifiers import Classifiers
+from priorgap.metrics.classifiers import Classifiers, accuracies
 from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
@@ -36,23 +35,6 @@ def _known(model: ModelEvidence) -> tuple[Reference, Classifiers, Tensor, Tensor
     )  # fmt: skip
 
 
-def _over_seeds(hits: Tensor, label: Tensor, n_classes: int) -> Accuracies:
-    """Return the mean accuracy over seeds, whole ("") and by class, from hits [seeds, n_test].
-
-    The standard error has both parts: seeds and test images (binomial, as for one classifier).
-    """
-    found: Accuracies = {}
-    for unit in ["", *range(n_classes)]:
-        own = hits if unit == "" else hits[:, label == unit]
-        if own.shape[1] == 0:
-            continue
-        by_seed, n = own.double().mean(1), own.shape[1]
-        of_seeds = float(by_seed.var()) / len(hits) if len(hits) > 1 else 0.0
-        of_images = proportion_estimate(float(by_seed.mean()) * n, n).std_error or 0.0
-        found[str(unit)] = Estimate(float(by_seed.mean()), math.hypot(math.sqrt(of_seeds), of_images))
-    return found
-
-
 def _accuracies(
     model: ModelEvidence, x: Tensor, label: Tensor, n_seeds: int, *names: str | int
 ) -> Accuracies:
@@ -64,7 +46,7 @@ def _accuracies(
             epochs=classifiers.epochs,
         )  # fmt: skip
         hits.append(fitted.predict(reference.test.x) == test_label)
-    return _over_seeds(torch.stack(hits), test_label, n_classes)
+    return accuracies(torch.stack(hits), test_label, n_classes)
 
 
 def accuracy_curve(model: ModelEvidence, sizes: Sequence[int], n_seeds: int) -> dict[int, Accuracies]:
@@ -158,14 +140,14 @@ class RealEquivalent:
         """Return the rows of each label source; n counts test images, n_reference the draws trained on."""
         require(evidence, self.needs)
         model = evidence.model
-        _, classifiers, _, test_label, _ = _known(model)
+        _, _, _, test_label, _ = _known(model)
         curve = accuracy_curve(model, self.sizes, self.n_seeds)
         if len(curve) < 2:
             raise NotApplicable(f"fewer than {self.sizes[1]} training images: there is no curve")
         labels = {"labeller": evidence.labeller_labels}
         if evidence.samples.label is not None and evidence.label_source:
             labels[evidence.label_source] = evidence.samples.label
-        x, rows = evidence.samples.x[: classifiers.n_train], []
+        x, rows = evidence.samples.x, []
         for source, label in labels.items():
             found = _accuracies(model, x, label[: len(x)], self.n_seeds, "draws", source)
             for unit, value in found.items():

@@ -78,6 +78,8 @@ class ReferenceClassifier:
     width: Annotated[int, AtLeast(1)]
     n_features: Annotated[int, AtLeast(1)]
     epochs: Annotated[int, AtLeast(1)] | None
+    n_train: Annotated[int, AtLeast(2)]
+    n_seeds: Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
