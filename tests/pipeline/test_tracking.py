@@ -13,7 +13,7 @@ from wandb_stand_in import stand_in
 
 from priorgap.core import artifacts
 from priorgap.core.measurement import Measurement
-from priorgap.pipeline.tracking import summary
+from priorgap.pipeline.tracking.content import summary
 
 SAMPLERS = {"prior", "posterior", "gaussian_full", "per_class_gaussian_full"}
 

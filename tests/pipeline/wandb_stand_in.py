@@ -23,6 +23,7 @@ class Received:
     exit_codes: dict[str, int] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -93,7 +94,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, part in (content.get("files") or {}).items():
             if name == "wandb-history.jsonl":
                 rows = [json.loads(line) for line in part["content"]]
-                self.sent.history.setdefault(run, []).extend(rows)
+                lines = self.sent.history.setdefault(run, [])
+                first = int(part["offset"])
+                # as the server: a line is what was sent last for its place, and none is left out
+                assert first <= len(lines), f"{run}: line {first} of {len(lines)}"
+                lines[first : first + len(rows)] = rows
             elif name == "wandb-summary.json":
                 self.sent.summary.setdefault(run, {}).update(json.loads(part["content"][-1]))
         if content.get("complete"):
@@ -102,6 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
+        if "RunResumeStatus" in query:
+            return {"model": {**_project(values.get("project")), "bucket": self._known(str(values["name"]))}}
         if "createRunFiles" in query:
             files = [
                 {"name": name, "uploadUrl": f"{self.sent.url}/upload/{values.get('run')}/{name}"}
@@ -120,6 +127,27 @@ class _Handler(BaseHTTPRequestHandler):
             return {"project": _project(values.get("project") or values.get("name")), "model": None}
         self.sent.unknown.append(query.split("(")[0].strip())
         return {}
+
+    def _known(self, name: str) -> dict[str, Any] | None:
+        """What a resume asks of a run: how much of it is there."""
+        if name not in self.sent.runs:
+            return None
+        lines = self.sent.history.get(name, [])
+        return {
+            "id": base64.b64encode(f"Run:{name}".encode()).decode(),
+            "name": name,
+            "displayName": name,
+            "summaryMetrics": json.dumps(self.sent.summary.get(name, {})),
+            "logLineCount": 0,
+            "historyLineCount": len(lines),
+            "eventsLineCount": 0,
+            "historyTail": json.dumps([json.dumps(line) for line in lines[-1:]]),
+            "eventsTail": "[]",
+            "config": self.sent.runs[name].get("config") or "{}",
+            "tags": [],
+            "notes": "",
+            "wandbConfig": '{"t": {}}',
+        }
 
     def _bucket(self, values: dict[str, Any]) -> dict[str, Any]:
         name = str(values.get("name"))

@@ -62,8 +62,8 @@ def _checked(session: Session) -> list[ModelConfig]:
 
 
 def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
-    from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
+    from priorgap.pipeline.tracking.access import check_access
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
     form = logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S")
@@ -75,8 +75,9 @@ def _run(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     wanted = KINDS if command in ("run", "report") else (command,)
     with refusing():
         plan = plan_of(cells)
-        if command in ("run", "report"):
-            tracking.check_access(cells[0].config["tracking"])
+        settings = cells[0].config["tracking"]
+        if command in ("run", "report") or (command in ("train", "measure") and settings["mode"] == "online"):
+            check_access(settings)
         for name in {cell.study for cell in cells}:
             if not store.holds(store.study(name)):
                 raise ValueError(
@@ -105,8 +106,11 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     from priorgap.pipeline.config.plan import MODEL_KINDS, SHARED_KINDS
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.tracking.live import LiveRuns
 
-    desk = Desk(store)
+    settings = plan.cells[0].config["tracking"]
+    folder = store.study(plan.cells[0].study)
+    desk = Desk(store, LiveRuns(settings, folder, wanted=settings["mode"] == "online"))
     with refusing():
         _set_numerics(plan.cells)
         # data are loaded and checked first: nothing of the study is written for a corrupt file
