@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from launching import start, wait
-from tiny_study import TINY, model
+from tiny_study import TINY, content, model
 from wandb_runs import OfflineRun, read_run, read_runs
 from wandb_stand_in import Received, stand_in
 
@@ -112,6 +112,11 @@ def test_curves_arrive_while_it_trains_and_one_run_has_it_all(prepared):
     assert {"units", "samplers"} <= {key for row in rows[EPOCHS:] for key in row}
     assert {"rate", "fid/prior", "fid/posterior"} <= received.summary[one].keys()
     assert received.exit_codes == dict.fromkeys(received.runs, 0) and len(received.runs) == 2
+    # home and working directory are this folder
+    assert received.bodies and not [body[:200] for body in received.bodies if str(prepared) in body]
+    made = {(one["artifactTypeName"], one["artifactCollectionName"]) for one in received.artifacts}
+    weights = f"weights-{model(prepared).id}"
+    assert {("model", weights), ("results", "results-tiny"), ("page", "page-tiny")} <= made
 
 
 @pytest.mark.slow
@@ -176,3 +181,50 @@ def test_offline_killed_leaves_no_end_and_sync_gives_one_run(prepared):
     epochs = [row["epoch"] for row in received.history[run.id] if "train/loss" in row]
     assert epochs == list(range(EPOCHS))
     assert {"rate", "fid/prior"} <= received.summary[run.id].keys()
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_costs_a_line_and_no_bit(prepared, tmp_path_factory):
+    env = {"WANDB_INIT_TIMEOUT": "5"}
+    with stand_in() as received:
+        env |= online(prepared, received.url)
+        process = slowed(prepared, *LONG, "tracking=online", wait=WAIT, env=env)
+        assert wait(lambda: curves(received), lambda: process.poll() is None), process.communicate()
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1 and "Traceback" not in said, said
+    assert said.count("the work goes on") + said.count("the report tries it again") == 1, said
+    assert said.count("results are complete; the same command tries it again") == 1, said
+    alone = tmp_path_factory.mktemp("alone")
+    shutil.copytree(prepared / "outputs/data", alone / "outputs/data")
+    shutil.copytree(prepared / "outputs/reference", alone / "outputs/reference")
+    process = start(alone, *LONG, "tracking=off")
+    other, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, other
+    assert content(prepared) == content(alone)
+    assert not (alone / "outputs/tiny/wandb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), ("trainer=batched",)])
+def test_processes_and_batches_write_one_run_a_model(prepared, how):
+    few = [word for word in LONG if not word.startswith(("seed=", "trainer.max_epochs="))]
+    order = ("run", "-m", *few[1:], "seed=0,1", "trainer.max_epochs=3", *how)
+    with stand_in() as received:
+        process = start(prepared, *order, "tracking=online", env=online(prepared, received.url))
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    assert len(received.runs) == 3 and received.exit_codes == dict.fromkeys(received.runs, 0)
+    trained = [rows for rows in received.history.values() if any("train/loss" in row for row in rows)]
+    assert len(trained) == 2
+    for rows in trained:
+        assert [row["epoch"] for row in rows if "train/loss" in row] == [0, 1, 2]
+        assert [row["_step"] for row in rows] == list(range(len(rows)))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_is_a_failed_run(prepared):
+    process = start(prepared, *LONG, "trainer.learning_rate=1e30", "tracking=offline")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1 and "non-finite" in said, said
+    (run,) = read_runs(prepared / "outputs/tiny/wandb")
+    assert run.job_type == "model" and run.exit_code == 1

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import json
 import re
 import threading
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import yaml
 
 
 @dataclass
@@ -23,6 +26,9 @@ class Received:
     exit_codes: dict[str, int] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    sweep: str = ""
+    ordered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
 
 
@@ -80,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        self.sent.bodies.append(body.decode(errors="replace"))
+        return body
 
     def _reply(self, content: object, status: int = 200) -> None:
         body = json.dumps(content).encode()
@@ -107,6 +115,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
+        if "upsertSweep" in query:
+            self.sent.sweep = values["config"]
+            return {"upsertSweep": {"sweep": _sweep(self.sent.sweep), "configValidationWarnings": []}}
+        if "createAgent" in query:
+            return {"createAgent": {"agent": {"id": "QWdlbnQ6MQ=="}}}
+        if "agentHeartbeat" in query:
+            commands = self._orders(json.loads(values.get("runState") or "{}"))
+            return {"agentHeartbeat": {"agent": {"id": "QWdlbnQ6MQ=="}, "commands": json.dumps(commands)}}
+        if "sweep(" in query:
+            return {"project": {**_project(values.get("project")), "sweep": _sweep(self.sent.sweep)}}
         if "RunResumeStatus" in query:
             return {"model": {**_project(values.get("project")), "bucket": self._known(str(values["name"]))}}
         if "createRunFiles" in query:
@@ -116,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             return {"createRunFiles": {"runID": values.get("run"), "uploadHeaders": [], "files": files}}
         if "createArtifact(" in query:
+            self.sent.artifacts.append(values.get("input") or values)
             return {"createArtifact": {"artifact": _ARTIFACT}}
         if "useArtifact(" in query:
             return {"useArtifact": {"artifact": _ARTIFACT}}
@@ -127,6 +146,20 @@ class _Handler(BaseHTTPRequestHandler):
             return {"project": _project(values.get("project") or values.get("name")), "model": None}
         self.sent.unknown.append(query.split("(")[0].strip())
         return {}
+
+    def _orders(self, states: dict[str, bool]) -> list[dict[str, Any]]:
+        """What an agent is to do next: a grid's cells one after the other, then to leave."""
+        if any(states.values()):
+            return []
+        parameters = yaml.safe_load(self.sent.sweep)["parameters"]
+        cells = list(itertools.product(*(entry["values"] for entry in parameters.values())))
+        if len(self.sent.ordered) == len(cells):
+            return [{"type": "exit"}]
+        cell = cells[len(self.sent.ordered)]
+        name = f"agent{len(self.sent.ordered)}"
+        self.sent.ordered[name] = dict(zip(parameters, cell, strict=True))
+        args = {key: {"value": value} for key, value in self.sent.ordered[name].items()}
+        return [{"type": "run", "run_id": name, "args": args, "program": None}]
 
     def _known(self, name: str) -> dict[str, Any] | None:
         """What a resume asks of a run: how much of it is there."""
@@ -162,6 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
             "historyLineCount": 0,
             "project": _project(values.get("project")),
         }
+
+
+def _sweep(config: str) -> dict[str, Any]:
+    return {
+        "id": "U3dlZXA6MQ==", "name": "sweep1", "displayName": "sweep1", "state": "RUNNING", "config": config,
+        "method": yaml.safe_load(config)["method"], "description": "", "bestLoss": None, "controller": None,
+        "scheduler": None, "createdAt": "2020-01-01T00:00:00", "heartbeatAt": None, "updatedAt": None,
+        "earlyStopJobRunning": False, "runs": {"edges": []}, "project": _project(None), "runCount": 0,
+    }  # fmt: skip
 
 
 def _project(name: str | None) -> dict[str, Any]:

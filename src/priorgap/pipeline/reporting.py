@@ -244,7 +244,13 @@ def track_models(
             track_model(
                 settings,
                 store.study(record.study),
-                run_name(record.config, model, record.study, record.label),
+                run_name(
+                    record.config,
+                    model,
+                    record.study,
+                    record.label,
+                    None if live is None else live.agent(model.id),
+                ),
                 curves=read_curves(store.folder(training)),
                 rows=rows,
                 previews=previews_of(model, store),

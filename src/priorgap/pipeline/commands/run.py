@@ -1,6 +1,7 @@
 """run, a stage, report: compose and check every configuration, make what is not there, report, say what failed."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -31,7 +32,8 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
     A sweep over `study` is one command a study, after all of them were checked.
     """
     request = Request(overrides, multirun, config_dir)
-    if command == "run":
+    # an agent of W&B waits for a run of its own, also of a model that is there
+    if command == "run" and "WANDB_SWEEP_ID" not in os.environ:
         done = finished.finished(request)
         if done is not None:
             say(done)

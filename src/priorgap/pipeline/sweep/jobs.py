@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
@@ -20,7 +21,9 @@ from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import forget_failure, record_failure
 
 if TYPE_CHECKING:
+    from priorgap.pipeline.config.plan import Plan
     from priorgap.pipeline.execute import Failed
+    from priorgap.pipeline.tracking.access import Agent
     from priorgap.pipeline.tracking.live import LiveRuns
 
 log = logging.getLogger(__name__)
@@ -119,12 +122,22 @@ def _execute(cell: ModelConfig, store: Store, stages: Sequence[str], workers: in
     plan, settings = plan_of([cell]), cell.config["tracking"]
     # nobody can look at offline runs while a command of one stage works: the report writes them
     wanted = settings["mode"] == "online" or {"train", "measure"} <= set(stages)
-    with LiveRuns(settings, store.study(cell.study), wanted=wanted) as live:
+    with LiveRuns(settings, store.study(cell.study), wanted=wanted, asked=_asked(plan)) as live:
         failed = execute(plan, stages, Desk(store, live), workers=workers)
         live.failed = bool(failed)
         if wanted and "measure" in stages and settings["mode"] != "off":
             _track(records.record_of(cell, iter(plan.models)), store, live)
     return failed
+
+
+def _asked(plan: "Plan") -> "tuple[str, Agent] | None":
+    """Return the model whose run W&B's agent asked for: the first of a command of one configuration."""
+    from priorgap.pipeline.tracking.access import agent
+
+    known = agent()
+    if known is None or HydraConfig.get().mode is RunMode.MULTIRUN:
+        return None
+    return plan.models[0].id, known
 
 
 def _track(record: records.Record, store: Store, live: "LiveRuns") -> None:

@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from priorgap.pipeline import extras
@@ -41,10 +43,35 @@ def check_access(tracking: Mapping[str, Any]) -> None:
         raise ValueError("tracking=online: no API key; run `wandb login`, or take tracking=offline")
 
 
+@dataclass(frozen=True)
+class Agent:
+    """What `wandb agent` tells the command that it starts.
+
+    Attributes:
+        sweep: the id of the sweep.
+        run: the id of the run that the command is to write.
+    """
+
+    sweep: str
+    run: str
+
+
+@cache
+def agent() -> Agent | None:
+    """Return the agent that started this command; None where none did.
+
+    W&B would write every run of the process into the agent's one, and count all of them in the sweep: what it reads
+    is taken out of the environment, before W&B is imported.
+    """
+    known = {name: os.environ.pop(f"WANDB_{name}", "") for name in ("SWEEP_ID", "RUN_ID", "SWEEP_PARAM_PATH")}
+    return Agent(known["SWEEP_ID"], known["RUN_ID"]) if known["SWEEP_ID"] and known["RUN_ID"] else None
+
+
 def leave_the_service_of_others() -> None:
     """Start a service of one's own, also where the process that started this one (a notebook) has named its own.
 
     A run that is written through another process's service waits half a minute at its end, and is left unfinished.
     """
+    agent()
     if "wandb" not in sys.modules:
         os.environ.pop("WANDB_SERVICE", None)

@@ -13,7 +13,7 @@ from typing import Any, Self
 from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.pipeline.following import FollowBatch, Follower, Nobody
 from priorgap.pipeline.store.records import RecordedModel
-from priorgap.pipeline.tracking.access import TrackingFailed
+from priorgap.pipeline.tracking.access import Agent, TrackingFailed
 from priorgap.pipeline.tracking.runs import OpenRun, RunName
 from priorgap.training.config import Record
 
@@ -23,7 +23,11 @@ _lost = threading.Event()
 
 
 def run_name(
-    config: Mapping[str, Any], model: RecordedModel | PlannedModel, study: str, label: str
+    config: Mapping[str, Any],
+    model: RecordedModel | PlannedModel,
+    study: str,
+    label: str,
+    agent: Agent | None = None,
 ) -> RunName:
     """Return what a model's run is known by."""
     return RunName(
@@ -32,6 +36,7 @@ def run_name(
         "model",
         model.id,
         {**config, "calibrated": model.calibrated, "model_id": model.id},
+        agent,
     )
 
 
@@ -44,10 +49,18 @@ class LiveRuns:
         tracking: the group of the configuration.
         folder: of the study.
         wanted: whether anything is written while models train.
+        asked: the model whose run an agent asked for, and the agent.
     """
 
-    def __init__(self, tracking: Mapping[str, Any], folder: Path, *, wanted: bool) -> None:
-        self._tracking, self._folder = tracking, folder
+    def __init__(
+        self,
+        tracking: Mapping[str, Any],
+        folder: Path,
+        *,
+        wanted: bool,
+        asked: tuple[str, Agent] | None = None,
+    ) -> None:
+        self._tracking, self._folder, self._asked = tracking, folder, asked
         self._wanted = wanted and tracking["mode"] != "off"
         self._open: dict[str, OpenRun] = {}
         self.failed = False
@@ -66,8 +79,7 @@ class LiveRuns:
         """Open a model's run, and return what logs its epochs."""
         if not self._wanted or _lost.is_set():
             return Nobody()
-        named = run_name(model.cell.config, model, model.cell.study, model.cell.label)
-        run = _opened(self._tracking, self._folder, named, final=True)
+        run = _opened(self._tracking, self._folder, self._named(model), final=True)
         if run is None:
             return Nobody()
         self._open[model.id] = run
@@ -80,8 +92,15 @@ class LiveRuns:
         """
         if not self._wanted or self._tracking["mode"] != "online" or _lost.is_set():
             return None
-        names = [run_name(m.cell.config, m, m.cell.study, m.cell.label) for m in models]
-        return _BatchCurves(dict(self._tracking), self._folder, tuple(names))
+        return _BatchCurves(dict(self._tracking), self._folder, tuple(map(self._named, models)))
+
+    def agent(self, model_id: str) -> Agent | None:
+        """Return the agent that asked for a model's run; None where none did."""
+        return self._asked[1] if self._asked is not None and self._asked[0] == model_id else None
+
+    def _named(self, model: PlannedModel) -> RunName:
+        cell = model.cell
+        return run_name(cell.config, model, cell.study, cell.label, self.agent(model.id))
 
     def take(self, model_id: str) -> OpenRun | None:
         """Return the open run of a model, whose end is then the taker's."""

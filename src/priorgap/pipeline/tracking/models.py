@@ -10,7 +10,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
 from priorgap.pipeline.tracking.content import sampler_table, summary, unit_table
-from priorgap.pipeline.tracking.marks import FOLDER, content_written
+from priorgap.pipeline.tracking.marks import Mark, mark, written_before
 from priorgap.pipeline.tracking.runs import OpenRun, RunName, add_artifact, written
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def track_model(
     """
     if tracking["mode"] == "off":
         return False
-    marker = folder / FOLDER / f"{named.about}.json"
     content = {
         "mode": tracking["mode"],
         "project": tracking["project"],
@@ -66,7 +65,8 @@ def track_model(
         "rows": [[s, r.to_json()] for s, r in rows],
     }
     fingerprint = artifacts.digest(content)
-    if content_written(marker) == fingerprint:
+    known = written_before(folder, named.about)
+    if known is not None and known == Mark(fingerprint, named.id(folder)):
         if live is not None:
             live.close()
         return False
@@ -83,7 +83,7 @@ def track_model(
             if measure is not None and measure.direction in _SUMMARY:
                 run.define_metric(key, summary=_SUMMARY[measure.direction])
         add_artifact(run, f"weights-{named.about}", "model", weights)
-    artifacts.save_json(marker, {"content": fingerprint, "run": named.id})
+    mark(folder, named.about, Mark(fingerprint, opened.id))
     return True
 
 

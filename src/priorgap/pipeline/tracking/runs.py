@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from priorgap.core import artifacts
-from priorgap.pipeline.tracking.access import TrackingFailed, leave_the_service_of_others
+from priorgap.pipeline.tracking.access import Agent, TrackingFailed, leave_the_service_of_others
+from priorgap.pipeline.tracking.marks import written_before
 
 if TYPE_CHECKING:
     from wandb import Settings
@@ -35,6 +36,7 @@ class RunName:
         job_type: model or report.
         about: the model's id, or "report".
         config: the composed configuration.
+        agent: who asked for this run, and for it alone, by an id of its own.
     """
 
     study: str
@@ -42,11 +44,18 @@ class RunName:
     job_type: str
     about: str
     config: Mapping[str, Any]
+    agent: Agent | None = None
 
-    @property
-    def id(self) -> str:
-        """The id that another run of the same study finds again."""
-        return artifacts.digest([self.study, self.about])[:16]
+    def id(self, folder: Path) -> str:
+        """Return the id: the agent's, or the one that it was written under before, or one that a rerun finds again.
+
+        Args:
+            folder: of the study.
+        """
+        if self.agent is not None:
+            return self.agent.run
+        known = written_before(folder, self.about)
+        return known.run if known is not None else artifacts.digest([self.study, self.about])[:16]
 
 
 class OpenRun:
@@ -68,9 +77,9 @@ class OpenRun:
         leave_the_service_of_others()
         import wandb
 
-        self.named, self._folder = named, folder
+        self.named, self.id = named, named.id(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self._earlier = list((folder / "wandb").glob(f"offline-run-*-{named.id}"))
+        self._earlier = list((folder / "wandb").glob(f"offline-run-*-{self.id}"))
         try:
             self.run: Run = wandb.init(
                 project=str(tracking["project"]),
@@ -78,14 +87,14 @@ class OpenRun:
                 group=named.study,
                 job_type=named.job_type,
                 name=named.name,
-                id=named.id,
+                id=self.id,
                 resume="allow",
                 # a second job of this process must not be merged into the first one's run
                 reinit="create_new",
                 mode="online" if tracking["mode"] == "online" else "offline",
-                config=_public(named.config),
+                config=public(named.config),
                 dir=str(folder),
-                settings=_settings(final),
+                settings=_settings(final, named.agent),
             )
         except Exception as error:
             raise _failed(named, error) from error
@@ -152,7 +161,7 @@ def _failed(named: RunName, error: Exception) -> TrackingFailed:
     return TrackingFailed(f"W&B, run {named.name}: {line}")
 
 
-def _settings(final: bool) -> "Settings":
+def _settings(final: bool, agent: Agent | None) -> "Settings":
     import wandb
 
     return wandb.Settings(
@@ -168,10 +177,11 @@ def _settings(final: bool) -> "Settings":
         finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", _TO_END)),
         finish_timeout_raises=True,
         x_update_finish_state=final,
+        sweep_id=None if agent is None else agent.sweep,
     )
 
 
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+def public(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without what belongs to a machine or a person: of a path its last part is left."""
     return {key: _without_folders(value) for key, value in config.items() if key not in _PRIVATE}
 

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from priorgap.core import artifacts
-from priorgap.pipeline.tracking.marks import FOLDER, content_written
+from priorgap.pipeline.tracking.marks import Mark, mark, written_before
 from priorgap.pipeline.tracking.runs import OpenRun, RunName, add_artifact, written
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from priorgap.verdict import StudyVerdict
+
+_ABOUT = "report"
 
 
 def track_study(
@@ -30,16 +32,17 @@ def track_study(
     """
     if tracking["mode"] == "off":
         return False
-    marker = folder / FOLDER / "report.json"
     fingerprint = artifacts.digest(
         [tracking["mode"], tracking["project"], table.to_csv(index=False), verdict.text]
     )
-    if content_written(marker) == fingerprint:
+    known = written_before(folder, _ABOUT)
+    if known is not None and known.content == fingerprint:
         return False
     import wandb
 
-    named = RunName(study, f"{study} report", "report", "report", {"study": study})
-    with written(OpenRun(tracking, folder, named)) as run:
+    named = RunName(study, f"{study} report", "report", _ABOUT, {"study": study})
+    opened = OpenRun(tracking, folder, named)
+    with written(opened) as run:
         run.tags = ("report",)
         # a cell of a W&B table is a scalar: lists that vary in a study are shown as text
         plain = table.map(lambda value: str(value) if isinstance(value, list | dict) else value)
@@ -52,5 +55,5 @@ def track_study(
         run.summary["winner"] = str(verdict.winner)
         for kind, file in (("results", "results.csv"), ("page", "report.html")):
             add_artifact(run, f"{kind}-{study}", kind, folder / "report" / file)
-    artifacts.save_json(marker, {"content": fingerprint, "run": named.id})
+    mark(folder, _ABOUT, Mark(fingerprint, opened.id))
     return True
