@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from priorgap.pipeline import extras
-from priorgap.pipeline.tracking import check_access
+from priorgap.pipeline.tracking.access import check_access
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

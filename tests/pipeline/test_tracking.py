@@ -13,7 +13,7 @@ from wandb_stand_in import stand_in
 
 from priorgap.core import artifacts
 from priorgap.core.measurement import Measurement
-from priorgap.pipeline.tracking import summary
+from priorgap.pipeline.tracking.content import sampler_table, summary
 
 SAMPLERS = {"prior", "posterior", "gaussian_full", "per_class_gaussian_full"}
 
@@ -131,6 +131,57 @@ def test_a_changed_study_rewrites_its_runs_and_an_unchanged_one_nothing(tracked,
     after = read_runs(folder)
     assert sorted(run.job_type for run in after) == ["model"] * 4 + ["report"]
     assert len({run.folder.name for run in after} - before) == 1
+
+
+def test_samplers_have_a_table_of_the_numbers_that_the_summary_holds(runs):
+    for run in models(runs):
+        table = run.table("samplers")
+        assert table["columns"][0] == "sampler" and "fid" in table["columns"]
+        expected = {"prior"} if run.config["calibrated"] else SAMPLERS
+        assert {row[0] for row in table["data"]} == expected
+        for row in table["data"]:
+            for column, value in zip(table["columns"][1:], row[1:], strict=True):
+                measure, *rest = column.split("/")
+                if value is not None:
+                    assert run.summary["/".join([measure, row[0], *rest])] == pytest.approx(value, rel=1e-8)
+
+
+def test_weights_results_and_page_are_artifacts_of_stable_names(runs):
+    for run in models(runs):
+        assert run.artifacts[f"weights-{run.config['model_id']}"] == "model"
+    (report,) = [run for run in runs if run.job_type == "report"]
+    assert report.artifacts["results-tiny"] == "results" and report.artifacts["page-tiny"] == "page"
+
+
+def test_runs_say_nothing_of_the_machine(runs, tracked):
+    private = (str(tracked), str(Path.home()), str(Path.cwd()))
+    for run in runs:
+        assert run.text and "output_root" not in run.config and "tracking" not in run.config
+        files = [file for file in run.folder.rglob("*") if file.is_file() and file.suffix != ".wandb"]
+        for text in (run.text, *(file.read_bytes().decode(errors="replace") for file in files)):
+            assert not [place for place in private if place in text], text[:500]
+    # no log of W&B's own is left either
+    assert not list((tracked / "outputs/tiny/wandb").rglob("*.log"))
+
+
+def test_of_paths_in_a_configuration_the_last_part_is_sent(tmp_path):
+    from priorgap.pipeline.tracking.runs import public
+
+    config = {
+        "data": {"file": str(tmp_path / "mine.npz"), "root": "~/data"},
+        "output_root": "x",
+        "n": [1, "a/b"],
+    }
+    assert public(config) == {"data": {"file": "mine.npz", "root": "data"}, "n": [1, "a/b"]}
+
+
+def test_a_sampler_without_a_number_has_an_empty_cell():
+    def row(measure: str, value: float) -> Measurement:
+        return Measurement(measure=measure, value=value, space="classifier", n=10)
+
+    table = sampler_table([("prior", row("fid", 1.0)), ("gmm", row("kid", 2.0)), ("", row("rate", 3.0))])
+    assert table.columns == ["sampler", "fid", "kid"]
+    assert table.rows == [["prior", 1.0, None], ["gmm", None, 2.0]]
 
 
 def test_off_writes_nothing(tiny):

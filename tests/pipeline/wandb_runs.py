@@ -28,6 +28,8 @@ class OfflineRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    artifacts: dict[str, str] = field(default_factory=dict)
+    text: str = ""
 
     def table(self, key: str) -> dict[str, Any]:
         """Return a logged table: columns and data."""
@@ -65,6 +67,12 @@ def _read(file: Path) -> OfflineRun:
     for payload in _payloads(file.read_bytes()):
         record = Record()
         record.ParseFromString(payload)
+        if record.WhichOneof("record_type") == "artifact":
+            run.artifacts[record.artifact.name] = record.artifact.type
+            for entry in record.artifact.manifest.contents:
+                # where W&B finds the file on this machine when it is synced; it is not sent
+                entry.local_path = ""
+        run.text += str(record)
         match record.WhichOneof("record_type"):
             case "run":
                 sent = record.run

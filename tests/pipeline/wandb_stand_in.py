@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import json
 import re
 import threading
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import yaml
 
 
 @dataclass
@@ -23,6 +26,10 @@ class Received:
     exit_codes: dict[str, int] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    sweep: str = ""
+    ordered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -79,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        self.sent.bodies.append(body.decode(errors="replace"))
+        return body
 
     def _reply(self, content: object, status: int = 200) -> None:
         body = json.dumps(content).encode()
@@ -93,7 +102,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, part in (content.get("files") or {}).items():
             if name == "wandb-history.jsonl":
                 rows = [json.loads(line) for line in part["content"]]
-                self.sent.history.setdefault(run, []).extend(rows)
+                lines = self.sent.history.setdefault(run, [])
+                first = int(part["offset"])
+                # as the server: a line is what was sent last for its place, and none is left out
+                assert first <= len(lines), f"{run}: line {first} of {len(lines)}"
+                lines[first : first + len(rows)] = rows
             elif name == "wandb-summary.json":
                 self.sent.summary.setdefault(run, {}).update(json.loads(part["content"][-1]))
         if content.get("complete"):
@@ -102,6 +115,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
+        if "upsertSweep" in query:
+            self.sent.sweep = values["config"]
+            return {"upsertSweep": {"sweep": _sweep(self.sent.sweep), "configValidationWarnings": []}}
+        if "createAgent" in query:
+            return {"createAgent": {"agent": {"id": "QWdlbnQ6MQ=="}}}
+        if "agentHeartbeat" in query:
+            commands = self._orders(json.loads(values.get("runState") or "{}"))
+            return {"agentHeartbeat": {"agent": {"id": "QWdlbnQ6MQ=="}, "commands": json.dumps(commands)}}
+        if "sweep(" in query:
+            return {"project": {**_project(values.get("project")), "sweep": _sweep(self.sent.sweep)}}
+        if "RunResumeStatus" in query:
+            return {"model": {**_project(values.get("project")), "bucket": self._known(str(values["name"]))}}
         if "createRunFiles" in query:
             files = [
                 {"name": name, "uploadUrl": f"{self.sent.url}/upload/{values.get('run')}/{name}"}
@@ -109,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             return {"createRunFiles": {"runID": values.get("run"), "uploadHeaders": [], "files": files}}
         if "createArtifact(" in query:
+            self.sent.artifacts.append(values.get("input") or values)
             return {"createArtifact": {"artifact": _ARTIFACT}}
         if "useArtifact(" in query:
             return {"useArtifact": {"artifact": _ARTIFACT}}
@@ -120,6 +146,41 @@ class _Handler(BaseHTTPRequestHandler):
             return {"project": _project(values.get("project") or values.get("name")), "model": None}
         self.sent.unknown.append(query.split("(")[0].strip())
         return {}
+
+    def _orders(self, states: dict[str, bool]) -> list[dict[str, Any]]:
+        """What an agent is to do next: a grid's cells one after the other, then to leave."""
+        if any(states.values()):
+            return []
+        parameters = yaml.safe_load(self.sent.sweep)["parameters"]
+        cells = list(itertools.product(*(entry["values"] for entry in parameters.values())))
+        if len(self.sent.ordered) == len(cells):
+            return [{"type": "exit"}]
+        cell = cells[len(self.sent.ordered)]
+        name = f"agent{len(self.sent.ordered)}"
+        self.sent.ordered[name] = dict(zip(parameters, cell, strict=True))
+        args = {key: {"value": value} for key, value in self.sent.ordered[name].items()}
+        return [{"type": "run", "run_id": name, "args": args, "program": None}]
+
+    def _known(self, name: str) -> dict[str, Any] | None:
+        """What a resume asks of a run: how much of it is there."""
+        if name not in self.sent.runs:
+            return None
+        lines = self.sent.history.get(name, [])
+        return {
+            "id": base64.b64encode(f"Run:{name}".encode()).decode(),
+            "name": name,
+            "displayName": name,
+            "summaryMetrics": json.dumps(self.sent.summary.get(name, {})),
+            "logLineCount": 0,
+            "historyLineCount": len(lines),
+            "eventsLineCount": 0,
+            "historyTail": json.dumps([json.dumps(line) for line in lines[-1:]]),
+            "eventsTail": "[]",
+            "config": self.sent.runs[name].get("config") or "{}",
+            "tags": [],
+            "notes": "",
+            "wandbConfig": '{"t": {}}',
+        }
 
     def _bucket(self, values: dict[str, Any]) -> dict[str, Any]:
         name = str(values.get("name"))
@@ -134,6 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
             "historyLineCount": 0,
             "project": _project(values.get("project")),
         }
+
+
+def _sweep(config: str) -> dict[str, Any]:
+    return {
+        "id": "U3dlZXA6MQ==", "name": "sweep1", "displayName": "sweep1", "state": "RUNNING", "config": config,
+        "method": yaml.safe_load(config)["method"], "description": "", "bestLoss": None, "controller": None,
+        "scheduler": None, "createdAt": "2020-01-01T00:00:00", "heartbeatAt": None, "updatedAt": None,
+        "earlyStopJobRunning": False, "runs": {"edges": []}, "project": _project(None), "runCount": 0,
+    }  # fmt: skip
 
 
 def _project(name: str | None) -> dict[str, Any]:

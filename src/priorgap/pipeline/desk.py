@@ -23,6 +23,7 @@ from priorgap.pipeline import models
 from priorgap.pipeline.config import parts
 from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, PlannedModel, Step
+from priorgap.pipeline.following import Following, Nobody
 from priorgap.pipeline.reading import load_draws, load_posteriors, obtain_dataset, with_own_contexts
 from priorgap.pipeline.store.layout import Store
 from priorgap.samplers.drawing import label_source_of
@@ -33,10 +34,12 @@ class Desk:
 
     Args:
         store: where results stand.
+        following: what looks on at trainings.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, following: Following | None = None) -> None:
         self.store = store
+        self.following: Following = Nobody() if following is None else following
         self._datasets: dict[Step, Dataset] = {}
         self._at_hand: ModelAtHand | None = None
 

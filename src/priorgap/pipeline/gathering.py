@@ -57,6 +57,17 @@ class FactsMissing(ValueError):  # noqa: N818
     """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
 
 
+def catalogue_of(reported: Sequence[Record], store: Store) -> Catalogue:
+    """Return the entries of the measures of some models: our own, and those of plugins."""
+    own = [
+        Measure.from_json(entry)
+        for _, model in models_of(reported)
+        for step in _complete(model, store)
+        for entry in store.value(step)["measures"]
+    ]
+    return measures.united(BUILTIN.values(), own)
+
+
 def gather(reported: Sequence[Record], store: Store) -> Gathered:
     """Collect every complete measurement of some models into the tidy table.
 

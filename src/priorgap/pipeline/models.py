@@ -246,6 +246,11 @@ def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config[key] for key in keys}
 
 
+def weights_file(folder: Path) -> Path:
+    """Return where the weights stand that `save` wrote."""
+    return folder / _WEIGHTS
+
+
 def moments_match(folder: Path) -> bool | None:
     """Return whether training to convergence brings means and variances to the prior's; None where that is not known.
 

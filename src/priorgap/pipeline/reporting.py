@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import yaml
@@ -16,12 +16,15 @@ from priorgap.core.verdict_rules import VerdictRules
 from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
 from priorgap.modalities import GapLayout, modality_of
-from priorgap.pipeline import tracking
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
-from priorgap.pipeline.models import moments_match
+from priorgap.pipeline.models import moments_match, weights_file
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
+from priorgap.pipeline.tracking.access import TrackingFailed
+from priorgap.pipeline.tracking.live import LiveRuns, run_name
+from priorgap.pipeline.tracking.models import track_model
+from priorgap.pipeline.tracking.study import track_study
 from priorgap.report import AggregateFigureData, page_of, write_page, write_results
 from priorgap.report.previews import Preview, preview_of
 from priorgap.report.summary import write_summary
@@ -106,7 +109,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     figures = {p.stem: p for p in sorted((folder / "figures").glob("*.png"))}
     try:
         track_models(reported, config["tracking"], store, gathered.catalogue)
-        tracking.track_study(
+        track_study(
             config["tracking"],
             store.study(study),
             study=study,
@@ -114,7 +117,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
             verdict=verdict,
         )
-    except tracking.TrackingFailed as error:
+    except TrackingFailed as error:
         return Written(folder / "report.html", verdict, str(error))
     return Written(folder / "report.html", verdict, None)
 
@@ -216,9 +219,24 @@ def _curves(reported: Sequence[Record], store: Store) -> dict[str, list[dict[str
 
 
 def track_models(
-    reported: Sequence[Record], settings: Mapping[str, Any], store: Store, catalogue: Catalogue
+    reported: Sequence[Record],
+    settings: Mapping[str, Any],
+    store: Store,
+    catalogue: Catalogue,
+    live: LiveRuns | None = None,
 ) -> None:
-    """Write the W&B run of every measured model; unchanged ones are left alone."""
+    """Write the W&B run of every measured model; unchanged ones are left alone.
+
+    Args:
+        reported: the models.
+        settings: the group `tracking`.
+        store: where results stand.
+        catalogue: of their measures.
+        live: runs that are open since their models were trained.
+
+    Raises:
+        TrackingFailed: W&B cannot be reached, or refuses.
+    """
     if settings["mode"] == "off":
         return
     for record, model in models_of(reported):
@@ -231,19 +249,26 @@ def track_models(
         (training,) = model.of("train")
         if not rows or not store.is_complete(training):
             continue
-        tracking.track_model(
-            settings,
-            store.study(record.study),
-            study=record.study,
-            name=f"{record.label}{' calibrated' if model.calibrated else ''}",
-            model_id=model.id,
-            config={**record.config, "calibrated": model.calibrated, "model_id": model.id},
-            curves=read_curves(store.folder(training)),
-            rows=rows,
-            previews=previews_of(model, store),
-            stages=_stages(model, store),
-            catalogue=catalogue,
-        )
+        # two processes that share a study must not write one run at once
+        with store.locked(PurePosixPath(record.study) / "tracked" / model.id):
+            track_model(
+                settings,
+                store.study(record.study),
+                run_name(
+                    record.config,
+                    model,
+                    record.study,
+                    record.label,
+                    None if live is None else live.agent(model.id),
+                ),
+                curves=read_curves(store.folder(training)),
+                rows=rows,
+                previews=previews_of(model, store),
+                weights=weights_file(store.folder(model.weights)),
+                stages=_stages(model, store),
+                catalogue=catalogue,
+                live=None if live is None else live.take(model.id),
+            )
 
 
 def _stages(model: RecordedModel, store: Store) -> list[str]:

@@ -45,6 +45,7 @@ def train_vae(
     directory: Path,
     progress: bool,
     on_epoch: Callable[[Record], None] | None = None,
+    on_resume: Callable[[Sequence[Record]], None] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> TrainResult[Trained]:
@@ -63,6 +64,7 @@ def train_vae(
         directory: where the checkpoint is kept; a readable one there is resumed from.
         progress: show a bar on standard error.
         on_epoch: called with each newly run epoch's record.
+        on_resume: called with the records of the epochs that were run before, where there are any.
         callbacks: more Lightning callbacks.
         loggers: Lightning's, each given the epoch's means.
 
@@ -83,7 +85,7 @@ def train_vae(
     data = ImageData(
         dataset, vae.latent_dim, trainer.batch_size, seed=seed, labels=isinstance(vae, ConditionalVAE)
     )
-    options = RunOptions(directory, progress, on_epoch, callbacks, loggers)
+    options = RunOptions(directory, progress, on_epoch, on_resume, callbacks, loggers)
     products = None if trainer.precision is None else Bf16Products(vae.encoder, vae.decoder)
     return run(module, vae, data, trainer, options, precision=products, clip=trainer.gradient_clip)
 
@@ -96,6 +98,7 @@ class RunOptions:
         directory: where the checkpoint is kept; a readable one there is resumed from.
         progress: show a bar on standard error.
         on_epoch: called with each newly run epoch's record.
+        on_resume: called with the records of the epochs that were run before, where there are any.
         callbacks: more Lightning callbacks.
         loggers: Lightning's, each given the epoch's means.
     """
@@ -103,6 +106,7 @@ class RunOptions:
     directory: Path
     progress: bool
     on_epoch: Callable[[Record], None] | None = None
+    on_resume: Callable[[Sequence[Record]], None] | None = None
     callbacks: Sequence[pl.Callback] = ()
     loggers: Sequence[Logger] = ()
 
@@ -137,6 +141,8 @@ def run(
     checkpoint = _read_checkpoint(path)
     if checkpoint is not None:
         _take_over(checkpoint, path, module.prefix, network, history)
+        if options.on_resume is not None:
+            options.on_resume([dict(record) for record in history.curves])
     if len(history.curves) < trainer.max_epochs and not history.stopped:
         options.directory.mkdir(parents=True, exist_ok=True)
         own: list[pl.Callback] = [*bar, *early_stopping(trainer)]

@@ -101,6 +101,7 @@ def train_gan(
     directory: Path,
     progress: bool,
     on_epoch: Callable[[Record], None] | None = None,
+    on_resume: Callable[[Sequence[Record]], None] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> TrainResult[GAN]:
@@ -114,4 +115,5 @@ def train_gan(
     check_data(gan, dataset)
     module = GanModule(gan, seed=seed, trainer=trainer)
     data = ImageData(dataset, gan.latent_dim, trainer.batch_size, seed=seed)
-    return run(module, gan, data, trainer, RunOptions(directory, progress, on_epoch, callbacks, loggers))
+    options = RunOptions(directory, progress, on_epoch, on_resume, callbacks, loggers)
+    return run(module, gan, data, trainer, options)

@@ -1,6 +1,7 @@
 """run, a stage, report: compose and check every configuration, make what is not there, report, say what failed."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -31,7 +32,8 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
     A sweep over `study` is one command a study, after all of them were checked.
     """
     request = Request(overrides, multirun, config_dir)
-    if command == "run":
+    # an agent of W&B waits for a run of its own, also of a model that is there
+    if command == "run" and "WANDB_SWEEP_ID" not in os.environ:
         done = finished.finished(request)
         if done is not None:
             say(done)
@@ -71,8 +73,8 @@ def _checked(session: Session) -> list[ModelConfig]:
 
 def run_checked(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
     """Run a command on configurations that were checked, inside their session; return the exit status."""
-    from priorgap.pipeline import tracking
     from priorgap.pipeline.config.plan import KINDS, plan_of
+    from priorgap.pipeline.tracking.access import check_access
 
     # until Hydra sets up logging for the cells, what happens before them is said on standard error
     form = logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S")
@@ -84,8 +86,9 @@ def run_checked(command: str, session: Session, cells: Sequence[ModelConfig]) ->
     wanted = KINDS if command in ("run", "report") else (command,)
     with refusing():
         plan = plan_of(cells)
-        if command in ("run", "report"):
-            tracking.check_access(cells[0].config["tracking"])
+        settings = cells[0].config["tracking"]
+        if command in ("run", "report") or (command in ("train", "measure") and settings["mode"] == "online"):
+            check_access(settings)
         for name in {cell.study for cell in cells}:
             if not store.holds(store.study(name)):
                 raise ValueError(
@@ -115,8 +118,11 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
     from priorgap.pipeline.plan_files import write_made
+    from priorgap.pipeline.tracking.live import LiveRuns
 
-    desk = Desk(store)
+    settings = plan.cells[0].config["tracking"]
+    folder = store.study(plan.cells[0].study)
+    desk = Desk(store, LiveRuns(settings, folder, wanted=settings["mode"] == "online"))
     with refusing():
         _set_numerics(plan.cells)
         # data are loaded and checked first: nothing of the study is written for a corrupt file

@@ -31,7 +31,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "09d1cf58f6476301c2f441e459f934ce1e3e85a5ce06b8b1b0b1bc3d158bcbdf": (
+    "749c4f965aa3926816688ade9eacc8cee0c953b13b64c005c27fedb3531aa0cb": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "

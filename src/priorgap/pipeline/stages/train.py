@@ -45,9 +45,12 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     n_epochs = trainer.max_epochs
     LINE.at(f"training, epoch 1 of {n_epochs}")
 
+    follower = desk.following.training(job.model)
+
     def on_epoch(record: Record) -> None:
         n_done = int(record["epoch"]) + 1
         LINE.at(f"training, {n_done} of {n_epochs} epochs, loss {record['train_loss']:.4g}")
+        follower.epoch(record)
 
     more = parts.callbacks(cell.config)
     # of one model: a resume adds a version beside what was logged before
@@ -57,12 +60,12 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         trained = cast("VAE | Autoencoder", model)
         result = train_vae(
             trained, dataset, loss, trainer, seed=seed, directory=directory, progress=progress,
-            callbacks=more, loggers=loggers, on_epoch=on_epoch,
+            callbacks=more, loggers=loggers, on_epoch=on_epoch, on_resume=follower.resumed,
         )  # fmt: skip
     else:
         result = train_gan(
             cast(GAN, model), dataset, trainer, seed=seed, directory=directory, progress=progress,
-            callbacks=more, loggers=loggers, on_epoch=on_epoch,
+            callbacks=more, loggers=loggers, on_epoch=on_epoch, on_resume=follower.resumed,
         )  # fmt: skip
     yield step, kept(job.model, result, dataset)
     log.info("%s: trained, %s", cell.label, result.reason)

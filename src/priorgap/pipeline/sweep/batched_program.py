@@ -122,7 +122,14 @@ def _batch(group: Sequence[PlannedModel], desk: Desk) -> Batch:
     assert isinstance(trainer, BatchedTrainerConfig)
     data = desk.store.path(group[0].data).absolute()
     numerics = config["numerics"]
-    return Batch(members, data, trainer, int(numerics["threads"]), str(numerics["matmul_precision"]))
+    return Batch(
+        members,
+        data,
+        trainer,
+        int(numerics["threads"]),
+        str(numerics["matmul_precision"]),
+        desk.following.batch(group),
+    )
 
 
 def check_model(config: Mapping[str, Any], model: Model, dataset: Dataset) -> None:

@@ -6,8 +6,10 @@ import math
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig
 
@@ -17,6 +19,12 @@ from priorgap.pipeline.config.session import plain
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import forget_failure, record_failure
+
+if TYPE_CHECKING:
+    from priorgap.pipeline.config.plan import Plan
+    from priorgap.pipeline.execute import Failed
+    from priorgap.pipeline.tracking.access import Agent
+    from priorgap.pipeline.tracking.live import LiveRuns
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +95,12 @@ def _where_the_command_was_given() -> contextlib.AbstractContextManager[None]:
 
 
 def _run(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -> str | None:
-    from priorgap.pipeline.config.plan import plan_of
-    from priorgap.pipeline.desk import Desk
-    from priorgap.pipeline.execute import execute
     from priorgap.pipeline.precision import set_numerics
 
     try:
         allow_plugins(cell.config)
         set_numerics(cell.config)
-        failed = execute(plan_of([cell]), stages, Desk(store), workers=workers)
+        failed = _execute(cell, store, stages, workers)
     except Exception as error:
         return _failed(store, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
     if failed:
@@ -105,6 +110,45 @@ def _run(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -
         return _failed(store, cell, f"{first}{more}", trace)
     forget_failure(store, cell)
     return None
+
+
+def _execute(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -> "list[Failed]":
+    """Do the stages of a configuration, its runs of W&B open from the first epoch to the last measure."""
+    from priorgap.pipeline.config.plan import plan_of
+    from priorgap.pipeline.desk import Desk
+    from priorgap.pipeline.execute import execute
+    from priorgap.pipeline.tracking.live import LiveRuns
+
+    plan, settings = plan_of([cell]), cell.config["tracking"]
+    # nobody can look at offline runs while a command of one stage works: the report writes them
+    wanted = settings["mode"] == "online" or {"train", "measure"} <= set(stages)
+    with LiveRuns(settings, store.study(cell.study), wanted=wanted, asked=_asked(plan)) as live:
+        failed = execute(plan, stages, Desk(store, live), workers=workers)
+        live.failed = bool(failed)
+        if wanted and "measure" in stages and settings["mode"] != "off":
+            _track(records.record_of(cell, iter(plan.models)), store, live)
+    return failed
+
+
+def _asked(plan: "Plan") -> "tuple[str, Agent] | None":
+    """Return the model whose run W&B's agent asked for: the first of a command of one configuration."""
+    from priorgap.pipeline.tracking.access import agent
+
+    known = agent()
+    if known is None or HydraConfig.get().mode is RunMode.MULTIRUN:
+        return None
+    return plan.models[0].id, known
+
+
+def _track(record: records.Record, store: Store, live: "LiveRuns") -> None:
+    from priorgap.pipeline import gathering, reporting
+    from priorgap.pipeline.tracking.access import TrackingFailed
+
+    catalogue = gathering.catalogue_of([record], store)
+    try:
+        reporting.track_models([record], record.config["tracking"], store, catalogue, live)
+    except TrackingFailed as error:
+        log.warning("%s; the report tries it again", error)
 
 
 def _failed(store: Store, cell: ModelConfig, line: str, trace: str) -> str:

@@ -7,7 +7,7 @@ rows is summed member by member, so that only the batched products could make a 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +101,10 @@ def refusal_of_data(dataset: Dataset) -> str | None:
 
 
 def train_batched(
-    members: Sequence[Member], dataset: Dataset, trainer: BatchedTrainerConfig
+    members: Sequence[Member],
+    dataset: Dataset,
+    trainer: BatchedTrainerConfig,
+    on_epoch: Callable[[int, Record], None] | None = None,
 ) -> list[Outcome]:
     """Train all members in this process; each gives its result, or the error that stopped it alone.
 
@@ -109,6 +112,7 @@ def train_batched(
         members: models of one architecture, likelihood and shape, for which `refusal` is None.
         dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
         trainer: how to train; `learning_rate` is each member's own.
+        on_epoch: called with a member's number and the record of an epoch.
 
     Raises:
         ValueError: no member, members that cannot be stacked, or data that do not fit them.
@@ -122,7 +126,10 @@ def train_batched(
             raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
     program = _Program(members, dataset, trainer)
     for epoch in range(trainer.max_epochs):
-        program.run_epoch(epoch)
+        ended = program.run_epoch(epoch)
+        if on_epoch is not None:
+            for training in ended:
+                on_epoch(training.number, dict(training.curves[-1]))
         if not program.running:
             break
     outcomes = program.outcomes()
@@ -205,8 +212,8 @@ class _Program:
             for m in members
         ]
 
-    def run_epoch(self, epoch: int) -> None:
-        """Run one epoch of every member that is not at its end; drop those that end with it."""
+    def run_epoch(self, epoch: int) -> list[_Training]:
+        """Run one epoch of every member that is not at its end; drop those that end with it; return who ran it."""
         for x, noise in self._training_batches(epoch):
             loss = self._losses("train", x, noise, epoch)
             self._stack.zero_grad()
@@ -223,7 +230,9 @@ class _Program:
                 self._stack.store(place, training.member.vae)
                 weights = training.member.vae.state_dict()
                 training.best_weights = {k: v.detach().clone() for k, v in weights.items()}
+        ended = [training for training in self.running if training.error is None]
         self._drop()
+        return ended
 
     def _losses(self, part: Part, x: Tensor, noise: Float[Tensor, "k b d"], epoch: int) -> Tensor:
         """Return the sum of the members' losses of one batch each, and add to their sums."""

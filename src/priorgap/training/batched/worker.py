@@ -1,7 +1,8 @@
 """The batched program as one call for a process of its own, whose environment `numerics.environment` describes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from priorgap.data.splits import load_dataset
 from priorgap.training.batched.numerics import Numerics, in_force
 from priorgap.training.batched.program import Member, Outcome, train_batched
-from priorgap.training.config import BatchedTrainerConfig
+from priorgap.training.config import BatchedTrainerConfig, Record
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Batch:
         trainer: shared by the members, but for the learning rate.
         threads: of the process.
         matmul_precision: torch's.
+        follow: opens what is told of each member's epochs; None where nobody looks on.
     """
 
     members: Sequence[Member]
@@ -45,6 +47,7 @@ class Batch:
     trainer: BatchedTrainerConfig
     threads: int
     matmul_precision: str
+    follow: Callable[[], AbstractContextManager[Callable[[int, Record], None]]] | None = None
 
     def __call__(self) -> Answer:
         """Train the members in this process."""
@@ -55,5 +58,6 @@ class Batch:
         torch.set_float32_matmul_precision(self.matmul_precision)
         dataset = load_dataset(self.data)
         start = time.perf_counter()
-        outcomes = train_batched(self.members, dataset, self.trainer)
+        with nullcontext() if self.follow is None else self.follow() as on_epoch:
+            outcomes = train_batched(self.members, dataset, self.trainer, on_epoch)
         return Answer(outcomes, in_force(), time.perf_counter() - start)

@@ -1,0 +1,49 @@
+"""What looks on while models train: it is told of each epoch, and can change nothing."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from priorgap.pipeline.config.plan import PlannedModel
+from priorgap.training.config import Record
+
+# opens what is told of (place in the batch, an epoch's record) while a batch trains; it is sent to another process
+FollowBatch = Callable[[], AbstractContextManager[Callable[[int, Record], None]]]
+
+
+class Follower(Protocol):
+    """Looks on at one training."""
+
+    def resumed(self, curves: Sequence[Record]) -> None:
+        """Take the epochs that were run before."""
+
+    def epoch(self, record: Record) -> None:
+        """Take an epoch's means."""
+
+
+class Following(Protocol):
+    """Looks on at all trainings of a process."""
+
+    def training(self, model: PlannedModel) -> Follower:
+        """Return what looks on at a model's training."""
+
+    def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
+        """Return what looks on at a batch; None where nobody does."""
+
+
+class Nobody:
+    """Nobody looks on."""
+
+    def training(self, model: PlannedModel) -> Follower:
+        """Return what takes no notice."""
+        return self
+
+    def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
+        """Return None."""
+        return None
+
+    def resumed(self, curves: Sequence[Record]) -> None:
+        """Nothing."""
+
+    def epoch(self, record: Record) -> None:
+        """Nothing."""

@@ -1,0 +1,181 @@
+"""Runs that are written while models train: they show curves, and change nothing of what is computed."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from priorgap.pipeline.config.plan import PlannedModel
+from priorgap.pipeline.following import FollowBatch, Follower, Nobody
+from priorgap.pipeline.store.records import RecordedModel
+from priorgap.pipeline.tracking.access import Agent, TrackingFailed
+from priorgap.pipeline.tracking.runs import OpenRun, RunName
+from priorgap.training.config import Record
+
+log = logging.getLogger(__name__)
+# set once W&B was not reached: what is left is the report's to write, and no model waits for it again
+_lost = threading.Event()
+
+
+def run_name(
+    config: Mapping[str, Any],
+    model: RecordedModel | PlannedModel,
+    study: str,
+    label: str,
+    agent: Agent | None = None,
+) -> RunName:
+    """Return what a model's run is known by."""
+    return RunName(
+        study,
+        f"{label}{' calibrated' if model.calibrated else ''}",
+        "model",
+        model.id,
+        {**config, "calibrated": model.calibrated, "model_id": model.id},
+        agent,
+    )
+
+
+class LiveRuns:
+    """The runs of one process: opened when a training begins, and left open for what is measured afterwards.
+
+    As a context it closes them: as failed where the block raises, or `failed` was set.
+
+    Args:
+        tracking: the group of the configuration.
+        folder: of the study.
+        wanted: whether anything is written while models train.
+        asked: the model whose run an agent asked for, and the agent.
+    """
+
+    def __init__(
+        self,
+        tracking: Mapping[str, Any],
+        folder: Path,
+        *,
+        wanted: bool,
+        asked: tuple[str, Agent] | None = None,
+    ) -> None:
+        self._tracking, self._folder, self._asked = tracking, folder, asked
+        self._wanted = wanted and tracking["mode"] != "off"
+        self._open: dict[str, OpenRun] = {}
+        self.failed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for run in self._open.values():
+            _guarded(partial(run.close, failed=self.failed or error is not None))
+        self._open.clear()
+
+    def training(self, model: PlannedModel) -> Follower:
+        """Open a model's run, and return what logs its epochs."""
+        if not self._wanted or _lost.is_set():
+            return Nobody()
+        run = _opened(self._tracking, self._folder, self._named(model), final=True)
+        if run is None:
+            return Nobody()
+        self._open[model.id] = run
+        return _Curves(run)
+
+    def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
+        """Return what logs the epochs of a batch, in the process that trains it.
+
+        A batch is trained in seconds: where nobody can look at its runs they are written once, with the measures.
+        """
+        if not self._wanted or self._tracking["mode"] != "online" or _lost.is_set():
+            return None
+        return _BatchCurves(dict(self._tracking), self._folder, tuple(map(self._named, models)))
+
+    def agent(self, model_id: str) -> Agent | None:
+        """Return the agent that asked for a model's run; None where none did."""
+        return self._asked[1] if self._asked is not None and self._asked[0] == model_id else None
+
+    def _named(self, model: PlannedModel) -> RunName:
+        cell = model.cell
+        return run_name(cell.config, model, cell.study, cell.label, self.agent(model.id))
+
+    def take(self, model_id: str) -> OpenRun | None:
+        """Return the open run of a model, whose end is then the taker's."""
+        return self._open.pop(model_id, None)
+
+
+class _Curves:
+    """Logs the epochs of one model."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self._run: OpenRun | None = run
+
+    def resumed(self, curves: Sequence[Record]) -> None:
+        """Log those of the epochs before a resume that the run has not got."""
+        if self._run is not None and not _guarded(partial(self._run.curves, curves)):
+            self._run = None
+
+    def epoch(self, record: Record) -> None:
+        """Log an epoch."""
+        self.resumed([record])
+
+
+@dataclass(frozen=True)
+class _BatchCurves:
+    """Logs the epochs of a batch's models, in whatever process opens it; their runs are gone on with afterwards."""
+
+    tracking: Mapping[str, Any]
+    folder: Path
+    names: tuple[RunName, ...]
+
+    @contextmanager
+    def _following(self) -> Iterator[Callable[[int, Record], None]]:
+        runs: dict[int, OpenRun | None] = {}
+
+        def epoch(place: int, record: Record) -> None:
+            if place not in runs:
+                lost = _lost.is_set()
+                named = self.names[place]
+                runs[place] = None if lost else _opened(self.tracking, self.folder, named, final=False)
+            run = runs[place]
+            if run is not None and not _guarded(partial(run.curves, [record])):
+                runs[place] = None
+
+        try:
+            yield epoch
+        finally:
+            for run in runs.values():
+                if run is not None:
+                    _guarded(run.close)
+
+    def __call__(self) -> AbstractContextManager[Callable[[int, Record], None]]:
+        """Open nothing yet; a model's run is opened with its first epoch."""
+        return self._following()
+
+
+def _opened(tracking: Mapping[str, Any], folder: Path, named: RunName, *, final: bool) -> OpenRun | None:
+    try:
+        return OpenRun(tracking, folder, named, final=final)
+    except TrackingFailed as error:
+        _say_lost(error)
+        return None
+
+
+def _guarded(call: Callable[[], None]) -> bool:
+    """Call, and say in one line why it failed, if it did: no training fails for its curves."""
+    try:
+        call()
+    except Exception as error:
+        _say_lost(error)
+        return False
+    return True
+
+
+def _say_lost(error: Exception) -> None:
+    if not _lost.is_set():
+        line = " ".join(str(error).split()) or type(error).__name__
+        log.warning("%s; the work goes on, and its runs are written at the end", line)
+    _lost.set()
