@@ -197,6 +197,18 @@ def test_a_run_on_a_terminal_is_one_live_line(tmp_path):
     assert len([text for text in kept if text]) <= 4
 
 
+def test_a_sweep_on_a_terminal_is_one_live_line_whatever_its_processes_do(tmp_path):
+    words = ("run", "-m", *RUN[1:], "seed=0,1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    status, pieces, _ = on_a_terminal(tmp_path, words)
+    said = "".join(text for _, text in pieces)
+    assert status == 0, said
+    assert "3 of 3 models done" in said
+    # no bar of a worker, no line for each model
+    assert "step/s" not in said and "train:" not in said and "job #" not in said
+    kept = [text.rpartition("\x1b[K")[2] for text in said.replace("\r\n", "\n").split("\n")]
+    assert len([text for text in kept if text]) <= 6, kept
+
+
 def test_a_run_elsewhere_has_a_line_a_stage_and_quiet_none(tmp_path):
     words = [sys.executable, "-m", "priorgap", *RUN]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -41,7 +41,8 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     log.info("%s: %s", cell.label, model.describe(loss))
     seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
     wanted = bool(cell.config["trainer"]["progress"])
-    progress = wanted and sys.stderr.isatty() and not LINE.live
+    # a bar of its own beside a live line, of this process or of the one that launched it, would write over it
+    progress = wanted and sys.stderr.isatty() and LINE.verbose
     n_epochs = trainer.max_epochs
     LINE.at(f"training, epoch 1 of {n_epochs}")
 

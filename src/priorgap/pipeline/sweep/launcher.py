@@ -92,7 +92,7 @@ def sweep(
             config.hydra.job.num = i
         typed = tuple(filter_overrides(overrides))
         jobs.append(Job(i, typed, tuple(o for o in typed if o not in shared), config))
-        log.info("job %s", jobs[-1].label)
+        log.debug("job %s", jobs[-1].label)
     engine = make_engine(len(jobs))
     log.info("%d jobs %s", len(jobs), engine.describe())
     units = [
