@@ -11,7 +11,7 @@ from PIL import Image
 from priorgap.report import charts, page_of, readme_table, write_page
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
-from priorgap.report.page import file_name
+from priorgap.report.pictures import file_name
 from priorgap.report.tiles import sample_tile
 from priorgap.verdict import decide_study
 
@@ -52,14 +52,15 @@ class TestPage:
     def test_loads_nothing(self, written):
         page = own_text(written.read_text())
         sources = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", page)
-        assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
+        outside = [source for source in sources if not source.startswith("#")]
+        assert outside and all(source.startswith("data:image/png;base64,") for source in outside)
         page = page.replace("https://vega.github.io/schema/", "")  # a name, which nothing fetches
         assert not re.search(r"<(link|iframe|object|embed)\b|<script [^>]|@import|url\(|https?://", page)
 
     def test_readable_on_a_phone(self, written):
         page = own_text(written.read_text())
         assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
-        assert page.count("<table>") == page.count('<div class="scroll"')
+        assert page.count("<table") == page.count('<div class="scroll"')
 
     def test_every_picture_has_a_description(self, written):
         images = re.findall(r"<img [^>]*>", own_text(written.read_text()))

@@ -36,12 +36,31 @@ _TRAITS = {
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of strings: a heading, a header, rows whose first entry names them, and notes below."""
+    """A table of strings.
+
+    Attributes:
+        heading: what it is of.
+        header: the columns' heads.
+        rows: their first entries name them.
+        notes: sentences below it.
+        columns: what the columns after the first measure, where each measures one thing; () or None otherwise.
+        lines: what the rows measure, where each measures one thing; () or None otherwise.
+    """
 
     heading: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    columns: tuple[Measure | None, ...] = ()
+    lines: tuple[Measure | None, ...] = ()
+
+    def of_column(self, place: int) -> Measure | None:
+        """Return what a column measures, counted with that of names; None where it measures nothing."""
+        return self.columns[place - 1] if 0 < place <= len(self.columns) else None
+
+    def of_line(self, place: int) -> Measure | None:
+        """Return what a row measures; None where its entries are of several measures."""
+        return self.lines[place] if place < len(self.lines) else None
 
 
 @dataclass(frozen=True)
@@ -201,7 +220,9 @@ def _header(columns: Sequence[_Column]) -> list[str]:
     return heads
 
 
-def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], list[list[str]]]:
+def _by_sampler(
+    cell: Cell, measures: Iterable[Measure]
+) -> tuple[tuple[Measure, ...], list[str], list[list[str]]]:
     columns = _columns(cell.rows, measures)
     parts = [column.of(cell.rows) for column in columns]
     rows = []
@@ -210,15 +231,16 @@ def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], lis
         entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
         if any(entry != ABSENT for entry in entries):
             rows.append([sampler, *entries])
-    return _header(columns), rows
+    return tuple(column.measure for column in columns), _header(columns), rows
 
 
 def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
     """Return sampler × the section's measures of a cell; what the model itself has of them as notes."""
-    header, rows = _by_sampler(cell, cell.measures(section))
+    measures, header, rows = _by_sampler(cell, cell.measures(section))
     if not rows:
         return None
-    return TextTable(cell.name, ["sampler", *header], rows, _model_notes(cell, section) if notes else [])
+    below = _model_notes(cell, section) if notes else []
+    return TextTable(cell.name, ["sampler", *header], rows, below, measures)
 
 
 def _model_notes(cell: Cell, section: Section) -> list[str]:
@@ -235,7 +257,7 @@ def quality_table(cell: Cell) -> TextTable | None:
     table = sampler_table(cell, "quality")
     if table is None:
         return None
-    return TextTable(table.heading, table.header, table.rows, [_sizes(cell), *table.notes])
+    return replace(table, notes=[_sizes(cell), *table.notes])
 
 
 def _sizes(cell: Cell) -> str:
@@ -286,7 +308,7 @@ def copying_table(cell: Cell) -> TextTable | None:
             "to training rows too: train share has no null of ½ here and near-copy excess none of 0, and neither "
             "labels a sampler. Identical and near copies do."
         )
-    return TextTable(cell.name, [*table.header, "label"], rows, notes)
+    return TextTable(cell.name, [*table.header, "label"], rows, notes, table.columns)
 
 
 def accuracy_table(cell: Cell) -> TextTable | None:
@@ -314,7 +336,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
     if not rows:
         return None
     header = ["sampler", "labels from", *(measure.heading for measure in measures)]
-    return TextTable(cell.name, header, rows, _model_notes(cell, "accuracy"))
+    return TextTable(cell.name, header, rows, _model_notes(cell, "accuracy"), (None, *measures))
 
 
 def _label_sources(cell: Cell) -> list[str]:
@@ -325,7 +347,7 @@ def _label_sources(cell: Cell) -> list[str]:
 
 def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable | None:
     """Return the model's own measures of a section × cells: rate, active units, mismatch with its bracket, ELBO."""
-    rows = []
+    rows, lines = [], []
     measured = frozenset[str]().union(*(cell.measured for cell in cells))
     for measure in measures_of(cells[0].catalogue, section) if cells else []:
         if measure.name not in measured:
@@ -333,7 +355,10 @@ def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable
         entries = [_of_model(cell.rows, measure) for cell in cells]
         if any(entry != ABSENT for entry in entries):
             rows.append([measure.heading, *entries])
-    return TextTable("", ["measure", *(cell.name for cell in cells)], rows) if rows else None
+            lines.append(measure)
+    if not rows:
+        return None
+    return TextTable("", ["measure", *(cell.name for cell in cells)], rows, lines=tuple(lines))
 
 
 def _of_model(rows: pd.DataFrame, measure: Measure) -> str:

@@ -1,0 +1,161 @@
+"""The pictures of a page: those of single models, and those of the whole study."""
+
+import base64
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from PIL import Image
+
+from priorgap.core.measures import Catalogue, Measure
+from priorgap.report import figures as fig
+from priorgap.report import tables as tab
+from priorgap.report import units
+from priorgap.report.previews import Preview, drawn
+from priorgap.verdict import StudyVerdict
+from priorgap.verdict import readings as rd
+from priorgap.verdict.headline import measure_name
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the name of its file, its alternative text and its caption."""
+
+    file: str
+    content: bytes
+    alt: str
+    caption: str = ""
+    first: bool = False  # whether it is shown at once, not behind a fold
+    sampler: str = ""  # whose it is; "" where it is of no single sampler
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI, so that the page loads nothing."""
+        return "data:image/png;base64," + base64.b64encode(self.content).decode()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its width and height in pixels, so that a page keeps its place while it opens."""
+        return Image.open(io.BytesIO(self.content)).size
+
+
+@dataclass
+class ModelPictures:
+    """One model as the page shows it: pictures of its samples and of its latent space."""
+
+    title: str
+    tiles: list[Picture] = field(default_factory=list)
+    note: str = ""  # what must be known to read the pictures
+    together: list[Picture] = field(default_factory=list)  # all samplers in one picture
+    latent: list[Picture] = field(default_factory=list)
+    # files only: in the page the tiles wrap to the screen
+    beside: list[Picture] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Picture]:
+        """All of them."""
+        return [*self.tiles, *self.together, *self.latent, *self.beside]
+
+
+def file_name(text: str) -> str:
+    """Return text as a file name: what is not a letter, a digit or one of ._=,- becomes _."""
+    return re.sub(r"[^A-Za-z0-9._=,-]", "_", text).lstrip(".") or "_"
+
+
+def first_model(cell: tab.Cell) -> pd.DataFrame:
+    """Return the rows of a cell's model that is shown: the first seed's, uncalibrated where there is such a one."""
+    uncalibrated = cell.rows[~rd.is_calibrated(cell.rows)] if len(cell.rows) else cell.rows
+    rows = uncalibrated if len(uncalibrated) else cell.rows
+    found: pd.DataFrame = rows[rows["seed"] == rows["seed"].min()]
+    return found
+
+
+def model_pictures(
+    cell: tab.Cell,
+    previews: Mapping[str, Mapping[str, Preview]],
+    aggregates: Mapping[str, fig.AggregateFigureData],
+    baseline: str,
+) -> Iterator[ModelPictures]:
+    """Yield the first seed's model of a cell, if there is anything to see of it."""
+    first = first_model(cell)
+    if first.empty:
+        return
+    name = str(first["model"].iloc[0])
+    title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
+    model = ModelPictures(title)
+    samplers = cell.samplers
+    for one in drawn(previews.get(name, {}), samplers, title, baseline=baseline):
+        file = "-".join(["samples", file_name(name), *([file_name(one.file)] if one.file else [])])
+        group = model.beside if one.beside else model.together if one.wide else model.tiles
+        whose = one.file if one.file in samplers else ""
+        group.append(Picture(f"{file}.png", one.content, one.alt, one.caption, sampler=whose))
+        model.note = model.note or one.note
+    model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
+    if model.files:
+        yield model
+
+
+def _latent_pictures(
+    name: str, title: str, rows: pd.DataFrame, aggregate: fig.AggregateFigureData | None
+) -> Iterator[Picture]:
+    content = fig.kl_per_unit(rows, title)
+    if content is not None:
+        yield Picture(
+            f"kl_per_unit-{file_name(name)}.png",
+            content,
+            f"Bar charts of rate and of marginal KL for each latent unit, {title}",
+            "A large rate means an informative unit; only the lower chart is a mismatch with the prior.",
+        )
+    if aggregate is not None:
+        yield Picture(
+            f"aggregate-{file_name(name)}.png",
+            fig.aggregate_posterior(aggregate, rows, title),
+            f"Aggregate posterior over the prior: marginals by unit and draws by class, {title}",
+            "Where the prior has mass and q(z) has none, samples from the prior land in holes.",
+        )
+
+
+def study_pictures(
+    table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: StudyVerdict, catalogue: Catalogue
+) -> Iterator[Picture]:
+    """Yield the measures that rank against each key that is a number, and the brackets of all models."""
+    curves: list[tuple[Measure, str, str]] = []
+    for measure in (one for one in catalogue.values() if one.rankable):
+        sources = sorted(set(rd.text_column(rd.select(table, measure.name), "label_source")) - {""})
+        curves += [(measure, "", source) for source in sources] or [(measure, verdict.space, "")]
+    for key in fig.numeric_keys(table):
+        for measure, where, source in curves:
+            title = measure_name(measure, where or (f"labels: {source}" if source else ""))
+            content = fig.measure_against(cells, measure.name, where, key, title, label_source=source)
+            if content is not None:
+                yield Picture(
+                    file_name("-".join(filter(None, [measure.name, source, "by", key]))) + ".png",
+                    content,
+                    f"{title} against {key}, one line per sampler",
+                    f"{title} against {key}; mean ± s.d. over seeds (one model: ± standard error).",
+                    first=measure == verdict.measure,
+                )
+    content = fig.brackets(cells)
+    if content is not None:
+        yield Picture(
+            "bracket.png",
+            content,
+            "Certified lower and upper ends of KL between aggregate posterior and prior, a line per model",
+            "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
+            first=True,
+        )
+
+
+def unit_pictures(cells: Sequence[tab.Cell], *, measure: str, space: str) -> Iterator[Picture]:
+    """Yield for each cell what a swap of each unit costs against what is known of the unit."""
+    for cell in cells:
+        content = units.unit_costs(cell, measure=measure, space=space)
+        if content is not None:
+            yield Picture(
+                file_name("-".join(["unit-costs", *([cell.name] if len(cells) > 1 else [])])) + ".png",
+                content,
+                f"Cost of swapping each latent unit against its rate, mismatch and dependence, {cell.name}",
+                "One unit of posterior draws replaced at a time; numbers name the units.",
+            )
