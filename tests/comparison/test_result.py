@@ -216,7 +216,7 @@ class TestPage:
     def test_save_writes_what_the_pipeline_writes(self, found, tmp_path):
         page = found.save(tmp_path / "results")
         names = {p.name for p in (tmp_path / "results").iterdir()}
-        assert names == {"results.csv", "verdict.json", "table.md", "report.html", "figures"}
+        assert names == {"results.csv", "verdict.json", "table.md", "table.tex", "report.html", "figures"}
         assert page.name == "report.html"
         record = json.loads((tmp_path / "results" / "verdict.json").read_text(encoding="utf-8"))
         assert record["headline"] == found.verdict.headline

@@ -113,7 +113,9 @@ class TestPage:
         )
         assert one.read_bytes() == two.read_bytes()
         pictures = list((one.parent / "figures").iterdir())
-        assert len(pictures) == len(synthetic.FID) + 4
+        drawn = {path.name for path in pictures if path.suffix == ".pdf"}
+        assert drawn == {"bracket.pdf", "samples-matrix.pdf"}
+        assert len(pictures) == len(synthetic.FID) + 5 + len(drawn)
         for picture in pictures:
             assert (two.parent / "figures" / picture.name).read_bytes() == picture.read_bytes()
 
@@ -123,7 +125,14 @@ class TestPage:
         model = "alpha=1,seed=0-0000"
         parts = ("samples", "kl_per_unit", "aggregate")
         assert {f"{part}-{model}.png" for part in parts} | {f"samples-{model}-gmm.png"} <= names
-        for picture in (written.parent / "figures").iterdir():
+        for file in (written.parent / "figures").glob("*.pdf"):
+            content = file.read_bytes()
+            assert (
+                content.startswith(b"%PDF")
+                and b"CreationDate" not in content
+                and (file.with_suffix(".png")).is_file()
+            )
+        for picture in (written.parent / "figures").glob("*.png"):
             image = Image.open(picture)
             assert (
                 image.format == "PNG" and "Software" not in image.info and "Creation Time" not in image.info
@@ -300,7 +309,7 @@ class TestFigures:
         )
         cells = tab.cells_of(data, decide_study(data))
         one, two = (
-            Image.open(io.BytesIO(fig.measure_against(c, "fid", "classifier", "loss.alpha", "FID")))
+            Image.open(io.BytesIO(fig.measure_against(c, "fid", "classifier", "loss.alpha", "FID").png))
             for c in ([cell for cell in cells if "data=a" in cell.name], cells)
         )
         assert two.height > 1.5 * one.height and two.width == one.width
@@ -316,11 +325,11 @@ class TestFigures:
         cells = tab.cells_of(data, decide_study(data))
         assert max(len(cell.name) for cell in cells) > 200
         for picture in (
-            fig.brackets(cells),
-            fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID"),
+            fig.brackets(cells).png,
+            fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID").png,
             fig.kl_per_unit(cells[0].rows[cells[0].rows["seed"] == 0], cells[0].name),
         ):
-            assert picture is not None
+            assert picture.startswith(b"\x89PNG")
 
     def test_points_are_means_of_seeds(self, table, cells):
         points = fig._points(cells, "fid", "classifier", "loss.alpha", "")

@@ -24,7 +24,9 @@ from priorgap.metrics.evidence import ModelEvidence
 
 if TYPE_CHECKING:
     from priorgap.report import AggregateFigureData
+    from priorgap.report.neighbours import Pixels
     from priorgap.report.previews import Preview
+    from priorgap.report.studied import Studied
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,25 @@ class Drawn:
             found[name] = model.preview(one.draw, modality)
         shown = {name: preview_of(x.numpy(), modality) for name, x in found.items()}
         return {name: one for name, one in shown.items() if one is not None}
+
+    def studied(self) -> "Studied":
+        """Return what was compared, for the head of a page."""
+        from priorgap.report.studied import DataFacts, Studied
+
+        reference = next(iter(self.evidence.values())).reference
+        assert reference is not None
+        sizes = (len(reference.train), len(reference.validation), len(reference.test))
+        modality = self.test.modality
+        described = modality.described(tuple(self.test.x.shape[1:]))
+        return Studied(modality.noun, (DataFacts("", described, sizes),))
+
+    def training_images(self) -> "Pixels | None":
+        """Return the training images as pages show them; None where the data are no images."""
+        reference = next(iter(self.evidence.values())).reference
+        assert reference is not None
+        if not self.test.modality.pictures:
+            return None
+        return reference.train.x.permute(0, 2, 3, 1).numpy()
 
     def aggregate(self) -> "AggregateFigureData | None":
         """Return what the picture of the aggregate posterior needs; None without an encoder."""

@@ -12,22 +12,17 @@ from priorgap.core import artifacts
 from priorgap.core.findings import Finding
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
-from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.core.verdict_rules import VerdictRules
-from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
-from priorgap.modalities import modality_of
-from priorgap.pipeline import tracking
+from priorgap.pipeline import page_data, tracking
 from priorgap.pipeline.config.session import own_experiments
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.models import moments_match
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
-from priorgap.report import AggregateFigureData, page_of, write_page, write_results
-from priorgap.report.previews import Preview, preview_of
-from priorgap.tables.layout import TableLayout
+from priorgap.pipeline.store.records import Record, RecordedModel
+from priorgap.report import page_of, write_page, write_results
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -93,8 +88,10 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             study=study,
             table=gathered.table,
             verdict=verdict,
-            previews=_previews(reported, store),
-            aggregates=_aggregates(reported, store),
+            previews=page_data.all_previews(reported, store),
+            aggregates=page_data.aggregates(reported, store),
+            training=page_data.training_images(reported, store),
+            studied=page_data.studied(reported, store),
             provenance=_provenance(reported, store),
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
@@ -139,49 +136,6 @@ def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
         known = moments_match(store.path(step)) if store.is_complete(step) else None
         if known is not None:
             found[model.group] = found.get(model.group, True) and known
-    return found
-
-
-def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, Preview]]:
-    found = {model.id: previews_of(model, store) for _, model in models_of(reported)}
-    return {name: known for name, known in found.items() if known}
-
-
-def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
-    """Return what is shown of a model: real observations, reconstructions, and its samplers' draws."""
-    step = _described(model, store)
-    if step is None or not (facts := store.value(step)):
-        return {}
-    tensors = {name: x for name, x in store.tensors(step).items() if name in (REAL, RECONSTRUCTIONS)}
-    for name, step in model.samples.items():
-        if store.is_complete(step) and "preview" in (kept := store.tensors(step)):
-            tensors[name] = kept["preview"]
-    table = TableLayout.of_json(facts["table"]) if "table" in facts else None
-    modality, scaling = modality_of(facts["kind"], table), ColumnScaling.kept_in(facts)
-    found: dict[str, Preview] = {}
-    for name, x in tensors.items():
-        values = x.numpy() if scaling is None or modality.pictures else scaling.restored(x.numpy())
-        shown = preview_of(
-            values, modality, n_past=int(facts["n_past"]), channels=() if scaling is None else scaling.names
-        )
-        if shown is not None:
-            found[name] = shown
-    return found
-
-
-def _described(model: RecordedModel, store: Store) -> RecordedStep | None:
-    """Return what is kept of a model for pictures: marginals of q(z), real observations, reconstructions."""
-    complete = (one for one in model.of("measure") if one.metric == MARGINALS and store.is_complete(one))
-    return next(complete, None)
-
-
-def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
-    found = {}
-    for _, model in models_of(reported):
-        step = _described(model, store)
-        tensors = {} if step is None else store.tensors(step)
-        if "marginals" in tensors:
-            found[model.id] = AggregateFigureData.of(tensors)
     return found
 
 
@@ -230,7 +184,7 @@ def track_models(
             config={**record.config, "calibrated": model.calibrated, "model_id": model.id},
             curves=read_curves(store.folder(training)),
             rows=rows,
-            previews=previews_of(model, store),
+            previews=page_data.previews_of(model, store),
             stages=_stages(model, store),
             catalogue=catalogue,
         )

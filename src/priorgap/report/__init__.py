@@ -8,7 +8,7 @@ _EXPORTS = {
     "AggregateFigureData": "priorgap.report.figures",
     "Page": "priorgap.report.page",
     "page_of": "priorgap.report.page",
-    "readme_table": "priorgap.report.tables",
+    "readme_table": "priorgap.report.summaries",
     "write_page": "priorgap.report.page",
     "write_results": "priorgap.report.page",
 }
@@ -16,7 +16,7 @@ _EXPORTS = {
 if TYPE_CHECKING:
     from priorgap.report.figures import AggregateFigureData
     from priorgap.report.page import Page, page_of, write_page, write_results
-    from priorgap.report.tables import readme_table
+    from priorgap.report.summaries import readme_table
 
 __all__ = ["AggregateFigureData", "Page", "page_of", "readme_table", "write_page", "write_results"]
 

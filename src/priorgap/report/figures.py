@@ -1,4 +1,4 @@
-"""The figures of a report, each as the bytes of a PNG; equal inputs give equal bytes."""
+"""The figures of a report; equal inputs give equal bytes."""
 
 import textwrap
 import zlib
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
+from priorgap.report.drawing import PALETTE, WIDTH, Drawing, empty_figure, png
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
 
@@ -174,7 +174,7 @@ def numeric_keys(table: pd.DataFrame) -> list[str]:
 
 def measure_against(
     cells: Sequence[Cell], measure: str, space: str, key: str, ylabel: str, *, label_source: str = ""
-) -> bytes | None:
+) -> Drawing | None:
     """Draw a measure against a numeric key: a line per sampler, mean ± s.d., panels by other keys."""
     points = _points(cells, measure, space, key, label_source)
     if points.empty or points["x"].nunique() < 2:
@@ -217,7 +217,7 @@ def measure_against(
     axes[-1, 0].set_xlabel(key, fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return png(figure)
+    return Drawing(figure)
 
 
 def _on_log_scale(cells: Sequence[Cell], measure: str, points: pd.DataFrame) -> bool:
@@ -262,7 +262,7 @@ def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_sou
     return pd.DataFrame(records, columns=["panel", "sampler", "role", "x", "mean", "spread"])
 
 
-def brackets(cells: Sequence[Cell]) -> bytes | None:
+def brackets(cells: Sequence[Cell]) -> Drawing | None:
     """Draw the bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
     found = [(f"{cell.name}, seed {seed}", ends) for cell in cells for seed, ends in _ends(cell.rows)]
     if not found:
@@ -281,11 +281,13 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     uppers = [ends["upper"] for _, ends in shown]
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
+    if min(ends["lower"] for _, ends in shown) >= 0:  # no half of the axis for what a divergence cannot be
+        axis.set_xlim(left=0)
     axis.set_xlabel(
         "KL(q(z)‖p(z)), nat:\nasymptotic 97.5 % limits of the lower and the upper end", fontsize=10
     )
     axis.grid(True, axis="x", alpha=0.25)
-    return png(figure)
+    return Drawing(figure)
 
 
 def _short(name: str) -> str:

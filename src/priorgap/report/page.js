@@ -75,7 +75,7 @@
     const wanted = box.value.trim().toLowerCase();
     const fits = (name) => name.toLowerCase().includes(wanted);
     for (const element of all("[data-sampler]")) {
-      const tile = element.matches("figure");
+      const tile = element.closest(".tiles");
       element.hidden = !fits(element.dataset.sampler) || (tile && choice?.value && choice.value !== element.dataset.sampler);
     }
     for (const group of all(".tiles")) group.classList.toggle("few", Boolean(choice?.value));

@@ -1,6 +1,6 @@
 """The report's page: gathers tables and figures, and renders them into one HTML file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,22 @@ from priorgap.report import charts, units
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report.glossary import Glossary
+from priorgap.report.matrix import matrix_of
+from priorgap.report.neighbours import Pixels
 from priorgap.report.parts import parts_of, tables
-from priorgap.report.pictures import Picture, model_pictures, study_pictures, unit_pictures
+from priorgap.report.pictures import (
+    Picture,
+    copied,
+    matrix_picture,
+    matrix_rows,
+    model_name,
+    model_pictures,
+    study_pictures,
+    unit_pictures,
+)
 from priorgap.report.previews import Preview
 from priorgap.report.studied import Studied
+from priorgap.report.summaries import latex_table, readme_table
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
@@ -52,6 +64,7 @@ def page_of(
     catalogue: Catalogue = BUILTIN,
     known_as: Mapping[str, str] | None = None,
     studied: Studied | None = None,
+    training: Callable[[str], Pixels | None] = lambda model: None,
 ) -> Page:
     """Make the page of a study.
 
@@ -68,6 +81,8 @@ def page_of(
         catalogue: the entries of the study's measures.
         known_as: sampler -> what it is called in code that circulates.
         studied: what the study is of; None where nothing is known of it.
+        training: model id -> its training images, uint8 [n, h, w, c], or None; asked only where a sampler has a
+            label of copying.
 
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
@@ -78,6 +93,8 @@ def page_of(
     models = [
         model for cell in cells for model in model_pictures(cell, previews or {}, aggregates or {}, baseline)
     ]
+    shown = [(cell, name) for cell in cells if (name := model_name(cell))]
+    matrix = matrix_of(shown, previews or {})
     curves = list(study_pictures(table, cells, verdict, catalogue))
     of_units = list(unit_pictures(cells, **_measure_of(verdict)))
     known = studied or Studied()
@@ -101,6 +118,9 @@ def page_of(
         unit_pictures=of_units,
         curves=[picture for picture in curves if picture.first],
         more_curves=[picture for picture in curves if not picture.first],
+        matrix=None if matrix is None or len(matrix.cells) < 2 else list(matrix_rows(matrix)),
+        matrix_cells=() if matrix is None else matrix.cells,
+        copied=list(copied(cells[:_MAX_MODELS], previews or {}, training)),
         models=models[:_MAX_MODELS],
         n_hidden=max(0, len(models) - _MAX_MODELS),
         choices=list(dict.fromkeys(one.sampler for model in models for one in model.tiles if one.sampler)),
@@ -110,13 +130,16 @@ def page_of(
         known_as=dict(known_as or {}),
     )
     beside = [picture for model in models for picture in model.files]
+    beside += [] if matrix is None else [matrix_picture(matrix)]
     return Page(html, (*beside, *curves, *of_units))
 
 
 def write_page(page: Page, directory: Path) -> Path:
-    """Write `report.html` and `figures/*.png` into a directory, made if it is missing; return the page's path."""
+    """Write `report.html` and `figures/` into a directory, made if it is missing; return the page's path."""
     for picture in page.pictures:
         write_bytes(directory / "figures" / picture.file, picture.content)
+        if picture.vector:
+            write_bytes((directory / "figures" / picture.file).with_suffix(".pdf"), picture.vector)
     path = directory / "report.html"
     write_text(path, page.html)
     return path
@@ -125,11 +148,12 @@ def write_page(page: Page, directory: Path) -> Path:
 def write_results(
     directory: Path, table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN
 ) -> None:
-    """Write `results.csv`, `verdict.json` and `table.md` into a directory."""
+    """Write `results.csv`, `verdict.json`, `table.md` and `table.tex` into a directory."""
     results = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     write_text(directory / "results.csv", results)
     save_json(directory / "verdict.json", verdict.to_json())
-    write_text(directory / "table.md", tab.readme_table(table, catalogue=catalogue, verdict=verdict))
+    write_text(directory / "table.md", readme_table(table, catalogue=catalogue, verdict=verdict))
+    write_text(directory / "table.tex", latex_table(table, catalogue=catalogue, verdict=verdict))
 
 
 def _chart(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> str:

@@ -3,9 +3,10 @@
 import base64
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -13,7 +14,10 @@ from priorgap.core.measures import Catalogue, Measure
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report import units
+from priorgap.report.matrix import Matrix, few, figure_of
+from priorgap.report.neighbours import Pixels, neighbours
 from priorgap.report.previews import Preview, drawn
+from priorgap.report.tiles import png_of, tiled
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name
@@ -21,14 +25,25 @@ from priorgap.verdict.headline import measure_name
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the name of its file, its alternative text and its caption."""
+    """A picture of the page.
+
+    Attributes:
+        file: the name of its file.
+        content: PNG.
+        alt: its alternative text.
+        caption: what stands below it.
+        first: whether it is shown at once, not behind a fold.
+        sampler: whose it is; "" where it is of no single sampler.
+        vector: PDF, for print; b"" where there is none.
+    """
 
     file: str
     content: bytes
     alt: str
     caption: str = ""
-    first: bool = False  # whether it is shown at once, not behind a fold
-    sampler: str = ""  # whose it is; "" where it is of no single sampler
+    first: bool = False
+    sampler: str = ""
+    vector: bytes = b""
 
     @property
     def uri(self) -> str:
@@ -72,6 +87,51 @@ def first_model(cell: tab.Cell) -> pd.DataFrame:
     return found
 
 
+def model_name(cell: tab.Cell) -> str:
+    """Return the id of a cell's model that is shown; "" where there is none."""
+    first = first_model(cell)
+    return "" if first.empty else str(first["model"].iloc[0])
+
+
+def matrix_rows(matrix: Matrix) -> Iterator[tuple[str, bool, list[Picture | None]]]:
+    """Yield each name of a matrix, whether it is a sampler's, and its picture in each cell."""
+    for name, row in matrix.rows.items():
+        pictures = [
+            None if one is None else Picture("", png_of(few(one)), f"{name}, {cell}: a few {name} images")
+            for one, cell in zip(row, matrix.cells, strict=True)
+        ]
+        yield name, name in matrix.samplers, pictures
+
+
+def matrix_picture(matrix: Matrix) -> Picture:
+    """Return the matrix as a figure for print."""
+    found = figure_of(matrix)
+    alt = "Samples of each sampler in each cell, real images and reconstructions on top"
+    return Picture("samples-matrix.png", found.png, alt, vector=found.pdf)
+
+
+def copied(
+    cells: Sequence[tab.Cell],
+    previews: Mapping[str, Mapping[str, Preview]],
+    training: Callable[[str], Pixels | None],
+) -> Iterator[tuple[str, list[Picture]]]:
+    """Yield for each cell its samplers with a label of copying, above the nearest training images."""
+    for cell in cells:
+        known = previews.get(model := model_name(cell), {})
+        labels = {} if cell.verdict is None else cell.verdict.labels
+        found = []
+        for sampler in (name for name in cell.samplers if labels.get(name)):
+            shown, images = known.get(sampler), None
+            if isinstance(shown, np.ndarray) and (images := training(model)) is not None:
+                pair = neighbours(shown, images)
+                rows = tiled(np.concatenate([pair.samples, pair.nearest]), len(pair.samples), line=2)
+                said = ", ".join(labels[sampler])
+                alt = f"{sampler} above the training images nearest to them, {cell.name}"
+                found.append(Picture("", png_of(rows), alt, f"{sampler}: {said}", sampler=sampler))
+        if found:
+            yield cell.name, found
+
+
 def model_pictures(
     cell: tab.Cell,
     previews: Mapping[str, Mapping[str, Preview]],
@@ -82,7 +142,7 @@ def model_pictures(
     first = first_model(cell)
     if first.empty:
         return
-    name = str(first["model"].iloc[0])
+    name = model_name(cell)
     title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
     model = ModelPictures(title)
     samplers = cell.samplers
@@ -128,34 +188,38 @@ def study_pictures(
     for key in fig.numeric_keys(table):
         for measure, where, source in curves:
             title = measure_name(measure, where or (f"labels: {source}" if source else ""))
-            content = fig.measure_against(cells, measure.name, where, key, title, label_source=source)
-            if content is not None:
+            found = fig.measure_against(cells, measure.name, where, key, title, label_source=source)
+            if found is not None:
+                first = measure == verdict.measure
                 yield Picture(
                     file_name("-".join(filter(None, [measure.name, source, "by", key]))) + ".png",
-                    content,
+                    found.png,
                     f"{title} against {key}, one line per sampler",
                     f"{title} against {key}; mean ± s.d. over seeds (one model: ± standard error).",
-                    first=measure == verdict.measure,
+                    first=first,
+                    vector=found.pdf if first else b"",
                 )
-    content = fig.brackets(cells)
-    if content is not None:
+    found = fig.brackets(cells)
+    if found is not None:
         yield Picture(
             "bracket.png",
-            content,
+            found.png,
             "Certified lower and upper ends of KL between aggregate posterior and prior, a line per model",
             "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
             first=True,
+            vector=found.pdf,
         )
 
 
 def unit_pictures(cells: Sequence[tab.Cell], *, measure: str, space: str) -> Iterator[Picture]:
     """Yield for each cell what a swap of each unit costs against what is known of the unit."""
     for cell in cells:
-        content = units.unit_costs(cell, measure=measure, space=space)
-        if content is not None:
+        found = units.unit_costs(cell, measure=measure, space=space)
+        if found is not None:
             yield Picture(
                 file_name("-".join(["unit-costs", *([cell.name] if len(cells) > 1 else [])])) + ".png",
-                content,
+                found.png,
                 f"Cost of swapping each latent unit against its rate, mismatch and dependence, {cell.name}",
                 "One unit of posterior draws replaced at a time; numbers name the units.",
+                vector=found.pdf,
             )

@@ -25,7 +25,7 @@ from priorgap.verdict.units import is_unit_swap
 _FORWARD = "accuracy_real_to_synthetic"
 _BACKWARD = "accuracy_synthetic_to_real"
 _CEILING = "accuracy_real_to_real"
-_ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
+ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
 ABSENT = "–"
 _TRAITS = {
     "reconstructs": "reconstructs training images",
@@ -91,7 +91,7 @@ class Cell:
         rank = {name: place for place, name in enumerate(ranked)}
         return sorted(
             (name for name in role if name),
-            key=lambda name: (_ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
+            key=lambda name: (ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
         )
 
     @cached_property
@@ -179,7 +179,7 @@ def _whole(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One column of a table of samplers: a measure in a space, with labels of one source where it has several."""
 
     measure: Measure
@@ -195,7 +195,7 @@ class _Column:
         return own[rd.text_column(own, "label_source") == self.label_source]
 
 
-def _columns(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[_Column]:
+def columns_of(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[Column]:
     """Return the columns that some sampler has, in the order of the measures."""
     found = []
     for measure in measures:
@@ -204,11 +204,12 @@ def _columns(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[_Column]:
         for space in sorted(set(rd.text_column(named, "space"))):
             here = named[rd.text_column(named, "space") == space]
             sources = sorted(set(rd.text_column(here, "label_source")))
-            found += [_Column(measure, space, s) for s in (sources if len(sources) > 1 else [None])]
+            found += [Column(measure, space, s) for s in (sources if len(sources) > 1 else [None])]
     return found
 
 
-def _header(columns: Sequence[_Column]) -> list[str]:
+def heads(columns: Sequence[Column]) -> list[str]:
+    """Return the heads of columns, each with its space and label source where these tell it from others."""
     spaces: dict[str, set[str]] = {}
     for column in columns:
         spaces.setdefault(column.measure.name, set()).add(column.space)
@@ -223,7 +224,7 @@ def _header(columns: Sequence[_Column]) -> list[str]:
 def _by_sampler(
     cell: Cell, measures: Iterable[Measure]
 ) -> tuple[tuple[Measure, ...], list[str], list[list[str]]]:
-    columns = _columns(cell.rows, measures)
+    columns = columns_of(cell.rows, measures)
     parts = [column.of(cell.rows) for column in columns]
     rows = []
     # three arms of every unit would bury the samplers; they have a table of their own (`report.units`)
@@ -231,7 +232,7 @@ def _by_sampler(
         entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
         if any(entry != ABSENT for entry in entries):
             rows.append([sampler, *entries])
-    return tuple(column.measure for column in columns), _header(columns), rows
+    return tuple(column.measure for column in columns), heads(columns), rows
 
 
 def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
@@ -316,7 +317,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
     measures = [
         measure
         for measure in measures_of(cell.catalogue, "accuracy")
-        if any(column.measure == measure for column in _columns(cell.rows, [measure]))
+        if any(column.measure == measure for column in columns_of(cell.rows, [measure]))
     ]
     rows = []
     for source in _label_sources(cell):
@@ -371,60 +372,3 @@ def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
         return limits
     values = [float(value) for value in points.drop_duplicates(["seed", "space"])["value"]]
     return mean_and_spread(values) + ("" if limits == ABSENT else f" ({limits})")
-
-
-def readme_table(
-    table: pd.DataFrame,
-    *,
-    measures: Sequence[str] | None = None,
-    catalogue: Catalogue = BUILTIN,
-    verdict: StudyVerdict | None = None,
-) -> str:
-    """Return sampler × measures as a Markdown table, mean ± s.d. over seeds; cells follow each other.
-
-    Candidates come first, best first; beside a name stands what it is: its role, or what keeps it from being used.
-
-    Args:
-        table: the study's results, with the columns of results.csv.
-        measures: which columns, in this order; those that nobody measured are left out. None is the measures of
-            sample quality that may rank.
-        catalogue: the entries of the study's measures.
-        verdict: the study's, for its order and its labels; None orders by the first column.
-    """
-    if verdict is None:
-        groups = list(rd.cell_groups(table))
-        cells = [Cell(rd.describe(keys), rd.with_calibrated_labels(group), None) for keys, group in groups]
-    else:
-        cells = [replace(c, name=rd.describe(c.keys)) for c in cells_of(table, verdict, catalogue)]
-    chosen = (
-        [catalogue[name] for name in measures]
-        if measures is not None
-        else [measure for measure in measures_of(catalogue, "quality") if measure.rankable]
-    )
-    columns = _columns(rd.with_calibrated_labels(table), chosen) if cells else []
-    named = any(cell.name for cell in cells)
-    lines = [["cell"] * named + ["sampler", *_header(columns)]]
-    lines.append(["---"] * (len(lines[0]) - len(columns)) + ["---:"] * len(columns))
-    for cell in cells:
-        parts = [column.of(cell.rows) for column in columns]
-        for sampler in cell.samplers if verdict is not None else _best_first(cell, columns):
-            entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
-            if any(entry != ABSENT for entry in entries):
-                is_what = ", ".join(cell.marks(sampler))
-                name = f"`{sampler}`" + (f" ({is_what})" if is_what else "")
-                lines.append([cell.name] * named + [name, *entries])
-    return "".join(f"| {' | '.join(entry.replace('|', '¦') for entry in line)} |\n" for line in lines)
-
-
-def _best_first(cell: Cell, columns: Sequence[_Column]) -> list[str]:
-    """Return a cell's samplers by role and by the mean of the first column, best first."""
-    if not columns:
-        return cell.samplers
-    rows = columns[0].of(cell.rows)
-    means = rows.groupby(rd.text_column(rows, "sampler"))["value"].mean()
-    role = dict(zip(rd.text_column(cell.rows, "sampler"), rd.text_column(cell.rows, "role"), strict=True))
-    sign = columns[0].measure.sign or 1
-    return sorted(
-        cell.samplers,
-        key=lambda name: (_ROLE_ORDER.get(role[name], 3), -sign * means.get(name, -sign * np.inf), name),
-    )
