@@ -93,7 +93,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     previews = synthetic.previews(table)
     made = page_of(
         study="planted", table=table, verdict=decide_study(table), previews=previews,
-        aggregates={model: synthetic.aggregate() for model in previews},
+        aggregates={model: synthetic.aggregate(decoded=True) for model in previews},
         provenance={"versions": {"torch": "9.9"}}, config_text="loss: elbo\n", skipped={"inception": "no weights"},
         known_as={"prior": "torch.randn"},
         studied=Studied("image", [DataFacts("planted", "grey images", (100, 20, 30))], ["MLP"], "2026-01-01"),
@@ -213,3 +213,58 @@ def test_without_scripts_everything_is_there(images: Path, opened: Callable[...,
     assert shown.locator("figure[data-sampler]:visible").count() == len(synthetic.FID)
     head = shown.locator("section[aria-labelledby=quality] thead th a.term").first
     assert head.get_attribute("href") == "#term-sampler" and shown.locator("#term-sampler").is_visible()
+
+
+def test_the_plane_is_decoded_by_pointer_and_by_keyboard(images: Path, opened: Callable[..., Opened]) -> None:
+    shown = opened(images).page
+    plane = shown.locator(".plane").first
+    decoded = plane.locator(".decoded")
+
+    def pixels() -> list[int]:
+        """Where the picture's white dot is, in sixteenths of its width and height."""
+        return decoded.evaluate(
+            """async (box) => {
+              const image = box.querySelector("img"), view = document.createElement("canvas");
+              await image.decode();
+              view.width = view.height = 16;
+              const draw = view.getContext("2d"), at = (name) => Math.round(-parseFloat(image.style[name]) / 100);
+              draw.drawImage(image, 16 * at("left"), 16 * at("top"), 16, 16, 0, 0, 16, 16);
+              const found = [...draw.getImageData(0, 0, 16, 16).data].findIndex((v, i) => i % 4 === 0 && v > 128) / 4;
+              return [found % 16, Math.floor(found / 16)];
+            }"""
+        )
+
+    def place(across: float, up: float) -> list[int]:
+        return [round((value + 3.5) / 7 * 15) for value in (across, -up)]
+
+    assert decoded.get_attribute("aria-label") == "Decoded: unit 5 at 0.0, unit 4 at 0.0"
+    assert pixels() == place(0, 0)
+    plane.get_by_role("slider", name="unit 5").focus()
+    shown.keyboard.press("End")
+    assert plane.get_by_role("slider", name="unit 5").get_attribute(
+        "aria-valuetext"
+    ) == "3.5" and pixels() == place(3.5, 0)
+    plane.get_by_role("slider", name="unit 4").focus()
+    shown.keyboard.press("Home")
+    assert decoded.get_attribute("aria-label") == "Decoded: unit 5 at 3.5, unit 4 at -3.5"
+    assert pixels() == place(3.5, -3.5)
+    for field in (plane.locator(".field").nth(0), plane.locator(".field").nth(1)):
+        field.scroll_into_view_if_needed()
+        box = field.bounding_box()
+        assert box
+        shown.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + 0.02 * box["height"])
+        assert pixels() == place(-3.5, 3.5), "left and up"
+        shown.mouse.move(box["x"] + 0.98 * box["width"], box["y"] + 0.5 * box["height"])
+        assert pixels() == place(3.5, 0)
+
+
+def test_a_unit_opens_by_keyboard(images: Path, opened: Callable[..., Opened]) -> None:
+    shown = opened(images).page
+    unit = shown.locator("details.unit").first
+    assert not unit.locator("svg").is_visible()
+    unit.locator("summary").focus()
+    shown.keyboard.press("Enter")
+    assert unit.locator("svg").is_visible() and unit.locator("img.sprite").is_visible()
+    assert "unit 0" in (unit.locator("summary").text_content() or ""), (
+        "the unit with the largest rate is the first"
+    )

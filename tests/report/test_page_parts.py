@@ -1,5 +1,7 @@
 """What a page is made of beside tables and charts: words, what was studied, the matrix of samples, neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.report import page_of
 from priorgap.report import tables as tab
 from priorgap.report.glossary import TERMS, Glossary, Words
+from priorgap.report.latent import normal_path, plane_view, svg_path, unit_views
 from priorgap.report.matrix import figure_of, matrix_of
 from priorgap.report.neighbours import neighbours
 from priorgap.report.pictures import copied, matrix_rows, model_name
@@ -173,6 +176,53 @@ class TestNeighbours:
         assert {one.sampler for one in pictures} == labelled and set(asked) == {model_name(cells[0])}
         assert all("reconstructive" in one.caption for one in pictures)
         assert list(copied(cells, synthetic.previews(table), lambda model: None)) == []
+
+
+class TestLatentSpace:
+    def rows(self):
+        table = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
+        return table[table["seed"] == 0]
+
+    def test_units_with_the_largest_rate_first(self):
+        views = list(unit_views(self.rows(), synthetic.aggregate(decoded=True), "t"))
+        assert [view.unit for view in views] == list(range(synthetic.N_UNITS))
+        assert views[0].rate[1] == 1 and max(view.kl[1] for view in views) == 1
+        assert views[3].rate[1] == pytest.approx(views[3].rate[0] / views[0].rate[0])
+        assert [view.unit for view in views if view.traversal] == [0, 2] and all(v.marginal for v in views)
+
+    def test_what_is_not_known_is_absent(self):
+        assert plane_view(synthetic.aggregate(), "t") is None
+        bare = list(unit_views(self.rows(), None, "t"))
+        assert len(bare) == synthetic.N_UNITS and not any(view.marginal or view.traversal for view in bare)
+        assert list(unit_views(self.rows()[lambda rows: rows["measure"] == "fid"], None, "t")) == []
+
+    def test_holes_are_where_q_is_missing(self):
+        data = synthetic.aggregate(decoded=True)
+        view = plane_view(data, "t")
+        # a ring at 1.5 with a width of 0.3: its density falls to a tenth of the prior's at two radii
+        radius = np.linspace(0, 2.448, 20001)
+        ring = np.exp(-0.5 * ((radius - 1.5) / 0.3) ** 2)
+        ring /= 2 * np.pi * np.trapezoid(ring * radius, radius) * (1 + 2e-3)
+        weight = np.exp(-0.5 * radius**2) * radius
+        share = weight[ring < 0.1 * np.exp(-0.5 * radius**2) / (2 * np.pi)].sum() / weight.sum()
+        assert view.hole_share == pytest.approx(share, abs=0.02) and 0.1 < share < 0.9
+        whole = plane_view(replace(data, plane=replace(data.plane, density=_normal(data.plane.axis))), "t")
+        assert whole.hole_share == 0, "q = p has no holes"
+
+    def test_a_density_that_was_not_decoded(self):
+        data = synthetic.aggregate(decoded=True)
+        view = plane_view(replace(data, plane=replace(data.plane, shown=None)), "t")
+        assert view.sprite is None and view.field.content.startswith(b"\x89PNG")
+
+    def test_a_marginal_is_as_high_as_it_is(self):
+        assert normal_path().startswith("M0,70.0 ") and normal_path().endswith(" 240,70.0")
+        middle = normal_path()[1:].split(" ")[30]
+        assert middle == f"120,{70 * (1 - 0.39894 / 0.8):.1f}"
+        assert svg_path(np.full(3, 9.0)) == "M0,0.0 120,0.0 240,0.0", "what is higher is cut"
+
+
+def _normal(axis):
+    return np.exp(-0.5 * (axis[:, None] ** 2 + axis**2)) / (2 * np.pi)
 
 
 class TestLatex:

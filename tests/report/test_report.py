@@ -11,6 +11,7 @@ from PIL import Image
 from priorgap.report import charts, page_of, readme_table, write_page
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
+from priorgap.report.aggregate import AggregateFigureData
 from priorgap.report.pictures import file_name
 from priorgap.report.tiles import sample_tile
 from priorgap.verdict import decide_study
@@ -341,7 +342,7 @@ class TestFigures:
     def test_per_unit_needs_both_measures(self, table):
         rows = table[table["seed"] == 0]
         assert fig.kl_per_unit(rows[rows["measure"] != "marginal_kl"], "t") is None
-        values = fig._per_unit(rows[rows["cell"] == "1"], "rate")
+        values = fig.per_unit(rows[rows["cell"] == "1"], "rate")
         assert list(values.index) == list(range(synthetic.N_UNITS)), "units are numbers, not text"
 
     def test_more_samplers_than_colours(self):
@@ -355,7 +356,7 @@ class TestFigures:
 
     def test_aggregate_without_classes_or_measured_units(self, table):
         data = synthetic.aggregate()
-        bare = fig.AggregateFigureData(grid=data.grid, density=data.density[:1], z=data.z)
+        bare = AggregateFigureData(grid=data.grid, density=data.density[:1], z=data.z)
         assert fig.aggregate_posterior(bare, table[table["measure"] == "fid"], "t").startswith(b"\x89PNG")
 
 

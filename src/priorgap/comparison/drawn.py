@@ -17,7 +17,7 @@ from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.data.exports import Block
 from priorgap.data.splits import Split
 from priorgap.evaluation.generation import generate
-from priorgap.evaluation.measure import marginals
+from priorgap.evaluation.measure import latent_space
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.sample import Draws
 from priorgap.metrics.evidence import ModelEvidence
@@ -192,4 +192,7 @@ class Drawn:
         from priorgap.report import AggregateFigureData
 
         test: Latents | None = next(iter(self.evidence.values())).test
-        return None if test is None else AggregateFigureData.of(marginals(test, seed=self.seed))
+        if test is None:
+            return None
+        by_mean = next(iter(self.models.values()))
+        return AggregateFigureData.of(latent_space(test, by_mean, self.test.modality, seed=self.seed))

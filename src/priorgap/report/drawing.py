@@ -1,6 +1,7 @@
 """What every figure of a report shares: colours, size, and bytes that depend on nothing but the content."""
 
 import io
+import logging
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
+
+# what writes letters into a PDF tells of each table of the font that it leaves out
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 # Okabe & Ito's palette without its yellow (too faint for lines), plus grey: safe for any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#777777")

@@ -1,5 +1,5 @@
 "use strict";
-// Explains words, sorts and filters tables, and sets one sampler beside real data. Without it the page shows everything.
+// Explains words, sorts and filters tables, decodes points, and sets one sampler beside real data. Without it the page shows everything.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -18,7 +18,11 @@
     tip.textContent = element.dataset.tip;
     tip.hidden = false;
     element.setAttribute("aria-describedby", "tip");
-    const at = element.getBoundingClientRect();
+    put();
+  };
+  const put = () => {
+    if (!shownFor) return;
+    const at = shownFor.getBoundingClientRect();
     const left = Math.max(8, Math.min(at.left, document.documentElement.clientWidth - tip.offsetWidth - 8));
     const below = at.bottom + 6 + tip.offsetHeight < window.innerHeight;
     tip.style.left = `${left}px`;
@@ -31,7 +35,7 @@
     else if (!event.target.closest?.("#tip") && shownFor !== document.activeElement) hide();
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-  window.addEventListener("scroll", hide, { passive: true });
+  for (const moved of ["scroll", "resize"]) window.addEventListener(moved, put, { passive: true });
 
   // --- tables sort by the number that a cell begins with; what has none comes last ---
   const value = (row, column) => {
@@ -62,6 +66,51 @@
       button.addEventListener("click", () => sort(table, head));
       head.replaceChildren(button);
     }
+  }
+
+  // --- the plane of two units: what a pointer or two sliders are at, decoded ---
+  for (const plane of all(".plane.decodes")) {
+    const at = plane.dataset.at.split(" ");
+    const names = plane.dataset.units.split(" ");
+    const last = at.length - 1;
+    const fields = all(".field", plane);
+    const sliders = all("input", plane);
+    const decoded = plane.querySelector(".decoded");
+    const sprite = Object.assign(new Image(), { src: plane.querySelector(".sprite").src, alt: "" });
+    sprite.style.width = sprite.style.height = `${100 * at.length}%`;
+    decoded.append(sprite);
+    const crosses = fields.map((field) => {
+      const cross = Object.assign(document.createElement("span"), { className: "cross" });
+      field.append(cross);
+      return cross;
+    });
+    const update = () => {
+      const [across, up] = sliders.map((slider) => Number(slider.value));
+      sprite.style.left = `${-100 * across}%`;
+      sprite.style.top = `${-100 * (last - up)}%`;
+      sliders.forEach((slider, place) => {
+        const said = at[Number(slider.value)];
+        slider.nextElementSibling.textContent = said;
+        slider.setAttribute("aria-valuetext", said);
+      });
+      decoded.setAttribute("aria-label", `Decoded: unit ${names[0]} at ${at[across]}, unit ${names[1]} at ${at[up]}`);
+      crosses.forEach((cross, place) => {
+        // the field's edges are the grid's ends; the decoded plane's are half a picture beyond
+        const part = (step) => (place === 0 ? step / last : (step + 0.5) / at.length);
+        cross.style.left = `${100 * part(across)}%`;
+        cross.style.top = `${100 * part(last - up)}%`;
+      });
+    };
+    fields.forEach((field, place) => field.addEventListener("pointermove", (event) => {
+      const box = field.querySelector("img").getBoundingClientRect();
+      const step = (part) => Math.max(0, Math.min(last, place === 0 ? Math.round(part * last) : Math.floor(part * at.length)));
+      sliders[0].value = step((event.clientX - box.left) / box.width);
+      sliders[1].value = last - step((event.clientY - box.top) / box.height);
+      update();
+    }));
+    for (const slider of sliders) slider.addEventListener("input", update);
+    plane.querySelector(".point").hidden = false;
+    update();
   }
 
   // --- one box for the samplers of all tables and pictures; one choice of what stands beside real data ---

@@ -12,14 +12,15 @@ from priorgap.core.artifacts import save_json, write_bytes, write_text
 from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measures import Catalogue
 from priorgap.report import charts, units
-from priorgap.report import figures as fig
 from priorgap.report import tables as tab
+from priorgap.report.aggregate import AggregateFigureData
 from priorgap.report.glossary import Glossary
+from priorgap.report.latent import normal_path
 from priorgap.report.matrix import matrix_of
 from priorgap.report.neighbours import Pixels
 from priorgap.report.parts import parts_of, tables
+from priorgap.report.picture import Picture
 from priorgap.report.pictures import (
-    Picture,
     copied,
     matrix_picture,
     matrix_rows,
@@ -57,7 +58,7 @@ def page_of(
     table: pd.DataFrame,
     verdict: StudyVerdict,
     previews: Mapping[str, Mapping[str, Preview]] | None = None,
-    aggregates: Mapping[str, fig.AggregateFigureData] | None = None,
+    aggregates: Mapping[str, AggregateFigureData] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
@@ -116,6 +117,7 @@ def page_of(
         parts=parts_of(cells),
         units=tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
         unit_pictures=of_units,
+        normal=normal_path(),
         curves=[picture for picture in curves if picture.first],
         more_curves=[picture for picture in curves if not picture.first],
         matrix=None if matrix is None or len(matrix.cells) < 2 else list(matrix_rows(matrix)),

@@ -1,59 +1,26 @@
 """The pictures of a page: those of single models, and those of the whole study."""
 
-import base64
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from priorgap.core.measures import Catalogue, Measure
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report import units
+from priorgap.report.aggregate import AggregateFigureData
+from priorgap.report.latent import PlaneView, UnitView, plane_view, unit_views
 from priorgap.report.matrix import Matrix, few, figure_of
 from priorgap.report.neighbours import Pixels, neighbours
+from priorgap.report.picture import Picture
 from priorgap.report.previews import Preview, drawn
 from priorgap.report.tiles import png_of, tiled
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the page.
-
-    Attributes:
-        file: the name of its file.
-        content: PNG.
-        alt: its alternative text.
-        caption: what stands below it.
-        first: whether it is shown at once, not behind a fold.
-        sampler: whose it is; "" where it is of no single sampler.
-        vector: PDF, for print; b"" where there is none.
-    """
-
-    file: str
-    content: bytes
-    alt: str
-    caption: str = ""
-    first: bool = False
-    sampler: str = ""
-    vector: bytes = b""
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI, so that the page loads nothing."""
-        return "data:image/png;base64," + base64.b64encode(self.content).decode()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Its width and height in pixels, so that a page keeps its place while it opens."""
-        return Image.open(io.BytesIO(self.content)).size
 
 
 @dataclass
@@ -65,8 +32,25 @@ class ModelPictures:
     note: str = ""  # what must be known to read the pictures
     together: list[Picture] = field(default_factory=list)  # all samplers in one picture
     latent: list[Picture] = field(default_factory=list)
-    # files only: in the page the tiles wrap to the screen
+    plane: PlaneView | None = None
+    units: list[UnitView] = field(default_factory=list)
+    # files only: the page shows the same otherwise
     beside: list[Picture] = field(default_factory=list)
+
+    @property
+    def shown(self) -> bool:
+        """Whether there are pictures of samples."""
+        return bool(self.tiles or self.together)
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether there is anything of the latent space."""
+        return bool(self.latent or self.units or self.plane)
+
+    @property
+    def opens(self) -> bool:
+        """Whether units have more than their two bars."""
+        return any(unit.marginal or unit.traversal for unit in self.units)
 
     @property
     def files(self) -> list[Picture]:
@@ -135,7 +119,7 @@ def copied(
 def model_pictures(
     cell: tab.Cell,
     previews: Mapping[str, Mapping[str, Preview]],
-    aggregates: Mapping[str, fig.AggregateFigureData],
+    aggregates: Mapping[str, AggregateFigureData],
     baseline: str,
 ) -> Iterator[ModelPictures]:
     """Yield the first seed's model of a cell, if there is anything to see of it."""
@@ -152,29 +136,30 @@ def model_pictures(
         whose = one.file if one.file in samplers else ""
         group.append(Picture(f"{file}.png", one.content, one.alt, one.caption, sampler=whose))
         model.note = model.note or one.note
-    model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
-    if model.files:
+    model.units = list(unit_views(first, aggregates.get(name), title))
+    model.beside += _unit_bars(name, title, first)
+    if (aggregate := aggregates.get(name)) is not None:
+        model.plane = plane_view(aggregate, title)
+        # the plane and the units' marginals show the same
+        told = model.plane is not None and model.plane.sprite is not None and bool(model.units)
+        (model.beside if told else model.latent).append(_aggregate_picture(name, title, first, aggregate))
+    if model.files or model.has_latent:
         yield model
 
 
-def _latent_pictures(
-    name: str, title: str, rows: pd.DataFrame, aggregate: fig.AggregateFigureData | None
-) -> Iterator[Picture]:
+def _unit_bars(name: str, title: str, rows: pd.DataFrame) -> list[Picture]:
     content = fig.kl_per_unit(rows, title)
-    if content is not None:
-        yield Picture(
-            f"kl_per_unit-{file_name(name)}.png",
-            content,
-            f"Bar charts of rate and of marginal KL for each latent unit, {title}",
-            "A large rate means an informative unit; only the lower chart is a mismatch with the prior.",
-        )
-    if aggregate is not None:
-        yield Picture(
-            f"aggregate-{file_name(name)}.png",
-            fig.aggregate_posterior(aggregate, rows, title),
-            f"Aggregate posterior over the prior: marginals by unit and draws by class, {title}",
-            "Where the prior has mass and q(z) has none, samples from the prior land in holes.",
-        )
+    alt = f"Bar charts of rate and of marginal KL for each latent unit, {title}"
+    return [] if content is None else [Picture(f"kl_per_unit-{file_name(name)}.png", content, alt)]
+
+
+def _aggregate_picture(name: str, title: str, rows: pd.DataFrame, aggregate: AggregateFigureData) -> Picture:
+    return Picture(
+        f"aggregate-{file_name(name)}.png",
+        fig.aggregate_posterior(aggregate, rows, title),
+        f"Aggregate posterior over the prior: marginals by unit and draws by class, {title}",
+        "Where the prior has mass and q(z) has none, samples from the prior land in holes.",
+    )
 
 
 def study_pictures(
