@@ -1,5 +1,6 @@
 """The report: what the tables say, that the page is one safe file, that equal inputs give equal bytes."""
 
+import base64
 import io
 import re
 
@@ -13,7 +14,7 @@ from priorgap.report import figures as fig
 from priorgap.report import tables as tab
 from priorgap.report.aggregate import AggregateFigureData
 from priorgap.report.pictures import file_name
-from priorgap.report.tiles import sample_tile
+from priorgap.report.tiles import light_tile, sample_tile
 from priorgap.verdict import decide_study
 
 HOSTILE = "<script>alert('x')</script>"
@@ -373,6 +374,18 @@ class TestTiles:
     def test_colour_and_more_images_than_places(self):
         images = np.zeros((100, 32, 32, 3), np.uint8)
         assert Image.open(io.BytesIO(sample_tile(images))).size == (263, 263)
+
+    def test_large_images_are_webp_in_the_page_and_png_beside_it(self, tmp_path):
+        data = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
+        noise = np.random.default_rng(0).integers(0, 256, (64, 24, 24, 3), dtype=np.uint8)
+        previews = {model: {"gmm": noise} for model in data["model"].unique()}
+        path = write(tmp_path, data, previews=previews)
+        (shown,) = re.findall(r'src="data:image/webp;base64,([^"]*)" alt="Samples from gmm', path.read_text())
+        (file,) = (tmp_path / "figures").glob("samples-*-gmm.png")
+        assert Image.open(io.BytesIO(base64.b64decode(shown))).size == (149, 149), "6 × 6"
+        exact = np.asarray(Image.open(file))
+        assert exact.shape == (199, 199, 3) and (exact[:24, :24] == noise[0]).all(), "8 × 8, as they are"
+        assert light_tile(noise[:, :16, :16]) == b"", "small images are exact in the page too"
 
     def test_a_finished_picture_is_passed_through(self, tmp_path):
         path = tmp_path / "grid.png"

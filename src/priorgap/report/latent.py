@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from priorgap.report.aggregate import AggregateFigureData, Plane
 from priorgap.report.drawing import PALETTE, png
 from priorgap.report.figures import per_unit
-from priorgap.report.picture import Picture
-from priorgap.report.tiles import png_of, tiled
+from priorgap.report.picture import Picture, embedded
+from priorgap.report.tiles import is_large, tiled
 
 # N(0, I) of two units has 95 % of its mass within this radius; a hole there has less than a tenth of its density
 _RADIUS, _HOLE = 2.448, 0.1
@@ -73,7 +73,9 @@ def plane_view(data: AggregateFigureData, title: str) -> PlaneView | None:
     )  # fmt: skip
     alt = f"Decoded points of the plane of units {first} (across) and {second} (up), {title}"
     shown = plane.shown
-    sprite = None if shown is None else Picture("", png_of(tiled(shown, len(plane.at), line=0)), alt)
+    sprite = None
+    if shown is not None:
+        sprite = embedded(tiled(shown, len(plane.at), line=0), alt, large=is_large(shown))
     prior = _prior(plane)
     inside = _squares(plane) <= _RADIUS**2
     share = float(prior[holes].sum() / prior[inside].sum())
@@ -155,7 +157,7 @@ def _traversal(data: AggregateFigureData, unit: int, title: str) -> Picture | No
         return None
     images = lines.shown[lines.units.index(unit)]
     alt = f"Decoded values of unit {unit} from {lines.at[0]:g} to {lines.at[-1]:g}, all others at 0, {title}"
-    return Picture("", png_of(tiled(images, len(images))), alt)
+    return embedded(tiled(images, len(images)), alt, large=is_large(images))
 
 
 def _path(data: AggregateFigureData, unit: int) -> str:

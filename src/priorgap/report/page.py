@@ -21,6 +21,7 @@ from priorgap.report.neighbours import Pixels
 from priorgap.report.parts import parts_of, tables
 from priorgap.report.picture import Picture
 from priorgap.report.pictures import (
+    ModelPictures,
     copied,
     matrix_picture,
     matrix_rows,
@@ -91,9 +92,10 @@ def page_of(
     table = rd.tidy(table)
     cells = tab.cells_of(table, verdict, catalogue)
     baseline = next((cell.baseline for cell in verdict.cells), "")
-    models = [
-        model for cell in cells for model in model_pictures(cell, previews or {}, aggregates or {}, baseline)
-    ]
+    models: list[ModelPictures] = []
+    for cell in cells:
+        embedded = len(models) < _MAX_MODELS
+        models += model_pictures(cell, previews or {}, aggregates or {}, baseline, embedded=embedded)
     shown = [(cell, name) for cell in cells if (name := model_name(cell))]
     matrix = matrix_of(shown, previews or {})
     curves = list(study_pictures(table, cells, verdict, catalogue))

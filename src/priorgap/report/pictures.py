@@ -15,9 +15,9 @@ from priorgap.report.aggregate import AggregateFigureData
 from priorgap.report.latent import PlaneView, UnitView, plane_view, unit_views
 from priorgap.report.matrix import Matrix, few, figure_of
 from priorgap.report.neighbours import Pixels, neighbours
-from priorgap.report.picture import Picture
+from priorgap.report.picture import Picture, embedded
 from priorgap.report.previews import Preview, drawn
-from priorgap.report.tiles import png_of, tiled
+from priorgap.report.tiles import is_large, tiled
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name
@@ -81,7 +81,7 @@ def matrix_rows(matrix: Matrix) -> Iterator[tuple[str, bool, list[Picture | None
     """Yield each name of a matrix, whether it is a sampler's, and its picture in each cell."""
     for name, row in matrix.rows.items():
         pictures = [
-            None if one is None else Picture("", png_of(few(one)), f"{name}, {cell}: a few {name} images")
+            None if one is None else embedded(few(one), f"{name}, {cell}: a few images", large=is_large(one))
             for one, cell in zip(row, matrix.cells, strict=True)
         ]
         yield name, name in matrix.samplers, pictures
@@ -111,7 +111,8 @@ def copied(
                 rows = tiled(np.concatenate([pair.samples, pair.nearest]), len(pair.samples), line=2)
                 said = ", ".join(labels[sampler])
                 alt = f"{sampler} above the training images nearest to them, {cell.name}"
-                found.append(Picture("", png_of(rows), alt, f"{sampler}: {said}", sampler=sampler))
+                caption, large = f"{sampler}: {said}", is_large(shown)
+                found.append(embedded(rows, alt, large=large, caption=caption, sampler=sampler))
         if found:
             yield cell.name, found
 
@@ -121,8 +122,18 @@ def model_pictures(
     previews: Mapping[str, Mapping[str, Preview]],
     aggregates: Mapping[str, AggregateFigureData],
     baseline: str,
+    *,
+    embedded: bool = True,
 ) -> Iterator[ModelPictures]:
-    """Yield the first seed's model of a cell, if there is anything to see of it."""
+    """Yield the first seed's model of a cell, if there is anything to see of it.
+
+    Args:
+        cell: the cell.
+        previews: model -> what is shown of observations, by name.
+        aggregates: model -> what is known of its latent space.
+        baseline: the sampler that is shown wherever not all are.
+        embedded: whether the page shows it; else it has files only.
+    """
     first = first_model(cell)
     if first.empty:
         return
@@ -134,12 +145,15 @@ def model_pictures(
         file = "-".join(["samples", file_name(name), *([file_name(one.file)] if one.file else [])])
         group = model.beside if one.beside else model.together if one.wide else model.tiles
         whose = one.file if one.file in samplers else ""
-        group.append(Picture(f"{file}.png", one.content, one.alt, one.caption, sampler=whose))
+        group.append(
+            Picture(f"{file}.png", one.content, one.alt, one.caption, sampler=whose, light=one.light)
+        )
         model.note = model.note or one.note
-    model.units = list(unit_views(first, aggregates.get(name), title))
     model.beside += _unit_bars(name, title, first)
-    if (aggregate := aggregates.get(name)) is not None:
-        model.plane = plane_view(aggregate, title)
+    aggregate = aggregates.get(name)
+    model.units = list(unit_views(first, aggregate, title)) if embedded else []
+    if aggregate is not None:
+        model.plane = plane_view(aggregate, title) if embedded else None
         # the plane and the units' marginals show the same
         told = model.plane is not None and model.plane.sprite is not None and bool(model.units)
         (model.beside if told else model.latent).append(_aggregate_picture(name, title, first, aggregate))

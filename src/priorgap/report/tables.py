@@ -81,7 +81,7 @@ class Cell:
     keys: Mapping[str, Any] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
-    @property
+    @cached_property
     def samplers(self) -> list[str]:
         """Names of the samplers: candidates in the verdict's order, then controls, then specimens."""
         names = rd.text_column(self.rows, "sampler")
@@ -105,6 +105,16 @@ class Cell:
 
     def marks(self, sampler: str) -> list[str]:
         """Return what is said of a sampler beside its name: recommended, winner, role, labels."""
+        if sampler not in self._marks:
+            self._marks[sampler] = self._marks_of(sampler)
+        return list(self._marks[sampler])
+
+    @cached_property
+    def _marks(self) -> dict[str, list[str]]:
+        """What was said so far: a page asks for it at every table."""
+        return {}
+
+    def _marks_of(self, sampler: str) -> list[str]:
         own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
         roles = set(rd.text_column(own, "role"))
         found: list[str] = [role for role in ("control", "specimen") if role in roles]
@@ -119,9 +129,16 @@ class Cell:
 
     def traits(self, sampler: str) -> str:
         """Return what a sampler says of itself, for a reader: what it needs when it draws, what it does not see."""
-        own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
-        found = {word for traits in rd.text_column(own, "traits") for word in traits.split()}
+        found = self._traits.get(sampler, set())
         return ", ".join(words for trait, words in _TRAITS.items() if trait in found)
+
+    @cached_property
+    def _traits(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        pairs = zip(rd.text_column(self.rows, "sampler"), rd.text_column(self.rows, "traits"), strict=True)
+        for sampler, traits in set(pairs):
+            found.setdefault(sampler, set()).update(traits.split())
+        return found
 
 
 def cells_of(table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN) -> list[Cell]:

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 _TILE_ROWS = _TILE_COLUMNS = 8
 _TILE_SIDE = 256
+# numbers of an image beyond which a page holds it as WebP, of what quality, and 6 × 6 instead of 8 × 8
+_LARGE, _QUALITY, _LIGHT_COLUMNS = 1024, 85, 6
 
 Images = Path | npt.NDArray[np.uint8]
 
@@ -29,6 +31,25 @@ def sample_tile(preview: Images) -> bytes:
 def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return pixels [h, w] or [h, w, 3] as a PNG."""
     return _png(Image.fromarray(pixels))
+
+
+def is_large(images: npt.NDArray[np.uint8]) -> bool:
+    """Whether single images [n, h, w, c] are so large that a page holds them as WebP, with small losses."""
+    return int(images[0].size) > _LARGE
+
+
+def webp_of(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Return pixels [h, w] or [h, w, 3] as a WebP of a fifth of the PNG's size."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="webp", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def light_tile(preview: Images) -> bytes:
+    """Return what a page shows in place of a tile of large images: 6 × 6 of them as WebP; b"" of others."""
+    if isinstance(preview, Path) or not is_large(preview):
+        return b""
+    return webp_of(tiled(preview[: _LIGHT_COLUMNS**2], _LIGHT_COLUMNS))
 
 
 def _png(image: Image.Image) -> bytes:
