@@ -89,10 +89,14 @@ def by_sampler(cells: Sequence[Cell], measure: Measure, space: str = "") -> "Cha
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("value:Q", scale=scale, title=title + _BETTER[measure.direction]),
         color=alt.Color(
-            "role:N", scale=alt.Scale(domain=roles, range=[_COLOURS[r] for r in roles]), title=None
+            "role:N",
+            scale=alt.Scale(domain=roles, range=[_COLOURS[r] for r in roles]),
+            legend=alt.Legend(title=None, orient="top"),
         ),
         shape=alt.Shape(
-            "role:N", scale=alt.Scale(domain=roles, range=[_SHAPES[r] for r in roles]), title=None
+            "role:N",
+            scale=alt.Scale(domain=roles, range=[_SHAPES[r] for r in roles]),
+            legend=alt.Legend(title=None, orient="top"),
         ),
         tooltip=[
             alt.Tooltip("sampler:N"),

@@ -10,8 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 _TILE_ROWS = _TILE_COLUMNS = 8
 _TILE_SIDE = 256
-# numbers of an image beyond which a page holds it as WebP, of what quality, and 6 × 6 instead of 8 × 8
-_LARGE, _QUALITY, _LIGHT_COLUMNS = 1024, 85, 6
+# numbers of an image beyond which a page holds it as WebP, and of what quality; MNIST's have more, scikit-learn's
+# digits fewer. What a decoder makes has some grey everywhere: as PNG it is twice as large as data
+_LARGE, _QUALITY = 400, 80
+# how many a page holds instead of 8 × 8: of those up to 1,024 numbers, and of still larger ones
+_VERY_LARGE, _COLUMNS, _FEWER_COLUMNS = 1024, 7, 6
 
 Images = Path | npt.NDArray[np.uint8]
 
@@ -39,17 +42,18 @@ def is_large(images: npt.NDArray[np.uint8]) -> bool:
 
 
 def webp_of(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Return pixels [h, w] or [h, w, 3] as a WebP of a fifth of the PNG's size."""
+    """Return pixels [h, w] or [h, w, 3] as a WebP."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="webp", quality=_QUALITY)
     return buffer.getvalue()
 
 
 def light_tile(preview: Images) -> bytes:
-    """Return what a page shows in place of a tile of large images: 6 × 6 of them as WebP; b"" of others."""
+    """Return what a page shows in place of a tile: fewer images as WebP; b"" where they are small."""
     if isinstance(preview, Path) or not is_large(preview):
         return b""
-    return webp_of(tiled(preview[: _LIGHT_COLUMNS**2], _LIGHT_COLUMNS))
+    columns = _COLUMNS if preview[0].size <= _VERY_LARGE else _FEWER_COLUMNS
+    return webp_of(tiled(preview[: columns**2], columns))
 
 
 def _png(image: Image.Image) -> bytes:
