@@ -51,6 +51,11 @@ TERMS = (
         "Its codes are those of training {many}, so that its samples are noisy reconstructions of these; it is "
         "not recommended.",
     ),
+    Term("copies", "Its samples lie nearer to single training {many} than honest draws do: it is not recommended."),
+    Term(
+        "the decoder memorises",
+        "Samples lie nearer to training {many} than to as many unseen ones, whatever the codes: the decoder knows them.",
+    ),
     Term("floor", "What real {many} score against real {many}: the best that any sampler can be expected to reach."),
     Term("feature space", "The numbers that {many} are turned into before distances between them are measured."),
     Term("FID", "Fréchet distance between samples and test {many} in a feature space; 0 where moments agree."),
@@ -115,6 +120,12 @@ class Glossary:
     def use(self, word: str) -> None:
         """Note that a word stands on the page without a link, so that the glossary explains it if it can."""
         self._used |= {word} & set(self._terms)
+
+    def tip(self, word: str) -> Markup:
+        """Return the attribute by which a word without a link explains itself to a pointer; "" where it is no term."""
+        self.use(word)
+        term = self._terms.get(word)
+        return Markup("") if term is None else Markup(' data-tip="{}"').format(self._meaning(term))
 
     def measure(self, measure: Measure, text: str) -> Markup:
         """Return a measure's heading that explains itself."""
