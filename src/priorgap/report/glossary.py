@@ -54,7 +54,7 @@ TERMS = (
     Term("copies", "Its samples lie nearer to single training {many} than honest draws do: it is not recommended."),
     Term(
         "the decoder memorises",
-        "Samples lie nearer to training {many} than to as many unseen ones, whatever the codes: the decoder knows them.",
+        "Samples lie nearer to training {many} than to as many unseen ones, whatever the codes are.",
     ),
     Term("floor", "What real {many} score against real {many}: the best that any sampler can be expected to reach."),
     Term("feature space", "The numbers that {many} are turned into before distances between them are measured."),
@@ -122,7 +122,7 @@ class Glossary:
         self._used |= {word} & set(self._terms)
 
     def tip(self, word: str) -> Markup:
-        """Return the attribute by which a word without a link explains itself to a pointer; "" where it is no term."""
+        """Return the attribute by which a word without a link explains itself to a pointer; "" of no term."""
         self.use(word)
         term = self._terms.get(word)
         return Markup("") if term is None else Markup(' data-tip="{}"').format(self._meaning(term))
