@@ -183,6 +183,25 @@ def test_tables_sort_by_keyboard(images: Path, opened: Callable[..., Opened]) ->
     assert "Fréchet distance" in (shown.locator("#tip").text_content() or ""), "a head says what it measures"
 
 
+def test_what_is_absent_is_last_and_words_sort_as_words(images: Path, opened: Callable[..., Opened]) -> None:
+    shown = opened(images).page
+    table = shown.locator("section[aria-labelledby=copying] table").first
+    label = table.locator("thead th").last
+
+    def texts() -> list[str]:
+        return [text.strip() for text in table.locator("tbody tr td:last-child").all_text_contents()]
+
+    for first_is in ("reconstructive", "reconstructive"):  # up and down
+        label.locator("button").focus()
+        shown.keyboard.press("Enter")
+        assert texts()[0] == first_is and set(texts()[1:]) == {"–"}
+    table.locator("thead th button").first.click()
+    names = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.dataset.sampler)")
+    assert names == sorted(names)
+    models = shown.locator("section[aria-labelledby=latent] table").first
+    assert models.locator("button").count() == 0, "rows of several measures have no order"
+
+
 def test_one_box_filters_all_samplers(images: Path, opened: Callable[..., Opened]) -> None:
     shown = opened(images).page
     everything = shown.locator("tr[data-sampler]:visible").count()

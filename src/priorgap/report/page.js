@@ -37,7 +37,7 @@
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
   for (const moved of ["scroll", "resize"]) window.addEventListener(moved, put, { passive: true });
 
-  // --- tables sort by the number that a cell begins with; what has none comes last ---
+  // --- tables sort by the number that a cell begins with, columns without any by their text; what is absent comes last ---
   const value = (row, column) => {
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replace(/^[≥≤]\s*/, "").replaceAll(",", ""));
@@ -49,13 +49,11 @@
     for (const other of all("thead th", table)) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const body = table.tBodies[0];
-    const order = (a, b) => {
-      if (column === 0) return a.cells[0].textContent.trim().localeCompare(b.cells[0].textContent.trim());
-      return value(a, column) - value(b, column);
-    };
-    const known = [...body.rows].filter((row) => column === 0 || value(row, column) !== null);
+    const text = (row) => row.cells[column].textContent.trim();
+    const numbers = column > 0 && [...body.rows].some((row) => value(row, column) !== null);
+    const known = [...body.rows].filter((row) => (numbers ? value(row, column) !== null : text(row) !== "–"));
     const absent = [...body.rows].filter((row) => !known.includes(row));
-    known.sort(order);
+    known.sort((a, b) => (numbers ? value(a, column) - value(b, column) : text(a).localeCompare(text(b))));
     body.append(...(up ? known : known.reverse()), ...absent);
   };
   for (const table of all("table.sortable")) {
