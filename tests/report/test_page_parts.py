@@ -12,7 +12,7 @@ from priorgap.report import page_of
 from priorgap.report import tables as tab
 from priorgap.report.glossary import TERMS, Glossary, Words
 from priorgap.report.latent import normal_path, plane_view, svg_path, unit_views
-from priorgap.report.matrix import figure_of, matrix_of
+from priorgap.report.matrix import Matrix, figure_of, matrix_of
 from priorgap.report.neighbours import neighbours
 from priorgap.report.pictures import copied, matrix_rows, model_name
 from priorgap.report.studied import DataFacts, Studied
@@ -122,6 +122,17 @@ class TestMatrix:
         rows = {name: row for name, _, row in matrix_rows(matrix_of(models, previews))}
         assert rows["gmm"][0] is not None and rows["gmm"][1] is None
         assert figure_of(matrix_of(models, previews)).png.startswith(b"\x89PNG")
+
+    @pytest.mark.parametrize("name", ["posterior_heldout", "a_sampler_with_a_name_as_long_as_this"])
+    @pytest.mark.parametrize("cell", ["a=1", "data.some_long_key=a_long_value, loss.alpha=100"])
+    def test_no_name_is_cut(self, name, cell):
+        image = np.zeros((4, 8, 8, 1), np.uint8)
+        figure = figure_of(Matrix((cell, "b"), {name: (image, image)}, frozenset({name}))).figure
+        figure.canvas.draw()
+        (axis,) = figure.axes
+        for text in (*axis.get_yticklabels(), *axis.get_xticklabels()):
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.y1 <= figure.bbox.height, text.get_text()
 
     def test_no_images_no_matrix(self):
         models, _ = self.cells()

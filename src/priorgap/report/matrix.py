@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
@@ -19,6 +20,8 @@ _N, _COLUMNS = 4, 2
 # cells that a figure of a paper has room for
 _MAX_CELLS = 8
 _N_ALONE = 10
+# inches of a cell's images, and of a row's where there is one cell
+_CELL, _ALONE = 0.9, 4.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +87,36 @@ def figure_of(matrix: Matrix) -> Drawing:
                 top, left = place * (height + gap), column * (width + gap)
                 coloured = one if one.ndim == 3 else one[..., None]
                 canvas[top : top + one.shape[0], left : left + one.shape[1]] = coloured
-    across = 5.2 if alone else min(7.0, 1.5 + 0.9 * len(cells))
-    figure = Figure(
-        figsize=(across, max(1.5, (across - 1.4) * canvas.shape[0] / canvas.shape[1] + 0.5)),
-        layout="constrained",
-    )
-    axis = figure.subplots()
+    heads = [] if alone else [name.replace(", ", "\n") for name in cells]
+    figure, axis, turned = _room(canvas.shape[0] / canvas.shape[1], list(tiles), heads)
     axis.imshow(canvas, interpolation="nearest")
     axis.set_yticks(
         [place * (height + gap) + height / 2 for place in range(len(tiles))], list(tiles), fontsize=8
     )
     axis.xaxis.tick_top()
-    heads = [] if alone else [name.replace(", ", "\n") for name in cells]
-    axis.set_xticks([column * (width + gap) + width / 2 for column in range(len(heads))], heads, fontsize=7)
+    places = [column * (width + gap) + width / 2 for column in range(len(heads))]
+    axis.set_xticks(places, heads, fontsize=7, rotation=90 if turned else 0)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     return Drawing(figure)
+
+
+def _room(ratio: float, names: Sequence[str], heads: Sequence[str]) -> tuple[Figure, Axes, bool]:
+    """Return a figure with room for names at the left and heads on top, its axes, and whether heads stand upright.
+
+    Args:
+        ratio: the height of the images over their width.
+        names: of the rows.
+        heads: of the columns; [] for none.
+    """
+    letter, small, line, margin = 0.075, 0.062, 0.13, 0.08  # inches
+    body = _CELL * len(heads) if heads else _ALONE
+    lines = [text for head in heads for text in head.split("\n")]
+    longest = max(map(len, lines), default=0)
+    turned = longest * small > _CELL
+    top = longest * small if turned else line * max((head.count("\n") + 1 for head in heads), default=0)
+    left = letter * max(map(len, names)) + 2 * margin
+    width, height = left + body + margin, top + body * ratio + 3 * margin
+    figure = Figure(figsize=(width, height))
+    axis = figure.add_axes((left / width, margin / height, body / width, body * ratio / height))
+    return figure, axis, turned
