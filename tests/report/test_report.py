@@ -109,7 +109,7 @@ class TestPage:
     def test_equal_inputs_give_equal_bytes(self, tmp_path):
         data = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
         previews = synthetic.previews(data)
-        aggregates = {model: synthetic.aggregate() for model in previews}
+        aggregates = {model: synthetic.aggregate(decoded=True) for model in previews}
         one, two = (
             write(tmp_path / name, data, previews=previews, aggregates=aggregates) for name in ("one", "two")
         )
