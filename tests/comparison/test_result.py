@@ -212,11 +212,13 @@ class TestPage:
         page = result.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
         shown = re.findall(r'alt="Samples from (\w+)', page)
         assert shown[:2] == ["real", "reconstructions"] and set(shown[2:]) == {"prior", "gmm"}
+        assert "<dt>Data</dt><dd>grey images of 4 x 4; 200 for training" in page
+        assert 'class="plane decodes"' in page, "the user's decoder was asked for the plane"
 
     def test_save_writes_what_the_pipeline_writes(self, found, tmp_path):
         page = found.save(tmp_path / "results")
         names = {p.name for p in (tmp_path / "results").iterdir()}
-        assert names == {"results.csv", "verdict.json", "table.md", "report.html", "figures"}
+        assert names == {"results.csv", "verdict.json", "table.md", "table.tex", "report.html", "figures"}
         assert page.name == "report.html"
         record = json.loads((tmp_path / "results" / "verdict.json").read_text(encoding="utf-8"))
         assert record["headline"] == found.verdict.headline

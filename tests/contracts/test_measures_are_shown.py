@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import escape
 from test_metric_contract import METRICS, given
 
 from priorgap.core.catalogue import BUILTIN
@@ -14,6 +15,7 @@ from priorgap.core.measures import Catalogue, Measure
 from priorgap.report import page_of
 from priorgap.report.breakdowns import breakdowns
 from priorgap.report.parts import all_tables
+from priorgap.report.studied import Studied
 from priorgap.report.tables import cells_of
 from priorgap.verdict import decide_study
 
@@ -108,9 +110,16 @@ def test_a_measure_that_no_table_shows_is_found(
 
 def test_the_page_has_these_tables(rows: list[tuple[str, Measurement]], tmp_path: Path) -> None:
     table = table_of(rows)
-    page = page_of(study="all", table=table, verdict=decide_study(table, space="pixels")).html
+    verdict = decide_study(table, space="pixels")
+    page = page_of(study="all", table=table, verdict=verdict, studied=Studied("image")).html
     cells = cells_of(table, decide_study(table, space="pixels"))
     for one in all_tables(cells):
         assert all(head.replace("'", "&#39;") in page for head in one.header), one.heading
+    # each is explained where it stands, and once in the glossary
+    measured = {measure for one in all_tables(cells) for measure in (*one.columns, *one.lines) if measure}
+    assert len(measured) > 60
+    for measure in measured:
+        assert page.count(f'<dt id="measure-{measure.name}">') == 1, measure.name
+        assert f'href="#measure-{measure.name}" data-tip="{escape(measure.sentence)}' in page, measure.name
     assert "Quality by density" in page and "my own measure" not in page
     assert any("latent unit" in one.header for one in breakdowns(cells[0], "latent"))

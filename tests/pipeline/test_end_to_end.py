@@ -85,10 +85,15 @@ def test_verdict_has_its_keys_and_is_provisional(tiny):
 def test_report_is_one_self_contained_page(tiny):
     page = (tiny / "outputs/tiny/report/report.html").read_text()
     assert "viewport" in page and "data:image/png;base64," in page
-    # the script that draws charts is a library's, and stands in the page
+    # the script that draws charts is a library's, and stands in the page; ours are the chart and what sorts tables
     own = page.replace(charts.script(), "")
-    assert own != page and own.count("<script>") == 2 and "<script " not in own
+    assert own != page and own.count("<script>") == 3 and "<script " not in own
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", own)
+    # what was studied, what samplers with a label lie near, and the plane of two units, from the store alone
+    assert "<dt>Data</dt><dd>digits: grey images of 8 x 8; 1,079 for training, 359 for validation" in page
+    assert re.search(r"<dt>Measured</dt><dd>\d{4}-\d\d-\d\d</dd>", page)
+    assert "Nearest training images" in page and "posterior above the training images nearest" in page
+    assert 'class="plane decodes"' in page and page.count('<details class="unit">') >= 3
 
 
 def test_models_are_plain_files_and_load_without_pickle(tiny):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from priorgap.report import AggregateFigureData
+from priorgap.report.aggregate import Plane, Traversals
 
 ROLES = {"posterior_heldout": "control", "literal_log_var": "specimen"}
 FID = {
@@ -118,8 +119,8 @@ def previews(table, *, size=16, channels=1):
     return found
 
 
-def aggregate(n_classes=10):
-    """Return the data of an aggregate posterior that is a mixture of `n_classes` clusters."""
+def aggregate(n_classes=10, *, decoded=False):
+    """Return the data of an aggregate posterior of `n_classes` clusters; decoded: with a plane and traversals."""
     rng = np.random.default_rng(2)
     grid = np.linspace(-6, 6, 301)
     shift = np.linspace(0, 1.5, N_UNITS)[:, None]
@@ -128,4 +129,27 @@ def aggregate(n_classes=10):
     label = rng.integers(0, n_classes, 1500)
     angle = 2 * np.pi * label / n_classes
     z = 1.4 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.35 * rng.standard_normal((1500, 2))
-    return AggregateFigureData(grid=grid, density=density, z=z, units=(5, 4), label=label)
+    known = {"grid": grid, "density": density, "z": z, "units": (5, 4), "label": label}
+    return AggregateFigureData(**known, **(_decoded() if decoded else {}))
+
+
+def _decoded():
+    """A plane whose density is a ring, empty in the middle; the decoder shows a dot where z is."""
+    axis, at, steps = np.linspace(-3.5, 3.5, 71), np.linspace(-3.5, 3.5, 9), np.linspace(-3, 3, 5)
+    radius = np.sqrt(axis[:, None] ** 2 + axis**2)
+    density = np.exp(-0.5 * ((radius - 1.5) / 0.3) ** 2)
+    density /= density.sum() * (axis[1] - axis[0]) ** 2
+    points = [(across, up) for up in at[::-1] for across in at]
+    return {
+        "plane": Plane((5, 4), axis, density, at, np.stack([_dot(*point) for point in points])),
+        "traversals": Traversals(
+            (0, 2), steps, np.stack([[_dot(step, 0) for step in steps], [_dot(0, step) for step in steps]])
+        ),
+    }
+
+
+def _dot(across, up, size=16):
+    image = np.zeros((size, size, 1), np.uint8)
+    place = [round((value + 3.5) / 7 * (size - 1)) for value in (-up, across)]
+    image[place[0], place[1]] = 255
+    return image

@@ -1,5 +1,6 @@
 """The report: what the tables say, that the page is one safe file, that equal inputs give equal bytes."""
 
+import base64
 import io
 import re
 
@@ -11,8 +12,9 @@ from PIL import Image
 from priorgap.report import charts, page_of, readme_table, write_page
 from priorgap.report import figures as fig
 from priorgap.report import tables as tab
-from priorgap.report.page import file_name
-from priorgap.report.tiles import sample_tile
+from priorgap.report.aggregate import AggregateFigureData
+from priorgap.report.pictures import file_name
+from priorgap.report.tiles import light_tile, sample_tile
 from priorgap.verdict import decide_study
 
 HOSTILE = "<script>alert('x')</script>"
@@ -52,14 +54,15 @@ class TestPage:
     def test_loads_nothing(self, written):
         page = own_text(written.read_text())
         sources = re.findall(r"""(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", page)
-        assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
+        outside = [source for source in sources if not source.startswith("#")]
+        assert outside and all(source.startswith("data:image/png;base64,") for source in outside)
         page = page.replace("https://vega.github.io/schema/", "")  # a name, which nothing fetches
         assert not re.search(r"<(link|iframe|object|embed)\b|<script [^>]|@import|url\(|https?://", page)
 
     def test_readable_on_a_phone(self, written):
         page = own_text(written.read_text())
         assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
-        assert page.count("<table>") == page.count('<div class="scroll"')
+        assert page.count("<table") == page.count('<div class="scroll"')
 
     def test_every_picture_has_a_description(self, written):
         images = re.findall(r"<img [^>]*>", own_text(written.read_text()))
@@ -106,13 +109,15 @@ class TestPage:
     def test_equal_inputs_give_equal_bytes(self, tmp_path):
         data = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
         previews = synthetic.previews(data)
-        aggregates = {model: synthetic.aggregate() for model in previews}
+        aggregates = {model: synthetic.aggregate(decoded=True) for model in previews}
         one, two = (
             write(tmp_path / name, data, previews=previews, aggregates=aggregates) for name in ("one", "two")
         )
         assert one.read_bytes() == two.read_bytes()
         pictures = list((one.parent / "figures").iterdir())
-        assert len(pictures) == len(synthetic.FID) + 4
+        drawn = {path.name for path in pictures if path.suffix == ".pdf"}
+        assert drawn == {"bracket.pdf", "samples-matrix.pdf"}
+        assert len(pictures) == len(synthetic.FID) + 5 + len(drawn)
         for picture in pictures:
             assert (two.parent / "figures" / picture.name).read_bytes() == picture.read_bytes()
 
@@ -122,7 +127,14 @@ class TestPage:
         model = "alpha=1,seed=0-0000"
         parts = ("samples", "kl_per_unit", "aggregate")
         assert {f"{part}-{model}.png" for part in parts} | {f"samples-{model}-gmm.png"} <= names
-        for picture in (written.parent / "figures").iterdir():
+        for file in (written.parent / "figures").glob("*.pdf"):
+            content = file.read_bytes()
+            assert (
+                content.startswith(b"%PDF")
+                and b"CreationDate" not in content
+                and (file.with_suffix(".png")).is_file()
+            )
+        for picture in (written.parent / "figures").glob("*.png"):
             image = Image.open(picture)
             assert (
                 image.format == "PNG" and "Software" not in image.info and "Creation Time" not in image.info
@@ -299,7 +311,7 @@ class TestFigures:
         )
         cells = tab.cells_of(data, decide_study(data))
         one, two = (
-            Image.open(io.BytesIO(fig.measure_against(c, "fid", "classifier", "loss.alpha", "FID")))
+            Image.open(io.BytesIO(fig.measure_against(c, "fid", "classifier", "loss.alpha", "FID").png))
             for c in ([cell for cell in cells if "data=a" in cell.name], cells)
         )
         assert two.height > 1.5 * one.height and two.width == one.width
@@ -315,11 +327,11 @@ class TestFigures:
         cells = tab.cells_of(data, decide_study(data))
         assert max(len(cell.name) for cell in cells) > 200
         for picture in (
-            fig.brackets(cells),
-            fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID"),
+            fig.brackets(cells).png,
+            fig.measure_against(cells, "fid", "classifier", "loss.alpha", "FID").png,
             fig.kl_per_unit(cells[0].rows[cells[0].rows["seed"] == 0], cells[0].name),
         ):
-            assert picture is not None
+            assert picture.startswith(b"\x89PNG")
 
     def test_points_are_means_of_seeds(self, table, cells):
         points = fig._points(cells, "fid", "classifier", "loss.alpha", "")
@@ -331,7 +343,7 @@ class TestFigures:
     def test_per_unit_needs_both_measures(self, table):
         rows = table[table["seed"] == 0]
         assert fig.kl_per_unit(rows[rows["measure"] != "marginal_kl"], "t") is None
-        values = fig._per_unit(rows[rows["cell"] == "1"], "rate")
+        values = fig.per_unit(rows[rows["cell"] == "1"], "rate")
         assert list(values.index) == list(range(synthetic.N_UNITS)), "units are numbers, not text"
 
     def test_more_samplers_than_colours(self):
@@ -345,7 +357,7 @@ class TestFigures:
 
     def test_aggregate_without_classes_or_measured_units(self, table):
         data = synthetic.aggregate()
-        bare = fig.AggregateFigureData(grid=data.grid, density=data.density[:1], z=data.z)
+        bare = AggregateFigureData(grid=data.grid, density=data.density[:1], z=data.z)
         assert fig.aggregate_posterior(bare, table[table["measure"] == "fid"], "t").startswith(b"\x89PNG")
 
 
@@ -362,6 +374,20 @@ class TestTiles:
     def test_colour_and_more_images_than_places(self):
         images = np.zeros((100, 32, 32, 3), np.uint8)
         assert Image.open(io.BytesIO(sample_tile(images))).size == (263, 263)
+
+    def test_large_images_are_webp_in_the_page_and_png_beside_it(self, tmp_path):
+        data = synthetic.study(alphas=(1.0,), n_seeds=1, calibrate=False)
+        noise = np.random.default_rng(0).integers(0, 256, (64, 24, 24, 3), dtype=np.uint8)
+        previews = {model: {"gmm": noise} for model in data["model"].unique()}
+        path = write(tmp_path, data, previews=previews)
+        (shown,) = re.findall(r'src="data:image/webp;base64,([^"]*)" alt="Samples from gmm', path.read_text())
+        (file,) = (tmp_path / "figures").glob("samples-*-gmm.png")
+        assert Image.open(io.BytesIO(base64.b64decode(shown))).size == (149, 149), "6 × 6"
+        exact = np.asarray(Image.open(file))
+        assert exact.shape == (199, 199, 3) and (exact[:24, :24] == noise[0]).all(), "8 × 8, as they are"
+        assert light_tile(noise[:, :11, :11]) == b"", "small images are as many in the page"
+        medium = Image.open(io.BytesIO(light_tile(noise[:, :16, :16])))
+        assert medium.size == (118, 118), "7 × 7"
 
     def test_a_finished_picture_is_passed_through(self, tmp_path):
         path = tmp_path / "grid.png"

@@ -17,14 +17,16 @@ from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.data.exports import Block
 from priorgap.data.splits import Split
 from priorgap.evaluation.generation import generate
-from priorgap.evaluation.measure import marginals
+from priorgap.evaluation.measure import latent_space
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.evaluation.sample import Draws
 from priorgap.metrics.evidence import ModelEvidence
 
 if TYPE_CHECKING:
     from priorgap.report import AggregateFigureData
+    from priorgap.report.neighbours import Pixels
     from priorgap.report.previews import Preview
+    from priorgap.report.studied import Studied
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +168,31 @@ class Drawn:
         shown = {name: preview_of(x.numpy(), modality) for name, x in found.items()}
         return {name: one for name, one in shown.items() if one is not None}
 
+    def studied(self) -> "Studied":
+        """Return what was compared, for the head of a page."""
+        from priorgap.report.studied import DataFacts, Studied
+
+        reference = next(iter(self.evidence.values())).reference
+        assert reference is not None
+        sizes = (len(reference.train), len(reference.validation), len(reference.test))
+        modality = self.test.modality
+        described = modality.described(tuple(self.test.x.shape[1:]))
+        return Studied(modality.noun, (DataFacts("", described, sizes),))
+
+    def training_images(self) -> "Pixels | None":
+        """Return the training images as pages show them; None where the data are no images."""
+        reference = next(iter(self.evidence.values())).reference
+        assert reference is not None
+        if not self.test.modality.pictures:
+            return None
+        return reference.train.x.permute(0, 2, 3, 1).numpy()
+
     def aggregate(self) -> "AggregateFigureData | None":
         """Return what the picture of the aggregate posterior needs; None without an encoder."""
         from priorgap.report import AggregateFigureData
 
         test: Latents | None = next(iter(self.evidence.values())).test
-        return None if test is None else AggregateFigureData.of(marginals(test, seed=self.seed))
+        if test is None:
+            return None
+        by_mean = next(iter(self.models.values()))
+        return AggregateFigureData.of(latent_space(test, by_mean, self.test.modality, seed=self.seed))

@@ -175,7 +175,7 @@ class Comparison:
         return place
 
     def save(self, directory: str | Path) -> Path:
-        """Write results.csv, verdict.json, table.md, report.html, figures/ into a folder; return the page's path."""
+        """Write the page, its figures/, results.csv, verdict.json, table.md and table.tex; return the page's path."""
         from priorgap.report import write_page, write_results
 
         place = Path(directory)
@@ -259,4 +259,6 @@ class Comparison:
             aggregates={} if aggregate is None else {model_name(rule): aggregate for rule in rules},
             skipped={**self.skipped, **only_means},
             catalogue=self.catalogue,
+            studied=None if drawn is None else drawn.studied(),
+            training=lambda model: None if drawn is None else drawn.training_images(),
         )

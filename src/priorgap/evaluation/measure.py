@@ -9,8 +9,10 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.estimators.marginal import marginal_divergences, on_grid
 from priorgap.evaluation.model import ModelFunctions
+from priorgap.evaluation.plane import decoded_plane, plane_density
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
+from priorgap.modalities import Modality
 
 N_SCATTER = 2000
 # stands for the log-variance of a deterministic encoder, whose marginals are sums of narrow bumps
@@ -50,10 +52,33 @@ def model_evidence(
     )
 
 
+def latent_space(
+    test: Latents, functions: ModelFunctions, modality: Modality, *, seed: int
+) -> dict[str, Tensor]:
+    """Return what pictures of a latent space need: `marginals`, the plane of two units, and images of it.
+
+    Args:
+        test: posteriors of test rows.
+        functions: the model, decoding by the mean of p(x|z).
+        modality: what observations are.
+        seed: of the draws.
+    """
+    found = marginals(test, seed=seed)
+    ranked = found["divergence"].argsort(descending=True, stable=True).tolist()
+    if len(ranked) < 2:
+        return found
+    units = (ranked[0], ranked[1])
+    decoded = decoded_plane(test, functions, modality, units) if modality.pictures else {}
+    return {**found, **plane_density(test.mean, _log_var(test), units), **decoded}
+
+
+def _log_var(test: Latents) -> Tensor:
+    return torch.full_like(test.mean, _NARROW) if test.log_var is None else test.log_var
+
+
 def marginals(test: Latents, *, seed: int) -> dict[str, Tensor]:
     """Return the marginals of q(z) on a grid, their KL per unit, a few draws of z and their classes."""
-    log_var = torch.full_like(test.mean, _NARROW) if test.log_var is None else test.log_var
-    found = marginal_divergences(test.mean, log_var)
+    found = marginal_divergences(test.mean, _log_var(test))
     # the units' own grids may differ; a picture has one axis, that of the unit with the finest steps
     grid = found.grid[int(found.step.argmin())]
     rows = torch.randperm(len(test), generator=stream(seed, "scatter"))[:N_SCATTER]

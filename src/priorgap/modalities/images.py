@@ -17,6 +17,7 @@ class Images:
     """Images [c, h, w], stored as bytes, floats in [0, 1] elsewhere."""
 
     kind: ClassVar[Kind] = "uint8_image"
+    noun: ClassVar[str] = "image"
     n_axes: ClassVar[int] = 4
     dtype: ClassVar[torch.dtype] = torch.uint8
     range: ClassVar[tuple[float, float] | None] = (0.0, 1.0)

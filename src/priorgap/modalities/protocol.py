@@ -22,6 +22,11 @@ class Modality(Protocol):
         ...
 
     @property
+    def noun(self) -> str:
+        """What one observation is called; its plural ends in s."""
+        ...
+
+    @property
     def n_axes(self) -> int:
         """The number of axes of many observations, the first that of rows."""
         ...

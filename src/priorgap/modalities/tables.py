@@ -22,6 +22,7 @@ class Tables:
 
     table: TableLayout
     kind: ClassVar[Kind] = "table"
+    noun: ClassVar[str] = "row"
     n_axes: ClassVar[int] = 2
     dtype: ClassVar[torch.dtype] = torch.float32
     range: ClassVar[tuple[float, float] | None] = None

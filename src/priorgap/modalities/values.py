@@ -33,6 +33,11 @@ class Values:
     grain: ClassVar[int] = 0
 
     @property
+    def noun(self) -> str:
+        """What one observation is called: windows are cut from a series, vectors are rows."""
+        return "window" if self.sequences else "row"
+
+    @property
     def n_shown(self) -> int:
         """Enough series for bands and correlations; vectors have no picture."""
         return 256 if self.sequences else 0

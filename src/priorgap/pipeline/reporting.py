@@ -11,24 +11,20 @@ from priorgap.core import artifacts
 from priorgap.core.findings import Finding
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue
-from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.core.verdict_rules import VerdictRules
-from priorgap.data.scaling import ColumnScaling
 from priorgap.evaluation.reference import FEATURE_CLASSIFIER, no_labels
-from priorgap.modalities import GapLayout, modality_of
+from priorgap.pipeline import page_data
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
 from priorgap.pipeline.models import moments_match, weights_file
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
+from priorgap.pipeline.store.records import Record, RecordedModel
 from priorgap.pipeline.tracking.access import TrackingFailed
 from priorgap.pipeline.tracking.live import LiveRuns, run_name
 from priorgap.pipeline.tracking.models import track_model
 from priorgap.pipeline.tracking.study import track_study
-from priorgap.report import AggregateFigureData, page_of, write_page, write_results
-from priorgap.report.previews import Preview, preview_of
-from priorgap.report.summary import write_summary
-from priorgap.tables.layout import TableLayout
+from priorgap.report import page_of, write_page, write_results
+from priorgap.report.run_metrics import write_run_metrics
 from priorgap.verdict import StudyVerdict, decide_study
 
 log = logging.getLogger(__name__)
@@ -90,15 +86,17 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     record = verdict.to_json()
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         write_results(directory, gathered.table, verdict, gathered.catalogue)
-        write_summary(directory, gathered.table, verdict, gathered.catalogue, _curves(reported, store))
+        write_run_metrics(directory, gathered.table, verdict, gathered.catalogue, _curves(reported, store))
         provenance = _provenance(reported, store)
         artifacts.save_json(directory / "provenance.json", provenance)
         page = page_of(
             study=study,
             table=gathered.table,
             verdict=verdict,
-            previews=_previews(reported, store),
-            aggregates=_aggregates(reported, store),
+            previews=page_data.all_previews(reported, store),
+            aggregates=page_data.aggregates(reported, store),
+            training=page_data.training_images(reported, store),
+            studied=page_data.studied(reported, store),
             provenance=provenance,
             config_text=yaml.safe_dump(dict(reported[0].config), sort_keys=False),
             skipped={**gathered.skipped, **dict.fromkeys(gathered.missing, "not complete")},
@@ -142,51 +140,6 @@ def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
         known = moments_match(store.path(step)) if store.is_complete(step) else None
         if known is not None:
             found[model.group] = found.get(model.group, True) and known
-    return found
-
-
-def _previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, Preview]]:
-    found = {model.id: previews_of(model, store) for _, model in models_of(reported)}
-    return {name: known for name, known in found.items() if known}
-
-
-def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
-    """Return what is shown of a model: real observations, reconstructions, and its samplers' draws."""
-    step = _described(model, store)
-    if step is None or not (facts := store.value(step)):
-        return {}
-    tensors = {name: x for name, x in store.tensors(step).items() if name in (REAL, RECONSTRUCTIONS)}
-    for name, step in model.samples.items():
-        if store.is_complete(step) and "preview" in (kept := store.tensors(step)):
-            tensors[name] = kept["preview"]
-    table = TableLayout.of_json(facts["table"]) if "table" in facts else None
-    gaps = GapLayout.of_json(facts["gaps"]) if "gaps" in facts else None
-    modality, scaling = modality_of(facts["kind"], table, gaps), ColumnScaling.kept_in(facts)
-    found: dict[str, Preview] = {}
-    for name, x in tensors.items():
-        values = x.numpy() if gaps is None else gaps.observed(x.numpy())
-        values = values if scaling is None or modality.pictures else scaling.restored(values)
-        shown = preview_of(
-            values, modality, n_past=int(facts["n_past"]), channels=() if scaling is None else scaling.names
-        )
-        if shown is not None:
-            found[name] = shown
-    return found
-
-
-def _described(model: RecordedModel, store: Store) -> RecordedStep | None:
-    """Return what is kept of a model for pictures: marginals of q(z), real observations, reconstructions."""
-    complete = (one for one in model.of("measure") if one.metric == MARGINALS and store.is_complete(one))
-    return next(complete, None)
-
-
-def _aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
-    found = {}
-    for _, model in models_of(reported):
-        step = _described(model, store)
-        tensors = {} if step is None else store.tensors(step)
-        if "marginals" in tensors:
-            found[model.id] = AggregateFigureData.of(tensors)
     return found
 
 
@@ -263,7 +216,7 @@ def track_models(
                 ),
                 curves=read_curves(store.folder(training)),
                 rows=rows,
-                previews=previews_of(model, store),
+                previews=page_data.previews_of(model, store),
                 weights=weights_file(store.folder(model.weights)),
                 stages=_stages(model, store),
                 catalogue=catalogue,

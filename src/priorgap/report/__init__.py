@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 # imported on first use (PEP 562): who compares and looks at no page pays for no drawing
 _EXPORTS = {
-    "AggregateFigureData": "priorgap.report.figures",
+    "AggregateFigureData": "priorgap.report.aggregate",
     "Page": "priorgap.report.page",
     "page_of": "priorgap.report.page",
-    "readme_table": "priorgap.report.tables",
+    "readme_table": "priorgap.report.summaries",
     "write_page": "priorgap.report.page",
     "write_results": "priorgap.report.page",
 }
 
 if TYPE_CHECKING:
-    from priorgap.report.figures import AggregateFigureData
+    from priorgap.report.aggregate import AggregateFigureData
     from priorgap.report.page import Page, page_of, write_page, write_results
-    from priorgap.report.tables import readme_table
+    from priorgap.report.summaries import readme_table
 
 __all__ = ["AggregateFigureData", "Page", "page_of", "readme_table", "write_page", "write_results"]
 

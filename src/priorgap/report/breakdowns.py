@@ -61,7 +61,10 @@ def _model_breakdowns(cell: Cell, rows: pd.DataFrame) -> list[TextTable]:
             here = own[own["unit"] == unit]
             lines.append([unit, *(over_seeds(_matching(here, column)) for column in columns)])
         header = [cell.catalogue[name].heading + _said(space, source) for name, space, source in columns]
-        tables.append(TextTable(f"{cell.name}, by {by or 'part'}", [by or "part", *header], lines, note))
+        measures = tuple(cell.catalogue[name] for name, *_ in columns)
+        tables.append(
+            TextTable(f"{cell.name}, by {by or 'part'}", [by or "part", *header], lines, note, measures)
+        )
     return tables
 
 

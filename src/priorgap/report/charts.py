@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from priorgap.core.measures import Measure
@@ -15,7 +16,7 @@ from priorgap.verdict.headline import measure_name, number
 if TYPE_CHECKING:
     import altair
 
-    Chart = altair.LayerChart | altair.FacetChart
+    Chart = altair.LayerChart | altair.FacetChart | altair.VConcatChart
 
 # Okabe & Ito's: told apart by any eye
 _COLOURS = {"candidate": "#0072B2", "control": "#777777", "specimen": "#E69F00"}
@@ -76,17 +77,26 @@ def by_sampler(cells: Sequence[Cell], measure: Measure, space: str = "") -> "Cha
         return None
     log = measure.scale == "log" and bool((values["value"] > 0).all() and not (values["low"] <= 0).any())
     title = measure_name(measure, space)
-    scale = alt.Scale(type="log", nice=False, padding=10) if log else alt.Scale(zero=False, nice=True)
+    # one axis for all panels
+    ends = values[["low", "value", "high"]].to_numpy(dtype=float)
+    limits = [float(np.nanmin(ends)), float(np.nanmax(ends))]
+    scale = alt.Scale(
+        domain=limits, padding=10, nice=not log, **({"type": "log"} if log else {"zero": False})
+    )
     order = list(dict.fromkeys(values["sampler"]))
     base = alt.Chart().encode(y=alt.Y("sampler:N", sort=order, title=None))
     roles = [role for role in _COLOURS if role in set(values["role"])]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("value:Q", scale=scale, title=title + _BETTER[measure.direction]),
         color=alt.Color(
-            "role:N", scale=alt.Scale(domain=roles, range=[_COLOURS[r] for r in roles]), title=None
+            "role:N",
+            scale=alt.Scale(domain=roles, range=[_COLOURS[r] for r in roles]),
+            legend=alt.Legend(title=None, orient="top"),
         ),
         shape=alt.Shape(
-            "role:N", scale=alt.Scale(domain=roles, range=[_SHAPES[r] for r in roles]), title=None
+            "role:N",
+            scale=alt.Scale(domain=roles, range=[_SHAPES[r] for r in roles]),
+            legend=alt.Legend(title=None, orient="top"),
         ),
         tooltip=[
             alt.Tooltip("sampler:N"),
@@ -103,19 +113,16 @@ def by_sampler(cells: Sequence[Cell], measure: Measure, space: str = "") -> "Cha
         .encode(x=alt.X("low:Q", title=title + _BETTER[measure.direction]), x2="high:Q", color="role:N")
         .transform_filter("isValid(datum.low)")
     )
-    data = alt.InlineData(values=json.loads(values.to_json(orient="records")))
-    chart = alt.layer(spans, points, data=data).properties(width=_WIDTH, height=alt.Step(_ROW))
     described = _described(values, title, measure)
-    if values["cell"].nunique() == 1:
-        return chart.properties(description=described)
-    panels = alt.Facet(
-        "cell:N",
-        title=None,
-        sort=list(dict.fromkeys(values["cell"])),
-        header=alt.Header(labelAnchor="start", labelFontWeight="bold"),
-    )
-    faceted: altair.FacetChart = chart.facet(panels, columns=1)
-    found: altair.FacetChart = faceted.resolve_scale(y="independent").properties(description=described)
+    panels = []
+    for cell, own in values.groupby("cell", sort=False):
+        data = alt.InlineData(values=json.loads(own.to_json(orient="records")))
+        panel = alt.layer(spans, points, data=data).properties(width=_WIDTH, height=alt.Step(_ROW))
+        panels.append(panel if values["cell"].nunique() == 1 else panel.properties(title=str(cell)))
+    if len(panels) == 1:
+        return panels[0].properties(description=described)
+    column: altair.VConcatChart = alt.vconcat(*panels).configure_title(anchor="start")
+    found: altair.VConcatChart = column.properties(description=described)
     return found
 
 
@@ -141,7 +148,8 @@ def _described(values: pd.DataFrame, title: str, measure: Measure) -> str:
 
 def spec_text(chart: "Chart") -> str:
     """Return a chart as JSON that may stand inside a script element, whatever the names in it."""
-    text = json.dumps(chart.to_dict(), sort_keys=True)
+    # the page's own colour, light or dark
+    text = json.dumps({**chart.to_dict(), "background": "transparent"}, sort_keys=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

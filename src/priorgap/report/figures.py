@@ -1,24 +1,20 @@
-"""The figures of a report, each as the bytes of a PNG; equal inputs give equal bytes."""
+"""The figures of a report; equal inputs give equal bytes."""
 
 import textwrap
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from priorgap.report.drawing import PALETTE, WIDTH, empty_figure, png
+from priorgap.report.aggregate import AggregateFigureData
+from priorgap.report.drawing import PALETTE, WIDTH, Drawing, empty_figure, png
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
@@ -27,39 +23,6 @@ _MAX_BRACKETS = 40
 # letters that fit beside or above the axes of a page's width
 _NAME, _TITLE = 44, 84
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # 60, not 6 × 10¹
-
-
-@dataclass(frozen=True)
-class AggregateFigureData:
-    """What the picture of one model's aggregate posterior over the prior needs.
-
-    Attributes:
-        grid: points [G] at which the marginal densities are given.
-        density: q(z_j) there, [d, G].
-        z: draws of q(z) in two units, [m, 2].
-        units: which two units these are (the two with the largest marginal KL).
-        label: the class of each draw, [m]; None without classes.
-    """
-
-    grid: npt.NDArray[np.floating[Any]]
-    density: npt.NDArray[np.floating[Any]]
-    z: npt.NDArray[np.floating[Any]]
-    units: tuple[int, int] = (0, 1)
-    label: npt.NDArray[np.integer[Any]] | None = None
-
-    @classmethod
-    def of(cls, found: "Mapping[str, Tensor]") -> Self:
-        """Return it from what `evaluation.measure.marginals` returned."""
-        label = found.get("label")
-        ranked = found["divergence"].argsort(descending=True).tolist()
-        units = (ranked[0], ranked[min(1, len(ranked) - 1)])
-        return cls(
-            grid=found["grid"].numpy(),
-            density=found["marginals"].numpy(),
-            z=found["z"][:, list(units)].numpy(),
-            units=units,
-            label=None if label is None else label.numpy(),
-        )
 
 
 def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
@@ -84,7 +47,7 @@ def _place(name: str) -> int:
 
 def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
     """Draw every unit's rate beside its marginal KL for one model, units sorted by rate."""
-    rate, marginal = _per_unit(rows, "rate"), _per_unit(rows, "marginal_kl")
+    rate, marginal = per_unit(rows, "rate"), per_unit(rows, "marginal_kl")
     if rate.empty or marginal.empty:
         return None
     order = rate["value"].sort_values(ascending=False, kind="stable").index
@@ -104,7 +67,8 @@ def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
     return png(figure)
 
 
-def _per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+def per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return unit -> value and standard error of a measure that units have."""
     unit = rd.text_column(rows, "unit")
     own = rows[(rows["measure"] == measure) & (unit != "")].copy()
     own["unit"] = unit[own.index].map(lambda text: int(float(text)))
@@ -114,7 +78,7 @@ def _per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def aggregate_posterior(data: AggregateFigureData, rows: pd.DataFrame, title: str) -> bytes:
     """Draw 1-D marginals of q over N(0, 1) for the units with the largest marginal KL, and 2-D draws."""
-    marginal = _per_unit(rows, "marginal_kl")
+    marginal = per_unit(rows, "marginal_kl")
     n_units = len(data.density)
     ranked = list(marginal["value"].sort_values(ascending=False, kind="stable").index)
     ranked = ranked or list(range(n_units))
@@ -174,7 +138,7 @@ def numeric_keys(table: pd.DataFrame) -> list[str]:
 
 def measure_against(
     cells: Sequence[Cell], measure: str, space: str, key: str, ylabel: str, *, label_source: str = ""
-) -> bytes | None:
+) -> Drawing | None:
     """Draw a measure against a numeric key: a line per sampler, mean ± s.d., panels by other keys."""
     points = _points(cells, measure, space, key, label_source)
     if points.empty or points["x"].nunique() < 2:
@@ -217,7 +181,7 @@ def measure_against(
     axes[-1, 0].set_xlabel(key, fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
-    return png(figure)
+    return Drawing(figure)
 
 
 def _on_log_scale(cells: Sequence[Cell], measure: str, points: pd.DataFrame) -> bool:
@@ -262,7 +226,7 @@ def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_sou
     return pd.DataFrame(records, columns=["panel", "sampler", "role", "x", "mean", "spread"])
 
 
-def brackets(cells: Sequence[Cell]) -> bytes | None:
+def brackets(cells: Sequence[Cell]) -> Drawing | None:
     """Draw the bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
     found = [(f"{cell.name}, seed {seed}", ends) for cell in cells for seed, ends in _ends(cell.rows)]
     if not found:
@@ -281,11 +245,13 @@ def brackets(cells: Sequence[Cell]) -> bytes | None:
     uppers = [ends["upper"] for _, ends in shown]
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
+    if min(ends["lower"] for _, ends in shown) >= 0:  # no half of the axis for what a divergence cannot be
+        axis.set_xlim(left=0)
     axis.set_xlabel(
         "KL(q(z)‖p(z)), nat:\nasymptotic 97.5 % limits of the lower and the upper end", fontsize=10
     )
     axis.grid(True, axis="x", alpha=0.25)
-    return png(figure)
+    return Drawing(figure)
 
 
 def _short(name: str) -> str:

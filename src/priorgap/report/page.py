@@ -1,9 +1,7 @@
 """The report's page: gathers tables and figures, and renders them into one HTML file."""
 
-import base64
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +10,34 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from priorgap.core.artifacts import save_json, write_bytes, write_text
 from priorgap.core.catalogue import BUILTIN
-from priorgap.core.measures import Catalogue, Measure
+from priorgap.core.measures import Catalogue
 from priorgap.report import charts, units
-from priorgap.report import figures as fig
 from priorgap.report import tables as tab
+from priorgap.report.aggregate import AggregateFigureData
+from priorgap.report.glossary import Glossary
+from priorgap.report.latent import normal_path
+from priorgap.report.matrix import matrix_of
+from priorgap.report.neighbours import Pixels
 from priorgap.report.parts import parts_of, tables
-from priorgap.report.previews import Preview, drawn
+from priorgap.report.picture import Picture
+from priorgap.report.pictures import (
+    ModelPictures,
+    copied,
+    matrix_picture,
+    matrix_rows,
+    model_name,
+    model_pictures,
+    study_pictures,
+    unit_pictures,
+)
+from priorgap.report.previews import Preview
+from priorgap.report.studied import Studied
+from priorgap.report.summaries import latex_table, readme_table
 from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
 
 _MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG with the name of its file, its alternative text and its caption."""
-
-    file: str
-    content: bytes
-    alt: str
-    caption: str = ""
-    first: bool = False  # whether it is shown at once, not behind a fold
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI, so that the page loads nothing."""
-        return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
 @dataclass(frozen=True)
@@ -54,32 +53,20 @@ class Page:
     pictures: tuple[Picture, ...] = ()
 
 
-@dataclass
-class _Model:
-    """One model as the page shows it: pictures of its samples and of its latent space."""
-
-    title: str
-    tiles: list[Picture] = field(default_factory=list)
-    note: str = ""  # what must be known to read the pictures
-    together: list[Picture] = field(default_factory=list)  # all samplers in one picture
-    latent: list[Picture] = field(default_factory=list)
-    beside: list[Picture] = field(
-        default_factory=list
-    )  # files only: in the page the tiles wrap to the screen
-
-
 def page_of(
     *,
     study: str,
     table: pd.DataFrame,
     verdict: StudyVerdict,
     previews: Mapping[str, Mapping[str, Preview]] | None = None,
-    aggregates: Mapping[str, fig.AggregateFigureData] | None = None,
+    aggregates: Mapping[str, AggregateFigureData] | None = None,
     provenance: Mapping[str, Any] | None = None,
     config_text: str = "",
     skipped: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
     known_as: Mapping[str, str] | None = None,
+    studied: Studied | None = None,
+    training: Callable[[str], Pixels | None] = lambda model: None,
 ) -> Page:
     """Make the page of a study.
 
@@ -95,6 +82,9 @@ def page_of(
         skipped: what was not measured -> why.
         catalogue: the entries of the study's measures.
         known_as: sampler -> what it is called in code that circulates.
+        studied: what the study is of; None where nothing is known of it.
+        training: model id -> its training images, uint8 [n, h, w, c], or None; asked only where a sampler has a
+            label of copying.
 
     Raises:
         ValueError: a preview is not uint8 images of one or three channels.
@@ -102,9 +92,15 @@ def page_of(
     table = rd.tidy(table)
     cells = tab.cells_of(table, verdict, catalogue)
     baseline = next((cell.baseline for cell in verdict.cells), "")
-    models = [model for cell in cells for model in _models(cell, previews or {}, aggregates or {}, baseline)]
-    curves = list(_study_pictures(table, cells, verdict, catalogue))
-    unit_pictures = list(_unit_pictures(cells, verdict))
+    models: list[ModelPictures] = []
+    for cell in cells:
+        embedded = len(models) < _MAX_MODELS
+        models += model_pictures(cell, previews or {}, aggregates or {}, baseline, embedded=embedded)
+    shown = [(cell, name) for cell in cells if (name := model_name(cell))]
+    matrix = matrix_of(shown, previews or {})
+    curves = list(study_pictures(table, cells, verdict, catalogue))
+    of_units = list(unit_pictures(cells, **_measure_of(verdict)))
+    known = studied or Studied()
     environment = Environment(
         loader=PackageLoader("priorgap.report", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -112,6 +108,9 @@ def page_of(
         study=study,
         verdict=verdict,
         cells=cells,
+        facts=list(known.facts(table, cells)),
+        words=known.words,
+        glossary=Glossary(known.words),
         chips=_chips(verdict),
         number=number,
         measure="" if verdict.measure is None else measure_name(verdict.measure, verdict.space),
@@ -119,28 +118,32 @@ def page_of(
         script=charts.script,
         parts=parts_of(cells),
         units=tables(lambda cell: units.unit_table(cell, **_measure_of(verdict)), cells),
-        unit_pictures=unit_pictures,
+        unit_pictures=of_units,
+        normal=normal_path(),
         curves=[picture for picture in curves if picture.first],
         more_curves=[picture for picture in curves if not picture.first],
+        matrix=None if matrix is None or len(matrix.cells) < 2 else list(matrix_rows(matrix)),
+        matrix_cells=() if matrix is None else matrix.cells,
+        copied=list(copied(cells[:_MAX_MODELS], previews or {}, training)),
         models=models[:_MAX_MODELS],
         n_hidden=max(0, len(models) - _MAX_MODELS),
-        skipped=dict(skipped or {}),
+        choices=list(dict.fromkeys(one.sampler for model in models for one in model.tiles if one.sampler)),
+        skipped=_by_cause(skipped or {}),
         provenance=list(_flat(provenance or {})),
         config_text=config_text,
         known_as=dict(known_as or {}),
     )
-    beside = [
-        picture
-        for model in models
-        for picture in (*model.tiles, *model.together, *model.latent, *model.beside)
-    ]
-    return Page(html, (*beside, *curves, *unit_pictures))
+    beside = [picture for model in models for picture in model.files]
+    beside += [] if matrix is None else [matrix_picture(matrix)]
+    return Page(html, (*beside, *curves, *of_units))
 
 
 def write_page(page: Page, directory: Path) -> Path:
-    """Write `report.html` and `figures/*.png` into a directory, made if it is missing; return the page's path."""
+    """Write `report.html` and `figures/` into a directory, made if it is missing; return the page's path."""
     for picture in page.pictures:
         write_bytes(directory / "figures" / picture.file, picture.content)
+        if picture.vector:
+            write_bytes((directory / "figures" / picture.file).with_suffix(".pdf"), picture.vector)
     path = directory / "report.html"
     write_text(path, page.html)
     return path
@@ -149,11 +152,12 @@ def write_page(page: Page, directory: Path) -> Path:
 def write_results(
     directory: Path, table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN
 ) -> None:
-    """Write `results.csv`, `verdict.json` and `table.md` into a directory."""
+    """Write `results.csv`, `verdict.json`, `table.md` and `table.tex` into a directory."""
     results = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     write_text(directory / "results.csv", results)
     save_json(directory / "verdict.json", verdict.to_json())
-    write_text(directory / "table.md", tab.readme_table(table, catalogue=catalogue, verdict=verdict))
+    write_text(directory / "table.md", readme_table(table, catalogue=catalogue, verdict=verdict))
+    write_text(directory / "table.tex", latex_table(table, catalogue=catalogue, verdict=verdict))
 
 
 def _chart(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> str:
@@ -164,100 +168,8 @@ def _chart(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> str:
     return "" if drawn is None else charts.spec_text(drawn)
 
 
-def file_name(text: str) -> str:
-    """Return text as a file name: what is not a letter, a digit or one of ._=,- becomes _."""
-    return re.sub(r"[^A-Za-z0-9._=,-]", "_", text).lstrip(".") or "_"
-
-
-def _models(
-    cell: tab.Cell,
-    previews: Mapping[str, Mapping[str, Preview]],
-    aggregates: Mapping[str, fig.AggregateFigureData],
-    baseline: str,
-) -> Iterator[_Model]:
-    """Yield the first seed's model of a cell, if there is anything to see of it."""
-    uncalibrated = cell.rows[~rd.is_calibrated(cell.rows)] if len(cell.rows) else cell.rows
-    rows = uncalibrated if len(uncalibrated) else cell.rows
-    first = rows[rows["seed"] == rows["seed"].min()]
-    if first.empty:
-        return
-    name = str(first["model"].iloc[0])
-    title = f"{cell.name}, seed {int(first['seed'].iloc[0])}"
-    model = _Model(title)
-    for one in drawn(previews.get(name, {}), cell.samplers, title, baseline=baseline):
-        file = "-".join(["samples", file_name(name), *([file_name(one.file)] if one.file else [])])
-        group = model.beside if one.beside else model.together if one.wide else model.tiles
-        group.append(Picture(f"{file}.png", one.content, one.alt, one.caption))
-        model.note = model.note or one.note
-    model.latent = list(_latent_pictures(name, title, first, aggregates.get(name)))
-    if model.tiles or model.together or model.latent:
-        yield model
-
-
-def _latent_pictures(
-    name: str, title: str, rows: pd.DataFrame, aggregate: fig.AggregateFigureData | None
-) -> Iterator[Picture]:
-    content = fig.kl_per_unit(rows, title)
-    if content is not None:
-        yield Picture(
-            f"kl_per_unit-{file_name(name)}.png",
-            content,
-            f"Bar charts of rate and of marginal KL for each latent unit, {title}",
-            "A large rate means an informative unit; only the lower chart is a mismatch with the prior.",
-        )
-    if aggregate is not None:
-        yield Picture(
-            f"aggregate-{file_name(name)}.png",
-            fig.aggregate_posterior(aggregate, rows, title),
-            f"Aggregate posterior over the prior: marginals by unit and draws by class, {title}",
-            "Where the prior has mass and q(z) has none, samples from the prior land in holes.",
-        )
-
-
-def _study_pictures(
-    table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: StudyVerdict, catalogue: Catalogue
-) -> Iterator[Picture]:
-    curves: list[tuple[Measure, str, str]] = []
-    for measure in (one for one in catalogue.values() if one.rankable):
-        sources = sorted(set(rd.text_column(rd.select(table, measure.name), "label_source")) - {""})
-        curves += [(measure, "", source) for source in sources] or [(measure, verdict.space, "")]
-    for key in fig.numeric_keys(table):
-        for measure, where, source in curves:
-            title = measure_name(measure, where or (f"labels: {source}" if source else ""))
-            content = fig.measure_against(cells, measure.name, where, key, title, label_source=source)
-            if content is not None:
-                yield Picture(
-                    file_name("-".join(filter(None, [measure.name, source, "by", key]))) + ".png",
-                    content,
-                    f"{title} against {key}, one line per sampler",
-                    f"{title} against {key}; mean ± s.d. over seeds (one model: ± standard error).",
-                    first=measure == verdict.measure,
-                )
-    content = fig.brackets(cells)
-    if content is not None:
-        yield Picture(
-            "bracket.png",
-            content,
-            "Certified lower and upper ends of KL between aggregate posterior and prior, a line per model",
-            "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
-            first=True,
-        )
-
-
 def _measure_of(verdict: StudyVerdict) -> dict[str, str]:
     return {"measure": verdict.measure.name if verdict.measure else "fid", "space": verdict.space}
-
-
-def _unit_pictures(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> Iterator[Picture]:
-    for cell in cells:
-        content = units.unit_costs(cell, **_measure_of(verdict))
-        if content is not None:
-            yield Picture(
-                file_name("-".join(["unit-costs", *([cell.name] if len(cells) > 1 else [])])) + ".png",
-                content,
-                f"Cost of swapping each latent unit against its rate, mismatch and dependence, {cell.name}",
-                "One unit of posterior draws replaced at a time; numbers name the units.",
-            )
 
 
 def _chips(verdict: StudyVerdict) -> list[str]:
@@ -274,6 +186,14 @@ def _chips(verdict: StudyVerdict) -> list[str]:
     chips += ["stop: see health"] if any(cell.stopped for cell in verdict.cells) else []
     chips += ["health warning"] if any(finding.severity == "warn" for finding in verdict.health) else []
     return chips
+
+
+def _by_cause(skipped: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Return each reason with all that was not measured for it."""
+    found: dict[str, list[str]] = {}
+    for what, reason in skipped.items():
+        found.setdefault(reason, []).append(what)
+    return list(found.items())
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

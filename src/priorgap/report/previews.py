@@ -13,7 +13,7 @@ from priorgap.modalities import Modality
 from priorgap.report import table_pictures
 from priorgap.report.figures import style
 from priorgap.report.series_pictures import pictures_of
-from priorgap.report.tiles import sample_tile, samples_side_by_side
+from priorgap.report.tiles import light_tile, sample_tile, samples_side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,7 @@ class Drawn:
         note: what must be known to read it.
         wide: whether it shows all samplers and stands by itself; the others are tiles in a row.
         beside: whether it is only a file beside the page.
+        light: WebP that the page shows in its place; b"" where it shows the PNG.
     """
 
     file: str
@@ -72,6 +73,7 @@ class Drawn:
     note: str = ""
     wide: bool = False
     beside: bool = False
+    light: bytes = b""
 
 
 def preview_of(
@@ -111,7 +113,7 @@ def drawn(
     """
     named = [name for name in (REAL, RECONSTRUCTIONS, *samplers) if name in known]
     order = [*named, *sorted(set(known) - set(named))]
-    series, tables, tiles = {}, {}, {}
+    series, tables, tiles, light = {}, {}, {}, {}
     for name in order:
         one = known[name]
         if isinstance(one, SeriesPreview):
@@ -119,9 +121,9 @@ def drawn(
         elif isinstance(one, TablePreview):
             tables[name] = one
         else:
-            tiles[name] = sample_tile(one)
+            tiles[name], light[name] = sample_tile(one), light_tile(one)
     for name, tile in tiles.items():
-        yield Drawn(name, tile, f"Samples from {name}, {title}", name)
+        yield Drawn(name, tile, f"Samples from {name}, {title}", name, light=light[name])
     if tiles:
         together = samples_side_by_side(tiles, title)
         yield Drawn("", together, f"Samples side by side by sampler, {title}", "", beside=True)

@@ -25,7 +25,7 @@ from priorgap.verdict.units import is_unit_swap
 _FORWARD = "accuracy_real_to_synthetic"
 _BACKWARD = "accuracy_synthetic_to_real"
 _CEILING = "accuracy_real_to_real"
-_ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
+ROLE_ORDER = {"candidate": 0, "control": 1, "specimen": 2}
 ABSENT = "–"
 _TRAITS = {
     "reconstructs": "reconstructs training images",
@@ -36,12 +36,31 @@ _TRAITS = {
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of strings: a heading, a header, rows whose first entry names them, and notes below."""
+    """A table of strings.
+
+    Attributes:
+        heading: what it is of.
+        header: the columns' heads.
+        rows: their first entries name them.
+        notes: sentences below it.
+        columns: what the columns after the first measure, where each measures one thing; () or None otherwise.
+        lines: what the rows measure, where each measures one thing; () or None otherwise.
+    """
 
     heading: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    columns: tuple[Measure | None, ...] = ()
+    lines: tuple[Measure | None, ...] = ()
+
+    def of_column(self, place: int) -> Measure | None:
+        """Return what a column measures, counted with that of names; None where it measures nothing."""
+        return self.columns[place - 1] if 0 < place <= len(self.columns) else None
+
+    def of_line(self, place: int) -> Measure | None:
+        """Return what a row measures; None where its entries are of several measures."""
+        return self.lines[place] if place < len(self.lines) else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Cell:
     keys: Mapping[str, Any] = field(default_factory=dict)
     catalogue: Catalogue = field(default_factory=lambda: BUILTIN, repr=False)
 
-    @property
+    @cached_property
     def samplers(self) -> list[str]:
         """Names of the samplers: candidates in the verdict's order, then controls, then specimens."""
         names = rd.text_column(self.rows, "sampler")
@@ -72,7 +91,7 @@ class Cell:
         rank = {name: place for place, name in enumerate(ranked)}
         return sorted(
             (name for name in role if name),
-            key=lambda name: (_ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
+            key=lambda name: (ROLE_ORDER.get(role[name], 3), rank.get(name, len(rank)), name),
         )
 
     @cached_property
@@ -86,6 +105,16 @@ class Cell:
 
     def marks(self, sampler: str) -> list[str]:
         """Return what is said of a sampler beside its name: recommended, winner, role, labels."""
+        if sampler not in self._marks:
+            self._marks[sampler] = self._marks_of(sampler)
+        return list(self._marks[sampler])
+
+    @cached_property
+    def _marks(self) -> dict[str, list[str]]:
+        """What was said so far: a page asks for it at every table."""
+        return {}
+
+    def _marks_of(self, sampler: str) -> list[str]:
         own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
         roles = set(rd.text_column(own, "role"))
         found: list[str] = [role for role in ("control", "specimen") if role in roles]
@@ -100,9 +129,16 @@ class Cell:
 
     def traits(self, sampler: str) -> str:
         """Return what a sampler says of itself, for a reader: what it needs when it draws, what it does not see."""
-        own = self.rows[rd.text_column(self.rows, "sampler") == sampler]
-        found = {word for traits in rd.text_column(own, "traits") for word in traits.split()}
+        found = self._traits.get(sampler, set())
         return ", ".join(words for trait, words in _TRAITS.items() if trait in found)
+
+    @cached_property
+    def _traits(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        pairs = zip(rd.text_column(self.rows, "sampler"), rd.text_column(self.rows, "traits"), strict=True)
+        for sampler, traits in set(pairs):
+            found.setdefault(sampler, set()).update(traits.split())
+        return found
 
 
 def cells_of(table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue = BUILTIN) -> list[Cell]:
@@ -160,7 +196,7 @@ def _whole(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One column of a table of samplers: a measure in a space, with labels of one source where it has several."""
 
     measure: Measure
@@ -176,7 +212,7 @@ class _Column:
         return own[rd.text_column(own, "label_source") == self.label_source]
 
 
-def _columns(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[_Column]:
+def columns_of(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[Column]:
     """Return the columns that some sampler has, in the order of the measures."""
     found = []
     for measure in measures:
@@ -185,11 +221,12 @@ def _columns(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[_Column]:
         for space in sorted(set(rd.text_column(named, "space"))):
             here = named[rd.text_column(named, "space") == space]
             sources = sorted(set(rd.text_column(here, "label_source")))
-            found += [_Column(measure, space, s) for s in (sources if len(sources) > 1 else [None])]
+            found += [Column(measure, space, s) for s in (sources if len(sources) > 1 else [None])]
     return found
 
 
-def _header(columns: Sequence[_Column]) -> list[str]:
+def heads(columns: Sequence[Column]) -> list[str]:
+    """Return the heads of columns, each with its space and label source where these tell it from others."""
     spaces: dict[str, set[str]] = {}
     for column in columns:
         spaces.setdefault(column.measure.name, set()).add(column.space)
@@ -201,8 +238,10 @@ def _header(columns: Sequence[_Column]) -> list[str]:
     return heads
 
 
-def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], list[list[str]]]:
-    columns = _columns(cell.rows, measures)
+def _by_sampler(
+    cell: Cell, measures: Iterable[Measure]
+) -> tuple[tuple[Measure, ...], list[str], list[list[str]]]:
+    columns = columns_of(cell.rows, measures)
     parts = [column.of(cell.rows) for column in columns]
     rows = []
     # three arms of every unit would bury the samplers; they have a table of their own (`report.units`)
@@ -210,15 +249,16 @@ def _by_sampler(cell: Cell, measures: Iterable[Measure]) -> tuple[list[str], lis
         entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
         if any(entry != ABSENT for entry in entries):
             rows.append([sampler, *entries])
-    return _header(columns), rows
+    return tuple(column.measure for column in columns), heads(columns), rows
 
 
 def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
     """Return sampler × the section's measures of a cell; what the model itself has of them as notes."""
-    header, rows = _by_sampler(cell, cell.measures(section))
+    measures, header, rows = _by_sampler(cell, cell.measures(section))
     if not rows:
         return None
-    return TextTable(cell.name, ["sampler", *header], rows, _model_notes(cell, section) if notes else [])
+    below = _model_notes(cell, section) if notes else []
+    return TextTable(cell.name, ["sampler", *header], rows, below, measures)
 
 
 def _model_notes(cell: Cell, section: Section) -> list[str]:
@@ -235,7 +275,7 @@ def quality_table(cell: Cell) -> TextTable | None:
     table = sampler_table(cell, "quality")
     if table is None:
         return None
-    return TextTable(table.heading, table.header, table.rows, [_sizes(cell), *table.notes])
+    return replace(table, notes=[_sizes(cell), *table.notes])
 
 
 def _sizes(cell: Cell) -> str:
@@ -286,7 +326,7 @@ def copying_table(cell: Cell) -> TextTable | None:
             "to training rows too: train share has no null of ½ here and near-copy excess none of 0, and neither "
             "labels a sampler. Identical and near copies do."
         )
-    return TextTable(cell.name, [*table.header, "label"], rows, notes)
+    return TextTable(cell.name, [*table.header, "label"], rows, notes, table.columns)
 
 
 def accuracy_table(cell: Cell) -> TextTable | None:
@@ -294,7 +334,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
     measures = [
         measure
         for measure in measures_of(cell.catalogue, "accuracy")
-        if any(column.measure == measure for column in _columns(cell.rows, [measure]))
+        if any(column.measure == measure for column in columns_of(cell.rows, [measure]))
     ]
     rows = []
     for source in _label_sources(cell):
@@ -314,7 +354,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
     if not rows:
         return None
     header = ["sampler", "labels from", *(measure.heading for measure in measures)]
-    return TextTable(cell.name, header, rows, _model_notes(cell, "accuracy"))
+    return TextTable(cell.name, header, rows, _model_notes(cell, "accuracy"), (None, *measures))
 
 
 def _label_sources(cell: Cell) -> list[str]:
@@ -325,7 +365,7 @@ def _label_sources(cell: Cell) -> list[str]:
 
 def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable | None:
     """Return the model's own measures of a section × cells: rate, active units, mismatch with its bracket, ELBO."""
-    rows = []
+    rows, lines = [], []
     measured = frozenset[str]().union(*(cell.measured for cell in cells))
     for measure in measures_of(cells[0].catalogue, section) if cells else []:
         if measure.name not in measured:
@@ -333,7 +373,10 @@ def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable
         entries = [_of_model(cell.rows, measure) for cell in cells]
         if any(entry != ABSENT for entry in entries):
             rows.append([measure.heading, *entries])
-    return TextTable("", ["measure", *(cell.name for cell in cells)], rows) if rows else None
+            lines.append(measure)
+    if not rows:
+        return None
+    return TextTable("", ["measure", *(cell.name for cell in cells)], rows, lines=tuple(lines))
 
 
 def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
@@ -346,60 +389,3 @@ def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
         return limits
     values = [float(value) for value in points.drop_duplicates(["seed", "space"])["value"]]
     return mean_and_spread(values) + ("" if limits == ABSENT else f" ({limits})")
-
-
-def readme_table(
-    table: pd.DataFrame,
-    *,
-    measures: Sequence[str] | None = None,
-    catalogue: Catalogue = BUILTIN,
-    verdict: StudyVerdict | None = None,
-) -> str:
-    """Return sampler × measures as a Markdown table, mean ± s.d. over seeds; cells follow each other.
-
-    Candidates come first, best first; beside a name stands what it is: its role, or what keeps it from being used.
-
-    Args:
-        table: the study's results, with the columns of results.csv.
-        measures: which columns, in this order; those that nobody measured are left out. None is the measures of
-            sample quality that may rank.
-        catalogue: the entries of the study's measures.
-        verdict: the study's, for its order and its labels; None orders by the first column.
-    """
-    if verdict is None:
-        groups = list(rd.cell_groups(table))
-        cells = [Cell(rd.describe(keys), rd.with_calibrated_labels(group), None) for keys, group in groups]
-    else:
-        cells = [replace(c, name=rd.describe(c.keys)) for c in cells_of(table, verdict, catalogue)]
-    chosen = (
-        [catalogue[name] for name in measures]
-        if measures is not None
-        else [measure for measure in measures_of(catalogue, "quality") if measure.rankable]
-    )
-    columns = _columns(rd.with_calibrated_labels(table), chosen) if cells else []
-    named = any(cell.name for cell in cells)
-    lines = [["cell"] * named + ["sampler", *_header(columns)]]
-    lines.append(["---"] * (len(lines[0]) - len(columns)) + ["---:"] * len(columns))
-    for cell in cells:
-        parts = [column.of(cell.rows) for column in columns]
-        for sampler in cell.samplers if verdict is not None else _best_first(cell, columns):
-            entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
-            if any(entry != ABSENT for entry in entries):
-                is_what = ", ".join(cell.marks(sampler))
-                name = f"`{sampler}`" + (f" ({is_what})" if is_what else "")
-                lines.append([cell.name] * named + [name, *entries])
-    return "".join(f"| {' | '.join(entry.replace('|', '¦') for entry in line)} |\n" for line in lines)
-
-
-def _best_first(cell: Cell, columns: Sequence[_Column]) -> list[str]:
-    """Return a cell's samplers by role and by the mean of the first column, best first."""
-    if not columns:
-        return cell.samplers
-    rows = columns[0].of(cell.rows)
-    means = rows.groupby(rd.text_column(rows, "sampler"))["value"].mean()
-    role = dict(zip(rd.text_column(cell.rows, "sampler"), rd.text_column(cell.rows, "role"), strict=True))
-    sign = columns[0].measure.sign or 1
-    return sorted(
-        cell.samplers,
-        key=lambda name: (_ROLE_ORDER.get(role[name], 3), -sign * means.get(name, -sign * np.inf), name),
-    )

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from priorgap.core.catalogue import BUILTIN
-from priorgap.report.drawing import PALETTE, empty_figure, png
+from priorgap.report.drawing import PALETTE, Drawing, empty_figure
 from priorgap.report.tables import Cell, TextTable, mean_and_spread
 from priorgap.verdict.headline import number
 from priorgap.verdict.units import ARMS, PROPERTIES, unit_correlations, unit_effects
@@ -48,7 +48,7 @@ def _correlation_notes(effects: pd.DataFrame) -> list[str]:
     return notes
 
 
-def unit_costs(cell: Cell, *, measure: str, space: str) -> bytes | None:
+def unit_costs(cell: Cell, *, measure: str, space: str) -> Drawing | None:
     """Draw the cost of every unit's swap against its rate, marginal KL and dependence, a marker per arm."""
     effects = unit_effects(cell.rows, measure=measure, space=space or None)
     known = [name for name in PROPERTIES if effects[name].notna().any()]
@@ -61,7 +61,7 @@ def unit_costs(cell: Cell, *, measure: str, space: str) -> bytes | None:
         axis.set_xlabel(_TITLES[name], fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
-    return png(figure)
+    return Drawing(figure)
 
 
 def _scatter(axis: Axes, effects: pd.DataFrame, name: str) -> None:

@@ -59,7 +59,7 @@ Each key may be written as an option too: --model my_vae:load --onnx ENCODER DEC
                          was trained on, and test rows (x_train, x_test; train/, test/); rows that come in no parts
                          are split by a seed
   test=FILE|DIR          rows that the model was not trained on; all of data are training rows then
-  out=DIR                report.html, results.csv, verdict.json, table.md, figures/; default audit
+  out=DIR                report.html, results.csv, verdict.json, table.md and .tex, figures/; default audit
   samplers=NAME,NAME     of conf/sampler; default those of a study
   metrics=NAME,NAME      of conf/metric, or standard (the default) or full
   features=NAME|FILE     classifier, pixels, rocket (series), efficientnet, inception, or an ONNX file of your own

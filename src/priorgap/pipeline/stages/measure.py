@@ -11,7 +11,8 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.data.scaling import ColumnScaling
-from priorgap.evaluation.measure import marginals
+from priorgap.evaluation.measure import latent_space
+from priorgap.evaluation.model import ModelFunctions
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.pipeline.config import parts
@@ -51,7 +52,13 @@ def _take(step: Step, model: ModelAtHand) -> Values:
 
 def _marginals(model: ModelAtHand) -> dict[str, Tensor]:
     test = model.latents.get("test")
-    return {} if test is None else marginals(test, seed=model.cell.seed)
+    if test is None:
+        return {}
+    return latent_space(test, _by_mean(model), model.dataset.modality, seed=model.cell.seed)
+
+
+def _by_mean(model: ModelAtHand) -> ModelFunctions:
+    return replace(model.functions, decode=model.trained.decode)
 
 
 def _looks(model: ModelAtHand) -> dict[str, object]:
@@ -76,8 +83,7 @@ def _shown(model: ModelAtHand) -> dict[str, Tensor]:
     shown = {REAL: test.take(slice(modality.n_shown)).x}
     latents = model.latents.get("test")
     if latents is not None:
-        by_mean = replace(model.functions, decode=model.trained.decode)
-        shown[RECONSTRUCTIONS] = by_mean.preview(latents, modality)
+        shown[RECONSTRUCTIONS] = _by_mean(model).preview(latents, modality)
     return shown
 
 

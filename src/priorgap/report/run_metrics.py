@@ -15,7 +15,7 @@ from priorgap.verdict import readings as rd
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 
 
-def write_summary(
+def write_run_metrics(
     directory: Path, table: pd.DataFrame, verdict: StudyVerdict, catalogue: Catalogue, curves: Curves
 ) -> None:
     """Write `metrics.json`, `quality.csv` and `training.csv` into a directory.
