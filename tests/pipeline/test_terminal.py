@@ -16,7 +16,7 @@ from termios import TIOCSWINSZ
 import pytest
 
 from priorgap.pipeline.commands import flags
-from priorgap.pipeline.terminal import Handler, LiveLine, say
+from priorgap.pipeline.terminal import Handler, LiveLine, marked, say
 
 RUN = (
     "run", "data=digits", "sampler=[prior,gaussian_full]", "metric=[fid,kl]", "trainer.max_epochs=2", "n_samples=100",
@@ -147,6 +147,22 @@ def test_quiet_and_verbose_exclude_each_other():
     assert flags.parse(["-q", "seed=1"]).quiet and flags.parse(["--verbose"]).verbose
     with pytest.raises(ValueError, match="--quiet and --verbose: expected one of them"):
         flags.parse(["-q", "-v"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_a_verdicts_first_words_have_colour_where_a_terminal_has_it(variables, coloured, monkeypatch):
+    for name, value in {"TERM": "xterm", "NO_COLOR": "", **variables}.items():
+        monkeypatch.setenv(name, value)
+    lines = ["Do this: use gmm: it is better.", "  Its FID: 3.", "No words"]
+    shown = [marked(line, Screen()) for line in lines]
+    assert shown[1:] == lines[1:]
+    assert (shown[0] == "\x1b[1;36mDo this:\x1b[0m use gmm: it is better.") == coloured
+    assert (shown[0] == lines[0]) == (not coloured)
+    # a file or a pipe has none
+    assert marked(lines[0], io.StringIO()) == lines[0]
 
 
 def on_a_terminal(folder, words, columns=80):

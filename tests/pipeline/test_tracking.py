@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,22 @@ def test_a_sampler_without_a_number_has_an_empty_cell():
 def test_off_writes_nothing(tiny):
     assert (tiny / "outputs/tiny/report/results.csv").is_file()
     assert not list(tiny.rglob("*wandb*")) and not list(tiny.rglob("tracked"))
+
+
+def test_off_imports_no_wandb(tiny, tmp_path):
+    for name in ("data", "reference"):
+        shutil.copytree(tiny / "outputs" / name, tmp_path / "outputs" / name)
+    order = ["run", *TINY, "study=tiny", "seed=0", "tracking=off"]
+    code = (
+        "import sys; from priorgap.pipeline import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'wandb' not in sys.modules and 'priorgap.training.fit' in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *order], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ class Received:
     exit_codes: dict[str, int] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    views: list[dict[str, Any]] = field(default_factory=list)
     sweep: str = ""
     ordered: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
@@ -115,6 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         if "upsertBucket" in query:
             return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
+        if "upsertView" in query:
+            self.sent.views.append(values)
+            return {"upsertView": {"view": {"id": "Vmlldzox", "name": "nw-view"}, "inserted": True}}
         if "upsertSweep" in query:
             self.sent.sweep = values["config"]
             return {"upsertSweep": {"sweep": _sweep(self.sent.sweep), "configValidationWarnings": []}}

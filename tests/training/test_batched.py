@@ -163,6 +163,22 @@ def test_members_that_stop_early_leave_the_others_as_they_are(child: Child) -> N
         check_same(found[k], one, member(k, data, ODD).vae, strict=child.strict)
 
 
+def test_who_looks_on_is_told_each_members_epochs_and_changes_nothing() -> None:
+    data = images(8)
+    settings = config(max_epochs=5, patience=1)
+    told: dict[int, list[object]] = {}
+
+    def look(number: int, record: dict[str, float]) -> None:
+        told.setdefault(number, []).append(dict(record))
+        record.clear()
+
+    looked_at = trained(train_batched([member(k, data, ODD) for k in range(3)], data, settings, look))
+    alone = trained(train_batched([member(k, data, ODD) for k in range(3)], data, settings))
+    for k, (result, other) in enumerate(zip(looked_at, alone, strict=True)):
+        assert told[k] == result.curves == other.curves
+        assert facts(result) == facts(other)
+
+
 def test_a_loss_that_is_not_finite_ends_its_member_alone(child: Child) -> None:
     data, trainer = images(8), config()
     members = [member(k, data, ODD, Gaussian()) for k in range(3)]

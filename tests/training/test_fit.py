@@ -40,7 +40,7 @@ def tiny_vae(latent_dim: int = 2, seed: int = 0) -> VAE:
 
 def fit(directory: Path, *, vae: VAE | None = None, data: Dataset | None = None, seed: int = 0, **changes):
     settings = {"max_epochs": 4, "batch_size": 16, "accelerator": "cpu", **changes}
-    extra = {k: settings.pop(k) for k in ("on_epoch", "callbacks", "progress") if k in settings}
+    extra = {k: settings.pop(k) for k in ("on_epoch", "on_resume", "callbacks", "progress") if k in settings}
     return train_vae(
         vae or tiny_vae(),
         data or tiny_dataset(),
@@ -74,6 +74,27 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, dead_in, patience):
     assert same_weights(whole.vae, resumed.vae)
     assert whole.curves == resumed.curves
     assert [r["epoch"] for r in resumed.curves] == [0, 1, 2, 3]
+
+
+def test_who_looks_on_is_told_of_every_epoch_once(tmp_path):
+    class StopError(Exception):
+        pass
+
+    before, told, resumed = [], [], []
+
+    def stop(record):
+        before.append(record)
+        if record["epoch"] == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        fit(tmp_path, on_epoch=stop, on_resume=resumed.append)
+    assert not resumed
+    # the epoch in which it died was not kept: it is run, and told, again, with the same numbers
+    curves = fit(tmp_path, on_epoch=told.append, on_resume=resumed.append).curves
+    assert resumed == [before[:2]] and resumed[0] + told == curves and told[0] == before[2]
+    fit(tmp_path, on_epoch=lambda record: pytest.fail("nothing was trained"), on_resume=resumed.append)
+    assert resumed[1] == curves
 
 
 def test_resume_needs_the_optimizers_state(tmp_path):

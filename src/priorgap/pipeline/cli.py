@@ -38,6 +38,7 @@ commands:
   verify      every checksum of a study, and what a rerun would make again
   gc          what nothing needs any more: shown, and removed with --yes
   merge       bring what other machines made of a study into this store
+  completion  the function by which bash, zsh or fish completes what is typed
 
 options:
   -m, --multirun            sweep: comma-separated values in overrides make a grid
@@ -112,7 +113,7 @@ Draw a synthetic data set from a finished study.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 # commands that read no configuration
-_PLAIN = ("audit", "schema", "generate", "ls", "verify", "gc", "merge")
+_PLAIN = ("audit", "schema", "generate", "ls", "verify", "gc", "merge", "completion")
 # what reads one and is no stage
 _ON_STUDIES = ("plan", "publish")
 # commands that need the library alone
@@ -202,6 +203,10 @@ def _help(command: str) -> str:
         from priorgap.pipeline.commands.usage import AUDIT_HELP
 
         return AUDIT_HELP
+    if command == "completion":
+        from priorgap.pipeline.commands.usage import COMPLETION_HELP
+
+        return COMPLETION_HELP
     if command == "schema":
         from priorgap.pipeline.commands.usage import SCHEMA_HELP
 
@@ -211,4 +216,8 @@ def _help(command: str) -> str:
 
         return STORE_HELP[command]
     usage = f"usage: priorgap {command} [-m] [--config-dir DIR] [--cfg [job|hydra|all]] [OVERRIDE ...]\n\n"
-    return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}"
+    from priorgap.core.build import configuration_directory
+    from priorgap.pipeline.commands.keys import help_of
+
+    keys = help_of(command, configuration_directory())
+    return f"{usage}{_STAGE_HELP[command]}\n{_OVERRIDES}\n{keys}"

@@ -77,7 +77,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
-        findings=_without_labels(reported, store),
+        findings=[*_without_labels(reported, store), *_chosen_by_results(reported, rules)],
         matches=_matches(reported, store),
         skipped=gathered.skipped,
         costs=gathered.costs,
@@ -130,6 +130,20 @@ def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
             if not facts["labelled"] and FEATURE_CLASSIFIER in facts:
                 found.add(no_labels(int(facts[FEATURE_CLASSIFIER]["n_classes"])))
     return list(found)
+
+
+def _chosen_by_results(reported: Sequence[Record], rules: VerdictRules) -> list[Finding]:
+    """Return what must be said of models that a sweeper proposed by the results of others."""
+    sweepers = sorted({record.proposed_by for record in reported} - {""})
+    if not sweepers:
+        return []
+    n = sum(record.proposed_by != "" for record in reported)
+    sentence = (
+        f"{n} of {len(reported)} models were proposed by the results of others ({', '.join(sweepers)}, by "
+        f"{rules.measure} of {rules.baseline} on the test observations): the best of them look better than they are, "
+        "and no interval knows of it."
+    )
+    return [Finding("warn", "chosen_by_results", float(n), None, sentence)]
 
 
 def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:

@@ -1,6 +1,7 @@
 """What a command says while it works: one line that is written anew on a terminal, plain lines elsewhere."""
 
 import logging
+import os
 import shutil
 import sys
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 _BACK = "\r\x1b[K"
+_BOLD_CYAN, _RESET = "\x1b[1;36m", "\x1b[0m"
 _BEAT = 1.0
 _WIDE = 1000
 
@@ -148,6 +150,13 @@ def say(line: str, *, always: bool = True) -> None:
     if always or not LINE.quiet:
         with LINE.hidden():
             sys.stderr.write(f"priorgap: {line}\n")
+
+
+def marked(line: str, stream: TextIO) -> str:
+    """Return a verdict's line with its first words in colour, where a terminal has it and NO_COLOR is not set."""
+    words, colon, rest = line.partition(": ")
+    plain = not colon or line[:1].isspace() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return line if plain or not stream.isatty() else f"{_BOLD_CYAN}{words}:{_RESET} {rest}"
 
 
 def duration(seconds: float) -> str:

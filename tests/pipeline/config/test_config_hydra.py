@@ -197,6 +197,11 @@ def test_a_sweeper_that_chooses_as_it_goes(run, capsys):
     # both points are in the report, with the numbers that the sweeper was given
     values = [float(r["value"]) for r in rows if (r["measure"], r["sampler"]) == ("fid", "prior")]
     assert sorted(values) == pytest.approx(sorted(found), rel=1e-8)
+    # and the verdict says that they were chosen by results; a grid named beforehand is not
+    verdict = json.loads(Path("outputs/s/report/verdict.json").read_text(encoding="utf-8"))
+    assert "models were proposed by the results of others (twopoints, by fid of prior" in json.dumps(verdict)
+    assert run("run", "-m", *TINY, "study=grid", "loss.alpha=1,20") == 0
+    assert "proposed by" not in Path("outputs/grid/report/verdict.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("plugins")

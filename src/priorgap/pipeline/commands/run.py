@@ -15,7 +15,7 @@ from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.sweep.batching_rule import refuse_old_words
-from priorgap.pipeline.terminal import LINE, Handler, say
+from priorgap.pipeline.terminal import LINE, Handler, marked, say
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -199,7 +199,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
         finished.remember(session.request, plan, store, written.path, _size(plan))
     say(f"report: {written.path}")
     LINE.close()
-    sys.stdout.write("".join(f"{line}\n" for line in written.verdict.tiers))
+    sys.stdout.write("".join(f"{marked(line, sys.stdout)}\n" for line in written.verdict.tiers))
     return 1 if failed else 0
 
 

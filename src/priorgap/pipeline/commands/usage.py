@@ -1,5 +1,14 @@
 """What `priorgap audit`, `priorgap schema` and the commands on a store say of themselves."""
 
+COMPLETION_HELP = """\
+usage: priorgap completion bash|zsh|fish
+
+Print the function by which a shell completes commands, groups, options and keys. To have it in every shell:
+  bash   echo 'eval "$(priorgap completion bash)"' >> ~/.bashrc
+  zsh    echo 'eval "$(priorgap completion zsh)"' >> ~/.zshrc
+  fish   echo 'priorgap completion fish | source' >> ~/.config/fish/config.fish
+"""
+
 STORE_HELP = {
     "ls": """\
 usage: priorgap ls [study=NAME] [output_root=DIR]

@@ -117,6 +117,7 @@ class Record:
         label: a readable name, from what was typed.
         config: the composed configuration, as plain data.
         models: the trained model, the calibrated one, or both.
+        proposed_by: the sweeper that proposed it by the results of others; "" where it was named beforehand.
     """
 
     study: str
@@ -124,6 +125,7 @@ class Record:
     label: str
     config: Mapping[str, Any]
     models: tuple[RecordedModel, ...] = field(default=())
+    proposed_by: str = ""
 
     @property
     def steps(self) -> Iterator[RecordedStep]:
@@ -165,6 +167,7 @@ def write(record: Record, store: Store) -> None:
         "train_id": record.train_id,
         "label": record.label,
         "config": dict(record.config),
+        "proposed_by": record.proposed_by,
         "models": [{**vars(model), "steps": [_row(step) for step in model.steps]} for model in record.models],
     }
     keep(store, record_file(store, record.study, record.train_id), content)
@@ -211,7 +214,8 @@ def _parsed(content: Mapping[str, Any]) -> Record:
     _check_config(config)
     if config["study"] != study:
         raise ValueError(f"its configuration is of study={config['study']}")
-    return Record(study, str(content["train_id"]), str(content["label"]), config, tuple(models))
+    proposed_by = str(content.get("proposed_by", ""))
+    return Record(study, str(content["train_id"]), str(content["label"]), config, tuple(models), proposed_by)
 
 
 def _check_config(config: Any) -> None:

@@ -5,6 +5,7 @@ import logging
 import math
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1)
         try:
             validate([cell])
             plan = plan_of([cell])
-            record = records.record_of(cell, iter(plan.models))
+            sweeper = str(HydraConfig.get().runtime.choices["hydra/sweeper"])
+            record = replace(records.record_of(cell, iter(plan.models)), proposed_by=sweeper)
             records.write(record, store)
             set_numerics(cell.config)
             desk = Desk(store)
