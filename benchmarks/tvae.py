@@ -37,6 +37,20 @@ WEIGHTS = (2, 20)
 STUDY = Path(__file__).parents[1] / "experiments/e13_tables/config.yaml"
 # rows of a synthetic table that draws are taken from
 POOL = 20_000
+KEPT = [
+    "data",
+    "made_by",
+    "weight",
+    "sampler",
+    "decode",
+    "seed",
+    "measure",
+    "space",
+    "bound",
+    "value",
+    "std_error",
+    "n",
+]
 AS_SHIPPED, METRICS = "TVAE.sample", ["tables", "copy_shares"]
 
 
@@ -172,7 +186,7 @@ def mean_of(values: pd.Series) -> str:
 
 def printed(results: pd.DataFrame, section: str) -> None:
     """Print the table of means of a section's measures, and paired differences."""
-    own = results[results["unit"].isna() & (results["bound"] == "point")]
+    own = results[results["bound"] == "point"]
     keys = ["data", "made_by", "weight", "sampler", "decode"]
     wide = own.pivot_table(index=[*keys, "seed"], columns="measure", values="value")
     shown = [m.name for m in BUILTIN.values() if m.section == section and m.name in wide]
@@ -218,8 +232,10 @@ def main() -> None:
         for name in TABLES:
             if (name, seed) in done:
                 continue
-            parts += [rows.assign(data=name, seed=seed) for rows in of_seed(name, seed, args.epochs)]
-            pd.concat(parts).to_csv(args.out, index=False)
+            found = [rows.assign(data=name, seed=seed) for rows in of_seed(name, seed, args.epochs)]
+            # the whole tables' numbers: those by column and by pair would fill a repository
+            parts += [rows.loc[rows["unit"] == "", KEPT] for rows in found]
+            pd.concat(parts).to_csv(args.out, index=False, float_format="%.6g")
             print(
                 f"{name}, seed {seed}: {time.process_time() - start:.0f} s of processor time", file=sys.stderr
             )
