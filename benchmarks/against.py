@@ -11,7 +11,6 @@ Ratios are the other commit's CPU seconds over this one's, medians of the rounds
 
 import argparse
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -20,6 +19,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+
+from results import processor
 
 TRAIN = """
 import resource, sys, tempfile
@@ -136,14 +137,6 @@ def command(tree: Path, root: Path, *words: str) -> float:
     assert done.returncode == 0, done.stdout + done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
