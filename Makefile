@@ -66,6 +66,8 @@ bench-quick: setup
 	$(RECORD) batched.py --members 8 --epochs 1
 	$(RECORD) sweep.py --parts c --batched-models 8 --commands 1
 	$(RECORD) startup.py --rounds 1
+	@# needs MNIST, which is not fetched for it
+	$(if $(PRIORGAP_DATA),$(RECORD) neighbours.py --rounds 1)
 	$(BIN)/python benchmarks/page.py --write
 
 # which changes of the estimators' and the verdict's code their tests miss (docs/mutation.md); hours of one core, resumable

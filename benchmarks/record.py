@@ -123,9 +123,7 @@ def main(words: Sequence[str]) -> int:
     except ResultError as error:
         print(f"record.py: not recorded: {error}", file=sys.stderr)
         return 1
-    print(
-        f"recorded: {len(result.tables)} tables, {len(result.notes)} lines; then: python benchmarks/page.py --write"
-    )
+    print(f"recorded (tables: {len(result.tables)}, other lines: {len(result.notes)})\n")
     return 0
 
 
