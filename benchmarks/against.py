@@ -64,7 +64,8 @@ def main() -> None:
     parser.add_argument("--parts", default="train,batched,noop")
     options = parser.parse_args()
     trees = {"before": options.before.resolve(), "now": Path(__file__).resolve().parents[1]}
-    print(f"processor: {processor()}; medians of {options.rounds} rounds in turns, CPU seconds")
+    print(f"{processor()}\nMedians of {options.rounds} rounds in turns, CPU seconds\n")
+    print("| part | before, CPU s | now, CPU s | ratio |\n|---|---|---|---|")
     if "train" in options.parts:
         words = [str(options.data.resolve()), str(options.epochs)]
         show("train", in_turns(options.rounds, lambda name: seconds_within(trees[name], words)))
@@ -103,7 +104,7 @@ def in_turns(rounds: int, cost: Callable[[str], float]) -> dict[str, list[float]
 def show(part: str, found: dict[str, list[float]]) -> None:
     """Print a part's medians and their ratio."""
     before, now = median(found["before"]), median(found["now"])
-    print(f"{part}: before {before:.2f}, now {now:.2f}, ratio {before / now:.3f}", flush=True)
+    print(f"| {part} | {before:.2f} | {now:.2f} | {before / now:.3f} |", flush=True)
 
 
 def environment(tree: Path) -> dict[str, str]:

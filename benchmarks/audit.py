@@ -47,10 +47,8 @@ def main() -> None:
     found = audit(vae, (x, label), (data.test.floats(), data.test.label))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(found.verdict.headline)
-    print(
-        f"{len(x):,} training and {len(data.test):,} test images, {torch.get_num_threads()} threads: "
-        f"{wall:.0f} s, {processor:.0f} s of processor time"
-    )
+    print("\n| training images | test images | threads | wall, s | CPU, s |\n|---|---|---|---|---|")
+    print(f"| {len(x):,} | {len(data.test):,} | {torch.get_num_threads()} | {wall:.0f} | {processor:.0f} |\n")
     print(results.processor())
 
 

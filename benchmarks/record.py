@@ -83,7 +83,7 @@ def record(script: Path, words: Sequence[str], results: Path) -> Result:
         results: The file of JSON lines.
 
     Raises:
-        ResultError: If the script failed, printed nothing, or printed a table that cannot be read.
+        ResultError: If the script failed, printed no table, or printed one that cannot be read.
     """
     commit, dirty = checkout(script.parent)
     status, output, failed = shown(script, words)
@@ -92,8 +92,8 @@ def record(script: Path, words: Sequence[str], results: Path) -> Result:
     tables, notes = parse(without_paths(output))
     machine = processor()
     notes = tuple(note for note in notes if note != machine)
-    if not tables and not notes:
-        raise ResultError(f"{script.name} printed nothing, expected a Markdown table")
+    if not tables:
+        raise ResultError(f"{script.name} printed no table with rows, expected Markdown")
     result = Result(
         name=script.stem, command=command_of(script, words), commit=commit, dirty=dirty,
         date=datetime.now(UTC).date().isoformat(), processor=machine,

@@ -78,13 +78,13 @@ def cells_of(line: str) -> tuple[str, ...]:
 
 
 def parse(text: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
-    """Return the Markdown tables of a benchmark's output, and its other lines that are not empty.
+    """Return the Markdown tables with rows of a benchmark's output, and its other lines that are not empty.
 
     Args:
         text: The output; a line that starts with a bar belongs to a table.
 
     Raises:
-        ResultError: If a table lacks its rule of dashes, has no row, or has a row of another width than its header.
+        ResultError: If a table lacks its rule of dashes, or has a row of another width than its header.
     """
     tables: list[Table] = []
     notes: list[str] = []
@@ -98,7 +98,8 @@ def parse(text: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
             block = []
         if line.strip():
             notes.append(" ".join(line.split()))
-    return tuple(tables), tuple(notes)
+    # where a part was not asked for, its header stands alone
+    return tuple(table for table in tables if table.rows), tuple(notes)
 
 
 def _table(block: list[tuple[int, str]]) -> Table:
@@ -114,8 +115,6 @@ def _table(block: list[tuple[int, str]]) -> Table:
         raise ResultError(
             f"line {number} of the output: {first!r} starts a table; a row of |---| must follow it"
         )
-    if len(block) == 2:
-        raise ResultError(f"line {number} of the output: the table {first!r} has no rows")
     for place, line in block[1:]:
         if len(cells_of(line)) != len(header):
             raise ResultError(

@@ -35,6 +35,8 @@ def test_tables_and_other_lines_are_told_apart() -> None:
     assert notes == ("n = 5", "PASS: all")
     assert results.parse(tables[0].markdown())[0] == tables[:1]
     assert results.parse("") == ((), ())
+    # a header alone is no table
+    assert results.parse(f"| a | b |\n|---|---|\n\n{TABLE}")[0] == tables[:1]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,6 @@ def test_tables_and_other_lines_are_told_apart() -> None:
     [
         ("| a | b |\n| 1 | 2 |\n", "must follow it"),
         ("| a | b |\n", "must follow it"),
-        ("| a | b |\n|---|---|\n", "has no rows"),
         ("| a | b |\n|---|---|\n| 1 |\n", "has 1 cells, its header has 2"),
         ("| a | b |\n|---|\n| 1 | 2 |\n", "has 1 cells, its header has 2"),
         ("said\n| a | b |\n|---|---|\n| 1 | 2\n", "line 4 .* without a bar at its end"),
@@ -153,7 +154,9 @@ def test_a_run_leaves_one_line(
         (f"print({TABLE!r})\n1 / 0", "sample.py failed with exit status 1"),
         (f"print({TABLE!r})\nsys.exit(3)", "sample.py failed with exit status 3"),
         ("print('| a | b |')", "must follow it"),
-        ("", "printed nothing"),
+        ("", "printed no table"),
+        ("print('PASS')", "printed no table"),
+        ("print('| a |\\n|---|')", "printed no table"),
     ],
 )
 def test_a_run_that_says_nothing_leaves_no_line(tmp_path: Path, body: str, message: str) -> None:
