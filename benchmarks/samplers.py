@@ -100,9 +100,8 @@ def peers(python: str, n: int, epochs: int) -> dict[str, dict[str, float]]:
             command = [python, str(script), name, str(table), str(epochs), folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                print(
-                    f"| pythae {name} | | | | failed: {' '.join(done.stderr.strip().splitlines()[-1:])} | |"
-                )
+                said = " ".join(done.stderr.strip().splitlines()[-1:]).replace("|", "\\|")
+                print(f"| pythae {name} | | | | failed: {said} | |")
                 continue
             found[name] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
