@@ -1,15 +1,16 @@
 # make run   environment, then the main job on the embedded default; prints where the report is
 # make test  lint, types, import contracts, tests (fast ones); make test-e2e: what installs or starts other programs
 # make test-all  everything but what needs a GPU
+# make bench-quick  the main ratios beside named peers, in small, and their page docs/benchmarks.md
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the set-up compiles nothing: what is imported leaves its bytecode, or each of hundreds of processes compiles it again
 export PYTHONDONTWRITEBYTECODE :=
 # two processes of tests share two cores; more threads in each wait for one another
-tests test-e2e typed test-all: export OMP_NUM_THREADS := 1
+tests test-e2e typed test-all bench-quick: export OMP_NUM_THREADS := 1
 
-.PHONY: setup run lint test tests test-e2e typed test-all bench mutation repro clean
+.PHONY: setup run lint test tests test-e2e typed test-all bench bench-quick mutation repro clean
 
 setup: .venv/.ready
 
@@ -53,6 +54,21 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/frechet.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bracket.py --jobs 2
+
+# small forms of the main ratios, each added to benchmarks/results.jsonl with commit and processor; 5 minutes on two cores
+RECORD := $(BIN)/python benchmarks/record.py
+bench-quick: setup
+	$(RECORD) marginal.py --n 20000 --queries 2000
+	$(RECORD) bracket.py --full --laws mixture --dims 2,16 --seeds 1
+	$(RECORD) frechet.py --n 4000
+	$(RECORD) coverage.py --rounds 1
+	$(RECORD) gmm_em.py --n 20000
+	$(RECORD) batched.py --members 8 --epochs 1
+	$(RECORD) sweep.py --parts c --batched-models 8 --commands 1
+	$(RECORD) startup.py --rounds 1
+	@# needs MNIST, which is not fetched for it
+	$(if $(PRIORGAP_DATA),$(RECORD) neighbours.py --rounds 1)
+	$(BIN)/python benchmarks/page.py --write
 
 # which changes of the estimators' and the verdict's code their tests miss (docs/mutation.md); hours of one core, resumable
 MUTATION ?= .mutation

@@ -11,7 +11,6 @@ Ratios are the other commit's CPU seconds over this one's, medians of the rounds
 
 import argparse
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -20,6 +19,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+
+from results import processor
 
 TRAIN = """
 import resource, sys, tempfile
@@ -63,7 +64,8 @@ def main() -> None:
     parser.add_argument("--parts", default="train,batched,noop")
     options = parser.parse_args()
     trees = {"before": options.before.resolve(), "now": Path(__file__).resolve().parents[1]}
-    print(f"processor: {processor()}; medians of {options.rounds} rounds in turns, CPU seconds")
+    print(f"{processor()}\nMedians of {options.rounds} rounds in turns, CPU seconds\n")
+    print("| part | before, CPU s | now, CPU s | ratio |\n|---|---|---|---|")
     if "train" in options.parts:
         words = [str(options.data.resolve()), str(options.epochs)]
         show("train", in_turns(options.rounds, lambda name: seconds_within(trees[name], words)))
@@ -102,7 +104,7 @@ def in_turns(rounds: int, cost: Callable[[str], float]) -> dict[str, list[float]
 def show(part: str, found: dict[str, list[float]]) -> None:
     """Print a part's medians and their ratio."""
     before, now = median(found["before"]), median(found["now"])
-    print(f"{part}: before {before:.2f}, now {now:.2f}, ratio {before / now:.3f}", flush=True)
+    print(f"| {part} | {before:.2f} | {now:.2f} | {before / now:.3f} |", flush=True)
 
 
 def environment(tree: Path) -> dict[str, str]:
@@ -136,14 +138,6 @@ def command(tree: Path, root: Path, *words: str) -> float:
     assert done.returncode == 0, done.stdout + done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ time, processor time and threads of `examples/adapters/pythae_vae.py` alone, and
 
 import argparse
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from pythae.models import VAE, VAEConfig
 
+import results
 from priorgap.data.images import TorchvisionImages
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "adapters"))
@@ -47,15 +47,9 @@ def main() -> None:
     found = audit(vae, (x, label), (data.test.floats(), data.test.label))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(found.verdict.headline)
-    print(
-        f"{len(x):,} training and {len(data.test):,} test images, {torch.get_num_threads()} threads: "
-        f"{wall:.0f} s, {processor:.0f} s of processor time"
-    )
-    info = Path("/proc/cpuinfo")
-    named = [
-        line for line in (info.read_text() if info.is_file() else "").splitlines() if "model name" in line
-    ]
-    print(named[0].split(":", 1)[1].strip() if named else platform.processor() or platform.machine())
+    print("\n| training images | test images | threads | wall, s | CPU, s |\n|---|---|---|---|---|")
+    print(f"| {len(x):,} | {len(data.test):,} | {torch.get_num_threads()} | {wall:.0f} | {processor:.0f} |\n")
+    print(results.processor())
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def main() -> int:
     print(
         f"{n} models, {options.epochs} epochs, batch {trainer.batch_size}; CPU seconds a model, medians of 3 rounds"
     )
+    print("\n| network | alone | in a batch | ratio |\n|---|---|---|---|")
     for name, data, sizes in (
         ("digits, 64-512-256-16 (default)", digits(), MLP()),
         ("digits, 64-64-8", digits(), MLP(8, (64,))),
@@ -97,8 +98,10 @@ def main() -> int:
             (own,) = train_batched([member(k, sizes, data)], data, trainer)
             equal &= distance(together[k], own) == 0 and distance(together[k], theirs) < 1e-3
         single, batch = sorted(singles)[1], sorted(batches)[1]
-        print(f"{name}: alone {single:.3f}, in a batch {batch:.3f}, ratio {single / batch:.2f}")
-    print(f"the bits of a batch of one, and Lightning's model within rounding: {'PASS' if equal else 'FAIL'}")
+        print(f"| {name} | {single:.3f} | {batch:.3f} | {single / batch:.2f} |")
+    print(
+        f"\nthe bits of a batch of one, and Lightning's model within rounding: {'PASS' if equal else 'FAIL'}"
+    )
     return 0 if equal else 1
 
 

@@ -83,13 +83,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{given.replicas} networks, batch {BATCH}, {given.device}: ms a network, forward and backward")
+    print(f"{given.replicas} networks, batch {BATCH}, {given.device}: ms a network, forward and backward\n")
+    print(
+        "| images and channels | one by one | grouped | ratio | relative difference |\n|---|---|---|---|---|"
+    )
     for name, shape in WORLDS.items():
         alone, stacked, difference = compare(shape, given.replicas, given.device, given.rounds)
-        print(
-            f"{name}: one by one {alone:.2f}, grouped {stacked:.2f}, ratio {alone / stacked:.2f} "
-            f"(relative difference {difference:.0e})"
-        )
+        print(f"| {name} | {alone:.2f} | {stacked:.2f} | {alone / stacked:.2f} | {difference:.0e} |")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/bracket.py [--full] [--seeds 5] [--dims 2,16,64] [--jobs 1]
 
 By default 15 worlds, the mixtures below. With --full, 100: d = 2, 8, 16, 32, 64 and four laws each (see
-bracket_worlds.py), as a markdown table.
+bracket_worlds.py).
 
 A world is a law of posteriors (mean, s): a component c of 10 is drawn, mean ~ N(m_c, B_c), s = s_c, hence
 z ~ N(m_c, B_c + diag s_c^2): the population's q(z) is a mixture of 10 full Gaussians. Its KL to N(0, I) is
@@ -40,8 +40,8 @@ TIGHT = {2: 0.9, 8: 0.9, 16: 0.85, 32: 0.85, 64: 0.75}
 WIDTH, RESOLVED_RATE = 0.15, math.log(N_TEST) - 3
 
 
-def run_cell(d: int, seed: int, law: str, markdown: bool) -> tuple[str, bool, bool]:
-    """Run one world; return its line, whether the limits hold the truth, and whether they are tight."""
+def run_cell(d: int, seed: int, law: str) -> tuple[str, bool, bool]:
+    """Run one world; return its row, whether the limits hold the truth, and whether they are tight."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(1000 * d + seed)
     start = time.process_time()
@@ -64,22 +64,9 @@ def run_cell(d: int, seed: int, law: str, markdown: bool) -> tuple[str, bool, bo
     numbers = (low, bracket.lower.value, bracket.upper.value, high)
     seconds = time.process_time() - start
     marks = ("holds" if held else "MISS", "ok" if tight else "LOOSE")
-    if markdown:
-        cells = [f"{d}", law, f"{seed}", f"{rate:.2f}", f"{truth.value:.4f}", *(f"{x:.4f}" for x in numbers)]
-        cells += [
-            f"{reached:.3f}",
-            f"{high - low:.3f}",
-            f"{described.value:.2f}",
-            name,
-            f"{seconds:.0f}",
-            *marks,
-        ]
-        return f"| {' | '.join(cells)} |", held, tight
-    line = f"{d:3d} {seed:4d} {rate:6.2f} {truth.value:8.4f} {truth.std_error:.5f} "
-    line += " ".join(f"{x:8.4f}" for x in numbers)
-    line += f" {reached:6.3f} {high - low:7.3f} {described.value:9.2f} {name:13s}"
-    line += f" {seconds:5.0f} {marks[0]:5s} {marks[1]}"
-    return line, held, tight
+    cells = [f"{d}", law, f"{seed}", f"{rate:.2f}", f"{truth.value:.4f}", *(f"{x:.4f}" for x in numbers)]
+    cells += [f"{reached:.3f}", f"{high - low:.3f}", f"{described.value:.2f}", name, f"{seconds:.0f}", *marks]
+    return f"| {' | '.join(cells)} |", held, tight
 
 
 _COLUMNS = (
@@ -87,24 +74,18 @@ _COLUMNS = (
 )
 
 
-def print_header(markdown: bool) -> None:
+def print_header() -> None:
     """Print the table's head."""
     print(f"N = {N_TRAIN} train, {N_TEST} test posteriors; nats; limits at 97.5 % each; CPU seconds\n")
-    if markdown:
-        names = [*_COLUMNS.split(", "), "sec.", "truth", "tight"]
-        print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
-        return
-    print("  d seed   rate    truth    s.e. low lim.    lower    upper  up. lim.  reach   width", end="")
-    print(" train-mix density        sec. truth tight")
+    names = [*_COLUMNS.split(", "), "sec.", "truth", "tight"]
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
 
 
 def main() -> int:
     """Run every cell and return the exit status."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument(
-        "--full", action="store_true", help="four laws at five dimensions, as a markdown table"
-    )
+    parser.add_argument("--full", action="store_true", help="four laws at five dimensions")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--dims", type=str, default=None, help="2,16,64; with --full 2,8,16,32,64")
     parser.add_argument("--laws", type=str, default=None, help="of gaussian, mixture, banana, rings")
@@ -114,8 +95,8 @@ def main() -> int:
         [int(d) for d in options.dims.split(",")] if options.dims else (DIMS if options.full else (2, 16, 64))
     )
     laws = options.laws.split(",") if options.laws else (list(LAWS) if options.full else ["mixture"])
-    print_header(options.full)
-    cells = [(d, seed, law, options.full) for d in dims for law in laws for seed in range(options.seeds)]
+    print_header()
+    cells = [(d, seed, law) for d in dims for law in laws for seed in range(options.seeds)]
     results = []
     for result in Parallel(n_jobs=options.jobs, return_as="generator")(delayed(run_cell)(*c) for c in cells):
         print(result[0], flush=True)

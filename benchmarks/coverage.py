@@ -64,7 +64,7 @@ def main() -> int:
     generator = torch.Generator().manual_seed(0)
     agree, seconds_ours, seconds_peer, seconds_alone = True, 0.0, 0.0, 0.0
     print(f"n = {options.n}, D = {options.width}, k = 5, one thread")
-    print(f"{'world':20s} {'measure':10s} {'ours':>9s} {'prdc':>9s} {'s.e.':>8s}")
+    print("\n| world | measure | ours | prdc | s.e. |\n|---|---|---|---|---|")
     for world, (real, fake) in worlds(options.n, options.width, generator).items():
         # the peer gives no standard errors: one block gives none either
         (result, ours), (_, alone), (expected, peer) = in_turns(
@@ -82,11 +82,11 @@ def main() -> int:
             estimate = getattr(result, name)
             agree &= abs(estimate.value - float(expected[name])) < 5e-5
             error = "-" if estimate.std_error is None else f"{estimate.std_error:.5f}"
-            print(f"{world:20s} {name:10s} {estimate.value:9.6f} {float(expected[name]):9.6f} {error:>8s}")
-    print(f"CPU seconds: ours {seconds_ours:.2f} (with standard errors), prdc {seconds_peer:.2f}", end="")
-    print(f", prdc / ours = {seconds_peer / seconds_ours:.1f}; ", end="")
-    print(f"without standard errors {seconds_alone:.2f}, prdc / ours = {seconds_peer / seconds_alone:.1f}")
-    print("equal to 4 digits: " + ("PASS" if agree else "FAIL"))
+            print(f"| {world} | {name} | {estimate.value:.6f} | {float(expected[name]):.6f} | {error} |")
+    print("\n| ours | CPU s | prdc, CPU s | ratio |\n|---|---|---|---|")
+    for kind, seconds in (("with standard errors", seconds_ours), ("without", seconds_alone)):
+        print(f"| {kind} | {seconds:.2f} | {seconds_peer:.2f} | {seconds_peer / seconds:.1f} |")
+    print("\nequal to 4 digits: " + ("PASS" if agree else "FAIL"))
     return 0 if agree else 1
 
 

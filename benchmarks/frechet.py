@@ -117,22 +117,22 @@ def main() -> int:
     print(
         f"n = {options.n} a set, one thread; least CPU seconds of 9 runs (ours) or 3 (peer): moments + distance"
     )
+    print("\n| features | ours | torchmetrics | relative difference | ours, s | torchmetrics, s ", end="")
+    print("| ratio of the whole | of the distance |\n|---|---|---|---|---|---|---|---|")
     for name, (a, b) in pairs.items():
         ours, peer = best_of(3, lambda x=a, y=b: our_frechet(x, y), lambda x=a, y=b: peer_frechet(x, y))
         difference = abs(ours[0] - peer[0]) / peer[0]
         accurate &= difference <= 1e-4
         whole, alone = (peer[1] + peer[2]) / (ours[1] + ours[2]), peer[2] / max(ours[2], 1e-9)
         ratio = alone if ratio is None else ratio
-        print(f"{name}: ours {ours[0]:.8g}, torchmetrics {peer[0]:.8g}, relative difference {difference:.1e}")
+        print(f"| {name} | {ours[0]:.8g} | {peer[0]:.8g} | {difference:.1e} ", end="")
         print(
-            f"    ours {ours[1]:.2f} + {ours[2]:.2f} s, torchmetrics {peer[1]:.2f} + {peer[2]:.2f} s; ",
-            end="",
+            f"| {ours[1]:.2f} + {ours[2]:.2f} | {peer[1]:.2f} + {peer[2]:.2f} | {whole:.1f} | {alone:.1f} |"
         )
-        print(f"ratio of the whole {whole:.1f}, of the distance {alone:.1f}")
     a, b = pairs[f"relu features, D = {options.width}"]
     start = time.process_time()
     estimate = frechet_from_features(a, b)
-    print(f"with its standard error: {estimate.value:.6g} +- {estimate.std_error}", end="")
+    print(f"\nwith its standard error: {estimate.value:.6g} +- {estimate.std_error}", end="")
     print(f" in {time.process_time() - start:.2f} s")
     fast = ratio is not None and ratio >= 5
     print(f"relative difference at most 1e-4: {'PASS' if accurate else 'FAIL'}")

@@ -72,8 +72,8 @@ def compare(n: int, d: int, k: int) -> bool:
     slow, theirs = seconds(scikit_em, z, *start, STEPS)
     fast, ours = seconds(library_em, z, *start, STEPS)
     scores = [float(FittedMixture(*found).log_prob(z).mean()) for found in (theirs, ours)]
-    times = f"{slow / STEPS:>14.3f} {fast / STEPS:>12.3f} {slow / fast:>7.2f}"
-    print(f"{d:>4} {k:>4} {times} {scores[1] - scores[0]:>20.2e}", flush=True)
+    times = f"{slow / STEPS:.3f} | {fast / STEPS:.3f} | {slow / fast:.2f}"
+    print(f"| {d} | {k} | {times} | {scores[1] - scores[0]:.2e} |", flush=True)
     return abs(scores[1] - scores[0]) < 1e-6
 
 
@@ -86,13 +86,14 @@ def main() -> None:
     given = parser.parse_args()
     print(f"n = {given.n}, {STEPS} steps, float64, one thread")
     print(
-        f"{'d':>4} {'k':>4} {'scikit s/step':>14} {'ours s/step':>12} {'ratio':>7} {'log-lik. difference':>20}"
+        "\n| d | components | scikit-learn, s a step | ours, s a step | ratio | log-likelihood difference |"
     )
+    print("|---|---|---|---|---|---|")
     equal = True
     for d in (int(d) for d in given.dims.split(",")):
         for k in (10, 50):
             equal &= compare(given.n, d, k)
-    print("PASS: the same fits" if equal else "FAIL: the fits differ")
+    print("\nPASS: the same fits" if equal else "\nFAIL: the fits differ")
     sys.exit(0 if equal else 1)
 
 

@@ -40,20 +40,19 @@ def main() -> None:
     os.fsync = lambda handle: None  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        print("| command | wall, s | CPU, s | limit |\n|---|---|---|---|")
         for name, grid in STUDIES.items():
             n_results, n_files = synthesise(grid)
             wall, cpu, said = command("run", "-m", *grid, "tracking=off")
             assert "nothing to do" in said, said
-            print(
-                f"no-op rerun, {name}, {n_results} results in {n_files} files: {report(wall, cpu)} (limit 5 s)"
-            )
+            show(f"no-op rerun, {name}, {n_results} results in {n_files} files", wall, cpu, "5 s")
         wall, cpu, _ = min(command("--help") for _ in range(3))
-        print(f"priorgap --help: {report(wall, cpu)} (limit 0.5 s of CPU)")
+        show("`priorgap --help`", wall, cpu, "0.5 s of CPU")
         wall, cpu, _ = min(command("run", "--help") for _ in range(3))
-        print(f"priorgap run --help: {report(wall, cpu)} (limit 0.5 s of CPU)")
+        show("`priorgap run --help`", wall, cpu, "0.5 s of CPU")
     os.chdir(repository)
     wall, cpu, said = timed([str(Path(sys.executable).with_name("dvc")), "status"])
-    print(f"dvc status: {report(wall, cpu)} (limit 5 s); {len(said.splitlines())} lines said")
+    show(f"`dvc status`, {len(said.splitlines())} lines", wall, cpu, "5 s")
 
 
 def synthesise(grid: tuple[str, ...]) -> tuple[int, int]:
@@ -98,9 +97,9 @@ def timed(order: list[str]) -> tuple[float, float, str]:
     return wall, cpu, found.stdout + found.stderr
 
 
-def report(wall: float, cpu: float) -> str:
-    """Say both times."""
-    return f"{wall:.2f} s, {cpu:.2f} s of CPU"
+def show(what: str, wall: float, cpu: float, limit: str) -> None:
+    """Print a row: both times beside the limit."""
+    print(f"| {what} | {wall:.2f} | {cpu:.2f} | {limit} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,8 @@ def peers(python: str, n: int, epochs: int) -> dict[str, dict[str, float]]:
             command = [python, str(script), name, str(table), str(epochs), folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"pythae {name} failed: {done.stderr.strip().splitlines()[-1:]}")
+                said = " ".join(done.stderr.strip().splitlines()[-1:]).replace("|", "\\|")
+                print(f"| pythae {name} | | | | failed: {said} | |")
                 continue
             found[name] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
@@ -121,24 +122,29 @@ def main() -> None:
     names = sorted(p.stem for p in (configuration_directory() / "sampler").glob("*.yaml"))
     names = given.only.split(",") if given.only else names
     ours = {}
-    print(f"n = {given.n}, d = {DIM}, one thread\n{'sampler':<30}{'CPU s':>9}{'MB':>8}{'epochs':>8}")
+    print(f"n = {given.n}, d = {DIM}, one thread; the ratio is of seconds an epoch where there are epochs\n")
+    print(
+        "| sampler | CPU s | MB | epochs | not run | pythae's seconds over ours |\n|---|---|---|---|---|---|"
+    )
     for name in names:
         command = [sys.executable, __file__, "--one", name, "--n", str(given.n)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         one = ours[name] = json.loads(done.stdout.strip().splitlines()[-1])
         epochs = "" if one["epochs"] is None else one["epochs"]
-        note = f"  ({one['skipped']})" if one["skipped"] else ""
-        print(f"{name:<30}{one['seconds']:>9.2f}{one['mb']:>8.0f}{epochs:>8}{note}", flush=True)
+        skipped = (one["skipped"] or "").replace("|", "\\|")
+        print(f"| {name} | {one['seconds']:.2f} | {one['mb']:.0f} | {epochs} | {skipped} | |", flush=True)
     if given.peer_python:
         for name, peer in peers(given.peer_python, given.n, given.peer_epochs).items():
             epochs = peer["epochs"] or ""
-            print(f"{'pythae ' + name:<30}{peer['seconds']:>9.2f}{peer['mb']:>8.0f}{epochs:>8}", flush=True)
             own = next((k for k in ours if peer_of(k) == name), None)
+            ratio = ""
             if own is not None:
                 each = [one["seconds"] / (one["epochs"] or 1) for one in (peer, ours[own])]
-                print(
-                    f"  pythae's seconds over ours ({own}), an epoch where there are: {each[0] / each[1]:.2f}"
-                )
+                ratio = f"{each[0] / each[1]:.2f} ({own})"
+            print(
+                f"| pythae {name} | {peer['seconds']:.2f} | {peer['mb']:.0f} | {epochs} | | {ratio} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

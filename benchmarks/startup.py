@@ -8,12 +8,13 @@ Makes a tiny study in a folder of its own first. Prints a Markdown table, median
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+
+from results import processor
 
 STUDY = (
     "-m", "data=digits", "study=tiny", "seed=0,1", "model.latent_dim=3", "model.hidden=[16]", "trainer.max_epochs=2",
@@ -77,11 +78,7 @@ def main() -> None:
                 times.append(seconds)
             shown = " ".join(words[: 2 if words[1:2] == ("--help",) else 1])
             print(f"| `priorgap {shown}` | {median(times):.2f} | {', '.join(found) or 'none of these'} |")
-    info = Path("/proc/cpuinfo")
-    names = [
-        line for line in (info.read_text() if info.is_file() else "").splitlines() if "model name" in line
-    ]
-    print(names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine())
+    print(processor())
 
 
 if __name__ == "__main__":

@@ -95,10 +95,10 @@ def training(mnist: Dataset, peer: Peer | None, given: argparse.Namespace) -> li
         print(f"    {name}: {found:.0f}")
     if peer is None:
         return []
-    return [
-        judged(f"{name} over pythae", medians[name] / medians["pythae"], goal)
-        for name, goal in (("float32", 1.8), ("bf16", 2.4))
-    ]
+    goals = (("float32", 1.8), ("bf16", 2.4))
+    return sweep_commands.judged(
+        [(f"{name} over pythae", medians[name] / medians["pythae"], goal) for name, goal in goals]
+    )
 
 
 def encoding(mnist: Dataset, peer: Peer | None, given: argparse.Namespace) -> list[bool]:
@@ -117,13 +117,7 @@ def encoding(mnist: Dataset, peer: Peer | None, given: argparse.Namespace) -> li
         print()
         return []
     print(f", pythae's fit before its mixture {median(theirs):.2f}")
-    return [judged("pythae over ours", median(theirs) / median(ours), 4)]
-
-
-def judged(what: str, ratio: float, goal: float) -> bool:
-    """Print a ratio beside its goal; return whether it is reached."""
-    print(f"    {what}: {ratio:.2f} (goal {goal}): {'PASS' if ratio >= goal else 'FAIL'}", flush=True)
-    return ratio >= goal
+    return sweep_commands.judged([("pythae over ours", median(theirs) / median(ours), 4)])
 
 
 def arrays(mnist: Dataset, path: Path, n_train: int | None, n_test: int | None) -> None:
@@ -170,12 +164,12 @@ def main() -> int:
             if peer is not None:
                 peer.close()
         if "c" in given.parts:
-            reached += sweep_commands.batched(folder, given, judged)
+            reached += sweep_commands.batched(folder, given)
         if "d" in given.parts:
             path = folder / "part.npz"
             arrays(mnist, path, given.train_images or None, given.test_images or None)
             peer = Peer(given.peer_python, path, folder) if given.peer_python else None
-            reached += sweep_commands.study(path, folder, peer, given, judged)
+            reached += sweep_commands.study(path, folder, peer, given)
             if peer is not None:
                 peer.close()
     return 0 if all(reached) else 1
