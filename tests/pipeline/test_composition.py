@@ -106,7 +106,9 @@ def options(group: str) -> list[str]:
     return sorted(p.stem for p in (configuration_directory() / group).glob("[!_]*.yaml"))
 
 
-GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir() and p.name != "hydra")
+# Hydra's own, and sweeps as W&B reads them, are no groups of ours
+OF_OTHERS = {"hydra", "sweeps"}
+GROUPS = sorted(p.name for p in configuration_directory().iterdir() if p.is_dir() and p.name not in OF_OTHERS)
 
 
 # options that choose others
