@@ -1,13 +1,15 @@
-"""A W&B workspace of one study, built in code: curves, what samplers cost, pictures.
+"""A W&B workspace and a W&B report of one study, built in code: the verdict, curves, what samplers cost, pictures.
 
     pip install 'priorgap[tracking,workspaces]'
-    python examples/wandb_workspace.py outputs/alpha/report/results.csv ENTITY priorgap
+    python examples/wandb_workspace.py outputs/alpha/report ENTITY priorgap [report]
 
 The runs are those that `priorgap run ... study=alpha tracking=online` wrote. The panels are those of the measures and
-samplers that the study has; the workspace is saved as a view of the project, and its address is printed.
+samplers that the study has. The workspace is saved as a view of the project, with the word `report` a report as a
+draft too; the addresses are printed.
 """
 
 import csv
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,8 +32,8 @@ def measured(results: Path) -> tuple[str, Mapping[str, Sequence[str]]]:
     return rows[0]["study"], {measure: list(samplers) for measure, samplers in found.items()}
 
 
-def workspace(study: str, samplers: Mapping[str, Sequence[str]], entity: str, project: str) -> ws.Workspace:
-    """Return the workspace of a study; nothing is sent."""
+def panels(samplers: Mapping[str, Sequence[str]]) -> tuple[list, list, list]:
+    """Return the panels of curves, of measures over samplers, and of pictures."""
     curves = [
         wr.LinePlot(title=name, x="epoch", y=[f"train/{name}", f"validation/{name}"]) for name in _CURVES
     ]
@@ -40,7 +42,12 @@ def workspace(study: str, samplers: Mapping[str, Sequence[str]], entity: str, pr
         for measure, names in samplers.items()
     ]
     shown = ["real", "reconstructions", *dict.fromkeys(n for names in samplers.values() for n in names)]
-    pictures = wr.MediaBrowser(title="samples", media_keys=[f"samples/{name}" for name in shown])
+    return curves, bars, [wr.MediaBrowser(title="samples", media_keys=[f"samples/{name}" for name in shown])]
+
+
+def workspace(study: str, samplers: Mapping[str, Sequence[str]], entity: str, project: str) -> ws.Workspace:
+    """Return the workspace of a study; nothing is sent."""
+    curves, bars, pictures = panels(samplers)
     return ws.Workspace(
         entity=entity,
         project=project,
@@ -48,15 +55,44 @@ def workspace(study: str, samplers: Mapping[str, Sequence[str]], entity: str, pr
         sections=[
             ws.Section(name="Training", panels=curves, is_open=True),
             ws.Section(name="Samplers", panels=bars, is_open=True),
-            ws.Section(name="Pictures", panels=[pictures], is_open=True),
+            ws.Section(name="Pictures", panels=pictures, is_open=True),
         ],
-        runset_settings=ws.RunsetSettings(
-            filters=[ws.Metric("group") == study, ws.Metric("jobType") == "model"]
-        ),
+        runset_settings=ws.RunsetSettings(filters=_models_of(study)),
     )
 
 
+def report(
+    study: str, samplers: Mapping[str, Sequence[str]], verdict: Path, entity: str, project: str
+) -> wr.Report:
+    """Return a report of a study that begins with its verdict; nothing is sent."""
+    said = json.loads(verdict.read_text(encoding="utf-8"))
+    curves, bars, pictures = panels(samplers)
+    runs = [wr.Runset(entity=entity, project=project, name=study, filters=_models_of(study))]
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=f"priorgap {study}",
+        blocks=[
+            wr.H1("Do this"),
+            wr.P(said["headline"]),
+            *([wr.P(said["sure"])] if said.get("sure") else []),
+            *(
+                block
+                for title, own in (("Samplers", bars), ("Pictures", pictures), ("Training", curves))
+                for block in (wr.H2(title), wr.PanelGrid(runsets=runs, panels=own))
+            ),
+        ],
+    )
+
+
+def _models_of(study: str) -> list:
+    return [ws.Metric("group") == study, ws.Metric("jobType") == "model"]
+
+
 if __name__ == "__main__":
-    name, found = measured(Path(sys.argv[1]))
-    saved = workspace(name, found, sys.argv[2], sys.argv[3]).save()
-    sys.stdout.write(f"{saved.url}\n")
+    folder = Path(sys.argv[1])
+    name, found = measured(folder / "results.csv")
+    sys.stdout.write(f"{workspace(name, found, sys.argv[2], sys.argv[3]).save().url}\n")
+    if "report" in sys.argv[4:]:
+        drawn = report(name, found, folder / "verdict.json", sys.argv[2], sys.argv[3])
+        sys.stdout.write(f"{drawn.save(draft=True).url}\n")

@@ -36,6 +36,16 @@ def test_every_panel_shows_what_the_runs_hold(example, tracked):
     assert {f"{key}.path" for key in pictures.panels[0].media_keys} <= logged
 
 
+def test_the_report_begins_with_the_verdict(example, tracked):
+    folder = tracked / "outputs/tiny/report"
+    study, samplers = example.measured(folder / "results.csv")
+    found = example.report(study, samplers, folder / "verdict.json", "someone", "priorgap")
+    headline = json.loads((folder / "verdict.json").read_text())["headline"]
+    assert found.blocks[1].text == headline
+    grids = [block for block in found.blocks if hasattr(block, "panels")]
+    assert len(grids) == 3 and all(grid.panels and grid.runsets[0].project == "priorgap" for grid in grids)
+
+
 def test_it_is_saved_as_a_view_of_the_project(tracked, tmp_path):
     with stand_in() as received:
         environment = {
@@ -43,7 +53,7 @@ def test_it_is_saved_as_a_view_of_the_project(tracked, tmp_path):
             "WANDB_BASE_URL": received.url, "WANDB_API_KEY": "0123456789" * 4,
         }  # fmt: skip
         done = subprocess.run(
-            [sys.executable, str(PLACE), "outputs/tiny/report/results.csv", "someone", "priorgap"],
+            [sys.executable, str(PLACE), "outputs/tiny/report", "someone", "priorgap"],
             cwd=tracked, env=environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
