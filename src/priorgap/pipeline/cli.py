@@ -72,7 +72,7 @@ _STAGE_HELP = {
     "Finished work is skipped; a killed run goes on where it stopped.\n\n"
     "examples:\n"
     "  priorgap run data=mnist loss.alpha=10 loss.beta=1 seed=0\n"
-    "  priorgap run -m data=digits,mnist loss.alpha=1,10,100 seed=0,1,2 study=alpha\n"
+    "  priorgap run -m data=digits loss.alpha=1,10,100 seed=0,1,2 study=alpha\n"
     "  priorgap run experiment=e01_alpha\n",
     "prepare": "Get the data set (verified by checksum), split it, store it as tensors.\n",
     "reference": "Train the real-data classifiers and measure the floors of each feature space.\n",
