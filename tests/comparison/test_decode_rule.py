@@ -165,6 +165,15 @@ def test_bernoulli_draws_are_black_or_white(tmp_path):
     assert float((drawn.float() - mean.float()).mean().abs()) < 5
     page = found.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     assert "decode=draw" in page and "decode=mean" in page and "p(x|z) around it is not known" not in page
+    # reconstructions and the latent plane are means, also where draws alone are measured
+    alone = compare(
+        encode, decode, x[:250], x[250:], likelihood="bernoulli", samplers=["prior", "gaussian_full"],
+        metrics=["fid"], features="pixels", n=100, decode_rule="draw",
+    )  # fmt: skip
+    shown, kept = alone.drawn.previews("draw"), found.drawn.previews("draw")
+    assert set(np.unique(shown["prior"])) == {0, 255}
+    assert np.array_equal(shown["reconstructions"], kept["reconstructions"])
+    assert np.array_equal(alone.drawn.aggregate().plane.shown, found.drawn.aggregate().plane.shown)
 
 
 def test_means_alone_say_how_to_add_draws(planted, data, tmp_path):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,12 @@ class Drawn:
         reference = next(iter(self.evidence.values())).reference
         assert reference is not None
         return reference.test
+
+    @property
+    def _by_mean(self) -> ModelFunctions:
+        """The model decoding by means, also where draws alone were measured."""
+        own = next(iter(self.models.values()))
+        return replace(own, decode=own.expected or own.decode)
 
     def of(self, name: str) -> Draws:
         """Return what a sampler gave.
@@ -161,8 +167,7 @@ class Drawn:
             return {}
         found = {REAL: self.test.x[: modality.n_shown]}
         if test is not None:
-            by_mean = next(iter(self.models.values()))
-            found[RECONSTRUCTIONS] = by_mean.preview(test, modality)
+            found[RECONSTRUCTIONS] = self._by_mean.preview(test, modality)
         for name, one in self.draws.items():
             found[name] = model.preview(one.draw, modality)
         shown = {name: preview_of(x.numpy(), modality) for name, x in found.items()}
@@ -194,5 +199,4 @@ class Drawn:
         test: Latents | None = next(iter(self.evidence.values())).test
         if test is None:
             return None
-        by_mean = next(iter(self.models.values()))
-        return AggregateFigureData.of(latent_space(test, by_mean, self.test.modality, seed=self.seed))
+        return AggregateFigureData.of(latent_space(test, self._by_mean, self.test.modality, seed=self.seed))
