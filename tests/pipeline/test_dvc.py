@@ -49,7 +49,7 @@ def test_every_experiment_is_a_study_and_has_metrics_and_plots():
 def plan_files(folder: Path, *overrides: str) -> dict[str, object]:
     with Session(Request(("data=digits", *overrides))) as session:
         plan = plan_of([ModelConfig(config, names) for config, names in session.cells()])
-    written = write_plan(plan, plan.cells[0].study, Store(folder))
+    written = write_plan(plan, Store(folder))
     return {file.stem: json.loads(file.read_text()) for file in written.glob("*.json")}
 
 
@@ -86,10 +86,11 @@ def test_a_comment_changes_the_stages_whose_code_it_stands_in(tmp_path):
         ("estimators/discrepancy.py", {"measure"}),
         ("samplers/ex_post.py", {"sample"}),
         ("report/page.py", {"report"}),
+        ("report/page.js", {"report"}),
     ):
         path = tmp_path / "src/priorgap" / file
         text = path.read_text()
-        path.write_text(text + "# a comment\n")
+        path.write_text(text + ("// a comment\n" if path.suffix == ".js" else "# a comment\n"))
         second = planned()
         changed = {name for name in first if first[name] != second[name]}
         assert stages <= changed and not changed & {"prepare", "train", "encode"}, (file, changed)

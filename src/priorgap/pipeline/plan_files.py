@@ -16,24 +16,27 @@ _REPORTING, _WRITING = ("priorgap.pipeline.reporting",), ("priorgap.report", "pr
 _SHOWN = ("verdict", "tracking")
 
 
-def write_plan(plan: Plan, study: str, store: Store) -> Path:
-    """Write outputs/<study>/plan: one file for each stage with its results' settings, inputs and code; return it.
+def write_plan(plan: Plan, store: Store) -> Path:
+    """Write the plan of one study to outputs/<study>/plan: for each stage its results' settings, inputs and code.
 
     Code is named by the bytes of the modules that a stage's results depend on, comments among them: a stage that
     looks again for a comment finds its results as their keys say, and makes none.
+
+    Returns:
+        The folder.
     """
-    own = plan.of([cell for cell in plan.cells if cell.study == study])
-    folder = store.study(study) / FOLDER
+    first = plan.cells[0]
+    folder = store.study(first.study) / FOLDER
     for kind in KINDS:
-        steps = sorted((s for s in own.steps.values() if s.kind == kind), key=lambda step: str(step.path))
+        steps = sorted((s for s in plan.steps.values() if s.kind == kind), key=lambda step: str(step.path))
         # a stage without results has a file too: DVC asks for every declared dependency
         artifacts.save_json(folder / f"{kind}.json", [_described(step) for step in steps])
     artifacts.save_json(
         folder / "report.json",
         {
             "code": [_bytes_of(_REPORTING), tree_digest(_files_of(_WRITING))],
-            "models": [model.id for model in own.models],
-            **{key: own.cells[0].config[key] for key in _SHOWN},
+            "models": [model.id for model in plan.models],
+            **{key: first.config[key] for key in _SHOWN},
         },
     )
     return folder
@@ -78,5 +81,8 @@ def _bytes_of(modules: tuple[str, ...]) -> str:
 def _files_of(packages: tuple[str, ...]) -> Iterator[Path]:
     for package in packages:
         yield from sorted(
-            file for file in module_file(package).parent.rglob("*") if file.suffix in (".py", ".html")
+            file
+            for file in module_file(package).parent.rglob("*")
+            # the page's style and script too
+            if file.is_file() and file.suffix != ".pyc"
         )

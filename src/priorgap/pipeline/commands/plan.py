@@ -24,7 +24,7 @@ def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> 
             own = plan.of([cell for cell in cells if cell.study == study])
             planned = Counter(step.kind for step in own.steps.values())
             there = Counter(step.kind for step in own.steps.values() if store.is_complete(step))
-            folder = write_plan(plan, study, store)
+            folder = write_plan(own, store)
             models = len({model.train.path for model in own.models})
             sys.stdout.write(f"{study}: {models} models; {folder} holds the plan of each stage\n")
             for kind in KINDS:
