@@ -11,7 +11,7 @@ import pytest
 from crashes import Child
 from tiny_study import EXTRA, TINY, model, run_tiny
 from wandb_runs import OfflineRun, read_run, read_runs
-from wandb_stand_in import stand_in
+from wandb_stand_in import online, stand_in
 
 from priorgap.core import artifacts
 from priorgap.core.measurement import Measurement
@@ -223,16 +223,6 @@ def test_online_sends_the_same_numbers(tracked, tmp_path, runs):
         numbers = {k: v for k, v in run.summary.items() if "/" in k and isinstance(v, float)}
         assert numbers.items() <= received.summary[run.id].items()
         assert [row["epoch"] for row in received.history[run.id] if "train/loss" in row] == [0, 1]
-
-
-def online(folder: Path, url: str) -> dict[str, str]:
-    return {
-        "HOME": str(folder),
-        "NETRC": str(folder / "none"),
-        "WANDB_MODE": "online",
-        "WANDB_BASE_URL": url,
-        "WANDB_API_KEY": "0123456789" * 4,
-    }
 
 
 @pytest.mark.slow

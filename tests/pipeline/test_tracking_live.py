@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb_stand_in
 from launching import start, wait
 from tiny_study import TINY, content, model
 from wandb_runs import OfflineRun, read_run, read_runs
@@ -56,15 +57,8 @@ def prepared(tiny: Path, tmp_path: Path) -> Path:
 
 
 def online(folder: Path, url: str) -> dict[str, str]:
-    """An environment that sends to the stand-in."""
-    return {
-        "HOME": str(folder),
-        "NETRC": str(folder / "none"),
-        "WANDB_MODE": "online",
-        "WANDB_BASE_URL": url,
-        "WANDB_API_KEY": "0123456789" * 4,
-        "WANDB_FINISH_TIMEOUT": "10",
-    }
+    """An environment that sends to the stand-in, and waits no longer than a test may."""
+    return {**wandb_stand_in.online(folder, url), "WANDB_FINISH_TIMEOUT": "10"}
 
 
 def run_id(folder: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tiny_study import TINY, models
-from wandb_stand_in import stand_in
+from wandb_stand_in import online, stand_in
 
 SWEEPS = Path(__file__).parents[2] / "conf/sweeps"
 
@@ -62,11 +62,7 @@ def test_an_agent_finishes_a_sweep_of_four(tiny, tmp_path):
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(tmp_path),
-            "NETRC": str(tmp_path / "none"),
-            "WANDB_MODE": "online",
-            "WANDB_BASE_URL": received.url,
-            "WANDB_API_KEY": "0123456789" * 4,
+            **online(tmp_path, received.url),
         }
         wandb("sweep", "grid.yaml")
         said = wandb("agent", "someone/priorgap/sweep1")

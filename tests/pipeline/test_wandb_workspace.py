@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from wandb_runs import read_runs
-from wandb_stand_in import stand_in
+from wandb_stand_in import online, stand_in
 
 pytest.importorskip("wandb_workspaces")
 PLACE = Path(__file__).parents[2] / "examples/wandb_workspace.py"
@@ -48,10 +48,7 @@ def test_the_report_begins_with_the_verdict(example, tracked):
 
 def test_it_is_saved_as_a_view_of_the_project(tracked, tmp_path):
     with stand_in() as received:
-        environment = {
-            **os.environ, "HOME": str(tmp_path), "WANDB_MODE": "online", "NETRC": str(tmp_path / "none"),
-            "WANDB_BASE_URL": received.url, "WANDB_API_KEY": "0123456789" * 4,
-        }  # fmt: skip
+        environment = {**os.environ, **online(tmp_path, received.url)}
         done = subprocess.run(
             [sys.executable, str(PLACE), "outputs/tiny/report", "someone", "priorgap"],
             cwd=tracked, env=environment, capture_output=True, text=True, timeout=120,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -31,6 +32,17 @@ class Received:
     ordered: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+
+
+def online(folder: Path, url: str) -> dict[str, str]:
+    """An environment that sends to the stand-in, and knows no user's own settings."""
+    return {
+        "HOME": str(folder),
+        "NETRC": str(folder / "none"),
+        "WANDB_MODE": "online",
+        "WANDB_BASE_URL": url,
+        "WANDB_API_KEY": "0123456789" * 4,
+    }
 
 
 @contextmanager

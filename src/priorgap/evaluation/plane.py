@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from priorgap.core.latents import Latents
+from priorgap.estimators.gaussian import rate_per_unit
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.modalities import Modality
 
@@ -59,31 +60,30 @@ def decoded_plane(
         plane_at [g] and plane_shown [g * g, ...] (rows from the second unit's highest value down), traversed [k]:
         the units with the largest rates, traversed_at [t], and traversed_shown [k * t, ...].
     """
-    n_values = math.prod(functions.preview(test.take(torch.arange(1)), modality).shape[1:])
-    at = torch.linspace(-_REACH, _REACH, _FINE if n_values <= _SMALL else _COARSE)
-    plane = torch.zeros(len(at), len(at), test.dim)
-    plane[:, :, units[1]] = at.flip(0)[:, None]
-    plane[:, :, units[0]] = at
     ranked = _rates(test).argsort(descending=True, stable=True)[:_MAX_UNITS]
     steps = torch.linspace(-3, 3, _N_TRAVERSED)
     lines = torch.zeros(len(ranked), len(steps), test.dim)
     for place, unit in enumerate(ranked.tolist()):
         lines[place, :, unit] = steps
+    traversed = _decoded(lines.flatten(0, 1), test, functions, modality)
+    n_values = math.prod(traversed.shape[1:])
+    at = torch.linspace(-_REACH, _REACH, _FINE if n_values <= _SMALL else _COARSE)
+    plane = torch.zeros(len(at), len(at), test.dim)
+    plane[:, :, units[1]] = at.flip(0)[:, None]
+    plane[:, :, units[0]] = at
     return {
         "plane_at": at,
         "plane_shown": _decoded(plane.flatten(0, 1), test, functions, modality),
         "traversed": ranked,
         "traversed_at": steps,
-        "traversed_shown": _decoded(lines.flatten(0, 1), test, functions, modality),
+        "traversed_shown": traversed,
     }
 
 
 def _rates(test: Latents) -> Tensor:
-    mean = test.mean.double()
     if test.log_var is None:
-        return mean.var(0)
-    log_var = test.log_var.double()
-    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).mean(0)
+        return test.mean.double().var(0)
+    return rate_per_unit(test.mean, test.log_var).mean(0)
 
 
 def _decoded(z: Tensor, test: Latents, functions: ModelFunctions, modality: Modality) -> Tensor:

@@ -24,6 +24,7 @@ from priorgap.pipeline.tracking.live import LiveRuns, run_name
 from priorgap.pipeline.tracking.models import track_model
 from priorgap.pipeline.tracking.study import track_study
 from priorgap.report import page_of, write_page, write_results
+from priorgap.report.pictures import shows_one_model
 from priorgap.report.run_metrics import write_run_metrics
 from priorgap.verdict import StudyVerdict, decide_study
 
@@ -112,7 +113,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
             store.study(study),
             study=study,
             table=gathered.table,
-            figures={k: v for k, v in figures.items() if not k.startswith(("samples-", "kl_", "aggregate-"))},
+            figures={k: v for k, v in figures.items() if not shows_one_model(k)},
             verdict=verdict,
         )
     except TrackingFailed as error:

@@ -35,6 +35,7 @@ def neighbours(samples: Pixels, training: Pixels) -> Neighbours:
             f"samples {list(samples.shape)}, training images {list(training.shape)}: expected images of one shape"
         )
     shown = samples[:_N_SHOWN]
+    # bytes, a block at a time: `estimators.copying.nearest_distance` takes all as floats, eight times the memory
     rows = shown.reshape(len(shown), -1).astype(np.float64)
     least = np.full(len(shown), np.inf)
     place = np.zeros(len(shown), dtype=np.int64)

@@ -22,6 +22,14 @@ from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name
 
+# how the names of files begin that show one model
+_OF_ONE_MODEL = ("samples-", "kl_per_unit-", "aggregate-")
+
+
+def shows_one_model(file: str) -> bool:
+    """Return whether a picture of a report is of one model, by its file's name; the others are of the study."""
+    return file.startswith(_OF_ONE_MODEL)
+
 
 @dataclass
 class ModelPictures:

@@ -10,8 +10,6 @@ from priorgap.pipeline.commands import run
 from priorgap.pipeline.config.session import Request, own_experiments
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
-# pictures of single models stay in the store: a repository holds what the study shows
-_OF_MODELS = ("samples-", "kl_per_unit-", "aggregate-")
 _FILES = ("results.csv", "provenance.json")
 
 
@@ -42,11 +40,14 @@ def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> 
 
 
 def _copy(folder: Path, place: Path) -> None:
+    from priorgap.report.pictures import shows_one_model
+
     for name in _FILES:
         artifacts.sweep_partial(place / name)
         artifacts.write_bytes(place / name, (folder / name).read_bytes())
     figures = place / "figures"
     shutil.rmtree(figures, ignore_errors=True)
     for file in sorted((folder / "figures").glob("*.png")):
-        if not file.name.startswith(_OF_MODELS):
+        # pictures of single models stay in the store: a repository holds what the study shows
+        if not shows_one_model(file.name):
             artifacts.write_bytes(figures / file.name, file.read_bytes())
