@@ -11,6 +11,7 @@ from torch.nn import functional
 from priorgap.core.arguments import show
 from priorgap.modalities import GapLayout
 from priorgap.modalities.gaps import MISSING_FROM
+from priorgap.models.learned_scale import start_above
 from priorgap.models.likelihoods import Likelihood
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -39,15 +40,10 @@ class GaussianWithGaps(Likelihood):
 
     def __init__(self, initial_sigma: float, min_sigma: float, gaps: GapLayout | None = None) -> None:
         super().__init__()
-        if not 0 < min_sigma < initial_sigma < math.inf:
-            raise ValueError(
-                f"likelihood.min_sigma={min_sigma}, likelihood.initial_sigma={initial_sigma}: expected positive "
-                "numbers, the second the larger"
-            )
+        start = start_above(min_sigma, initial_sigma)
         self.initial_sigma = float(initial_sigma)
         self.min_sigma = float(min_sigma)
         self.gaps = gaps
-        start = math.log(initial_sigma - min_sigma)
         self.log_sigma = nn.Parameter(torch.full((0 if gaps is None else gaps.n_values,), start))
 
     def for_gaps(self, gaps: GapLayout | None) -> "GaussianWithGaps":

@@ -26,6 +26,20 @@ def check_positive(key: str, value: float) -> None:
         raise ValueError(f"{key}={value}: expected a positive number")
 
 
+def start_above(min_sigma: float, initial_sigma: float) -> float:
+    """Return log(initial_sigma - min_sigma), where the parameter of a scale that stays above min_sigma begins.
+
+    Raises:
+        ValueError: one line, where the first is not positive, or not below the second.
+    """
+    if not 0 < min_sigma < initial_sigma < math.inf:
+        raise ValueError(
+            f"likelihood.min_sigma={min_sigma}, likelihood.initial_sigma={initial_sigma}: expected positive "
+            "numbers, the second the larger"
+        )
+    return math.log(initial_sigma - min_sigma)
+
+
 class LearnedGaussian(Likelihood):
     """x ~ N(m(raw), sigma^2 I) with one learned sigma, shared by all dimensions and observations.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from priorgap.core.arguments import show
+from priorgap.models.learned_scale import start_above
 from priorgap.models.likelihoods import Likelihood
 from priorgap.tables.layout import TableLayout
 
@@ -41,17 +42,12 @@ class TableLikelihood(Likelihood):
 
     def __init__(self, initial_sigma: float, min_sigma: float, table: TableLayout | None = None) -> None:
         super().__init__()
-        if not 0 < min_sigma < initial_sigma < math.inf:
-            raise ValueError(
-                f"likelihood.min_sigma={min_sigma}, likelihood.initial_sigma={initial_sigma}: expected positive "
-                "numbers, the second the larger"
-            )
+        start = start_above(min_sigma, initial_sigma)
         self.initial_sigma = float(initial_sigma)
         self.min_sigma = float(min_sigma)
         self.table = table
         columns = () if table is None else table.coded
         numeric = [column for column in columns if column.numeric]
-        start = math.log(initial_sigma - min_sigma)
         self.log_sigma = nn.Parameter(torch.full((len(numeric),), start))
         blocks = [column.places for column in columns if not column.numeric]
         self._places("numbers", torch.tensor([column.start for column in numeric], dtype=torch.int64))
