@@ -20,6 +20,7 @@ FILES = sorted(p.stem for p in (configuration_directory() / "prior").glob("*.yam
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "mixture": [{"n_components": 3}, {"n_components": 3, "covariance": "full"}],
     "vamp": [{"n_pseudo_inputs": 4}],
+    "vamp_hardtanh": [{"n_pseudo_inputs": 4}],
     "flow": [{"n_transforms": 2, "hidden": [8]}, {"n_transforms": 2, "hidden": [8], "kind": "maf"}],
 }
 CASES = [(name, change) for name in FILES for change in CHANGES.get(name, [{}])]

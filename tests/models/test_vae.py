@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from priorgap.core.random import stream
+from priorgap.models.gated import GatedMLP
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.networks import MLP, Conv, Linear
@@ -19,6 +20,8 @@ IMAGE, VECTOR, SERIES = (1, 8, 8), (6,), (12, 2)
 MODELS = [
     pytest.param(MLP(3, (16, 8)), IMAGE, id="mlp-image"),
     pytest.param(MLP(3, (16,)), VECTOR, id="mlp-vector"),
+    pytest.param(GatedMLP(3, (16, 8)), IMAGE, id="gated-image"),
+    pytest.param(GatedMLP(3, (16,), None), VECTOR, id="gated-vector"),
     pytest.param(Linear(2), VECTOR, id="linear"),
     pytest.param(Conv(3, (4, 8), 16), IMAGE, id="conv-8"),
     pytest.param(Conv(2, (4, 8), 16), (3, 12, 28), id="conv-12x28-rgb"),
@@ -144,6 +147,8 @@ def test_no_batch_normalisation():
         (lambda: Conv(True), "latent_dim=True"),
         (lambda: MLP(2, ()), "hidden="),
         (lambda: MLP(2, (8, 0)), "hidden="),
+        (lambda: GatedMLP(2, ()), "hidden="),
+        (lambda: GatedMLP(0), "latent_dim=0"),
         (lambda: Conv(2, (4, -4)), "channels="),
         (lambda: Conv(2, (4,), 0), "hidden="),
         (lambda: Conv(2).build((1, 30, 28)), "30 x 28"),

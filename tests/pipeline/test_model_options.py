@@ -225,6 +225,12 @@ def test_keys_that_are_null_leave_the_ids_alone():
     older = {k: v for k, v in config["loss"].items() if k not in ("free_bits", "beta_warmup_epochs")}
     assert ModelConfig({**config, "loss": older}, names).train_id == "7cecef4b"
     assert ids(decode="draw") == ids()
+    with Session(Request(("prior=vamp",), False, None)) as session:
+        ((vamp, _),) = list(session.cells())
+    for node in (vamp["prior"], {k: v for k, v in vamp["prior"].items() if v is not None}):
+        assert ModelConfig({**config, "prior": node}, names).train_id == "ec2c5906"
+    other = {**vamp["prior"], "squash": "hardtanh"}
+    assert ModelConfig({**config, "prior": other}, names).train_id != "ec2c5906"
     for key, value in (("free_bits", 0.1), ("beta_warmup_epochs", 2)):
         assert ids(loss={key: value})[0] != ids()[0] and ids(loss={key: value})[1] == ids()[1]
     found = {ids(data={"binarize": how}) for how in (None, "static", "dynamic")}

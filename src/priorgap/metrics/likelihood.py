@@ -114,6 +114,8 @@ class ImportanceWeightedBound:
             log_likelihood=images.log_likelihood,
             log_prior=images.log_prior,
             generator=generator,
+            # an image's draws in one call: a prior that has to be worked out (VampPrior) is so once an image
+            chunk=max(1000, *self.n_draws),
         )
         return [
             measured("iw_bound", mean_estimate(found[:, column]), n=len(found), space="data", unit=k)

@@ -22,6 +22,7 @@ _EXPORTS = {
     "GRU": "priorgap.models.series",
     "GanConv": "priorgap.models.families",
     "GanMLP": "priorgap.models.families",
+    "GatedMLP": "priorgap.models.gated",
     "Gaussian": "priorgap.models.likelihoods",
     "GaussianByChannel": "priorgap.models.by_channel",
     "GaussianWithGaps": "priorgap.models.gaussian_with_gaps",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         GanMLP,
         GivenMLP,
     )
+    from priorgap.models.gated import GatedMLP
     from priorgap.models.gaussian_with_gaps import GaussianWithGaps
     from priorgap.models.learned_scale import DiscretizedLogistic, LearnedGaussian
     from priorgap.models.likelihoods import Bernoulli, Gaussian
@@ -77,6 +79,7 @@ __all__ = [
     "ForecastTCN",
     "GanConv",
     "GanMLP",
+    "GatedMLP",
     "Gaussian",
     "GaussianByChannel",
     "GaussianWithGaps",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from priorgap.priors.base import Prior, check_count
 from priorgap.priors.mixture import mixture_log_prob
 
+Squash = Literal["sigmoid", "hardtanh"]
 _INITIAL_STD = 0.5
 # the steepest slope of sigmoid(4 u) is 1: a step in u is a step in grey values, and no value is a dead end
 _SIGMOID_GAIN = 4.0
@@ -22,18 +24,48 @@ class Vamp:
     Attributes:
         dim: dimension of z.
         n_pseudo_inputs: K.
+        squash: how raw pseudo-inputs become images: "sigmoid" (of 4 raw) or "hardtanh" (raw cut to [0, 1], as
+            published); None is sigmoid.
+        initial_mean, initial_std: of the normal distribution that raw pseudo-inputs start from; None is 0 and 0.5.
     """
 
     dim: int
     n_pseudo_inputs: int
+    squash: Squash | None = None
+    initial_mean: float | None = None
+    initial_std: float | None = None
 
     def __post_init__(self) -> None:
         check_count("dim", self.dim)
         check_count("n_pseudo_inputs", self.n_pseudo_inputs)
+        if self.squash is not None and self.squash not in get_args(Squash):
+            raise ValueError(f"squash={self.squash}: expected sigmoid, hardtanh or null")
+        mean, std = self._start
+        if not math.isfinite(mean):
+            raise ValueError(f"initial_mean={mean}: expected a number, or null")
+        if not 0 < std < math.inf:
+            raise ValueError(f"initial_std={std}: expected a number above 0, or null")
+        if self.squash == "hardtanh" and not 0 <= mean <= 1:
+            # beyond [0, 1] there is no gradient: such pseudo-inputs would stay black or white
+            raise ValueError(f"initial_mean={mean}: with squash=hardtanh expected a number from 0 to 1")
+
+    @property
+    def _start(self) -> tuple[float, float]:
+        mean, std = self.initial_mean, self.initial_std
+        return 0.0 if mean is None else mean, _INITIAL_STD if std is None else std
 
     def build(self, encoder: nn.Module, shape: tuple[int, ...]) -> "VampPrior":
         """Draw the pseudo-inputs."""
-        return VampPrior(self.dim, self.n_pseudo_inputs, encoder, shape)
+        mean, std = self._start
+        return VampPrior(
+            self.dim,
+            self.n_pseudo_inputs,
+            encoder,
+            shape,
+            squash=self.squash or "sigmoid",
+            initial_mean=mean,
+            initial_std=std,
+        )
 
 
 class VampPrior(Prior):
@@ -45,19 +77,33 @@ class VampPrior(Prior):
     **Source**: Tomczak & Welling (2018), "VAE with a VampPrior".
 
     Attributes:
-        raw_inputs: pseudo-inputs [K, *shape]; images are sigmoid(4 raw), so that they stay in [0, 1].
+        raw_inputs: pseudo-inputs [K, *shape]; images are squashed, so that they stay in [0, 1].
     """
 
-    def __init__(self, dim: int, n_pseudo_inputs: int, encoder: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_pseudo_inputs: int,
+        encoder: nn.Module,
+        shape: tuple[int, ...],
+        *,
+        squash: Squash = "sigmoid",
+        initial_mean: float = 0.0,
+        initial_std: float = _INITIAL_STD,
+    ) -> None:
         super().__init__(dim)
-        self.raw_inputs = nn.Parameter(_INITIAL_STD * torch.randn(n_pseudo_inputs, *shape))
+        self.raw_inputs = nn.Parameter(initial_mean + initial_std * torch.randn(n_pseudo_inputs, *shape))
+        self._squash = squash
         # in a tuple: a module that is set as an attribute becomes a part of the state
         self._encoder = (encoder,)
 
     def pseudo_inputs(self) -> Float[Tensor, "k ..."]:
         """Return u as data: images in [0, 1], vectors as they are."""
-        images = self.raw_inputs.ndim == 4
-        return (_SIGMOID_GAIN * self.raw_inputs).sigmoid() if images else self.raw_inputs
+        if self.raw_inputs.ndim != 4:
+            return self.raw_inputs
+        if self._squash == "hardtanh":
+            return nn.functional.hardtanh(self.raw_inputs, 0.0, 1.0)
+        return (_SIGMOID_GAIN * self.raw_inputs).sigmoid()
 
     def components(self) -> tuple[Float[Tensor, "k d"], Float[Tensor, "k d"]]:
         """Return means and log-variances of q(z | u_k)."""

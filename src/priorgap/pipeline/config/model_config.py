@@ -20,6 +20,7 @@ _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
 # keys that came after models had been trained: left out while null, so that those models keep their ids
 LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "loss": ("beta_warmup_epochs", "free_bits"),
+    "prior": ("initial_mean", "initial_std", "squash"),
     "trainer": ("precision", "scheduler"),
 }
 # callbacks that look on: they change nothing that is trained
