@@ -10,6 +10,7 @@ from priorgap.core.random import stream
 from priorgap.data.synthetic import LinearGaussian
 from priorgap.estimators.gaussian import gaussian_log_prob, rate_per_unit, standard_normal_log_prob
 from priorgap.estimators.likelihood import amortisation_gaps, importance_weighted_bounds
+from priorgap.priors.mixture import mixture_log_prob
 
 SIGMA = 0.6
 WORLD = LinearGaussian(n_features=8, latent_dim=3)
@@ -346,3 +347,34 @@ def test_whole_messages():
     ):
         line = "log_var has shape (3, 2): expected that of mean, (3, 3)"
         refused(lambda c=call: c(given[0], given[1][:, :2]), line)
+
+
+def test_many_draws_reach_the_likelihood_under_a_mixture_prior():
+    """p(z) of two components far from N(0, I): log p(x) is a mixture's, in closed form, for each image."""
+    x = images(60)
+    centre = torch.tensor([[0.8, 0.0, -0.5], [-0.6, 0.4, 0.3]], dtype=torch.float64)
+    log_std = torch.tensor([[-0.3, 0.1, 0.0], [0.0, -0.5, 0.2]], dtype=torch.float64)
+    log_weight = torch.tensor([0.3, 0.7], dtype=torch.float64).log()
+
+    def component(k):
+        cov = BEST.decoder_weight @ torch.diag((2 * log_std[k]).exp()) @ BEST.decoder_weight.T
+        mean = BEST.decoder_bias + BEST.decoder_weight @ centre[k]
+        return log_weight[k] + gaussian_log_prob(x, mean, cov + SIGMA**2 * torch.eye(8, dtype=torch.float64))
+
+    exact = torch.logsumexp(torch.stack([component(0), component(1)]), 0)
+
+    def found(law):
+        return importance_weighted_bounds(
+            *posteriors(x, stretch=0.3),
+            n_draws=[1, 5000],
+            log_likelihood=log_likelihood_of(x),
+            generator=stream(4, "iw"),
+            log_prior=law,
+        )
+
+    under = found(lambda z: mixture_log_prob(z, log_weight, centre, log_std))
+    torch.testing.assert_close(under[:, 1], exact, atol=0.15, rtol=0)
+    assert abs(float((under[:, 1] - exact).mean())) < 0.01
+    assert float((under[:, 0] - exact).mean()) < -0.05
+    # under N(0, I) in place of the mixture the same draws give another likelihood
+    assert abs(float((found(standard_normal_log_prob)[:, 1] - exact).mean())) > 0.03
