@@ -144,12 +144,17 @@ class _BatchCurves:
             if run is not None and not _guarded(partial(run.curves, [record])):
                 runs[place] = None
 
+        failed = True
         try:
             yield epoch
+            failed = False
         finally:
-            for run in runs.values():
-                if run is not None:
-                    _guarded(run.close)
+            for place, run in runs.items():
+                if run is not None and _guarded(run.close) and failed:
+                    # nobody goes on with it: what was left open is opened again to be ended
+                    ended = _opened(self.tracking, self.folder, self.names[place], final=True)
+                    if ended is not None:
+                        _guarded(partial(ended.close, failed=True))
 
     def __call__(self) -> AbstractContextManager[Callable[[int, Record], None]]:
         """Open nothing yet; a model's run is opened with its first epoch."""
