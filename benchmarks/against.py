@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from results import processor
+from priorgap.core.processor import processor
 
 TRAIN = """
 import resource, sys, tempfile

@@ -19,7 +19,8 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
-from results import BENCHMARKS, RESULTS, Result, ResultError, parse, processor, without_paths
+from priorgap.core.processor import processor
+from results import BENCHMARKS, RESULTS, Result, ResultError, parse, without_paths
 
 # what a run changes itself says nothing of what was measured
 OWN = (":(top,exclude)benchmarks/results.jsonl", ":(top,exclude)docs/benchmarks.md")

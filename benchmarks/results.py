@@ -5,7 +5,6 @@ on each processor is on the page (page.py).
 """
 
 import json
-import platform
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -14,8 +13,6 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS = BENCHMARKS / "results.jsonl"
-# instructions that decide which product kernels run: two processors of the same brand differ in them
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 ABSOLUTE_PATH = re.compile(r"(?<![\w.~/:])~?/(?:[\w.+@=-]+/)+[\w.+@=-]*")
 
 
@@ -206,19 +203,6 @@ def newest(results: Iterable[Result]) -> list[Result]:
         if key not in last or result.date >= last[key].date:
             last[key] = result
     return sorted(last.values(), key=lambda result: result.name)
-
-
-def processor() -> str:
-    """Return the processor's brand, its model number, and which of `INSTRUCTIONS` it has."""
-    info = Path("/proc/cpuinfo")
-    facts: dict[str, str] = {}
-    for line in info.read_text().splitlines() if info.is_file() else ():
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
-    brand = facts.get("model name") or platform.processor() or platform.machine()
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
-    model = f"model {facts['model']}" if "model" in facts else ""
-    return ", ".join(part for part in (brand, model, " ".join(i for i in INSTRUCTIONS if i in flags)) if part)
 
 
 def without_paths(text: str) -> str:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from results import processor
+from priorgap.core.processor import processor
 
 STUDY = (
     "-m", "data=digits", "study=tiny", "seed=0,1", "model.latent_dim=3", "model.hidden=[16]", "trainer.max_epochs=2",

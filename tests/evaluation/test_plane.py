@@ -8,8 +8,10 @@ import torch
 from priorgap.core.latents import Latents
 from priorgap.evaluation.measure import latent_space
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.evaluation.plane import decoded_plane, plane_density
+from priorgap.evaluation.plane import decoded_plane, own_draws, plane_density
 from priorgap.modalities import IMAGES, VECTORS
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
 
 
 def functions(decode=None) -> ModelFunctions:
@@ -106,3 +108,50 @@ def test_only_images_are_decoded_and_one_unit_has_no_plane():
     assert known["plane_units"].tolist() == units.tolist()
     alone = latents(d=1)
     assert "plane_density" not in latent_space(alone, functions(), IMAGES, seed=0)
+
+
+class TwoLumps(Prior):
+    """Unit 0 at -3 or 5, unit 1 about 1, unit 2 about 2."""
+
+    def log_prob(self, z):
+        raise NotImplementedError
+
+    def sample(self, n, *, generator):
+        z = 0.5 * torch.randn(n, self.dim, generator=generator) + torch.tensor([0.0, 1.0, 2.0])
+        z[:, 0] += torch.where(torch.rand(n, generator=generator) < 0.25, -3.0, 5.0)
+        return z
+
+
+def test_a_prior_of_the_models_own_is_drawn_from_the_seed():
+    model = replace(functions(), prior=TwoLumps(3))
+    first, again = (latent_space(latents(d=3), model, IMAGES, seed=0) for _ in range(2))
+    assert torch.equal(first["plane_prior"], again["plane_prior"])
+    assert not torch.equal(
+        first["plane_prior"], latent_space(latents(d=3), model, IMAGES, seed=1)["plane_prior"]
+    )
+
+
+def test_the_plane_of_the_models_own_prior_holds_what_its_lumps_hold():
+    draws = own_draws(TwoLumps(3), torch.Generator().manual_seed(1))
+    found = plane_density(torch.zeros(3, 3), torch.zeros(3, 3), (0, 1), draws)
+    axis, prior = found["plane_axis"], found["plane_prior"]
+    step = float(axis[1] - axis[0])
+    assert float(axis[-1]) > 6, "N(0, I) ends at 3.5; this one goes on"
+    assert float(prior.sum()) * step**2 == pytest.approx(1, abs=0.02)
+    across, up = prior.sum(0) * step**2, prior.sum(1) * step**2
+    assert float(across[axis < 1].sum()) == pytest.approx(0.25, abs=0.02)
+    assert float((up * axis).sum()) == pytest.approx(1, abs=0.05), "rows are the second unit's"
+    # an eye takes dips for what they are: between the lumps there is next to nothing
+    assert float(across[(axis > 0.5) & (axis < 1.5)].sum()) < 0.05
+    decoded = decoded_plane(latents(d=3), functions(), IMAGES, (0, 1), draws)
+    assert float(decoded["plane_at"][-1]) == pytest.approx(float(axis[-1]))
+    third = decoded["plane_shown"].reshape(-1, 3)[:, 2].float() / 255 * 8 - 4
+    assert third.numpy() == pytest.approx(2, abs=0.05), "the others are at the prior's mean"
+
+
+def test_the_standard_prior_needs_no_draws():
+    assert (
+        own_draws(None, torch.Generator()) is None and own_draws(StandardNormal(3), torch.Generator()) is None
+    )
+    known = latent_space(latents(), replace(functions(), prior=StandardNormal(4)), IMAGES, seed=0)
+    assert "plane_prior" not in known and float(known["plane_axis"][-1]) == 3.5

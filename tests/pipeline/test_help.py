@@ -1,9 +1,11 @@
 """`--help` shows the keys of a command with their defaults; a shell completes what `priorgap completion` prints."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -127,11 +129,22 @@ def test_another_shell_is_refused_in_one_line(words, run, capsys):
     )
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_completes_groups_options_and_keys(tmp_path):
-    program = tmp_path / "priorgap"
+def on_the_path(folder: Path) -> dict[str, str]:
+    """Put the console script of this interpreter into a folder; return an environment that finds it first."""
+    program = folder / "priorgap"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m priorgap.pipeline "$@"\n')
     program.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "ZDOTDIR": str(folder),
+    }
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_groups_options_and_keys(tmp_path):
+    on_the_path(tmp_path)
     script = """
     export PATH="$1:$PATH"
     eval "$(priorgap completion bash)"
@@ -159,4 +172,82 @@ def test_bash_completes_groups_options_and_keys(tmp_path):
         ["loss.alpha="],
         ["verdict.health.rows_warn="],
         ["completion"],
+    ]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes_groups_options_and_keys(tmp_path):
+    script = """
+    priorgap completion fish | source
+    for line in "priorgap run lik" "priorgap run likelihood=ber" "priorgap run loss.al" \\
+            "priorgap run verdict.health.rows_w" "priorgap comp" "priorgap ge" "priorgap "
+        echo (complete -C $line)
+    end
+    """
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        cwd=tmp_path, env=on_the_path(tmp_path), capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    *found, commands = done.stdout.splitlines()
+    assert found == [
+        "likelihood. likelihood=",
+        "likelihood=bernoulli",
+        "loss.alpha=",
+        "verdict.health.rows_warn=",
+        "completion",
+        "generate",
+    ]
+    # each is a proposal of its own
+    assert commands.split() == sorted(cli.COMMANDS)
+
+
+ZSH = """
+import os, pty, select, sys, time
+
+process, terminal = pty.fork()
+if process == 0:
+    os.execvp("zsh", ["zsh", "-f", "-i"])
+
+
+def until(seen):
+    end = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < end, "zsh has not answered"
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 65536)
+
+
+def buffers():
+    return open("buffers").read().splitlines() if os.path.exists("buffers") else []
+
+
+os.write(terminal, b'eval "$(priorgap completion zsh)"\\n')
+# what is typed is written to a file by a key of its own, and not run
+os.write(terminal, b"show() { print -r -- $BUFFER >> buffers; BUFFER= }; zle -N show\\n")
+os.write(terminal, b"bindkey '^X^X' show; : > ready\\n")
+until(lambda: os.path.exists("ready"))
+for number, line in enumerate(sys.argv[1:], start=1):
+    os.write(terminal, line.encode() + b"\\t\\x18\\x18")
+    until(lambda: len(buffers()) == number)
+os.write(terminal, b"exit\\n")
+print(*buffers(), sep="\\n")
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_zsh_completes_groups_options_and_keys(tmp_path):
+    words = ("run lik", "run likelihood=ber", "run loss.al", "run verdict.health.rows_w", "comp", "ge")
+    done = subprocess.run(
+        [sys.executable, "-c", ZSH, *(f"priorgap {line}" for line in words)],
+        cwd=tmp_path, env=on_the_path(tmp_path), capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # as a first tab leaves the line: two begin with likelihood, each of the others is the only one
+    assert [line.removeprefix("priorgap ").rstrip() for line in done.stdout.splitlines()] == [
+        "run likelihood",
+        "run likelihood=bernoulli",
+        "run loss.alpha=",
+        "run verdict.health.rows_warn=",
+        "completion",
+        "generate",
     ]

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,67 @@ def test_processes_and_batches_write_one_run_a_model(prepared, how):
     for rows in trained:
         assert [row["epoch"] for row in rows if "train/loss" in row] == [0, 1, 2]
         assert [row["_step"] for row in rows] == list(range(len(rows)))
+
+
+def killed_in_a_sweep(
+    folder: Path, number: int, how: tuple[str, ...], received: Received, *, group: bool, live: int = 2
+) -> int:
+    """Start a sweep of two models, send it a signal once so many show curves; return its exit status."""
+    few = [word for word in LONG if not word.startswith(("seed=", "trainer.max_epochs="))]
+    order = ("run", "-m", *few[1:], "seed=0,1", "trainer.max_epochs=100000", "tracking=online", *how)
+    process = start(folder, *order, env=online(folder, received.url))
+
+    def trained() -> int:
+        return sum(any("train/loss" in row for row in rows) for rows in list(received.history.values()))
+
+    assert wait(lambda: trained() >= live, lambda: process.poll() is None), process.communicate()
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    said, _ = process.communicate(timeout=120)
+    assert "Traceback" not in said, said
+    return process.returncode
+
+
+LAUNCHERS = {
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    "ray": ("hydra/launcher=ray", "hydra.launcher.num_cpus=1"),
+    "batched": ("trainer=batched",),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "number", "group"),
+    [
+        ("joblib", signal.SIGTERM, False),
+        # as a terminal sends Ctrl-C and its end, and a batch system its SIGTERM: to all
+        ("joblib", signal.SIGTERM, True),
+        ("joblib", signal.SIGINT, True),
+        ("joblib", signal.SIGHUP, True),
+        ("ray", signal.SIGTERM, False),
+        ("batched", signal.SIGTERM, False),
+    ],
+)
+def test_runs_of_a_sweep_that_is_told_to_end_are_failed(prepared, launcher, number, group):
+    if launcher == "ray":
+        pytest.importorskip("ray")
+    with stand_in() as received:
+        # programs of a batch are trained one after the other here
+        live = 1 if launcher == "batched" else 2
+        status = killed_in_a_sweep(prepared, number, LAUNCHERS[launcher], received, group=group, live=live)
+        assert status == 128 + number
+        assert len(received.runs) == live and received.exit_codes == dict.fromkeys(received.runs, 1)
+
+
+@pytest.mark.slow
+def test_runs_of_a_sweep_that_is_killed_have_no_end(prepared):
+    with stand_in() as received:
+        status = killed_in_a_sweep(prepared, signal.SIGKILL, LAUNCHERS["joblib"], received, group=False)
+        # workers end with their parent within a second; one that said so would have by then
+        time.sleep(4)
+        assert status == -signal.SIGKILL and len(received.runs) == 2 and not received.exit_codes
 
 
 @pytest.mark.slow

@@ -130,7 +130,15 @@ class _Handler(BaseHTTPRequestHandler):
             return {"upsertBucket": {"bucket": self._bucket(values), "inserted": True}}
         if "upsertView" in query:
             self.sent.views.append(values)
-            return {"upsertView": {"view": {"id": "Vmlldzox", "name": "nw-view"}, "inserted": True}}
+            return {"upsertView": {"view": _view(values), "inserted": True}}
+        if "GetProjects" in query:
+            return {"models": _page_of_projects(values.get("cursor"))}
+        if "ProjectInternalId" in query:
+            known = values["projectName"] in _PROJECTS
+            return {"project": {"id": "UHJvamVjdDox", "internalId": INTERNAL_ID} if known else None}
+        if "createProject" in query or "upsertModel" in query:
+            self.sent.unknown.append("createProject")
+            return {}
         if "upsertSweep" in query:
             self.sent.sweep = values["config"]
             return {"upsertSweep": {"sweep": _sweep(self.sent.sweep), "configValidationWarnings": []}}
@@ -213,6 +221,25 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
 
+def _view(values: dict[str, Any]) -> dict[str, Any]:
+    """What was saved, as it is given back."""
+    project = {"id": "UHJvamVjdDox", "name": values["projectName"], "entityName": values["entityName"]}
+    kept = {key: values.get(key) for key in ("type", "displayName", "description", "spec")}
+    return {"id": "Vmlldzox", "name": values["name"], "project": project, **kept}
+
+
+def _page_of_projects(cursor: str | None) -> dict[str, Any]:
+    """One project a page: who looks for the last one has to ask again."""
+    place = int(cursor or 0)
+    node = {
+        "__typename": "Project", "id": f"UHJvamVjdDo{place}", "name": _PROJECTS[place], "entityName": "someone",
+        "createdAt": "2020-01-01T00:00:00Z", "isBenchmark": False, "user": None,
+    }  # fmt: skip
+    more = place + 1 < len(_PROJECTS)
+    info = {"__typename": "PageInfo", "endCursor": str(place + 1), "hasNextPage": more}
+    return {"pageInfo": info, "edges": [{"node": node}]}
+
+
 def _sweep(config: str) -> dict[str, Any]:
     return {
         "id": "U3dlZXA6MQ==", "name": "sweep1", "displayName": "sweep1", "state": "RUNNING", "config": config,
@@ -233,6 +260,9 @@ def _project(name: str | None) -> dict[str, Any]:
     }
 
 
+# what `someone` has
+_PROJECTS = ("another", "third", "priorgap")
+INTERNAL_ID = "4711"
 _VIEWER = {
     "id": "VXNlcjox", "entity": "someone", "username": "someone", "name": "someone", "email": "a@b.c",
     "flags": "{}", "admin": False, "teams": {"edges": []}, "apiKeys": {"edges": []},

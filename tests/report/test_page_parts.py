@@ -220,6 +220,21 @@ class TestLatentSpace:
         whole = plane_view(replace(data, plane=replace(data.plane, density=_normal(data.plane.axis))), "t")
         assert whole.hole_share == 0, "q = p has no holes"
 
+    def test_holes_are_those_of_the_models_own_prior_where_it_has_one(self):
+        data = synthetic.aggregate(decoded=True)
+        axis = data.plane.axis
+        standard = plane_view(replace(data, plane=replace(data.plane, prior=_normal(axis))), "t")
+        # the same prior given as its density: the same holes, but for the grid
+        assert standard.hole_share == pytest.approx(plane_view(data, "t").hole_share, abs=0.03)
+        assert standard.prior == "the model's own prior" and "own prior" in standard.field.alt
+        own = plane_view(replace(data, plane=replace(data.plane, prior=data.plane.density)), "t")
+        assert own.hole_share == 0, "q is the model's prior"
+        assert own.field.content != standard.field.content
+        flat = plane_view(
+            replace(data, plane=replace(data.plane, prior=np.ones_like(data.plane.density))), "t"
+        )
+        assert 0 <= flat.hole_share <= 1 and flat.field.content.startswith(b"\x89PNG")
+
     def test_a_density_that_was_not_decoded(self):
         data = synthetic.aggregate(decoded=True)
         view = plane_view(replace(data, plane=replace(data.plane, shown=None)), "t")

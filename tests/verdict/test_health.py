@@ -101,6 +101,35 @@ class TestFindings:
             f.name for f in found(study(fid_reconstruction=80.0, fids={"prior": 159.0, "gmm": 85.0}))
         ] == ["decoder_limits"]
 
+    @pytest.mark.parametrize(
+        ("reconstructions", "floor", "noted"),
+        # means of weather's windows; the limit from both sides; as near as real rows are to each other
+        [(35.0, 5.0, True), (29.0, 5.0, True), (28.0, 5.0, False), (35.0, 12.0, True), (35.0, 14.0, False)],
+    )
+    def test_means_further_off_than_a_sampler_are_no_measure_of_the_decoder(
+        self, reconstructions, floor, noted
+    ):
+        fids = {"prior": 100.0, "gmm": 22.0}
+        findings = found(study(fid_reconstruction=reconstructions, fid_floor=floor, fids=fids))
+        assert [(f.severity, f.name) for f in findings] == (
+            [("note", "means_hide_what_the_decoder_can")] if noted else []
+        )
+        for finding in findings:
+            assert finding.value == pytest.approx(reconstructions / 22, rel=0.01) and finding.limit == 1.3
+            assert "decode=[mean,draw]" in finding.sentence and f"FID {reconstructions:g}" in finding.sentence
+
+    def test_draws_are_not_told_to_be_measured(self):
+        data = study(fid_reconstruction=35.0, fids={"prior": 100.0, "gmm": 22.0})
+        assert found(data.assign(decode="draw")) == ()
+        assert [f.name for f in found(data.assign(decode="mean"))] == ["means_hide_what_the_decoder_can"]
+
+    @pytest.mark.parametrize("missing", ["fid_floor", "fid_reconstruction", "fid"])
+    def test_means_that_cannot_be_held_against_anything_are_not_judged(self, missing):
+        data = study(fid_reconstruction=35.0, fids={"prior": 100.0, "gmm": 22.0})
+        assert found(data[data["measure"] != missing]) == ()
+        none = data.assign(value=data["value"].where(data["measure"] != missing, float("nan")))
+        assert [f.name for f in found(none)] == []
+
     def test_without_reconstructions_samplers_that_are_all_far_stop(self):
         garbage = {"prior": 700.0, "gmm": 701.0}
         findings = found(study(fid_reconstruction=None, fids=garbage))

@@ -37,6 +37,8 @@ class HealthLimits:
         decoder_near: warn from so many times the floor's on too, where all samplers are about as far off.
         decoder_near_share: reconstructions have that share of the baseline's FID, and the best sampler that share
             of theirs, where they are.
+        decoder_means: reconstructions by means whose FID is this many times the best sampler's do not show what the
+            decoder can do.
         moments: mismatch of means and variances on training posteriors that counts as matched, nats.
     """
 
@@ -50,6 +52,7 @@ class HealthLimits:
     decoder_share: Annotated[float, Between(0, 1)]
     decoder_near: Annotated[float, AtLeast(1)]
     decoder_near_share: Annotated[float, Between(0, 1)]
+    decoder_means: Annotated[float, AtLeast(1)]
     moments: Annotated[float, AtLeast(0)]
 
 

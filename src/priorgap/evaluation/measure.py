@@ -9,7 +9,7 @@ from priorgap.core.latents import Latents
 from priorgap.core.random import stream
 from priorgap.estimators.marginal import marginal_divergences, on_grid
 from priorgap.evaluation.model import ModelFunctions
-from priorgap.evaluation.plane import decoded_plane, plane_density
+from priorgap.evaluation.plane import decoded_plane, own_draws, plane_density
 from priorgap.metrics.evidence import ModelEvidence
 from priorgap.metrics.reference import Reference
 from priorgap.modalities import Modality
@@ -68,8 +68,9 @@ def latent_space(
     if len(ranked) < 2:
         return found
     units = (ranked[0], ranked[1])
-    decoded = decoded_plane(test, functions, modality, units) if modality.pictures else {}
-    return {**found, **plane_density(test.mean, _log_var(test), units), **decoded}
+    prior = own_draws(functions.prior, stream(seed, "prior of the plane"))
+    decoded = decoded_plane(test, functions, modality, units, prior) if modality.pictures else {}
+    return {**found, **plane_density(test.mean, _log_var(test), units, prior), **decoded}
 
 
 def _log_var(test: Latents) -> Tensor:

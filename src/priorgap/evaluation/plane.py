@@ -11,17 +11,31 @@ from priorgap.core.latents import Latents
 from priorgap.estimators.gaussian import rate_per_unit
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.modalities import Modality
+from priorgap.priors.base import Prior
+from priorgap.priors.standard_normal import StandardNormal
 
 # the prior has .9995 of its mass between these, in each unit
-_REACH = 3.5
+_REACH, _MASS = 3.5, 0.9995
 _N_DENSITY, _MAX_ROWS = 71, 5000
+# draws of a prior, and the width of their kernels in that for which a Gaussian is found best: lumps stay apart
+_N_PRIOR, _WIDTH = 20_000, 0.5
 _MAX_UNITS, _N_TRAVERSED = 12, 9
 # numbers of one observation up to which the plane is decoded at the finer grid
 _SMALL, _FINE, _COARSE = 1024, 15, 9
 
 
+def own_draws(prior: Prior | None, generator: torch.Generator) -> Float[Tensor, "n d"] | None:
+    """Return draws of a prior of the model's own; None where it is N(0, I), whose density needs none."""
+    if prior is None or isinstance(prior, StandardNormal):
+        return None
+    return prior.sample(_N_PRIOR, generator=generator).detach()
+
+
 def plane_density(
-    mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"], units: Sequence[int]
+    mean: Float[Tensor, "n d"],
+    log_var: Float[Tensor, "n d"],
+    units: Sequence[int],
+    prior: Float[Tensor, "m d"] | None = None,
 ) -> dict[str, Tensor]:
     """Return the density of q(z) in two units: the mixture of the posteriors, exact at the points of a grid.
 
@@ -29,32 +43,58 @@ def plane_density(
         mean: of the posteriors; the first 5,000 are taken.
         log_var: of the posteriors.
         units: the two.
+        prior: draws of the model's own prior; None for N(0, I).
+
+    Returns:
+        plane_axis [a], plane_density [a, a] and plane_units [2]; with draws of the prior also plane_prior [a, a],
+        its density by Gaussian kernels.
     """
-    axis = torch.linspace(-_REACH, _REACH, _N_DENSITY, dtype=torch.float64)
-    first, second = (
-        _normal(axis, mean[:_MAX_ROWS, unit].double(), log_var[:_MAX_ROWS, unit].double()) for unit in units
-    )
-    return {
+    mean, log_var = mean[:_MAX_ROWS], log_var[:_MAX_ROWS]
+    reach = _reach(prior, units)
+    axis = torch.linspace(-reach, reach, _N_DENSITY, dtype=torch.float64)
+    found = {
         "plane_axis": axis,
-        "plane_density": second.T @ first / len(first),
+        "plane_density": _mixture(axis, mean, log_var, units),
         "plane_units": torch.tensor(list(units)),
     }
+    if prior is not None:
+        width = _WIDTH * prior.double().std(0) * len(prior) ** (-1 / 6)
+        found["plane_prior"] = _mixture(axis, prior, (2 * width.log()).expand_as(prior), units)
+    return found
+
+
+def _reach(prior: Tensor | None, units: Sequence[int]) -> float:
+    """Return how far the plane reaches: to the ends of N(0, I), and to those of a prior of the model's own."""
+    if prior is None:
+        return _REACH
+    ends = prior[:, list(units)].abs().double().quantile(_MASS, dim=0)
+    return max(_REACH, float(ends.max()))
+
+
+def _mixture(axis: Tensor, mean: Tensor, log_var: Tensor, units: Sequence[int]) -> Tensor:
+    first, second = (_normal(axis, mean[:, unit].double(), log_var[:, unit].double()) for unit in units)
+    return second.T @ first / len(first)
 
 
 def _normal(axis: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     # a posterior narrower than the grid would be lost between its points
-    narrow = 2 * math.log(2 * _REACH / (_N_DENSITY - 1))
+    narrow = 2 * math.log(float(axis[-1] - axis[0]) / (len(axis) - 1))
     log_var = log_var.clamp_min(narrow)[:, None]
     exponent = (axis - mean[:, None]).square() / log_var.exp() + log_var + math.log(2 * math.pi)
     return torch.exp(-0.5 * exponent)
 
 
 def decoded_plane(
-    test: Latents, functions: ModelFunctions, modality: Modality, units: Sequence[int]
+    test: Latents,
+    functions: ModelFunctions,
+    modality: Modality,
+    units: Sequence[int],
+    prior: Float[Tensor, "m d"] | None = None,
 ) -> dict[str, Tensor]:
-    """Return what the decoder makes of points of the plane of two units, the others at 0; and along single units.
+    """Return what the decoder makes of points of the plane of two units, and along single units, the others at 0.
 
-    A conditional model is told the most frequent class, one with contexts the first test row's.
+    In the plane the others are at the mean of the model's own prior, where draws of one are given. A conditional
+    model is told the most frequent class, one with contexts the first test row's.
 
     Returns:
         plane_at [g] and plane_shown [g * g, ...] (rows from the second unit's highest value down), traversed [k]:
@@ -67,8 +107,10 @@ def decoded_plane(
         lines[place, :, unit] = steps
     traversed = _decoded(lines.flatten(0, 1), test, functions, modality)
     n_values = math.prod(traversed.shape[1:])
-    at = torch.linspace(-_REACH, _REACH, _FINE if n_values <= _SMALL else _COARSE)
-    plane = torch.zeros(len(at), len(at), test.dim)
+    reach = _reach(prior, units)
+    at = torch.linspace(-reach, reach, _FINE if n_values <= _SMALL else _COARSE)
+    others = torch.zeros(test.dim) if prior is None else prior.float().mean(0)
+    plane = others.repeat(len(at), len(at), 1)
     plane[:, :, units[1]] = at.flip(0)[:, None]
     plane[:, :, units[0]] = at
     return {

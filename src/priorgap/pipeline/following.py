@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from priorgap.pipeline.config.plan import PlannedModel
 from priorgap.training.config import Record
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+# makes a picture of what the model makes now; None where there is none to make
+Look = Callable[[], "npt.NDArray[np.uint8] | None"]
 # opens what is told of (place in the batch, an epoch's record) while a batch trains; it is sent to another process
 FollowBatch = Callable[[], AbstractContextManager[Callable[[int, Record], None]]]
 
@@ -17,8 +23,8 @@ class Follower(Protocol):
     def resumed(self, curves: Sequence[Record]) -> None:
         """Take the epochs that were run before."""
 
-    def epoch(self, record: Record) -> None:
-        """Take an epoch's means."""
+    def epoch(self, record: Record, look: Look) -> None:
+        """Take an epoch's means; `look` is called where a picture is wanted of the epoch, and at no other time."""
 
 
 class Following(Protocol):
@@ -45,5 +51,5 @@ class Nobody:
     def resumed(self, curves: Sequence[Record]) -> None:
         """Nothing."""
 
-    def epoch(self, record: Record) -> None:
+    def epoch(self, record: Record, look: Look) -> None:
         """Nothing."""

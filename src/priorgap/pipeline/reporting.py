@@ -161,6 +161,7 @@ def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
 def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
     result: dict[str, Any] = {}
     steps = {step.path: step for record in reported for step in record.steps}
+    processors: dict[str, None] = {}
     for step in steps.values():
         known = store.known(step)
         if known is None:
@@ -174,6 +175,10 @@ def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
         if step.kind == "train":
             keep = ("packages", "python", "hardware", "commit")
             result["models"] = {k: v for k, v in known.provenance.items() if k in keep}
+            # results of earlier versions do not say
+            processors[str(known.provenance.get("processor") or "not recorded")] = None
+    if processors:
+        result["models"]["processor"] = "; ".join(sorted(processors))
     result["numerics"] = dict(reported[0].config["numerics"])
     return result
 

@@ -60,6 +60,7 @@ class Plane:
         density: q there, [A, A], its rows from the second unit's lowest value up.
         at: where the plane is decoded, along both, [G]; [0] where it is not.
         shown: images there, uint8 [G * G, h, w, c], from the second unit's highest value down; None without them.
+        prior: the density of the model's own prior, as `density`; None for N(0, I).
     """
 
     units: tuple[int, int]
@@ -67,6 +68,7 @@ class Plane:
     density: npt.NDArray[np.floating[Any]]
     at: npt.NDArray[np.floating[Any]]
     shown: npt.NDArray[np.uint8] | None = None
+    prior: npt.NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def of(cls, found: "Mapping[str, Tensor]") -> Self:
@@ -79,6 +81,7 @@ class Plane:
             density=found["plane_density"].numpy(),
             at=found["plane_at"].numpy() if shown is not None else np.empty(0),
             shown=None if shown is None else shown.permute(0, 2, 3, 1).numpy(),
+            prior=found["plane_prior"].numpy() if "plane_prior" in found else None,
         )
 
 

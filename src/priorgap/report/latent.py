@@ -1,6 +1,6 @@
 """The part of a page on one model's latent space: the plane of two units, and each unit by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,11 @@ from priorgap.report.picture import Picture, embedded
 from priorgap.report.tiles import is_large, tiled
 
 # N(0, I) of two units has 95 % of its mass within this radius; a hole there has less than a tenth of its density
-_RADIUS, _HOLE = 2.448, 0.1
+_RADIUS, _HOLE, _INSIDE = 2.448, 0.1, 0.95
+# of two units that N(0, I) has within 1, 2 and 3 standard deviations
+_SHARES = (0.393, 0.865, 0.989)
 _MAX_UNITS, _MAX_DRAWS = 32, 500
+STANDARD, OWN = "N(0, I)", "the model's own prior"
 # a unit's density, drawn: half its width in latent units, points, and the picture's size
 _REACH, _POINTS, _WIDTH, _HEIGHT = 4.5, 61, 240, 70
 
@@ -28,10 +31,11 @@ class PlaneView:
 
     Attributes:
         units: which.
-        field: q(z), N(0, I) and holes.
+        field: q(z), the prior and holes.
         sprite: what the decoder makes of the points of a grid, side by side; None where that is not known.
         at: the values of either unit on that grid, as text.
-        hole_share: the mass of N(0, I) within its 95 % circle that lies in holes.
+        hole_share: the prior's mass, where it has 95 % of it, that lies in holes.
+        prior: what sentences call it.
     """
 
     units: tuple[int, int]
@@ -39,6 +43,7 @@ class PlaneView:
     sprite: Picture | None
     at: tuple[str, ...]
     hole_share: float
+    prior: str = STANDARD
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,11 @@ def plane_view(data: AggregateFigureData, title: str) -> PlaneView | None:
     if plane is None:
         return None
     first, second = plane.units
+    name = STANDARD if plane.prior is None else OWN
     holes = _holes(plane)
     field = Picture(
         "", _field(data, plane, holes),
-        f"Aggregate posterior over N(0, I) in units {first} (across) and {second} (up), holes marked, {title}",
+        f"Aggregate posterior over {name} in units {first} (across) and {second} (up), holes marked, {title}",
     )  # fmt: skip
     alt = f"Decoded points of the plane of units {first} (across) and {second} (up), {title}"
     shown = plane.shown
@@ -77,9 +83,9 @@ def plane_view(data: AggregateFigureData, title: str) -> PlaneView | None:
     if shown is not None:
         sprite = embedded(tiled(shown, len(plane.at), line=0), alt, large=is_large(shown))
     prior = _prior(plane)
-    inside = _squares(plane) <= _RADIUS**2
-    share = float(prior[holes].sum() / prior[inside].sum())
-    return PlaneView(plane.units, field, sprite, tuple(f"{value:.1f}" for value in plane.at), share)
+    share = float(prior[holes].sum() / prior[_inside(plane)].sum())
+    at = tuple(f"{value:.1f}" for value in plane.at)
+    return PlaneView(plane.units, field, sprite, at, share, name)
 
 
 def _squares(plane: Plane) -> npt.NDArray[np.floating]:
@@ -88,12 +94,30 @@ def _squares(plane: Plane) -> npt.NDArray[np.floating]:
 
 
 def _prior(plane: Plane) -> npt.NDArray[np.floating]:
+    if plane.prior is not None:
+        return plane.prior
     found: npt.NDArray[np.floating] = np.exp(-0.5 * _squares(plane)) / (2 * np.pi)
     return found
 
 
 def _holes(plane: Plane) -> npt.NDArray[np.bool_]:
-    return (_squares(plane) <= _RADIUS**2) & (plane.density < _HOLE * _prior(plane))
+    return _inside(plane) & (plane.density < _HOLE * _prior(plane))
+
+
+def _inside(plane: Plane) -> npt.NDArray[np.bool_]:
+    """Return where the prior is densest, up to 95 % of its mass."""
+    if plane.prior is None:
+        return _squares(plane) <= _RADIUS**2
+    (level,) = _levels(plane.prior, (_INSIDE,))
+    found: npt.NDArray[np.bool_] = plane.prior >= level
+    return found
+
+
+def _levels(density: npt.NDArray[np.floating], shares: Sequence[float]) -> list[float]:
+    """Return the densities above which a density on a grid has these shares of its mass."""
+    falling = np.sort(density, axis=None)[::-1]
+    mass = np.cumsum(falling) / falling.sum()
+    return [float(falling[min(int(np.searchsorted(mass, share)), len(falling) - 1)]) for share in shares]
 
 
 def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]) -> bytes:
@@ -106,9 +130,22 @@ def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]
     if holes.any():
         axis.contourf(plane.axis, plane.axis, holes, levels=[0.5, 1.5], colors=[PALETTE[3]], alpha=0.55)
     _draws(axis, data)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    for radius in (1, 2, 3):
-        axis.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="black", linewidth=0.7)
+    if plane.prior is None:
+        angle = np.linspace(0, 2 * np.pi, 200)
+        for radius in (1, 2, 3):
+            axis.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="black", linewidth=0.7)
+    else:
+        # a density without a slope has one level for all shares, and a contour is drawn once
+        lines = sorted(set(_levels(plane.prior, _SHARES)))
+        axis.contour(
+            plane.axis,
+            plane.axis,
+            plane.prior,
+            levels=lines,
+            colors="black",
+            linestyles="--",
+            linewidths=0.7,
+        )
     axis.set_xlim(-reach, reach)
     axis.set_ylim(-reach, reach)
     axis.set_axis_off()

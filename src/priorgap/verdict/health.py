@@ -22,19 +22,20 @@ EXPLODED = "exploded_posteriors"
 EMPTY_LATENT = "nothing_in_the_latent_space"
 RECONSTRUCTION = "reconstructions_no_better_than_the_mean"
 DECODER = "decoder_limits"
+MEANS = "means_hide_what_the_decoder_can"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
 
 # what a finding brings with it: these are no second fault, and stand below the first
 CONSEQUENCES: Mapping[str, frozenset[str]] = {
-    EXPLODED: frozenset({EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS}),
-    EMPTY_LATENT: frozenset({RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS}),
-    RECONSTRUCTION: frozenset({DECODER, NOT_CONVERGED, MOMENTS}),
+    EXPLODED: frozenset({EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
+    EMPTY_LATENT: frozenset({RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
+    RECONSTRUCTION: frozenset({DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
     DECODER: frozenset({NOT_CONVERGED, MOMENTS}),
-    TOO_FEW_ROWS: frozenset({DECODER}),
+    TOO_FEW_ROWS: frozenset({DECODER, MEANS}),
 }
 # the order of what is computed here: a cause before what it brings
-COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, NOT_CONVERGED, MOMENTS)
+COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS)
 # what a wrongly wired model may bring with it
 _OF_ANY = frozenset(COMPUTED) - {TOO_FEW_ROWS}
 
@@ -87,7 +88,7 @@ def findings_of(
     model = _Model(group[rd.text_column(group, "sampler") == ""], group, space, baseline)
     computed = (
         _few_rows(model, limits), _exploded(model, limits), _empty(model, limits), _reconstruction(model, limits),
-        _decoder(model, limits), _moments(model, limits, matches),
+        _decoder(model, limits), _means(model, limits), _moments(model, limits, matches),
     )  # fmt: skip
     known = {finding.name for finding in given}
     own = [finding for finding in computed if finding is not None and finding.name not in known]
@@ -248,6 +249,30 @@ def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
         f"{_number(times)} times that of real images ({_number(floor)})."
     )
     return Finding("stop", DECODER, times, limits.decoder_stop, sentence)
+
+
+def _means(model: _Model, limits: HealthLimits) -> Finding | None:
+    """Note means of p(x|z) that lie further from test rows than a sampler's: they are no end that it could reach.
+
+    Reconstructions and samplers have other numbers of rows, and the smaller has the larger FID. A difference counts
+    where it is larger than what real rows have among themselves.
+    """
+    if (rd.text_column(model.group, "decode") == "draw").any():
+        return None
+    floors, found = model.by_seed("fid_floor", model.space), model.by_seed("fid_reconstruction", model.space)
+    fids, seeds = model.mean_fids(), sorted(set(floors) & set(found))
+    best = min(fids.values(), default=math.nan)
+    if not seeds or not best > 0:
+        return None
+    floor, own = _mean([floors[s] for s in seeds]), _mean([found[s] for s in seeds])
+    if not (own >= limits.decoder_means * best and own - best > floor):
+        return None
+    sentence = (
+        f"Measure draws of p(x|z) beside its means (decode=[mean,draw]): reconstructions have FID {_number(own)}, "
+        f"further from test observations than the best sampler ({_number(best)}), so the means do not show what the "
+        "decoder can do."
+    )
+    return Finding("note", MEANS, own / best, limits.decoder_means, sentence)
 
 
 def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> Finding | None:

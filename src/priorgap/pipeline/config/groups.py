@@ -93,11 +93,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Tracking:
-    """`tracking`: W&B."""
+    """`tracking`: W&B.
+
+    Attributes:
+        mode: offline needs no login; online syncs as it goes; off writes nothing.
+        project: of W&B.
+        entity: of W&B; None for the user's own.
+        pictures_every: epochs between two pictures of a training; 0 for none, None for at most six a training.
+    """
 
     mode: Literal["offline", "online", "off"]
     project: ProjectName
     entity: str | None
+    pictures_every: Annotated[int, AtLeast(0)] | None
 
 
 @dataclass(frozen=True)

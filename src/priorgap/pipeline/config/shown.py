@@ -41,7 +41,8 @@ def _complete(typed: Typed, commands: Sequence[str]) -> int:
         program, _, after = line.partition(" ")
         command, space, words = after.lstrip().partition(" ")
         if not space:
-            sys.stdout.write(" ".join(name for name in commands if name.startswith(command)) + "\n")
+            # fish takes a line for one proposal; bash splits at any white space
+            sys.stdout.writelines(f"{name}\n" for name in commands if name.startswith(command))
             return 0
         os.environ["COMP_LINE"] = f"{program} {words}"
     with Session(Request((), False, typed.config_dir)) as session:

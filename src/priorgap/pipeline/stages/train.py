@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from priorgap.models.controls import GAN, Autoencoder
@@ -17,6 +18,7 @@ from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Files, Store
 from priorgap.pipeline.sweep import batched_program
 from priorgap.pipeline.terminal import LINE
+from priorgap.pipeline.training_pictures import picture
 from priorgap.pipeline.trainings import kept
 from priorgap.training.config import Record, TrainResult
 from priorgap.training.fit import train_vae
@@ -47,11 +49,12 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     LINE.at(f"training, epoch 1 of {n_epochs}")
 
     follower = desk.following.training(job.model)
+    look = partial(picture, model, dataset, cell.config, seed)
 
     def on_epoch(record: Record) -> None:
         n_done = int(record["epoch"]) + 1
         LINE.at(f"training, {n_done} of {n_epochs} epochs, loss {record['train_loss']:.4g}")
-        follower.epoch(record)
+        follower.epoch(record, look)
 
     more = parts.callbacks(cell.config)
     # of one model: a resume adds a version beside what was logged before

@@ -7,16 +7,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from priorgap.core.processor import processor
+
 _PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lightning", "torchvision")
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Return versions of packages and Python, the kind of machine, the commit where there is one."""
+    """Return versions of packages and Python, the kind of machine, its processor, the commit where there is one."""
     return {
         "packages": {name: _installed(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "hardware": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "commit": _commit(),
     }
 

@@ -1,6 +1,7 @@
 """Runs that are written while models train: they show curves, and change nothing of what is computed."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,13 +12,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from priorgap.pipeline.config.plan import PlannedModel
-from priorgap.pipeline.following import FollowBatch, Follower, Nobody
+from priorgap.pipeline.following import FollowBatch, Follower, Look, Nobody
 from priorgap.pipeline.store.records import RecordedModel
 from priorgap.pipeline.tracking.access import Agent, TrackingFailed
 from priorgap.pipeline.tracking.runs import OpenRun, RunName
 from priorgap.training.config import Record
 
 log = logging.getLogger(__name__)
+# of a training, at most, where nobody asks for more
+_N_PICTURES = 6
 # set once W&B was not reached: what is left is the report's to write, and no model waits for it again
 _lost = threading.Event()
 
@@ -83,7 +86,7 @@ class LiveRuns:
         if run is None:
             return Nobody()
         self._open[model.id] = run
-        return _Curves(run)
+        return _Curves(run, _every(self._tracking, model.cell.config))
 
     def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
         """Return what logs the epochs of a batch, in the process that trains it.
@@ -107,20 +110,31 @@ class LiveRuns:
         return self._open.pop(model_id, None)
 
 
-class _Curves:
-    """Logs the epochs of one model."""
+def _every(tracking: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """Return every how many epochs a picture is logged; 0 for never."""
+    asked = tracking["pictures_every"]
+    return math.ceil(int(config["trainer"]["max_epochs"]) / _N_PICTURES) if asked is None else int(asked)
 
-    def __init__(self, run: OpenRun) -> None:
+
+class _Curves:
+    """Logs the epochs of one model, and every some epochs a picture of what it makes."""
+
+    def __init__(self, run: OpenRun, every: int) -> None:
         self._run: OpenRun | None = run
+        self._every = every
 
     def resumed(self, curves: Sequence[Record]) -> None:
         """Log those of the epochs before a resume that the run has not got."""
         if self._run is not None and not _guarded(partial(self._run.curves, curves)):
             self._run = None
 
-    def epoch(self, record: Record) -> None:
-        """Log an epoch."""
-        self.resumed([record])
+    def epoch(self, record: Record, look: Look) -> None:
+        """Log an epoch, at its end with the picture where it is one's turn."""
+        turn = self._every > 0 and (int(record["epoch"]) + 1) % self._every == 0
+        if self._run is not None and not _guarded(
+            partial(self._run.curves, [record], look if turn else None)
+        ):
+            self._run = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +158,17 @@ class _BatchCurves:
             if run is not None and not _guarded(partial(run.curves, [record])):
                 runs[place] = None
 
+        failed = True
         try:
             yield epoch
+            failed = False
         finally:
-            for run in runs.values():
-                if run is not None:
-                    _guarded(run.close)
+            for place, run in runs.items():
+                if run is not None and _guarded(run.close) and failed:
+                    # nobody goes on with it: what was left open is opened again to be ended
+                    ended = _opened(self.tracking, self.folder, self.names[place], final=True)
+                    if ended is not None:
+                        _guarded(partial(ended.close, failed=True))
 
     def __call__(self) -> AbstractContextManager[Callable[[int, Record], None]]:
         """Open nothing yet; a model's run is opened with its first epoch."""

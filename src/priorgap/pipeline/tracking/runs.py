@@ -11,17 +11,19 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from priorgap.core import artifacts
+from priorgap.pipeline.following import Look
 from priorgap.pipeline.tracking.access import Agent, TrackingFailed, leave_the_service_of_others
 from priorgap.pipeline.tracking.marks import written_before
 
 if TYPE_CHECKING:
-    from wandb import Settings
+    from wandb import Image, Settings
     from wandb.sdk.wandb_run import Run
 
 log = logging.getLogger(__name__)
 # seconds: a server that is gone must not hold up a study for longer (W&B's own: 90, and without an end)
 _TO_BEGIN, _TO_END = 30.0, 60.0
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
+_ROWS = "test rows; their reconstructions; draws of the prior"
 # what says where results stand and who is sent them, and nothing of the model
 _PRIVATE = ("output_root", "tracking")
 
@@ -103,11 +105,17 @@ class OpenRun:
         self.run.define_metric("train/*", step_metric="epoch")
         self.run.define_metric("validation/*", step_metric="epoch")
 
-    def curves(self, records: Sequence[Mapping[str, float]]) -> None:
-        """Log epochs, each as the step of its number: those that the run has already are left out."""
+    def curves(self, records: Sequence[Mapping[str, float]], look: Look | None = None) -> None:
+        """Log epochs, each as the step of its number: those that the run has already are left out.
+
+        Args:
+            records: of the epochs.
+            look: makes the picture that stands at their step; None for none.
+        """
         for record in records:
             if int(record["epoch"]) >= self._n_epochs:
-                self.run.log({_curve_name(key): value for key, value in record.items()})
+                pictures = {} if look is None else _pictures(look)
+                self.run.log({**{_curve_name(key): value for key, value in record.items()}, **pictures})
                 self._n_epochs = int(record["epoch"]) + 1
 
     def close(self, *, failed: bool = False) -> None:
@@ -202,6 +210,13 @@ def _forget_logs(place: Path) -> None:
     for link in (*place.parent.glob("debug*.log"), place.parent / "latest-run"):
         if link.is_symlink():
             link.unlink(missing_ok=True)
+
+
+def _pictures(look: Look) -> "dict[str, Image]":
+    import wandb
+
+    found = look()
+    return {} if found is None else {"train/pictures": wandb.Image(found, caption=_ROWS)}
 
 
 def _curve_name(column: str) -> str:

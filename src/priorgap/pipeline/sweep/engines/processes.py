@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from priorgap.pipeline.signals import as_interrupts
 from priorgap.pipeline.sweep.engines.cores import available_cores
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
 # how long a process is kept for the next call of `spread`: it costs some seconds of imports
 _IDLE_SECONDS = 300
+# what a worker has, when the sweep is ended, to record its runs as failed; Slurm itself kills 30 s after its SIGTERM
+SECONDS_TO_TIDY = 20.0
 _FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -31,6 +35,30 @@ def processes_for(threads: int) -> int:
 def thread_variables(threads: int) -> dict[str, str]:
     """Return what a worker's environment must say so that its models do not take more cores than their threads."""
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process, and the number by which it is told to end, once it has one."""
+
+    executor: Any
+    pid: Future[int]
+
+    def tell_to_end(self) -> bool:
+        """Send SIGTERM, which ends the worker's call as Ctrl-C does; False where there is nobody to hear it."""
+        if not self.pid.done() or self.pid.exception() is not None:
+            return False
+        try:
+            os.kill(self.pid.result(), signal.SIGTERM)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def _interruptible(call: Callable[[], Any]) -> Any:
+    """Call, in a worker: SIGTERM raises KeyboardInterrupt, so that what is open is closed as failed."""
+    with as_interrupts():
+        return call()
 
 
 class Processes:
@@ -47,9 +75,9 @@ class Processes:
     def __init__(self, workers: int, threads: int, environment: Mapping[str, str] | None = None) -> None:
         self._workers = workers
         self._environment = {**thread_variables(threads), **(environment or {})}
-        self._idle: list[Any] = [None] * workers
+        self._idle: list[_Worker | None] = [None] * workers
         self._waiting: deque[Unit] = deque()
-        self._running: dict[Future[Any], tuple[Any, Unit]] = {}
+        self._running: dict[Future[Any], tuple[_Worker, Unit]] = {}
 
     def describe(self) -> str:
         """Say how many processes."""
@@ -64,23 +92,24 @@ class Processes:
         while self._waiting and self._idle:
             unit = self._waiting.popleft()
             with _interrupts_ignored():
-                executor = self._idle.pop() or self._executor()
+                worker = self._idle.pop() or self._worker()
                 try:
-                    future = executor.submit(unit.call)
+                    future = worker.executor.submit(_interruptible, unit.call)
                 except BrokenProcessPool:  # it was killed while it had nothing to do
-                    executor = self._executor()
-                    future = executor.submit(unit.call)
-            self._running[future] = executor, unit
+                    worker = self._worker()
+                    future = worker.executor.submit(_interruptible, unit.call)
+            self._running[future] = worker, unit
 
-    def _executor(self) -> Any:
+    def _worker(self) -> _Worker:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(
+        executor = ProcessPoolExecutor(
             max_workers=1,
             env=self._environment,
             initializer=_leave_with_parent,
             initargs=(os.getpid(),),
         )
+        return _Worker(executor, executor.submit(os.getpid))
 
     def running(self) -> int:
         """Return how many workers are busy."""
@@ -91,27 +120,34 @@ class Processes:
         ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         found: list[tuple[Unit, Outcome]] = []
         for future in ended:
-            executor, unit = self._running.pop(future)
+            worker, unit = self._running.pop(future)
             error = future.exception()
             if error is None:
-                self._idle.append(executor)
+                self._idle.append(worker)
                 found.append((unit, future.result()))
             elif isinstance(error, BrokenProcessPool):
-                executor.shutdown(wait=False, kill_workers=True)
+                worker.executor.shutdown(wait=False, kill_workers=True)
                 self._idle.append(None)
                 found.append((unit, Lost("its worker process was killed")))
             else:
-                self._idle.append(executor)
-                found.append((unit, Lost(f"its worker failed: {type(error).__name__}: {error}")))
+                self._idle.append(worker)
+                told = isinstance(error, KeyboardInterrupt)
+                why = "was told to end" if told else f"failed: {type(error).__name__}: {error}"
+                found.append((unit, Lost(f"its worker {why}")))
         self._feed()
         return found
 
     def close(self, *, kill: bool) -> None:
-        """End the workers."""
-        executors = [e for e in (*self._idle, *(e for e, _ in self._running.values())) if e is not None]
+        """End the workers; with `kill`, what runs is told to end first, and has some seconds for it."""
+        workers = [
+            one for one in (*self._idle, *(one for one, _ in self._running.values())) if one is not None
+        ]
         with _interrupts_ignored():
-            for executor in executors:
-                executor.shutdown(wait=True, kill_workers=kill)
+            if kill:
+                told = [future for future, (worker, _) in self._running.items() if worker.tell_to_end()]
+                wait(told, timeout=SECONDS_TO_TIDY)
+            for worker in workers:
+                worker.executor.shutdown(wait=True, kill_workers=kill)
 
 
 def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -> Iterator[tuple[str, Any]]:

@@ -1,11 +1,14 @@
 """A Ray cluster (extra `ray`): a running one that shares the store, or one started on this machine."""
 
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from priorgap.core.errors import BadInput
-from priorgap.pipeline.sweep.engines.processes import thread_variables
+from priorgap.pipeline.sweep.engines.processes import SECONDS_TO_TIDY, thread_variables
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
 # nothing but a few words goes through Ray's object store
@@ -47,9 +50,10 @@ class RayCluster:
         joined = address or os.environ.get("RAY_ADDRESS")
         own = {} if joined else {"object_store_memory": _OBJECT_STORE, "include_dashboard": False}
         try:
-            self._ray.init(
-                address=address, runtime_env={"env_vars": variables}, logging_level="warning", **own
-            )
+            with _own_sigterm():
+                self._ray.init(
+                    address=address, runtime_env={"env_vars": variables}, logging_level="warning", **own
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             line = " ".join(str(error).split())
             raise BadInput(f"hydra.launcher.address={address}: no Ray cluster there: {line}") from error
@@ -86,9 +90,28 @@ class RayCluster:
         return found
 
     def close(self, *, kill: bool) -> None:
-        """Leave the cluster; with `kill`, what runs is cancelled."""
-        if kill:
-            for task in self._running:
+        """Leave the cluster; with `kill`, what runs is told to end first, and has some seconds for it."""
+        if kill and self._running:
+            tasks = list(self._running)
+            for task in tasks:
+                # raises KeyboardInterrupt in a task that runs: it records its runs as failed
+                self._ray.cancel(task, force=False)
+            _, left = self._ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS_TO_TIDY)
+            for task in left:
                 self._ray.cancel(task, force=True)
         if self._started:
-            self._ray.shutdown()
+            with _own_sigterm():
+                self._ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM: Ray sets one that exits at once, with a status of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

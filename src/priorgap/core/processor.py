@@ -1,0 +1,26 @@
+"""The name of this machine's processor, as results and benchmarks record it."""
+
+import platform
+from functools import cache
+from pathlib import Path
+
+# instructions that decide which product kernels run: two processors of the same brand differ in them
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+
+
+@cache
+def processor() -> str:
+    """Return the processor's brand, its model number, and which of `INSTRUCTIONS` it has."""
+    return described(Path("/proc/cpuinfo"))
+
+
+def described(info: Path) -> str:
+    """Return the same of a file as Linux keeps it; where there is none, of what Python knows."""
+    facts: dict[str, str] = {}
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else ():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    brand = facts.get("model name") or platform.processor() or platform.machine()
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    model = f"model {facts['model']}" if "model" in facts else ""
+    return ", ".join(part for part in (brand, model, " ".join(i for i in INSTRUCTIONS if i in flags)) if part)
