@@ -49,7 +49,7 @@ def test_bf16_end_to_end_beside_float32(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     arguments = (
         "-m",
-        "trainer.precision=null,bf16",
+        "trainer.precision=32-true,bf16",
         "sampler=[prior,posterior]",
         "metric=[rate,fid,copying]",
     )
@@ -64,4 +64,4 @@ def test_bf16_end_to_end_beside_float32(tmp_path: Path) -> None:
 def test_bf16_for_a_gan_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert invoke("run", "model=gan_mlp", "trainer.precision=bf16", "sampler=[prior]") == 2
-    assert "trainer.precision=bf16: not for a GAN; expected null" in capsys.readouterr().err
+    assert "trainer.precision=bf16: not for a GAN; expected auto or 32-true" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import torch
 from killing import Killed, KillIn
 from torch import nn
 
+from priorgap.core.bf16 import bf16
 from priorgap.core.random import stream
 from priorgap.data.binarize import binarized
 from priorgap.data.digits import Digits
@@ -24,7 +25,6 @@ from priorgap.priors.vamp import Vamp
 from priorgap.training import BatchedTrainerConfig
 from priorgap.training.config import check_for_gan
 from priorgap.training.fit import TrainerConfig, train_vae
-from priorgap.training.mixed import bf16
 
 
 @pytest.fixture(scope="module")
@@ -174,19 +174,42 @@ def test_bf16_trains_about_as_well_in_other_bits_and_reports_in_float32(tmp_path
 def test_bf16_rounds_the_factors_and_is_undone(network):
     x = torch.randn(5, 4) if isinstance(network, nn.Linear) else torch.randn(5, 2, 6, 6)
     exact = network(x)
-    with pytest.raises(Killed), bf16(nn.Sequential(network)):
-        rounded = network(x)
+    whole = nn.Sequential(network)
+    with pytest.raises(Killed), bf16(whole):
+        rounded = whole(x)
         raise Killed
     assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
     assert torch.equal(rounded, rounded.bfloat16().float())
     assert torch.allclose(rounded, exact, atol=0.05) and torch.equal(network(x), exact)
 
 
+def test_bf16_leaves_recurrent_layers_in_float32():
+    recurrent, head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent, self.head = recurrent, head
+
+        def forward(self, x):
+            return self.head(self.recurrent(x)[0])
+
+    network, x = Network(), torch.randn(5, 6, 3)
+    states = []
+    hook = recurrent.register_forward_hook(lambda module, given, found: states.append(found[0]))
+    exact = network(x)
+    with bf16(network):
+        rounded = network(x)
+    hook.remove()
+    assert torch.equal(*states) and states[1].dtype == torch.float32
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact)
+
+
 def test_bf16_is_for_what_it_was_made_for():
     with pytest.raises(ValueError, match=r"trainer.precision=fp8: expected bf16 or null"):
         TrainerConfig(precision="fp8")
     config = TrainerConfig(precision="bf16", accelerator="cpu")
-    with pytest.raises(ValueError, match=r"trainer.precision=bf16: not for a GAN; expected null"):
+    with pytest.raises(ValueError, match=r"trainer.precision=bf16: not for a GAN; expected auto or 32-true"):
         check_for_gan(config)
     with pytest.raises(ValueError, match="trainer=batched trains in float32"):
         BatchedTrainerConfig(precision="bf16")

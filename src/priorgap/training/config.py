@@ -99,7 +99,7 @@ def check_for_gan(trainer: TrainerConfig) -> None:
     if trainer.patience is not None:
         raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
     if trainer.precision is not None:
-        raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected null")
+        raise ValueError(f"trainer.precision={trainer.precision}: not for a GAN; expected auto or 32-true")
     if _made(trainer.scheduler) is torch.optim.lr_scheduler.ReduceLROnPlateau:
         raise ValueError("trainer.scheduler=ReduceLROnPlateau: a GAN has no loss to watch; expected another")
     if _made(trainer.optimizer) is torch.optim.LBFGS:
@@ -128,7 +128,7 @@ class BatchedTrainerConfig(TrainerConfig):
         if self.precision is not None:
             raise ValueError(
                 f"trainer.precision={self.precision}: trainer=batched trains in float32; "
-                "expected null, or trainer=default"
+                "expected 32-true, or trainer=default"
             )
         expected = "trainer=batched has Adam and AdamW at a constant rate; expected trainer=default"
         if not isinstance(self.optimizer, str):

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from priorgap.core import plugins
 from priorgap.core.arguments import unknown_key
 from priorgap.core.build import configuration_directory
-from priorgap.pipeline.config import launchers, yaml_source
+from priorgap.pipeline.config import launchers, training_precision, yaml_source
 from priorgap.pipeline.config.composer import Composer
 from priorgap.pipeline.config.groups import Settings, referred_keys
 from priorgap.pipeline.config.hydra_internals import Hydra, create_config_search_path
@@ -329,6 +329,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     if isinstance(content.get("data"), dict):
         # what the data suggest for the key outside their group; that key says what holds
         content["data"].pop("decode", None)
+    training_precision.settle(content)
     _name_space(content)
     settings = Settings.of({str(key): value for key, value in content.items()}, referred=referred)
     # a user's own variables have done their work

@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from priorgap.pipeline.config.training_precision import settle_for_a_worker
 from priorgap.pipeline.sweep.engines.protocol import Engine, Job, Lost, Unit
 from priorgap.pipeline.sweep.progress import Progress
 
@@ -90,6 +91,7 @@ def sweep(
         with open_dict(config):
             config.hydra.job.id = f"job_{i}"
             config.hydra.job.num = i
+        settle_for_a_worker(config)
         typed = tuple(filter_overrides(overrides))
         jobs.append(Job(i, typed, tuple(o for o in typed if o not in shared), config))
         log.debug("job %s", jobs[-1].label)
