@@ -189,10 +189,18 @@ def test_training_settings_change_the_model(override):
     assert one(override).train_id != one().train_id
 
 
-def test_cell_column_ignores_the_seed_alone():
+def test_cell_column_ignores_the_seed():
     a, b, c = one("seed=0"), one("seed=1"), one("loss.alpha=2")
     ids = [cell.group_id(cell.variants[0]) for cell in (a, b, c)]
     assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("own", ["data.source.split_seed", "data.source.data_seed"])
+def test_cell_column_ignores_the_data_s_own_seed_and_nothing_else_of_them(own):
+    words = ("data=linear_gaussian",) if own.endswith("data_seed") else ()
+    a, b, c = one(*words), one(*words, f"{own}=4"), one("data=linear_gaussian", "data.source.noise=0.4")
+    ids = [cell.group_id(cell.variants[0]) for cell in (a, b, c)]
+    assert ids[0] == ids[1] != ids[2] and a.train_id != b.train_id
 
 
 def test_calibration_makes_a_second_model_that_shares_the_training():
