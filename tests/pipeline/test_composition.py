@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from priorgap.core.build import configuration_directory, load_option, target_modules
 from priorgap.pipeline.config.composer import Composer
-from priorgap.pipeline.config.model_config import ModelConfig, validate
+from priorgap.pipeline.config.model_config import DATA_SEEDS, ModelConfig, validate
 from priorgap.pipeline.config.session import CONFIG, Request, Session
 
 
@@ -157,12 +157,31 @@ def test_every_experiment_composes(experiment):
 
 def test_first_study_is_the_grid_that_its_readme_says():
     cells = compose("experiment=e01_alpha")
-    grid = {(c.config["loss"]["alpha"], c.seed) for c in cells}
-    assert grid == set(product((1, 10, 100, 600), (0, 1, 2)))
+    grid = {(c.config["data"]["name"], c.config["loss"]["alpha"], c.seed) for c in cells}
+    assert grid == set(product(("mnist", "fashion_mnist"), (1, 10, 100, 300, 600), range(5)))
+    assert len(cells) == len(grid)
+
+
+# the answers to the claims; `default`, e12 and e13 (whose splits are of time or of rows) and the yardstick are others
+@pytest.mark.parametrize(
+    "experiment", sorted(p.parent.name for p in Path("experiments").glob("e[01][0-9]_*/config.yaml"))
+)
+def test_a_study_of_a_claim_has_five_seeds_in_every_cell(experiment):
+    cells = compose(f"experiment={experiment}")
+    seeds = {}
+    for cell in cells:
+        seeds.setdefault(cell.group_id(cell.variants[0]), []).append(cell.seed)
+    assert all(sorted(own) == [0, 1, 2, 3, 4] for own in seeds.values())
+    if experiment[:3] in ("e12", "e13"):
+        return
+    for cell in cells:
+        own = {k: v for k, v in cell.config["data"]["source"].items() if k in DATA_SEEDS}
+        assert own and set(own.values()) == {cell.seed}
+        assert list(cell.config["feature_spaces"]) == ["classifier", "pixels"]
 
 
 def test_command_line_replaces_an_experiments_grid():
-    cells = compose("experiment=e01_alpha", "seed=7", "loss.alpha=3")
+    cells = compose("experiment=e01_alpha", "data=mnist", "seed=7", "loss.alpha=3")
     assert [(c.config["loss"]["alpha"], c.seed) for c in cells] == [(3, 7)]
 
 
@@ -189,10 +208,18 @@ def test_training_settings_change_the_model(override):
     assert one(override).train_id != one().train_id
 
 
-def test_cell_column_ignores_the_seed_alone():
+def test_cell_column_ignores_the_seed():
     a, b, c = one("seed=0"), one("seed=1"), one("loss.alpha=2")
     ids = [cell.group_id(cell.variants[0]) for cell in (a, b, c)]
     assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("own", ["data.source.split_seed", "data.source.data_seed"])
+def test_cell_column_ignores_the_data_s_own_seed_and_nothing_else_of_them(own):
+    words = ("data=linear_gaussian",) if own.endswith("data_seed") else ()
+    a, b, c = one(*words), one(*words, f"{own}=4"), one("data=linear_gaussian", "data.source.noise=0.4")
+    ids = [cell.group_id(cell.variants[0]) for cell in (a, b, c)]
+    assert ids[0] == ids[1] != ids[2] and a.train_id != b.train_id
 
 
 def test_calibration_makes_a_second_model_that_shares_the_training():

@@ -11,6 +11,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, Measure
 from priorgap.core.sampler_facts import SamplerFacts, united
+from priorgap.pipeline.config.model_config import DATA_SEEDS
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
@@ -194,6 +195,11 @@ def _varying(reported: Sequence[Record]) -> dict[str, None]:
         for key in varying
         if key != "prior.dim" and not (key.startswith("data.source.") and _follows(key, "data.name", flats))
     }
+    varying = {
+        key: None
+        for key in varying
+        if not _is_redrawn_with_the_seed(key, reported) and not _is_an_option_of_a_class(key, flats)
+    }
     if len({model.calibrated for _, model in models_of(reported)}) > 1:
         varying["calibrate"] = None
     return varying
@@ -205,6 +211,21 @@ def _follows(key: str, other: str, flats: Sequence[Mapping[str, Any]]) -> bool:
     for flat in flats:
         values.setdefault(str(flat.get(other)), set()).add(str(flat.get(key)))
     return len(values) > 1 and all(len(found) == 1 for found in values.values())
+
+
+def _is_an_option_of_a_class(key: str, flats: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether some of a group's classes alone have the key, and each has one value of it."""
+    target = f"{key.partition('.')[0]}._target_"
+    lacking = [flat for flat in flats if key not in flat]
+    return key != target and bool(lacking) and _follows(key, target, flats)
+
+
+def _is_redrawn_with_the_seed(key: str, reported: Sequence[Record]) -> bool:
+    """Return whether a key is the data's own seed and has one value for each seed of the study."""
+    if key not in [f"data.source.{name}" for name in DATA_SEEDS]:
+        return False
+    flats = [_flat({"seed": record.config["seed"], "data": record.config["data"]}) for record in reported]
+    return _follows(key, "seed", [flat for flat in flats if key in flat])
 
 
 def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:

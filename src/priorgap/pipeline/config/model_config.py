@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # devices, workers and progress change how a model is trained, not what it is
 _TRAINER_COSMETIC = ("accelerator", "progress")
 _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
+# seeds of a data source: a split, or draws of synthetic data, for each seed of a study are part of what a seed is
+DATA_SEEDS = ("split_seed", "data_seed")
 # keys that came after models had been trained: left out while null, so that those models keep their ids
 LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "loss": ("beta_warmup_epochs", "free_bits"),
@@ -144,8 +146,9 @@ class ModelConfig:
         return tuple(found)
 
     def group_id(self, variant: Variant) -> str:
-        """The hash of the model without its seed: the `cell` column of results.csv."""
-        return digest([{**self.training_slice, "seed": None}, variant.calibrated, *variant.decoding])[:8]
+        """The hash of the model without its seeds, the data's own among them: the `cell` column of results.csv."""
+        same = {**self.training_slice, "data": _of_any_seed(self._data), "seed": None}
+        return digest([same, variant.calibrated, *variant.decoding])[:8]
 
     @property
     def label(self) -> str:
@@ -165,6 +168,13 @@ class ModelConfig:
     def data_id(self) -> str:
         """Name and hash of the data set: the folder under outputs/data and outputs/reference."""
         return f"{self.config['data']['name']}-{digest(self._data)[:8]}"
+
+
+def _of_any_seed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the data are but for the seeds of their split and of their draws."""
+    if "source" in data:
+        return {**data, "source": _of_any_seed(data["source"])}
+    return {key: 0 if key in DATA_SEEDS else value for key, value in data.items()}
 
 
 def _looks_on(node: Mapping[str, Any]) -> bool:
