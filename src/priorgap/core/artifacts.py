@@ -281,6 +281,17 @@ def copy(source: Path, path: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def move(source: Path, path: Path) -> None:
+    """Rename a folder of results into place, over what stood there; its files were synced and checked before.
+
+    Args:
+        source: on the same file system.
+        path: where it will be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _put(source, path)
+
+
 @contextmanager
 def locked(path: Path, locks: Path) -> Iterator[None]:
     """Hold an artifact's lock, so that two processes that share a store do each piece of work once.
