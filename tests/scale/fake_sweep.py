@@ -65,13 +65,13 @@ def main(root: str, address: str, n: str, n_bytes: str, base: str) -> None:
 def unit_of(cell: fake_cells.Cell, exchange: Exchange) -> Unit:
     job = Job(cell.number, (), (f"seed={cell.number}",), None)  # type: ignore[arg-type]
     steps = cell.steps()
-    if exchange.is_done(steps):
+    if exchange.is_done(cell.id, steps):
         return Unit((job,), nothing, known=[answer()])
     errand = exchange.errand(steps, [fake_cells.DATA], partial(fake_cells.compute, cell=cell))
 
     def receive(found: Answer) -> list[JobReturn]:
         assert found.returned == cell.id
-        with exchange.received(found, steps):
+        with exchange.received(found, cell.id, steps):
             return [answer()]
 
     return Unit((job,), errand, receive)

@@ -76,9 +76,9 @@ def test_results_are_those_of_one_process_and_the_node_keeps_none(exchange, wire
     for cell in (CELL, OTHER):
         fake_cells.compute(tmp_path / "alone/outputs", cell)
         found = errand(exchange, cell)()
-        with exchange.received(found, cell.steps()):
+        with exchange.received(found, cell.id, cell.steps()):
             pass
-        assert exchange.is_done(cell.steps())
+        assert exchange.is_done(cell.id, cell.steps())
     assert content(tmp_path / "apart", "fakes") == content(tmp_path / "alone", "fakes")
     assert (wire.sent, wire.fetched) == (1, 1)
     assert not any(p.name == "weights.bin" for p in (tmp_path / "nodes").rglob("*"))
@@ -100,7 +100,7 @@ def test_what_is_there_goes_along_and_does_not_come_back(exchange, store, tmp_pa
     found = errand(exchange, compute=compute)()
     names = packs.unpack(found.pack, tmp_path / "seen", sync=False)
     assert {name.split("/")[1] for name in names} == {"measure"}
-    with exchange.received(found, CELL.steps()):
+    with exchange.received(found, CELL.id, CELL.steps()):
         pass
     assert content(tmp_path / "apart", "fakes") == before
 
@@ -109,11 +109,11 @@ def test_a_damaged_result_is_made_again(exchange, store, tmp_path):
     fake_cells.compute(store.root, CELL)
     before = content(tmp_path / "apart", "fakes")
     flip(store.root / "fakes/train" / CELL.id / "weights.bin", 7)
-    assert not exchange.is_done(CELL.steps())
-    with exchange.received(errand(exchange)(), CELL.steps()):
+    assert not exchange.is_done(CELL.id, CELL.steps())
+    with exchange.received(errand(exchange)(), CELL.id, CELL.steps()):
         pass
     assert content(tmp_path / "apart", "fakes") == before
-    assert exchange.is_done(CELL.steps())
+    assert exchange.is_done(CELL.id, CELL.steps())
 
 
 def test_results_of_other_inputs_are_refused(exchange, store):
@@ -128,7 +128,7 @@ def test_results_of_other_inputs_are_refused(exchange, store):
     store.publish(fake_cells.DATA, "other", write, seed=0, seconds=0.0)
     with (
         pytest.raises(Refused, match="other inputs or by other code"),
-        exchange.received(found, CELL.steps()),
+        exchange.received(found, CELL.id, CELL.steps()),
     ):
         pass
     assert not (store.root / "fakes").exists()
@@ -141,7 +141,7 @@ def test_what_was_not_asked_for_is_left(exchange, store):
 
     found = errand(exchange, compute=compute)()
     both = Answer("", packs_of(found, exchange, store))
-    with exchange.received(both, CELL.steps()):
+    with exchange.received(both, CELL.id, CELL.steps()):
         pass
     assert [p.name for p in (store.root / "fakes/train").iterdir()] == [CELL.id]
 
@@ -160,7 +160,7 @@ def test_a_changed_byte_on_the_way_is_found(exchange, store):
     found = errand(exchange)()
     changed = bytearray(found.pack)
     changed[len(changed) // 2] ^= 1
-    with pytest.raises(ValueError), exchange.received(Answer("", bytes(changed)), CELL.steps()):
+    with pytest.raises(ValueError), exchange.received(Answer("", bytes(changed)), CELL.id, CELL.steps()):
         pass
     assert not (store.root / "fakes").exists()
 

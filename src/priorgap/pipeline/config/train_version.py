@@ -31,7 +31,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "03196acf5721fe2d17479189b62f1cb335ca31279890d94c255269bd1c25d35d": (
+    "6c41c83434bc9e42c742b699f0fe3784d616ac276023f7d282a47d064af46beb": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
@@ -39,6 +39,6 @@ COMPATIBLE: dict[str, str] = {
         "observations say how many of them are shown, and which feature space is usual for them; models that are "
         "told columns of a table are added, and share "
         "the code of forecasts, which train as before; windows may have missing-indicators, and a likelihood of "
-        "their own, without which nothing changes"
+        "their own, without which nothing changes; artifacts are written under temporary names that are known"
     ),
 }

@@ -89,7 +89,7 @@ class _Errands:
         cell = ModelConfig(plain(job.config), tuple(str(o) for o in job.config.hydra.overrides.task))
         plan = plan_of([cell])
         steps = [step for step in plan.steps.values() if step.kind not in SHARED_KINDS]
-        if self.exchange.is_done([step for step in steps if step.kind in self.stages]):
+        if self.exchange.is_done(cell.train_id, [step for step in steps if step.kind in self.stages]):
             self._forget_failure(cell)
             return Unit((job,), _nothing, known=[_answer(job, None)])
         shared = [step for step in plan.steps.values() if step.kind in SHARED_KINDS]
@@ -100,7 +100,7 @@ class _Errands:
 
         def receive(answer: Answer) -> list[JobReturn]:
             try:
-                with self.exchange.received(answer, steps) as plain_files:
+                with self.exchange.received(answer, cell.train_id, steps) as plain_files:
                     self._keep(plain_files, job, cell)
             except (ValueError, OSError) as error:
                 line = f"{type(error).__name__}: {error}"

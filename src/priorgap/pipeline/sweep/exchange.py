@@ -7,8 +7,10 @@ against the keys that its results must have, and each result is published by ren
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -16,10 +18,13 @@ from priorgap.core import artifacts
 from priorgap.pipeline.config.plan import Step
 from priorgap.pipeline.store import keys, packs, receiving
 from priorgap.pipeline.store.folders import folder_of
+from priorgap.pipeline.store.index import Index
 from priorgap.pipeline.store.layout import Store, unless_in_use
 from priorgap.pipeline.sweep.node_folder import PLAIN, Answer, Errand, Shipment
 
 _INCOMING = ".incoming"
+# seconds between two writings of an index: what it lacks after a kill is looked for
+_WRITE_EVERY = 30.0
 # the files that jobs read beside results: by path as it was typed, with the digest that the command saw
 OwnFiles = Mapping[str, str]
 
@@ -48,13 +53,38 @@ class Exchange:
         self._store, self._cluster, self._node, self._base = store, cluster, node, base
         self._incoming = incoming
         self._sent: dict[tuple[PurePosixPath, ...], Shipment] = {}
+        self._indexes: dict[str, Index] = {}
+        self._written = time.monotonic()
 
-    def is_done(self, steps: Sequence[Step]) -> bool:
-        """Whether all of some results are here and sound."""
+    def is_done(self, train_id: str, steps: Sequence[Step]) -> bool:
+        """Whether all results of a training are here and sound; those that the index knows are not read again."""
+        # a store that remembers what it has read would grow with the sweep
+        store = Store(self._store.root)
         try:
-            return all(self._store.is_sound(step, keys.key(step, self._store)) for step in steps)
+            signature = keys.signature(steps, store)
+            index = self._index_of(steps)
+            row = index.row(train_id)
+            folders = dict.fromkeys(folder_of(step, store) for step in steps)
+            if row is not None and row.signature == signature and row.covers(folders, store.root):
+                return True
+            stamps = index.stamps(train_id, folders)
+            if not all(store.is_sound(step, keys.key(step, store)) for step in steps):
+                return False
         except keys.Incomplete:
             return False
+        index.keep(train_id, stamps, signature=signature)
+        return True
+
+    def _index_of(self, steps: Sequence[Step]) -> Index:
+        study = steps[0].path.parts[0]
+        if study not in self._indexes:
+            self._indexes[study] = Index(self._store, study)
+        return self._indexes[study]
+
+    def write_indexes(self) -> None:
+        """Write what is known of the studies' trainings."""
+        for index in self._indexes.values():
+            index.write()
 
     def errand(
         self,
@@ -108,8 +138,13 @@ class Exchange:
         return self._sent[key]
 
     @contextmanager
-    def received(self, answer: Answer, steps: Sequence[Step]) -> Iterator[Path]:
+    def received(self, answer: Answer, train_id: str, steps: Sequence[Step]) -> Iterator[Path]:
         """Publish what a job made; yield the folder of the plain files that came along, which is removed afterwards.
+
+        Args:
+            answer: the job's.
+            train_id: of its model.
+            steps: the results that it was to make.
 
         Raises:
             ValueError: the pack, or a result in it, is not what it should be; one line.
@@ -120,16 +155,29 @@ class Exchange:
         self._incoming.mkdir(parents=True)
         try:
             packs.unpack(answer.pack, self._incoming, sync=True)
-            receiving.take(steps, Store(self._incoming), self._store, self._key)
+            store = Store(self._store.root)
+            receiving.take(steps, Store(self._incoming), store, partial(_key, store))
             yield self._incoming / PLAIN
+            self._note(train_id, steps, store)
         finally:
             shutil.rmtree(self._incoming, ignore_errors=True)
 
-    def _key(self, step: Step) -> str | None:
-        try:
-            return keys.key(step, self._store)
-        except keys.Incomplete:
-            return None
+    def _note(self, train_id: str, steps: Sequence[Step], store: Store) -> None:
+        """Let the index know a training whose results were all checked as they came, or before."""
+        index = self._index_of(steps)
+        stamps = index.stamps(train_id, dict.fromkeys(folder_of(step, store) for step in steps))
+        if all(store.is_complete(step, _key(store, step) or "") for step in steps):
+            index.keep(train_id, stamps, signature=keys.signature(steps, store))
+        if time.monotonic() - self._written > _WRITE_EVERY:
+            self.write_indexes()
+            self._written = time.monotonic()
+
+
+def _key(store: Store, step: Step) -> str | None:
+    try:
+        return keys.key(step, store)
+    except keys.Incomplete:
+        return None
 
 
 @contextmanager
@@ -146,6 +194,8 @@ def exchanging(
                 if free:
                     shutil.rmtree(left, ignore_errors=True)
         try:
-            yield Exchange(store, cluster, node, base, folder)
+            exchange = Exchange(store, cluster, node, base, folder)
+            yield exchange
+            exchange.write_indexes()
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -141,7 +140,9 @@ def _arrived(home: Path, shipment: Shipment) -> Path:
     folder = home / shipment.digest[:24]
     with artifacts.locked(folder, home):
         if not folder.is_dir():
-            artifacts.sweep_partial(folder)
+            # of a process that was killed: nobody else unpacks while this lock is held
+            partial = home / f".partial-{folder.name}"
+            shutil.rmtree(partial, ignore_errors=True)
             remove_unused(home)
             for file, digest in shipment.expected.items():
                 if not Path(file).is_file() or artifacts.file_digest(Path(file)) != digest:
@@ -149,12 +150,8 @@ def _arrived(home: Path, shipment: Shipment) -> Path:
             content = shipment.fetch()
             if hashlib.sha256(content).hexdigest() != shipment.digest:
                 raise ValueError("data and references did not arrive as they were sent")
-            partial = home / f".partial-{uuid.uuid4().hex[:8]}-{folder.name}"
-            try:
-                packs.unpack(content, partial / STORE, sync=False)
-                partial.rename(folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            packs.unpack(content, partial / STORE, sync=False)
+            partial.rename(folder)
     return folder
 
 
