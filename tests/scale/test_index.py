@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_study import flip
 
+from priorgap.pipeline.commands import ls
 from priorgap.pipeline.store import index, records
 from priorgap.pipeline.store.index import Index, Row
 from priorgap.pipeline.store.layout import Store
@@ -149,3 +150,36 @@ def test_a_small_study_has_none(store, monkeypatch):
     monkeypatch.setattr(exchanges, "Index", Index)
     assert done(store) == [True, True, True, False]
     assert not file_of(store).exists()
+
+
+def listed(store: Store, capsys) -> list[str]:
+    """What `priorgap ls study=` says of each model."""
+    assert ls.main([f"study={fake_cells.STUDY}", f"output_root={store.root}"]) == 0
+    return capsys.readouterr().out.splitlines()[1:]
+
+
+def test_ls_reads_the_index_and_says_what_it_says_without(store, monkeypatch, capsys):
+    without = listed(store, capsys)
+    assert [line.split()[5] for line in without] == ["complete"] * 3 + ["incomplete"]
+    monkeypatch.setattr(ls, "Index", partial(Index, least=1))
+    assert listed(store, capsys) == without
+    with monkeypatch.context() as patch:
+        patch.setattr(ls, "_model", lambda *_: pytest.fail("looked at a model that the index knows"))
+        assert listed(store, capsys) == without
+    fake_cells.compute(store.root, CELLS[3])
+    (place(store, "measure", cell=1) / "manifest.json").unlink()
+    assert [line.split()[5] for line in listed(store, capsys)] == ["complete", "incomplete"] + [
+        "complete"
+    ] * 2
+    # what a resume knows is not lost by it
+    assert done(store) == [True, False, True, True]
+
+
+def test_ls_names_a_record_that_cannot_be_read_whatever_the_index_knows(store, monkeypatch, capsys):
+    monkeypatch.setattr(ls, "Index", partial(Index, least=1))
+    listed(store, capsys)
+    flip(records.record_file(store, fake_cells.STUDY, CELLS[1].id), 40)
+    assert ls.main([f"study={fake_cells.STUDY}", f"output_root={store.root}"]) == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 4
+    assert CELLS[1].id in said.err

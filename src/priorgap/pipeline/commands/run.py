@@ -148,7 +148,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     known, here = session.grid_is_known, False
     if known:
         for cell in plan.cells:
-            records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
+            records.write(records.record_of(cell, iter(plan.by_cell[cell])), store)
     task = CellTask(tuple(stages), _processes(plan.cells, session), known)
     if known and "train" in stages:
         # workers would cost more than to see that nothing is left for them
@@ -300,7 +300,7 @@ def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
 def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Record]:
     """Return what a report covers: an experiment's grid exactly; else all that the study has seen."""
     study = plan.cells[0].study
-    own = [records.record_of(cell, iter(plan.of([cell]).models)) for cell in plan.cells]
+    own = [records.record_of(cell, iter(plan.by_cell[cell])) for cell in plan.cells]
     if request.experiment is not None:
         return own
     # a bare `report study=NAME` composes a default configuration that may never have been run
