@@ -48,14 +48,14 @@ class Nodes:
 
 
 @contextmanager
-def nodes(n: int, forbidden: Path, scratch: Path, *, head_works: bool = True) -> Iterator[Nodes]:
+def nodes(n: int, forbidden: Path, scratch: Path, *, tests: Path | None = None) -> Iterator[Nodes]:
     """Start a cluster of n nodes.
 
     Args:
         n: nodes, one CPU each.
         forbidden: a folder that no process of a node may look into: the command's.
         scratch: for what the nodes' processes run when they start.
-        head_works: whether the node of the head takes jobs.
+        tests: a folder whose modules jobs are made of.
     """
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -65,14 +65,12 @@ def nodes(n: int, forbidden: Path, scratch: Path, *, head_works: bool = True) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv(FORBIDDEN, str(forbidden.absolute()))
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join(filter(None, [str(scratch), os.environ.get("PYTHONPATH")]))
-        )
-        head = {**_NODE, "num_cpus": int(head_works), "include_dashboard": False}
+        patch.setenv("PYTHONPATH", environment(scratch, tests)["PYTHONPATH"])
+        head = {**_NODE, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         found = Nodes(cluster, [])
         try:
-            for _ in range(n - head_works):
+            for _ in range(n - 1):
                 found.add()
             cluster.wait_for_nodes()
             yield found
@@ -80,7 +78,8 @@ def nodes(n: int, forbidden: Path, scratch: Path, *, head_works: bool = True) ->
             cluster.shutdown()
 
 
-def environment(scratch: Path) -> dict[str, str]:
+def environment(scratch: Path, tests: Path | None = None) -> dict[str, str]:
     """Return the environment of a command on such a cluster; it hands its PYTHONPATH to the workers."""
-    path = os.pathsep.join(filter(None, [str(scratch), os.environ.get("PYTHONPATH")]))
+    places = (scratch, tests, os.environ.get("PYTHONPATH"))
+    path = os.pathsep.join(str(place) for place in places if place)
     return {"PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0", FORBIDDEN: ""}

@@ -1,10 +1,14 @@
-"""A sweep of fake cells as a command of its own: `python -m fake_sweep ROOT ADDRESS CELLS BYTES NODE_FOLDER`.
+"""A sweep of fake cells as a command of its own: `python -m fake_sweep ROOT ADDRESS CELLS BYTES NODE_FOLDER [DIES]`.
+
+The worker of the cell DIES is killed, whenever it is tried.
 
 It says in JSON what it took. The launcher's loop, the engine, errands, packs and publication are those of models.
 """
 
 import json
+import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +19,7 @@ import fake_cells
 from hydra.core.utils import JobReturn, JobStatus
 
 from priorgap.pipeline.store import records
+from priorgap.pipeline.sweep import jobs
 from priorgap.pipeline.sweep.engines.protocol import Job, Unit
 from priorgap.pipeline.sweep.engines.ray_cluster import RayCluster, node_id
 from priorgap.pipeline.sweep.exchange import Exchange, exchanging
@@ -23,7 +28,7 @@ from priorgap.pipeline.sweep.node_folder import Answer, Tidy
 from priorgap.pipeline.sweep.progress import Progress
 
 
-def main(root: str, address: str, n: str, n_bytes: str, base: str) -> None:
+def main(root: str, address: str, n: str, n_bytes: str, base: str, dies: str = "-1") -> None:
     store = fake_cells.prepare(Path(root))
     found = fake_cells.cells(int(n), int(n_bytes))
     started = time.monotonic()
@@ -32,6 +37,8 @@ def main(root: str, address: str, n: str, n_bytes: str, base: str) -> None:
     recorded = time.monotonic()
     engine = RayCluster(address, 1, 0, 1, retries=3, last=Tidy(base))
     connected = time.monotonic()
+    # a job of no configuration has no record of its failure
+    jobs.record_loss = lambda config, reason: None
     n_done = 0
     listing = 0.0
     with exchanging(store, engine, node_id, base) as exchange:
@@ -40,7 +47,7 @@ def main(root: str, address: str, n: str, n_bytes: str, base: str) -> None:
             nonlocal n_done, listing
             for cell in found:
                 began = time.monotonic()
-                unit = unit_of(cell, exchange)
+                unit = unit_of(cell, exchange, dies=cell.number == int(dies))
                 if unit.known is not None:
                     n_done += 1
                     listing += time.monotonic() - began
@@ -62,12 +69,13 @@ def main(root: str, address: str, n: str, n_bytes: str, base: str) -> None:
     )
 
 
-def unit_of(cell: fake_cells.Cell, exchange: Exchange) -> Unit:
+def unit_of(cell: fake_cells.Cell, exchange: Exchange, *, dies: bool) -> Unit:
     job = Job(cell.number, (), (f"seed={cell.number}",), None)  # type: ignore[arg-type]
     steps = cell.steps()
     if exchange.is_done(cell.id, steps):
         return Unit((job,), nothing, known=[answer()])
-    errand = exchange.errand(steps, [fake_cells.DATA], partial(fake_cells.compute, cell=cell))
+    compute = die if dies else partial(fake_cells.compute, cell=cell)
+    errand = exchange.errand(steps, [fake_cells.DATA], compute)
 
     def receive(found: Answer) -> list[JobReturn]:
         assert found.returned == cell.id
@@ -75,6 +83,11 @@ def unit_of(cell: fake_cells.Cell, exchange: Exchange) -> Unit:
             return [answer()]
 
     return Unit((job,), errand, receive)
+
+
+def die(root: Path) -> None:
+    """End as a process does that the system kills for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def nothing() -> None:

@@ -29,6 +29,18 @@ def test_sixty_cells_and_a_node_lost(tmp_path):
     check(tmp_path, 60, 50_000, [(0.3, "node")])
 
 
+@pytest.mark.e2e
+def test_a_worker_that_is_killed_each_time_costs_its_cell_alone(tmp_path):
+    outputs, scratch = tmp_path / "apart/outputs", tmp_path / "scratch"
+    outputs.mkdir(parents=True)
+    with clusters.nodes(2, outputs, scratch, tests=HERE) as nodes:
+        words = (outputs, nodes.address, 20, 5_000, tmp_path / "nodes", 7)
+        said = _said(_command(scratch, *words))
+    assert said["failed"] == ["its node or worker was lost (WorkerCrashedError)"]
+    found = sorted(p.name for p in (outputs / fake_cells.STUDY / "train").iterdir())
+    assert found == [cell.id for cell in fake_cells.cells(20, 5_000) if cell.number != 7]
+
+
 @pytest.mark.slow
 def test_ten_thousand_cells(tmp_path, capsys):
     with capsys.disabled():
@@ -108,11 +120,7 @@ def check(folder: Path, n: int, n_bytes: int, losses: list[tuple[float, str]]) -
     with clusters.nodes(3, apart / "outputs", scratch) as nodes:
 
         def command() -> subprocess.Popen[str]:
-            words = (apart / "outputs", nodes.address, n, n_bytes, folder / "nodes")
-            return subprocess.Popen(
-                [sys.executable, "-m", "fake_sweep", *map(str, words)], cwd=apart, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, **clusters.environment(scratch)},
-            )  # fmt: skip
+            return _command(scratch, apart / "outputs", nodes.address, n, n_bytes, folder / "nodes")
 
         process = command()
         for share, what in losses:
@@ -137,6 +145,13 @@ def check(folder: Path, n: int, n_bytes: int, losses: list[tuple[float, str]]) -
     assert list((apart / "outputs/.incoming").iterdir()) == []
     assert len(on_disk) <= sum(what == "node" for _, what in losses), on_disk
     return {**again, "peak_mb": max(said["peak_mb"], again["peak_mb"])}
+
+
+def _command(scratch: Path, root: Path, *words: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fake_sweep", *map(str, (root, *words))], cwd=root.parent, stdout=subprocess.PIPE,
+        text=True, env={**os.environ, **clusters.environment(scratch, tests=HERE)},
+    )  # fmt: skip
 
 
 def _reached(trained: Path, n: float) -> bool:
