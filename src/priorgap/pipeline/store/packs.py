@@ -94,11 +94,15 @@ def unpack(content: bytes | memoryview, root: Path, *, sync: bool) -> list[str]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             members = iter(tar)
             listed = _listed(tar, next(members, None))
-            names = [_write(tar, member, listed, root, sync) for member in members]
+            names = [_write(tar, member, listed, root) for member in members]
     except (tarfile.TarError, EOFError, KeyError, TypeError, RecursionError, UnicodeError) as error:
         raise ValueError(f"no whole pack of results ({type(error).__name__}: {error})") from error
     if listed:
         raise ValueError(f"no whole pack of results: {next(iter(listed))} is missing")
+    # all are written first: what forces the first to disk takes most of the others along
+    for name in names if sync else ():
+        with (root / name).open("rb") as handle:
+            os.fsync(handle.fileno())
     return names
 
 
@@ -112,9 +116,7 @@ def _listed(tar: tarfile.TarFile, first: tarfile.TarInfo | None) -> dict[str, An
     return files
 
 
-def _write(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, listed: dict[str, Any], root: Path, sync: bool
-) -> str:
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, listed: dict[str, Any], root: Path) -> str:
     entry = listed.pop(member.name, None)
     if entry is None or not member.isreg():
         raise ValueError(f"a pack holds {member.name!r}, which it does not list as a file")
@@ -128,9 +130,6 @@ def _write(
     # "x": what a name of the pack leads to is new, and no link
     with file.open("xb") as handle:
         handle.write(content)
-        if sync:
-            handle.flush()
-            os.fsync(handle.fileno())
     return member.name
 
 
