@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import clusters
+import numpy as np
 import pytest
 from launching import start, wait
 from tiny_study import content, leftovers
@@ -28,6 +29,36 @@ SMALL = (
     "verdict.health.rate=0.0",
 )
 SWEEP = ("run", "-m", *SMALL, "study=tiny")
+
+
+@pytest.mark.e2e
+def test_own_data_a_failure_and_runs_of_wandb_on_a_cluster_started_here(tmp_path):
+    """What travels beside results: a file by its relative path, a log, why a model failed."""
+    alone, apart = tmp_path / "alone", tmp_path / "apart"
+    rows = np.random.default_rng(0).random((300, 1, 8, 8)).astype("float32")
+    grid = ("trainer.learning_rate=0.001,1e30", "tracking=offline", "data=npz", "data.path=mine/rows.npz")
+    words = (
+        *(word for word in SWEEP if not word.startswith(("data=", "tracking="))),
+        *grid,
+        "features=[pixels]",
+    )
+    ray = ("hydra/launcher=ray", "hydra.launcher.address=local", "hydra.launcher.shared_disk=false")
+    ray += (f"hydra.launcher.node_folder={tmp_path}",)
+    for place, more in ((alone, ()), (apart, (*ray, "output_root=outputs"))):
+        (place / "mine").mkdir(parents=True)
+        np.savez(place / "mine/rows.npz", x=rows)
+        process = start(place, *words, *more, env={"RAY_ADDRESS": "", "RAY_USAGE_STATS_ENABLED": "0"})
+        said, _ = process.communicate()
+        assert process.returncode == 1, said
+        assert said.count("priorgap: failed: ") == 1, said
+    assert content(apart) == content(alone)
+    (there,), (here,) = (list((place / "outputs/tiny/failed").glob("*.json")) for place in (alone, apart))
+    assert here.name == there.name
+    assert "NonFiniteLoss" in here.read_text()
+    logs = sorted((apart / "outputs/tiny/logs").glob("*/*/priorgap.log"))
+    assert len(logs) == 2 and "NonFiniteLoss" in "".join(log.read_text() for log in logs)
+    assert len(list((apart / "outputs/tiny/wandb").glob("offline-run-*"))) >= 1
+    assert [p for p in tmp_path.glob("priorgap-*/*") if p.is_dir()] == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The jobs of a Hydra multirun as errands to nodes that share no disk: one model each, or what it lacks."""
 
+import copy
 import logging
 import os
 import shutil
@@ -94,8 +95,7 @@ class _Errands:
             return Unit((job,), _nothing, known=[_answer(job, None)])
         shared = [step for step in plan.steps.values() if step.kind in SHARED_KINDS]
         there = [step for step in shared if self.store.is_complete(step)]
-        _for_a_node(job.config)
-        work = HydraJob(call, cell.study)
+        work = HydraJob(replace(call, configs=(_for_a_node(job.config),)), cell.study)
         errand = self.exchange.errand(steps, there, work, _own_files(plan))
 
         def receive(answer: Answer) -> list[JobReturn]:
@@ -138,13 +138,15 @@ def _answer(job: Job, line: str | None) -> JobReturn:
     return JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED, _return_value=line)
 
 
-def _for_a_node(config: DictConfig) -> None:
-    """Make a job's places those of its own folder; its runs of W&B are the report's to write."""
+def _for_a_node(composed: DictConfig) -> DictConfig:
+    """Return a job's configuration with places in its own folder; its runs of W&B are the report's to write."""
+    config = copy.deepcopy(composed)
     with read_write(config), open_dict(config):
         config.output_root = STORE
         config.tracking.mode = "off"
         config.hydra.sweep.dir = f"{STORE}/{PLAIN}"
         config.hydra.sweep.subdir = _LOG
+    return config
 
 
 def _own_files(plan: Plan) -> dict[str, str]:

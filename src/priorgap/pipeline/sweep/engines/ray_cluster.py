@@ -79,7 +79,13 @@ class RayCluster:
         self._started = not ray.is_initialized()
         if self._started:
             self._connect(address, threads, _OBJECT_STORE if last is None else None)
-        self._task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=retries)(_call)
+        # what Ray itself says within a task (what it fetches is lost on the way) is no failure of its job
+        self._task = ray.remote(
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            max_retries=retries,
+            retry_exceptions=[ray.exceptions.RayError],
+        )(_call)
         self._num_cpus, self._last = num_cpus, last
         self._running: dict[Any, Unit] = {}
         self._looked_at, self._known_slots = 0.0, 1
@@ -88,7 +94,7 @@ class RayCluster:
         variables = thread_variables(threads)
         # workers find the package where this process does
         variables |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-        joined = address or os.environ.get("RAY_ADDRESS")
+        joined = (address or os.environ.get("RAY_ADDRESS")) not in (None, "", "local")
         own = {} if joined else {"object_store_memory": object_store, "include_dashboard": False}
         try:
             self._ray.init(
