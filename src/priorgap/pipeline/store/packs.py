@@ -42,7 +42,7 @@ def pack(folders: Iterable[Path], root: Path, plain: Mapping[str, Path] | None =
         for name, content in contents.items()
     }
     target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as tar:
         _add(tar, LIST, artifacts.canonical_json({"schema": SCHEMA, "files": listed}).encode())
         for name, content in contents.items():
             _add(tar, name, content)
@@ -91,7 +91,7 @@ def unpack(content: bytes | memoryview, root: Path, *, sync: bool) -> list[str]:
         ValueError: it is no whole pack, or holds anything but the regular files that it lists; one line.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", encoding="utf-8") as tar:
             members = iter(tar)
             listed = _listed(tar, next(members, None))
             names = [_write(tar, member, listed, root) for member in members]
