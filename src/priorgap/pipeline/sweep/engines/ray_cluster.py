@@ -80,7 +80,7 @@ class RayCluster:
         if self._started:
             self._connect(address, threads, _OBJECT_STORE if last is None else None)
         # what Ray itself says within a task (what it fetches is lost on the way) is no failure of its job
-        self._task = ray.remote(
+        self._task = self._ray.remote(
             num_cpus=num_cpus,
             num_gpus=num_gpus,
             max_retries=retries,
