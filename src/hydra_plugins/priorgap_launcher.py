@@ -31,10 +31,12 @@ class JoblibLauncherConf:
 
 @dataclass
 class RayLauncherConf:
-    """`hydra/launcher=ray`: the jobs of a sweep on a Ray cluster that shares the store.
+    """`hydra/launcher=ray`: the jobs of a sweep on a Ray cluster.
 
     address auto joins the running cluster, null starts one on this machine; num_cpus null is the threads of one
-    model.
+    model. shared_disk false: the nodes do not see the output root; data and references go to them through Ray's
+    object store, each works in node_folder (null: where temporary files are), and a finished model comes back as
+    one pack, which the command publishes.
     """
 
     _target_: str = "hydra_plugins.priorgap_launcher.RayLauncher"
@@ -43,6 +45,8 @@ class RayLauncherConf:
     num_cpus: float | None = None
     num_gpus: float = 0.0
     retries: int = 2
+    shared_disk: bool = True
+    node_folder: str | None = None
 
 
 @dataclass
@@ -80,6 +84,7 @@ class SweepLauncher(Launcher):
     """Runs the jobs of a multirun on an engine; results come back in job order."""
 
     retries: int
+    shared_disk = True
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over."""
@@ -119,15 +124,30 @@ class RayLauncher(SweepLauncher):
     """Tasks of a Ray cluster."""
 
     def __init__(
-        self, requires: str, address: str | None, num_cpus: float | None, num_gpus: float, retries: int
+        self,
+        requires: str,
+        address: str | None,
+        num_cpus: float | None,
+        num_gpus: float,
+        retries: int,
+        shared_disk: bool,
+        node_folder: str | None,
     ) -> None:
         self.address, self.num_cpus, self.num_gpus, self.retries = address, num_cpus, num_gpus, retries
+        self.shared_disk, self.node_folder = shared_disk, node_folder
 
     def engine(self, n_jobs: int) -> Any:
         """Return a connection to the cluster."""
         from priorgap.pipeline.sweep.engines.ray_cluster import RayCluster
 
-        return RayCluster(self.address, self.num_cpus or self.threads, self.num_gpus, self.threads)
+        num_cpus = self.num_cpus or self.threads
+        if self.shared_disk:
+            return RayCluster(self.address, num_cpus, self.num_gpus, self.threads)
+        from priorgap.pipeline.sweep.node_folder import Tidy
+
+        return RayCluster(
+            self.address, num_cpus, self.num_gpus, self.threads, self.retries, Tidy(self.node_folder)
+        )
 
 
 class SlurmLauncher(SweepLauncher):

@@ -50,6 +50,16 @@ CASES = {
     "no workers": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"), "n_jobs=0"),
     "half a worker": (("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=half"), "n_jobs"),
     "no retries": (("-m", "hydra/launcher=joblib", "hydra.launcher.retries=-1"), "retries=-1"),
+    "half a disk": (("-m", "hydra/launcher=ray", "hydra.launcher.shared_disk=half"), "shared_disk"),
+    "a sweeper that proposes, without a disk": (
+        (
+            "-m",
+            "hydra/launcher=ray",
+            "hydra.launcher.shared_disk=false",
+            "hydra.sweeper._target_=somebody.Else",
+        ),
+        "hydra.launcher.shared_disk=false",
+    ),
     "two experiments": (("experiment=default", "experiment=e01_alpha"), "one experiment"),
     "an unclosed bracket": (("sampler=[prior",), "sampler"),
     "a sweep without -m": (("seed=0,1",), "seed"),

@@ -62,6 +62,9 @@ class Scripted:
     def __init__(self, outcomes) -> None:
         self.outcomes, self.queue, self.closed = dict(outcomes), [], None
 
+    def has_room(self) -> bool:
+        return True
+
     def start(self, unit: Unit) -> None:
         self.queue.append(unit)
 

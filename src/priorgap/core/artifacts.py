@@ -10,17 +10,20 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
+# manifests that a process keeps in mind
+_KEPT = 4096
 
 
 class Damaged(ValueError):  # noqa: N818
@@ -46,15 +49,33 @@ def file_digest(path: Path) -> str:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: temporary name, sync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+    partial, handle = _begun(path, lambda place: place.open("xb"))
     try:
-        with partial.open("wb") as handle:
+        with handle:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _begun(path: Path, make: Callable[[Path], T]) -> tuple[Path, T]:
+    """Make the temporary sibling of a file or folder; return its place, and what making it returned.
+
+    Its name is known, so that what a killed writer left is found among ten thousand names without listing them. While
+    another writer's stands there, it is a random one.
+    """
+    try:
+        place = _first_partial(path)
+        return place, make(place)
+    except FileExistsError:
+        place = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
+        return place, make(place)
+
+
+def _first_partial(path: Path) -> Path:
+    return path.with_name(f"{_PARTIAL}{'0' * 7}1-{path.name}")
 
 
 def write_text(path: Path, content: str) -> None:
@@ -111,8 +132,7 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
         provenance: JSON-able facts to keep beside the checksums (versions, hardware, seed, ...).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
-    partial.mkdir()
+    partial, _ = _begun(path, Path.mkdir)
     try:
         yield partial
         files = {
@@ -153,11 +173,15 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     try:
         found = file.stat()
         stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
-        if _MANIFESTS.get(file, (None,))[0] != stamp:
-            _MANIFESTS[file] = stamp, _manifest(file)
+        known = _MANIFESTS.get(file)
+        if known is None or known[0] != stamp:
+            known = stamp, _manifest(file)
+            if len(_MANIFESTS) >= _KEPT:
+                _MANIFESTS.pop(next(iter(_MANIFESTS)), None)
+            _MANIFESTS[file] = known
     except OSError:
         return None
-    return _MANIFESTS[file][1]
+    return known[1]
 
 
 def _manifest(file: Path) -> dict[str, Any] | None:
@@ -266,8 +290,7 @@ def copy(source: Path, path: Path) -> None:
     if manifest is None:
         raise ValueError(f"{source}: no complete artifact")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
-    partial.mkdir()
+    partial, _ = _begun(path, Path.mkdir)
     try:
         for name, entry in manifest["files"].items():
             if has_link(source, name):
@@ -279,6 +302,17 @@ def copy(source: Path, path: Path) -> None:
         _put(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def move(source: Path, path: Path) -> None:
+    """Rename a folder of results into place, over what stood there; its files were synced and checked before.
+
+    Args:
+        source: on the same file system.
+        path: where it will be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _put(source, path)
 
 
 @contextmanager
@@ -307,8 +341,11 @@ def replaced(path: Path) -> Path:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Return what killed (or living) writers of the artifact at `path` left beside it."""
-    return [p for p in path.parent.glob(f"{_PARTIAL}*") if p.name[len(_PARTIAL) + 8 :] in _endings(path)]
+    """Return what killed (or living) writers of the artifact at `path` left beside it, without listing the folder.
+
+    What a writer left that found another's there has a random name: `priorgap gc` finds it.
+    """
+    return [place for place in (_first_partial(path), replaced(path)) if os.path.lexists(place)]
 
 
 def sweep_partial(path: Path) -> list[Path]:
@@ -320,7 +357,3 @@ def sweep_partial(path: Path) -> list[Path]:
         else:
             leftover.unlink(missing_ok=True)
     return found
-
-
-def _endings(path: Path) -> tuple[str, str]:
-    return f"-{path.name}", f"-old-{path.name}"

@@ -231,6 +231,22 @@ class Shelf:
             span = None if content is None else self._append(content, entries)
             entries[name] = replace(entry, span=span)
 
+    def move(self, source: Path) -> bool:
+        """Rename another shelf's folder to this place, unless one is here.
+
+        Args:
+            source: on the same file system; its files were synced and checked before.
+
+        Returns:
+            Whether there was none.
+        """
+        manifest = self.folder / artifacts.MANIFEST
+        with artifacts.locked(manifest, self._locks):
+            free = not os.path.lexists(manifest)
+            if free:
+                artifacts.move(source, self.folder)
+        return free
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove results, and the room that they and what was replaced before take."""
         with self._writing(slack=1) as entries:

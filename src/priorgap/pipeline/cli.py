@@ -65,6 +65,7 @@ overrides (Hydra's syntax; conf/ holds the vocabulary):
   metric=standard  features=[classifier,pixels,rocket]  calibrate=false|true|both
   tracking=offline|online|off  study=NAME  experiment=ID  data.root=DIR  data.download=true
   hydra/launcher=joblib|ray|slurm   hydra.launcher.n_jobs=4   trainer=default|batched   (docs/sweeps.md)
+  hydra.launcher.shared_disk=false  with ray: the nodes do not see the output root
 """
 
 _STAGE_HELP = {

@@ -9,6 +9,7 @@ from priorgap.core.errors import refusing
 from priorgap.pipeline.commands.store_arguments import in_words, parse, size
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of
+from priorgap.pipeline.store.index import Index
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel, RecordedStep
 
@@ -21,20 +22,21 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         order = parse(arguments)
     if order.study is not None:
-        _table(_HEAD, list(_models(order.store, order.study)))
+        unread: list[str] = []
+        _table(_HEAD, list(_models(order.store, order.study, unread)))
     else:
         _table(
             ("study", "models", "trained", "failed", "report", "size", "last result"),
             [_study(order.store, name) for name in order.studies],
         )
-    lines = [
-        line
-        for study in order.studies
-        for line in records.unreadable(order.store, study, other_versions=False)
-    ]
-    for line in lines:
+        unread = [
+            line
+            for study in order.studies
+            for line in records.unreadable(order.store, study, other_versions=False)
+        ]
+    for line in unread:
         sys.stderr.write(f"priorgap: {line}\n")
-    return 1 if lines else 0
+    return 1 if unread else 0
 
 
 def _study(store: Store, name: str) -> tuple[str, ...]:
@@ -56,17 +58,37 @@ def _when(finished: object) -> str:
     return str(finished or "")[:16].replace("T", " ")
 
 
-def _models(store: Store, study: str) -> Iterator[tuple[str, ...]]:
+def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each model; what the index knows of a training is not read again.
+
+    Args:
+        store: the store.
+        study: the study's name.
+        unread: takes a line for each record that cannot be read.
+    """
+    index = Index(store, study)
     for file in records.files_of(store, study):
+        known = index.row(file.stem)
+        if known is not None and known.lines:
+            yield from known.lines
+            continue
         try:
             record = records.read(file)
         except records.OtherVersion as error:
             log.warning("%s; the command that made it writes it again", error)
             yield (file.stem, *[""] * 4, "other version", "", "", "")
-        except ValueError:
-            continue  # said at the end
+        except ValueError as error:
+            unread.append(records.left_out(error))
         else:
-            yield from (_model(store, record, model) for model in record.models)
+            own = [step for step in record.steps if step.kind not in records.SHARED]
+            stamps = index.stamps(record.train_id, dict.fromkeys(folder_of(step, store) for step in own))
+            lines = tuple(_model(store, record, model) for model in record.models)
+            index.keep(record.train_id, stamps, lines=lines)
+            yield from lines
+    try:
+        index.write()
+    except OSError as error:
+        log.debug("no index is written: %s", error)  # somebody else's store is listed like any other
 
 
 def _model(store: Store, record: Record, model: RecordedModel) -> tuple[str, ...]:

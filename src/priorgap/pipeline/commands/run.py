@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +117,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
     from priorgap.pipeline.plan_files import write_made
+    from priorgap.pipeline.sweep.jobs import CellTask
     from priorgap.pipeline.tracking.live import LiveRuns
 
     settings = plan.cells[0].config["tracking"]
@@ -148,8 +148,8 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     known, here = session.grid_is_known, False
     if known:
         for cell in plan.cells:
-            records.write(records.record_of(cell, iter(plan.of([cell]).models)), store)
-    task = partial(_task, stages=tuple(stages), workers=_processes(plan.cells, session), grid_is_known=known)
+            records.write(records.record_of(cell, iter(plan.by_cell[cell])), store)
+    task = CellTask(tuple(stages), _processes(plan.cells, session), known)
     if known and "train" in stages:
         # workers would cost more than to see that nothing is left for them
         here = _train_batched(plan, desk, session) and stages == ["train"]
@@ -268,15 +268,6 @@ def _processes(cells: Sequence[ModelConfig], session: Session) -> int:
     return int(config["measure_processes"] or min(_MOST, processes_for(int(config["numerics"]["threads"]))))
 
 
-def _task(config: Any, *, stages: Sequence[str], workers: int, grid_is_known: bool) -> str | float | None:
-    from priorgap.pipeline.sweep.jobs import run_cell, run_proposed
-
-    run = run_cell if grid_is_known else run_proposed
-    found = run(config, stages=stages, workers=workers)
-    LINE.ended(failed=isinstance(found, str))
-    return found
-
-
 def _size(plan: "Plan") -> str:
     trained = {model.train.path for model in plan.models}
     models = {model.id for model in plan.models}
@@ -309,7 +300,7 @@ def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
 def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Record]:
     """Return what a report covers: an experiment's grid exactly; else all that the study has seen."""
     study = plan.cells[0].study
-    own = [records.record_of(cell, iter(plan.of([cell]).models)) for cell in plan.cells]
+    own = [records.record_of(cell, iter(plan.by_cell[cell])) for cell in plan.cells]
     if request.experiment is not None:
         return own
     # a bare `report study=NAME` composes a default configuration that may never have been run

@@ -338,6 +338,7 @@ class LauncherCounts:
     array_parallelism: Annotated[int, AtLeast(1)]
     num_cpus: Annotated[float, Above(0)] | None
     num_gpus: Annotated[float, AtLeast(0)] | None
+    shared_disk: bool
     cluster: Literal["slurm", "local", "debug"]
 
     @classmethod

@@ -11,6 +11,8 @@ from priorgap.pipeline.config.groups import LauncherCounts
 
 _OURS = "hydra_plugins.priorgap_launcher."
 _SECONDS = 3.0
+# sweepers whose configurations are all known before the first is computed
+_GRIDS = ("hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "hydra_plugins.priorgap_sweeper.Grid")
 
 
 def check(hydra: DictConfig) -> None:
@@ -38,6 +40,11 @@ def check(hydra: DictConfig) -> None:
         raise ValueError(
             "hydra.launcher.cluster=slurm: there is no srun here; expected a machine that submits to Slurm, or "
             "cluster=local to try a command"
+        )
+    if node.get("shared_disk") is False and hydra.sweeper.get("_target_") not in _GRIDS:
+        raise ValueError(
+            "hydra.launcher.shared_disk=false: expected a sweep over named values; a sweeper that proposes models by "
+            "the results of others needs nodes that see the output root"
         )
     if node.get("address") is not None:
         _check_address(str(node["address"]))

@@ -191,6 +191,14 @@ class Plan:
         """The configurations, each once."""
         return tuple(dict.fromkeys(model.cell for model in self.models))
 
+    @cached_property
+    def by_cell(self) -> Mapping[ModelConfig, list[PlannedModel]]:
+        """The models of each configuration; to look for them one by one takes the square of their number."""
+        found: dict[ModelConfig, list[PlannedModel]] = {}
+        for model in self.models:
+            found.setdefault(model.cell, []).append(model)
+        return found
+
     def of(self, cells: Collection[ModelConfig]) -> "Plan":
         """Return the part of some configurations."""
         models = tuple(model for model in self.models if model.cell in cells)

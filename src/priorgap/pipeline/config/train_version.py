@@ -32,7 +32,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2ec50cad49f1c01fb3b8b0d02278c06c2bea40db2a5b153f3114ae979a541192": (
+    "ad7c5b44b07d1242f0aae62a1bc9d9d283041124381173b58d743dda454cc5e8": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
@@ -42,6 +42,7 @@ COMPATIBLE: dict[str, str] = {
         "the code of forecasts, which train as before; windows may have missing-indicators, and a likelihood of "
         "their own, without which nothing changes; networks of gated layers are added, and choices of a VampPrior's "
         "pseudo-inputs, whose defaults are as before; precision=bf16 rounds a network as a whole and not its layers "
-        "one by one: other last digits of such models alone"
+        "one by one: other last digits of such models alone; artifacts are written under temporary names that are "
+        "known"
     ),
 }

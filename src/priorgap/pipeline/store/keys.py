@@ -1,5 +1,7 @@
 """Keys: what a result was computed from, as one digest: settings, the content of its inputs, the code."""
 
+from collections.abc import Sequence
+
 from priorgap.core import artifacts
 from priorgap.pipeline.config.plan import Closure, Step
 from priorgap.pipeline.store.code_digest import code_digest, module_digest
@@ -16,19 +18,35 @@ def key(step: Step, store: Store) -> str:
     Raises:
         Incomplete: an input is not there.
     """
-    inputs = []
-    for needed in step.inputs:
-        known = store.known(needed)
-        if known is None:
-            raise Incomplete(
-                f"{needed.kind}: no complete result for {needed.name}; run `priorgap {needed.kind}` first"
-            )
-        inputs.append(known.content)
+    inputs = [_content(needed, store) for needed in step.inputs]
+    return artifacts.digest([step.kind, step.settings, inputs, _code(step)])
+
+
+def _code(step: Step) -> object:
     if isinstance(step.code, Closure):
         stage = module_digest(f"priorgap.pipeline.stages.{step.kind}")
-        code: object = [stage, code_digest(tuple(sorted(set(step.code.modules))))]
-    elif step.code.modules:
-        code = [step.code.number, code_digest(step.code.modules, plugins_only=True)]
-    else:
-        code = step.code.number
-    return artifacts.digest([step.kind, step.settings, inputs, code])
+        return [stage, code_digest(tuple(sorted(set(step.code.modules))))]
+    if step.code.modules:
+        return [step.code.number, code_digest(step.code.modules, plugins_only=True)]
+    return step.code.number
+
+
+def signature(steps: Sequence[Step], store: Store) -> str:
+    """Return a digest of all that the keys of some results follow from, as long as the results stay what they are.
+
+    Raises:
+        Incomplete: something that they are made from, and that is none of them, is not there.
+    """
+    own = {step.path for step in steps}
+    outside = {needed.path: needed for step in steps for needed in step.inputs if needed.path not in own}
+    known = {str(path): _content(needed, store) for path, needed in outside.items()}
+    return artifacts.digest([known, [[str(step.path), step.settings, _code(step)] for step in steps]])
+
+
+def _content(needed: Step, store: Store) -> str:
+    known = store.known(needed)
+    if known is None:
+        raise Incomplete(
+            f"{needed.kind}: no complete result for {needed.name}; run `priorgap {needed.kind}` first"
+        )
+    return known.content

@@ -24,7 +24,7 @@ FAILED = "failed"
 # what the picture of the aggregate posterior needs: kept beside the measurements, and none itself
 MARGINALS = "_marginals"
 # where the results of each stage stand that all studies share; a study's own stand in its folder, by stage
-_SHARED = {"prepare": "data", "reference": "reference"}
+SHARED = {"prepare": "data", "reference": "reference"}
 _OWN = ("train", "calibrate", "encode", "sample", "measure")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+@-]{0,160}")
 
@@ -47,11 +47,11 @@ class RecordedStep:
             ValueError: it is not.
         """
         parts = self.path.parts
-        home = (_SHARED[self.kind],) if self.kind in _SHARED else (study, self.kind)
+        home = (SHARED[self.kind],) if self.kind in SHARED else (study, self.kind)
         about = (self.model, self.sampler, self.metric, self.space)
         if not all(isinstance(text, str) for text in about):
             raise ValueError(f"{self.path}: what it is about is no text")
-        known = self.kind in (*_SHARED, *_OWN) and len(parts) > len(home)
+        known = self.kind in (*SHARED, *_OWN) and len(parts) > len(home)
         if not known or parts[: len(home)] != home or not all(_NAME.fullmatch(part) for part in parts):
             raise ValueError(f"{self.path}: not a place of {self.kind} in study={study}")
 
@@ -269,8 +269,13 @@ def unreadable(store: Store, study: str, *, other_versions: bool = True) -> list
             read(file)
         except ValueError as error:
             if other_versions or not isinstance(error, OtherVersion):
-                lines.append(f"{error}; left out: the command that made it writes it again")
+                lines.append(left_out(error))
     return lines
+
+
+def left_out(error: ValueError) -> str:
+    """Return what to say of a record that cannot be read."""
+    return f"{error}; left out: the command that made it writes it again"
 
 
 def studies(store: Store) -> list[str]:

@@ -5,7 +5,7 @@ import logging
 import math
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from priorgap.pipeline.config.session import plain
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import forget_failure, record_failure
+from priorgap.pipeline.terminal import LINE
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -28,6 +29,28 @@ if TYPE_CHECKING:
     from priorgap.pipeline.tracking.live import LiveRuns
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """What Hydra's launcher calls for each configuration.
+
+    Attributes:
+        stages: kinds of steps.
+        workers: processes that may share out one model's measures.
+        grid_is_known: whether all configurations were known, and prepared, before the first began.
+    """
+
+    stages: tuple[str, ...]
+    workers: int
+    grid_is_known: bool
+
+    def __call__(self, config: DictConfig) -> str | float | None:
+        """Run one configuration; return why it failed, or what a sweeper goes by."""
+        run = run_cell if self.grid_is_known else run_proposed
+        found = run(config, stages=self.stages, workers=self.workers)
+        LINE.ended(failed=isinstance(found, str))
+        return found
 
 
 def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> str | None:

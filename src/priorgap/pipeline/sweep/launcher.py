@@ -1,76 +1,21 @@
 """Runs the jobs of a Hydra multirun on an engine: composed as Hydra does, counted, retried when a worker dies."""
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, setup_globals
+from omegaconf import open_dict
 
 from priorgap.pipeline.config.training_precision import settle_for_a_worker
+from priorgap.pipeline.sweep.calls import Prepared, call_of
 from priorgap.pipeline.sweep.engines.protocol import Engine, Job, Lost, Unit
 from priorgap.pipeline.sweep.progress import Progress
 
 log = logging.getLogger(__name__)
 _POLL = 0.5
-
-
-class Prepared(Protocol):
-    """A launcher after Hydra's `setup`."""
-
-    config: DictConfig
-    hydra_context: HydraContext
-    task_function: TaskFunction
-
-
-@dataclass(frozen=True)
-class Call:
-    """Some jobs, with all that a fresh process needs to run them as Hydra does."""
-
-    context: HydraContext
-    task_function: TaskFunction
-    configs: tuple[DictConfig, ...]
-    singletons: dict[type, object]
-    directory: str
-
-    def __call__(self) -> list[JobReturn]:
-        """Run the jobs one after the other; what comes back is small, for it may cross a network."""
-        os.chdir(self.directory)
-        setup_globals()
-        Singleton.set_state(self.singletons)
-        return [_small(self._run(config)) for config in self.configs]
-
-    def _run(self, config: DictConfig) -> JobReturn:
-        return run_job(
-            hydra_context=self.context,
-            task_function=self._quietly,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
-
-    def _quietly(self, config: DictConfig) -> object:
-        """Run the task; the sweep speaks for its jobs, whose own lines go to their log files."""
-        for handler in logging.getLogger().handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.setLevel(logging.WARNING)
-        return self.task_function(config)
-
-
-def _small(found: JobReturn) -> JobReturn:
-    return JobReturn(
-        overrides=found.overrides,
-        working_dir=found.working_dir,
-        task_name=found.task_name,
-        status=found.status,
-        _return_value=found._return_value,
-    )
 
 
 def sweep(
@@ -84,7 +29,24 @@ def sweep(
     setup_globals()
     configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
     Path(str(launcher.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = []
+    n_jobs = len(job_overrides)
+    engine = make_engine(n_jobs)
+    log.info("%d jobs %s", n_jobs, engine.describe())
+    jobs = _jobs(launcher, job_overrides, initial_job_idx)
+    progress = Progress(n_jobs)
+    if launcher.shared_disk:
+        returns = drive(_units(launcher, jobs, engine.cells_per_unit), engine, progress, retries)
+    else:
+        from priorgap.pipeline.sweep.errands import errands
+
+        with errands(launcher, engine) as errand_of:
+            # a lost job is tried again by the engine itself
+            returns = drive((errand_of(job, call_of(launcher, [job])) for job in jobs), engine, progress, 0)
+    return [returns[number] for number in range(initial_job_idx, initial_job_idx + n_jobs)]
+
+
+def _jobs(launcher: Prepared, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Iterator[Job]:
+    """Compose the jobs one after the other, when they are asked for: a composed configuration is large."""
     shared = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
     for i, overrides in enumerate(job_overrides, start=initial_job_idx):
         config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, list(overrides))
@@ -93,37 +55,45 @@ def sweep(
             config.hydra.job.num = i
         settle_for_a_worker(config)
         typed = tuple(filter_overrides(overrides))
-        jobs.append(Job(i, typed, tuple(o for o in typed if o not in shared), config))
-        log.debug("job %s", jobs[-1].label)
-    engine = make_engine(len(jobs))
-    log.info("%d jobs %s", len(jobs), engine.describe())
-    units = [
-        _unit(launcher, jobs[first : first + engine.cells_per_unit])
-        for first in range(0, len(jobs), engine.cells_per_unit)
-    ]
-    returns = drive(units, engine, Progress(len(jobs)), retries)
-    return [returns[job.number] for job in jobs]
+        yield Job(i, typed, tuple(o for o in typed if o not in shared), config)
 
 
-def _unit(launcher: Prepared, jobs: Sequence[Job]) -> Unit:
-    configs = tuple(job.config for job in jobs)
-    call = Call(
-        launcher.hydra_context, launcher.task_function, configs, Singleton.get_state(), str(Path.cwd())
-    )
-    return Unit(tuple(jobs), call)
+def _units(launcher: Prepared, jobs: Iterator[Job], cells_per_unit: int) -> Iterator[Unit]:
+    while group := tuple(islice(jobs, cells_per_unit)):
+        yield Unit(group, call_of(launcher, group))
 
 
-def drive(units: Sequence[Unit], engine: Engine, progress: Progress, retries: int) -> dict[int, JobReturn]:
-    """Run units until each has answered or was lost once too often; a lost one costs no other."""
+def drive(units: Iterable[Unit], engine: Engine, progress: Progress, retries: int) -> dict[int, JobReturn]:
+    """Run units until each has answered or was lost once too often; a lost one costs no other.
+
+    Args:
+        units: taken one after the other, while the engine has room.
+        engine: where they run.
+        progress: counts what ends.
+        retries: how often a lost one is handed to the engine again.
+    """
     returns: dict[int, JobReturn] = {}
     lost: Counter[Unit] = Counter()
-    left = len(units)
-    kill = True
+    waiting = iter(units)
+    n_running, more, kill = 0, True, True
+
+    def ended(unit: Unit, results: Sequence[JobReturn]) -> None:
+        for job, found in zip(unit.jobs, results, strict=True):
+            returns[job.number] = found
+            progress.ended(failed=_failed(found))
+
     try:
-        for unit in units:
-            engine.start(unit)
-        while left:
-            for unit, outcome in engine.wait(_POLL):
+        while more or n_running:
+            while more and engine.has_room():
+                unit = next(waiting, None)
+                if unit is None:
+                    more = False
+                elif unit.known is not None:
+                    ended(unit, unit.known)
+                else:
+                    engine.start(unit)
+                    n_running += 1
+            for unit, outcome in engine.wait(_POLL) if n_running else ():
                 if isinstance(outcome, Lost):
                     lost[unit] += 1
                     again = lost[unit] <= retries
@@ -133,11 +103,10 @@ def drive(units: Sequence[Unit], engine: Engine, progress: Progress, retries: in
                     if again:
                         engine.start(unit)
                         continue
-                    outcome = [_given_up(job, outcome) for job in unit.jobs]
-                left -= 1
-                for job, found in zip(unit.jobs, outcome, strict=True):
-                    returns[job.number] = found
-                    progress.ended(failed=_failed(found))
+                    ended(unit, [_given_up(job, outcome) for job in unit.jobs])
+                else:
+                    ended(unit, outcome if unit.receive is None else unit.receive(outcome))
+                n_running -= 1
             progress.show(engine.running())
         kill = False
     finally:

@@ -83,6 +83,10 @@ class Processes:
         """Say how many processes."""
         return f"in {self._workers} processes"
 
+    def has_room(self) -> bool:
+        """Whether few units wait for a worker."""
+        return len(self._waiting) < self._workers
+
     def start(self, unit: Unit) -> None:
         """Run a unit, or keep it until a worker is free."""
         self._waiting.append(unit)

@@ -34,10 +34,18 @@ class Unit:
     """What one worker is handed at once: jobs, and the call that runs them; it returns their results in order.
 
     Without jobs it is other work of the command, with an answer of its own type.
+
+    Attributes:
+        jobs: what it runs.
+        call: runs them, in the worker.
+        receive: makes results, in job order, of what a call returned that is not such itself; in this process.
+        known: the results of jobs that have nothing to do: they are not run.
     """
 
     jobs: tuple[Job, ...]
     call: Callable[[], Any]
+    receive: Callable[[Any], Any] | None = None
+    known: Any = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,9 @@ class Engine(Protocol):
     """Runs units somewhere; each answers for itself, and one that dies takes no other with it."""
 
     cells_per_unit: int
+
+    def has_room(self) -> bool:
+        """Whether to hand it more units before the next has ended."""
 
     def start(self, unit: Unit) -> None:
         """Take a unit; it runs when there is room."""

@@ -1,22 +1,52 @@
-"""A Ray cluster (extra `ray`): a running one that shares the store, or one started on this machine."""
+"""A Ray cluster (extra `ray`): a running one, or one started on this machine."""
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from priorgap.core.errors import BadInput
 from priorgap.pipeline.sweep.engines.processes import SECONDS_TO_TIDY, thread_variables
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
-# nothing but a few words goes through Ray's object store
+# where the disk is shared, nothing but a few words goes through Ray's object store
 _OBJECT_STORE = 128 * 2**20
+# tasks that are handed to Ray for each that has room: the next is at hand when one ends, and no more are held
+_AHEAD = 3
+_LOOK_EVERY, _CLOSING = 1.0, 20.0
 
 
 def _call(work: Callable[[], Any]) -> Any:
     return work()
+
+
+def node_id() -> str:
+    """Return the id of the node that this process runs on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Bytes in the cluster's object store; a call on a node returns them, without a copy of its own.
+
+    Attributes:
+        reference: in a list, so that a task that is handed it does not fetch them unasked.
+    """
+
+    reference: list[Any]
+
+    def __call__(self) -> memoryview:
+        """Return the bytes."""
+        import ray
+
+        return memoryview(ray.get(self.reference[0]))
 
 
 class RayCluster:
@@ -27,28 +57,48 @@ class RayCluster:
         num_cpus: what one task reserves.
         num_gpus: what one task reserves.
         threads: the threads of one model.
+        retries: how often Ray itself runs a task again whose worker or node is lost.
+        last: called with its id on each node when the work is done; given where the nodes share no disk, and data
+            and results go through the object store.
     """
 
     cells_per_unit = 1
 
-    def __init__(self, address: str | None, num_cpus: float, num_gpus: float, threads: int) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        num_cpus: float,
+        num_gpus: float,
+        threads: int,
+        retries: int = 0,
+        last: Callable[[str], None] | None = None,
+    ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        # a worker that runs out of memory counts as lost like any other, or Ray would try its job for ever
+        os.environ.setdefault("RAY_task_oom_retries", str(retries))
         import ray
 
         self._ray: Any = ray
         self._started = not ray.is_initialized()
         if self._started:
-            self._connect(address, threads)
-        self._task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0)(_call)
-        self._num_cpus = num_cpus
+            self._connect(address, threads, _OBJECT_STORE if last is None else None)
+        # what Ray itself says within a task (what it fetches is lost on the way) is no failure of its job
+        self._task = self._ray.remote(
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            max_retries=retries,
+            retry_exceptions=[ray.exceptions.RayError],
+        )(_call)
+        self._num_cpus, self._last = num_cpus, last
         self._running: dict[Any, Unit] = {}
+        self._looked_at, self._known_slots = 0.0, 1
 
-    def _connect(self, address: str | None, threads: int) -> None:
+    def _connect(self, address: str | None, threads: int, object_store: int | None) -> None:
         variables = thread_variables(threads)
         # workers find the package where this process does
         variables |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-        joined = address or os.environ.get("RAY_ADDRESS")
-        own = {} if joined else {"object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+        joined = (address or os.environ.get("RAY_ADDRESS")) not in (None, "", "local")
+        own = {} if joined else {"object_store_memory": object_store, "include_dashboard": False}
         try:
             with _own_sigterm():
                 self._ray.init(
@@ -59,13 +109,28 @@ class RayCluster:
             raise BadInput(f"hydra.launcher.address={address}: no Ray cluster there: {line}") from error
 
     def _slots(self) -> int:
-        cores = self._ray.cluster_resources().get("CPU", 0.0)
-        return max(1, int(cores / self._num_cpus)) if self._num_cpus else len(self._running)
+        """Return how many tasks have room, as of about a second ago: nodes come and go."""
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY:
+            cores = self._ray.cluster_resources().get("CPU", 0.0)
+            self._looked_at, self._known_slots = now, max(1, int(cores / self._num_cpus))
+        return self._known_slots
+
+    def send(self, content: bytes) -> Sent:
+        """Put bytes into the object store; they stay there while what is returned is held."""
+        import numpy as np
+
+        # Ray hands arrays out without a copy, bytes with one
+        return Sent([self._ray.put(np.frombuffer(content, dtype=np.uint8))])
 
     def describe(self) -> str:
         """Say how large the cluster is."""
         nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
         return f"on a Ray cluster of {nodes} nodes, {self._slots()} at a time"
+
+    def has_room(self) -> bool:
+        """Whether Ray holds few tasks that wait: what is handed to it is in its memory and in this process's."""
+        return len(self._running) < _AHEAD * self._slots()
 
     def start(self, unit: Unit) -> None:
         """Hand a unit to Ray, which runs it where there is room."""
@@ -77,7 +142,9 @@ class RayCluster:
 
     def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
         """Return what has ended."""
-        ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        ended, rest = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        if ended and rest:
+            ended += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         return [(self._running.pop(task), self._outcome(task)) for task in ended]
 
     def _outcome(self, task: Any) -> Outcome:
@@ -99,9 +166,23 @@ class RayCluster:
             _, left = self._ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS_TO_TIDY)
             for task in left:
                 self._ray.cancel(task, force=True)
+        elif self._last is not None:
+            self._on_each_node(self._last)
         if self._started:
             with _own_sigterm():
                 self._ray.shutdown()
+
+    def _on_each_node(self, call: Callable[[str], None]) -> None:
+        """Call something once on each node, as far as that takes no long time."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        tasks = []
+        for node in self._ray.nodes():
+            if node["Alive"]:
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                remote = self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=place)(_call)
+                tasks.append(remote.remote(partial(call, node["NodeID"])))
+        self._ray.wait(tasks, num_returns=len(tasks), timeout=_CLOSING)
 
 
 @contextmanager

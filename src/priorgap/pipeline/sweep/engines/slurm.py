@@ -59,6 +59,10 @@ class Slurm:
         """Say where, and how many cells a job."""
         return f"by submitit on {self._cluster}, {self.cells_per_unit} a Slurm job"
 
+    def has_room(self) -> bool:
+        """Return True: what goes as one array is known at once."""
+        return True
+
     def start(self, unit: Unit) -> None:
         """Keep a unit for the next submission: those that come together go as one array."""
         self._new.append(unit)
