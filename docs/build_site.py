@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from priorgap.core.catalogue import BUILTIN
-from priorgap.core.measures import Measure
 from priorgap.report.glossary import TERMS, Glossary, Words
 
 ROOT = Path(__file__).parents[1]
@@ -40,13 +39,9 @@ REFERENCE: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Comparing samplers",
         "The library's front door: a trained model in, a table and a verdict out.",
         {
-            "priorgap.comparison.compare": ("compare",),
-            "priorgap.comparison.result": ("Comparison",),
+            "priorgap": ("compare", "Comparison", "Frames", "onnx_model", "Latents", "Measurement"),
+            "priorgap.comparison.onnx_model": ("OnnxEncoder", "OnnxDecoder"),
             "priorgap.comparison.synthetic": ("Synthetic",),
-            "priorgap.comparison.frames": ("Frames",),
-            "priorgap.comparison.onnx_model": ("onnx_model", "OnnxEncoder", "OnnxDecoder"),
-            "priorgap.core.latents": ("Latents",),
-            "priorgap.core.measurement": ("Measurement",),
             "priorgap.core.findings": ("Finding",),
             "priorgap.core.torchvision_compat": ("ensure",),
         },
@@ -149,20 +144,12 @@ def glossary() -> str:
         "for windows of series and rows of tables too.", "", "## Words", "",
     ]  # fmt: skip
     for term in sorted(TERMS, key=lambda term: term.name.lower()):
-        lines += [
-            f"({term.id})=",
-            f"**{term.name}**",
-            f": {term.meaning.format(one=words.one, many=words.many)}",
-            "",
-        ]
+        lines += [f"**{term.name}**", f": {term.meaning.format(one=words.one, many=words.many)}", ""]
     lines += ["## Measures", "", "Formulas, sources and biases: [The measures](docs/methods.md).", ""]
     for one in sorted(BUILTIN.values(), key=lambda one: one.name):
-        lines += [f"`{one.name}`", f": {_measure(one, said)}", ""]
+        text = f"*{one.title}.* {said.explained(one)}".replace("|", "\\|")
+        lines += [f"`{one.name}`", f": {text}", ""]
     return "\n".join(lines)
-
-
-def _measure(one: Measure, said: Glossary) -> str:
-    return f"*{one.title}.* {said.explained(one)}".replace("|", "\\|")
 
 
 def reference() -> dict[str, str]:

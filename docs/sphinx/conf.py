@@ -13,12 +13,13 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
 
 # anchors of headings, as the Markdown files link to them
 myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
 # an unknown word in single backticks is code, and no reference
 default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 # members of a class that are attributes of a dataclass stand in its docstring, under `Attributes:`
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
