@@ -118,7 +118,7 @@ def check_alike(values: Values, others: Values, name: str, whose: str) -> None:
     if a.keys() != b.keys():
         raise ValueError(f"{name}: has {_keys(a)}; expected {_keys(b)}, as {whose} has")
     for key, one in a.items():
-        # a batch of whole numbers among floats is told by no model
+        # a model that takes floats cannot take integers: both sides must have one type
         if one.shape[1:] != b[key].shape[1:] or one.is_floating_point() != b[key].is_floating_point():
             called = f"{name}: {key}" if key else name
             raise ValueError(

@@ -47,7 +47,7 @@ class AlignedWindows:
             )
         stride = stride_of(train)
         stretch = 1 if stride is None else -(-train.shape[1] // stride)
-        # whatever window is the nearest, one is left that shares no steps with it
+        # whichever window is nearest, there must be a second one that shares no steps with it
         if max_shift(train.shape[1]) < 1 or len(train) + len(unseen) < 2 * stretch:
             return None
         windows = torch.cat([train, unseen]).double()

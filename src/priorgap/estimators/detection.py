@@ -67,11 +67,11 @@ def detection_area(
         own = area(found[:n_made], found[n_made:])
         values.append(own.value)
         for place, shares in enumerate((own.positive, own.negative)):
-            # a fold counts as much as another, whatever its rows
+            # all folds have the same weight, whatever their number of rows
             parts[place][0].append((shares - own.value) * len(folds[place]) / (n_folds * len(shares)))
             parts[place][1].append(groups[place][held[place]])
     error = grouped_error([(torch.cat(shares), torch.cat(group)) for shares, group in parts])
-    # without a row on the wrong side there is no spread to tell the error by
+    # an error of 0 means that no row was on the wrong side: the true error is not known then
     return Estimate(sum(values) / n_folds, error or None)
 
 

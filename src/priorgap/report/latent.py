@@ -135,7 +135,7 @@ def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]
         for radius in (1, 2, 3):
             axis.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="black", linewidth=0.7)
     else:
-        # a density without a slope has one level for all shares, and a contour is drawn once
+        # a flat density gives equal levels, and contour() wants increasing ones
         lines = sorted(set(_levels(plane.prior, _SHARES)))
         axis.contour(
             plane.axis,
