@@ -267,7 +267,7 @@ def compare(
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
-    """Return what is said of a model that nothing honest can be measured of."""
+    """Return the comparison of a model that is not measured: its findings and a verdict without numbers."""
     table = table_of({}, {}, 0)
     verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
     return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})

@@ -168,7 +168,7 @@ def check_takers(encode: Callable[..., object] | None, decode: Callable[..., obj
 
 
 def other_arguments(function: Callable[..., object]) -> list[str]:
-    """Return the arguments without a default, after the first, that are none of those that are given by name."""
+    """Return the required arguments after the first that `compare` does not pass by name."""
     own = list(parameters_of(function).values())
     return [
         one.name

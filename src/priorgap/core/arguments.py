@@ -30,7 +30,7 @@ _MOST = 2**63 - 1
 
 @runtime_checkable
 class Range(Protocol):
-    """What a value must satisfy beside its type."""
+    """A condition on a value, beside its type."""
 
     def __str__(self) -> str:
         """What is expected, to stand after the type's name."""

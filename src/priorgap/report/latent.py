@@ -114,7 +114,7 @@ def _inside(plane: Plane) -> npt.NDArray[np.bool_]:
 
 
 def _levels(density: npt.NDArray[np.floating], shares: Sequence[float]) -> list[float]:
-    """Return the densities above which a density on a grid has these shares of its mass."""
+    """Return levels: the region where the gridded density is above a level holds that share of its mass."""
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) / falling.sum()
     return [float(falling[min(int(np.searchsorted(mass, share)), len(falling) - 1)]) for share in shares]

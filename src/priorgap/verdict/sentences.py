@@ -243,7 +243,7 @@ def study_lines(cells: "Sequence[Verdict]") -> list[str]:
 
 
 def _marked(cells: "Sequence[Verdict]", name: str) -> str:
-    """Return a sampler's name, with what it is where it must not be taken for a clean one in some of the cells."""
+    """Return a sampler's name, with the labels (reconstructive, copies) that it has in some of the cells."""
     found = {label for cell in cells for label in cell.labels.get(name, []) if label in NOT_CLEAN}
     return f"{name} ({', '.join(sorted(found))})" if found else name
 
