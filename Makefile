@@ -1,6 +1,7 @@
 # make run   environment, then the main job on the embedded default; prints where the report is
 # make test  lint, types, import contracts, tests (fast ones); make test-e2e: what installs or starts other programs
 # make test-all  everything but what needs a GPU
+# make docs  the documentation site, in docs/site/
 # make bench-quick  the main ratios beside named peers, in small, and their page docs/benchmarks.md
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # two processes of tests share two cores; more threads in each wait for one another
 tests test-e2e typed test-all bench-quick: export OMP_NUM_THREADS := 1
 
-.PHONY: setup run lint test tests test-e2e typed test-all bench bench-quick mutation repro clean
+.PHONY: setup run lint test tests test-e2e typed test-all docs bench bench-quick mutation repro clean
 
 setup: .venv/.ready
 
@@ -49,6 +50,11 @@ typed: setup
 test-all: lint typed
 	$(BIN)/python -m pytest -n 2 -m 'not gpu'
 
+# a warning, of a link that leads nowhere too, is an error; nothing is fetched
+docs: setup
+	rm -rf docs/site
+	$(BIN)/python docs/build_site.py
+
 # side-by-side ratios against named peers and known truths; minutes to an hour, not tests
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
@@ -86,4 +92,4 @@ repro: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist docs/site .pytest_cache .mypy_cache .ruff_cache

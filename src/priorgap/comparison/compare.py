@@ -154,27 +154,28 @@ def compare(
             gave and what was expected.
 
     Example:
-        import torch
-        from priorgap import compare
+        Codes whose spread is twice the prior's, and a decoder that is told a number beside z:
 
-        z, c = torch.randn(600, 2), torch.rand(600, 1)
-        x = torch.cat([z, z.sum(1, keepdim=True), c], 1) + 0.1 * torch.randn(600, 4)
-
-
-        def encode(x, context):
-            return x[:, :2], torch.full((len(x), 2), -4.0)
-
-
-        def decode(z, context):
-            return torch.cat([z, z.sum(1, keepdim=True), context], 1)
-
-
-        result = compare(
-            encode, decode, x[:400], x[400:], context=(c[:400], c[400:]), likelihood=("gaussian", 0.1),
-            samplers=["prior", "posterior", "gaussian_full"], metrics=["fid"], features="pixels",
-        )
-        print(result.to_markdown())
-        rows = result.generate(10, "prior", context=torch.tensor([[0.5]]), decode_rule="draw").x
+        >>> import torch
+        >>> from priorgap import compare
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> z, c = 2 * torch.randn(600, 2, generator=generator), torch.rand(600, 1, generator=generator)
+        >>> mean = torch.cat([z, z.sum(1, keepdim=True), c], 1)
+        >>> x = mean + 0.1 * torch.randn(600, 4, generator=generator)
+        >>> def encode(x, context):
+        ...     return x[:, :2], torch.full((len(x), 2), -4.0)
+        >>> def decode(z, context):
+        ...     return torch.cat([z, z.sum(1, keepdim=True), context], 1)
+        >>> result = compare(
+        ...     encode, decode, x[:400], x[400:], context=(c[:400], c[400:]), likelihood=("gaussian", 0.1),
+        ...     samplers=["prior", "posterior", "gaussian_full"], metrics=["fid"], features="pixels",
+        ...     decode_rule="draw", progress=False,
+        ... )
+        >>> result.verdict.recommended
+        'gaussian_full'
+        >>> text = result.to_markdown()  # what to do, how sure that is, the table, the details
+        >>> tuple(result.generate(10, context=torch.tensor([[0.5]])).x.shape)
+        (10, 4)
     """
     check_arguments(encode, decode, seed, progress, features, prior, samplers, metrics)
     check_takers(encode, decode, given=is_given(context))
@@ -266,7 +267,7 @@ def compare(
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
-    """Return what is said of a model that nothing honest can be measured of."""
+    """Return the comparison of a model that is not measured: its findings and a verdict without numbers."""
     table = table_of({}, {}, 0)
     verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
     return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})

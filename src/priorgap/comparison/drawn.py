@@ -140,7 +140,7 @@ class Drawn:
         seed: int,
         contexts: Contexts | None,
     ) -> Iterator[Block]:
-        """Yield n new rows of a sampler; contexts that are not the comparison's own are theirs, in order."""
+        """Yield n new rows of a sampler; contexts given by the caller belong to the rows, in order."""
         model = self.models[rule]
         found = generate(
             self.of(name).fitted,

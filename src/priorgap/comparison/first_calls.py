@@ -91,7 +91,7 @@ def _check_scale(x: Tensor, layout: Layout) -> None:
 
 
 def _finite(call: Callable[[], Found]) -> Found:
-    """Return what a call gives; later on a number that is not finite only costs what needs it, here all."""
+    """Return a first call's result; refuse numbers that are not finite, which would spoil every measure."""
     try:
         return call()
     except NotFinite as error:

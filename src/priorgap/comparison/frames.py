@@ -34,11 +34,18 @@ class Frames:
         known: what was left out or is unusual: for `known` of `compare`.
 
     Example:
-        rows = Frames.of(train, test)
-        result = compare(
-            rows.encoding(encode), rows.decoding(decode), rows.train, rows.test, metrics=["rate", "tables"],
-            known=rows.known,
-        )
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"age": [31, 45, 38, 52, 27] * 8, "city": ["a", "b", "b", "c"] * 10})
+        >>> rows = Frames.of(table[:30], table[30:])
+        >>> tuple(rows.train.x.shape), tuple(rows.test.x.shape)  # the age, and a column for each city
+        ((30, 4), (10, 4))
+        >>> def encode(frame):  # of a model that takes data frames
+        ...     return torch.tensor(frame[["age"]].to_numpy() / 60.0), None
+        >>> tuple(rows.encoding(encode)(rows.train.x)[0].shape)
+        (30, 1)
+
+        `compare(rows.encoding(encode), rows.decoding(decode), rows.train, rows.test, known=rows.known)` then compares
+        the samplers of the model.
     """
 
     train: Split

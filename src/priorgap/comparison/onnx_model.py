@@ -52,7 +52,7 @@ def onnx_model(encoder: str | Path, decoder: str | Path) -> tuple[OnnxEncoder, O
         ValueError: onnxruntime is not installed, or a file holds no such network; one line.
 
     Example:
-        compare(*onnx_model("encoder.onnx", "decoder.onnx"), train, test)
+        >>> compare(*onnx_model("encoder.onnx", "decoder.onnx"), train, test)  # doctest: +SKIP
     """
     encoding = OnnxNetwork(encoder, "encoder")
     return OnnxEncoder(encoding, _tells(encoding.outputs)), OnnxDecoder(OnnxNetwork(decoder, "decoder"))

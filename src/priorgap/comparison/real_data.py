@@ -45,7 +45,7 @@ def n_classes_of(parts: Mapping[str, Split]) -> int | None:
 
 
 def default_space(parts: Mapping[str, Split]) -> str:
-    """Return the feature space of what the data are; pixels where one that needs a classifier cannot be had."""
+    """Return the usual feature space of this kind of data; pixels where its classifier cannot be trained."""
     train = parts["train"]
     found = train.modality.feature_space
     had = fits(train.shape) and (n_classes_of(parts) is not None or n_clusters_of(len(train)) > 1)

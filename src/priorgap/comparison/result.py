@@ -103,7 +103,7 @@ class Comparison:
             ValueError: nothing is recommended and no sampler named, or another argument cannot be used; one line.
 
         Example:
-            result.generate(100, context=torch.tensor([[0.3, 1.2]]))  # one context for all rows
+            >>> result.generate(100, context=torch.tensor([[0.3, 1.2]]))  # doctest: +SKIP
         """
         drawn = self._drawn()
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MOST:

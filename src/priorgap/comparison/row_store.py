@@ -41,7 +41,7 @@ class RowStore:
         if len(numbers):
             place = (self._uniform(len(numbers)) * (numbers + 1)).astype(np.int64)
             chosen = place < len(self._x)
-            # of several rows for one place the last one stays
+            # where several rows were drawn for one place, the last one is kept
             last = {int(p): i for i, p in zip(np.flatnonzero(chosen), place[chosen], strict=True)}
             to, of = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
             self._x[torch.from_numpy(to)] = x[torch.from_numpy(of) + len(head)]

@@ -118,7 +118,7 @@ def check_alike(values: Values, others: Values, name: str, whose: str) -> None:
     if a.keys() != b.keys():
         raise ValueError(f"{name}: has {_keys(a)}; expected {_keys(b)}, as {whose} has")
     for key, one in a.items():
-        # a batch of whole numbers among floats is told by no model
+        # a model that takes floats cannot take integers: both sides must have one type
         if one.shape[1:] != b[key].shape[1:] or one.is_floating_point() != b[key].is_floating_point():
             called = f"{name}: {key}" if key else name
             raise ValueError(
@@ -168,7 +168,7 @@ def check_takers(encode: Callable[..., object] | None, decode: Callable[..., obj
 
 
 def other_arguments(function: Callable[..., object]) -> list[str]:
-    """Return the arguments without a default, after the first, that are none of those that are given by name."""
+    """Return the required arguments after the first that `compare` does not pass by name."""
     own = list(parameters_of(function).values())
     return [
         one.name

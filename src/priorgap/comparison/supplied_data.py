@@ -132,7 +132,7 @@ def _one_each(
 def _with_contexts(
     splits: Mapping[str, Split], parts: Mapping[str, _Part], told: Mapping[str, object | None]
 ) -> tuple[Contexts | None, dict[str, Split]]:
-    """Return the contexts of all parts as one table, and the splits with the numbers of theirs."""
+    """Return the contexts of all parts as one table, and splits whose rows hold the numbers of their contexts."""
     if all(one is None for one in told.values()):
         return None, dict(splits)
     rows = {name: Part(part.n_seen, part.kept, splits[name].label) for name, part in parts.items()}

@@ -18,7 +18,7 @@ MAX_THREADS = 8
 
 
 class Stopped(RuntimeError):  # noqa: N818
-    """The caller does not wait any more."""
+    """The caller has stopped waiting for this task's result."""
 
 
 @dataclass(eq=False)

@@ -60,7 +60,7 @@ def settings() -> dict[str, Any]:
 
 
 def reference_settings(config: Mapping[str, Any]) -> ReferenceSettings:
-    """Return how the real data are looked at."""
+    """Return the settings of what is computed from real data: classifiers, features, floors."""
     node = config["reference"]
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
@@ -273,7 +273,7 @@ def functions_of(
 def law_of(
     encode: Encode | None, latent_dim: int | Sequence[int] | None, prior: Prior | None
 ) -> Prior | None:
-    """Return p(z): the given one, or N(0, I), for which None stands where the encoder says its dimension."""
+    """Return the prior p(z): the given one, or N(0, I). None is N(0, I) of the dimension that encode gives."""
     if encode is not None:
         if latent_dim is not None:
             raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")

@@ -30,7 +30,7 @@ _MOST = 2**63 - 1
 
 @runtime_checkable
 class Range(Protocol):
-    """What a value must satisfy beside its type."""
+    """A condition on a value, beside its type."""
 
     def __str__(self) -> str:
         """What is expected, to stand after the type's name."""
@@ -245,7 +245,7 @@ def _is_plain(value: Any, annotation: Any) -> bool:
         return isinstance(value, str | Path) and str(value) != ""
     if annotation in (list, tuple, dict):
         return isinstance(value, annotation)
-    # objects are the receiver's to check; plain data where an object is needed is nobody's
+    # the receiver checks objects; plain data is refused here where the annotation asks for an object
     plain = value is None or isinstance(value, bool | int | float | str | list | tuple | dict)
     return not ((isclass(annotation) or get_origin(annotation) is Callable) and plain)
 

@@ -336,7 +336,7 @@ def lock_file(path: Path, locks: Path) -> Path:
 
 
 def replaced(path: Path) -> Path:
-    """Return where an artifact is put that another replaces, until it is removed: found without listing a folder."""
+    """Return the path to which a replaced artifact is moved before it is removed; it follows from `path` alone."""
     return path.with_name(f"{_PARTIAL}{'0' * 8}-old-{path.name}")
 
 

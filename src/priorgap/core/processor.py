@@ -15,7 +15,7 @@ def processor() -> str:
 
 
 def described(info: Path) -> str:
-    """Return the same of a file as Linux keeps it; where there is none, of what Python knows."""
+    """Return the same from a file like Linux's /proc/cpuinfo, or from Python's `platform` where there is none."""
     facts: dict[str, str] = {}
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else ():
         key, _, value = line.partition(":")

@@ -273,7 +273,7 @@ class Shelf:
         file = spans[0].file if spans else f"tensors-{uuid.uuid4().hex[:8]}.pack"
         end = max((s.offset + s.n_bytes for s in spans), default=0)
         with _opened(self.folder / file, os.O_RDWR | os.O_CREAT) as handle:
-            # a file that lost its end, or a manifest that tells a wrong one, makes no hole
+            # the file may be shorter than the manifest says: write at its true end, so that no gap of zeros arises
             end = min(end, handle.seek(0, os.SEEK_END))
             handle.truncate(end)
             handle.seek(end)

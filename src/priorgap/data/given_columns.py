@@ -38,7 +38,7 @@ def read_given_columns(path: Path, table: TableLayout, names: Sequence[str]) -> 
         header = True if format_of(path) == "text" else None
         columns, _ = read_columns(path, header, None, target=None, drop=())
     except ValueError as error:
-        # readers call what they read by the key that it mostly has
+        # the reader's message names data.path: name the key that was typed instead
         raise type(error)(str(error).replace(f"data.path={path}", place)) from error
     found = {column.name: column for column in columns}
     if len(found) < len(columns) or set(found) != set(names):

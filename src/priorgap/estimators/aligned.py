@@ -73,6 +73,12 @@ def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
 
     |F x| is the same for every cyclic shift of x, and for x turned by 180 degrees; by Parseval's theorem and
     ||a| - |b|| <= |a - b| the moduli of two images are at most as far apart as the images, however they are shifted.
+
+    Example:
+        >>> x = torch.zeros(1, 1, 8, 8)
+        >>> x[..., 3, 3] = 1.0
+        >>> torch.allclose(spectra(x), spectra(x.roll(2, -1)), atol=1e-6)
+        True
     """
     height, width = images.shape[2:]
     # the half that is left out repeats all columns but the first and, for an even width, the last
@@ -87,7 +93,14 @@ def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
 def aligned_distance(
     x: Float[Tensor, "m c h w"], candidates: Float[Tensor, "m k c h w"]
 ) -> Float[Tensor, "m k"]:
-    """Return the least distance of each image's flips and shifts, zeros shifted in, to each candidate; float64."""
+    """Return the least distance of each image's flips and shifts, zeros shifted in, to each candidate; float64.
+
+    Example:
+        >>> x = torch.zeros(1, 1, 8, 8)
+        >>> x[..., 3, 3] = 1.0
+        >>> aligned_distance(x, x.roll(1, -1)[None]).item()  # one pixel to the right
+        0.0
+    """
     height, width = x.shape[2:]
     moved = []
     for axes in _FLIPS:

@@ -47,7 +47,7 @@ class AlignedWindows:
             )
         stride = stride_of(train)
         stretch = 1 if stride is None else -(-train.shape[1] // stride)
-        # whatever window is the nearest, one is left that shares no steps with it
+        # whichever window is nearest, there must be a second one that shares no steps with it
         if max_shift(train.shape[1]) < 1 or len(train) + len(unseen) < 2 * stretch:
             return None
         windows = torch.cat([train, unseen]).double()
@@ -105,12 +105,23 @@ class AlignedWindows:
 
 
 def max_shift(n_steps: int) -> int:
-    """Return the largest shift of windows of so many steps: 4, and less of windows shorter than 16."""
+    """Return the largest shift of windows of so many steps: 4, and less of windows shorter than 16.
+
+    Example:
+        >>> max_shift(48), max_shift(4)
+        (4, 1)
+    """
     return min(MAX_STEPS, n_steps - int(-(-n_steps * _LEAST_SHARE // 1)))
 
 
 def aligned_distance(x: Float[Tensor, "m T f"], candidates: Float[Tensor, "m k T f"]) -> Float[Tensor, "m k"]:
-    """Return each window's least root mean square difference to each candidate, over shifts and shared steps."""
+    """Return each window's least root mean square difference to each candidate, over shifts and shared steps.
+
+    Example:
+        >>> x = torch.arange(12.0)[None, :, None]
+        >>> aligned_distance(x, (x + 1.0)[None]).item()  # the same line, one step on
+        0.0
+    """
     gaps = [
         (x[:, None, own].double() - candidates[:, :, other].double()).square().mean((2, 3))
         for own, other in _overlaps(x.shape[1])

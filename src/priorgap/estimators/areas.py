@@ -65,6 +65,11 @@ def grouped_error(parts: Sequence[tuple[Float[Tensor, "_"], Int[Tensor, "_"]]]) 
         None where a set has one group.
 
     **Source**: Obuchowski (1997), "Nonparametric analysis of clustered ROC curve data".
+
+    Example:
+        >>> values, group = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([0, 0, 1, 1])
+        >>> round(grouped_error([(values, group)]), 6), round(grouped_error([(values, torch.arange(4))]), 3)
+        (0.5, 0.289)
     """
     variance = 0.0
     for values, group in parts:
@@ -90,6 +95,12 @@ def paired_areas(
 
     Raises:
         ValueError: the shapes differ, or all rows are of one class.
+
+    Example:
+        >>> label = torch.tensor([0, 0, 1, 1])
+        >>> right, wrong = torch.eye(2)[label], torch.eye(2)[1 - label]
+        >>> [one.value for one in paired_areas(right, wrong, label)]
+        [1.0, 0.0, 1.0]
     """
     if first.shape != second.shape or first.ndim != 2 or label.shape != first.shape[:1]:
         raise ValueError(

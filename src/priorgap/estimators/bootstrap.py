@@ -25,6 +25,13 @@ def bootstrap_std_error(
 
     Raises:
         ValueError: no sample, one of fewer than 2 rows, or n_repeats < 2.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(400, generator=g)
+        >>> error = bootstrap_std_error(lambda rows: float(x[rows].mean()), [400], generator=g)
+        >>> 0.03 < error < 0.07  # 1 / sqrt(400) = 0.05
+        True
     """
     if not sizes or min(sizes) < 2:
         raise ValueError(f"sizes={list(sizes)}: expected integers >= 2")

@@ -15,6 +15,12 @@ def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | No
 
     Raises:
         ValueError: it is not two-dimensional, too short, of the wrong width, or (NotFinite) not finite everywhere.
+
+    Example:
+        >>> check_matrix("x", torch.ones(3))
+        Traceback (most recent call last):
+            ...
+        ValueError: x has shape (3,): expected [n, D] with D >= 1
     """
     if x.ndim != 2 or x.shape[1] < 1:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: expected [n, D] with D >= 1")
@@ -22,7 +28,7 @@ def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | No
         raise ValueError(f"{name} has {len(x)} rows: expected at least {min_rows}")
     if n_columns is not None and x.shape[1] != n_columns:
         raise ValueError(f"{name} has {x.shape[1]} columns: expected {n_columns}")
-    # one pass without a mask; only a sum that is not finite is looked into
+    # the sum takes one pass and no mask; rows are searched only where it is not finite
     if not math.isfinite(float(x.sum(dtype=torch.float64))):
         n_bad = int((~torch.isfinite(x)).any(1).sum())
         if n_bad:
@@ -34,6 +40,12 @@ def check_posteriors(mean: Tensor, log_var: Tensor | None, *, min_rows: int = 1)
 
     Raises:
         ValueError: they are not.
+
+    Example:
+        >>> check_posteriors(torch.ones(3, 2), torch.ones(3, 1))
+        Traceback (most recent call last):
+            ...
+        ValueError: log_var has shape (3, 1): expected that of mean, (3, 2)
     """
     check_matrix("mean", mean, min_rows=min_rows)
     if log_var is not None:
@@ -49,6 +61,12 @@ def check_vector(name: str, x: Tensor, *, min_length: int = 1) -> None:
 
     Raises:
         ValueError: it is not one-dimensional, too short, or (NotFinite) has a value that is not finite.
+
+    Example:
+        >>> check_vector("x", torch.tensor([1.0, float("nan")]))
+        Traceback (most recent call last):
+            ...
+        priorgap.estimators.checks.NotFinite: x has values that are not finite: expected finite numbers
     """
     if x.ndim != 1:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: expected a vector")

@@ -38,6 +38,12 @@ def nearest_distance(
 
     Raises:
         ValueError: shapes differ, or `exclude` leaves nothing to search.
+
+    Example:
+        >>> a, b = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [9.0, 9.0]])
+        >>> distance, index = nearest_distance(a, b)
+        >>> distance.tolist(), index.tolist()
+        ([5.0], [0])
     """
     check_matrix("a", a)
     check_matrix("b", b, n_columns=a.shape[1])
@@ -117,6 +123,10 @@ def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
     is that of `auc_error` at a value a little inside. An interval: `auc_limits`.
 
     **Source**: DeLong, DeLong & Clarke-Pearson (1988).
+
+    Example:
+        >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])).value
+        0.875
     """
     check_vector("smaller", smaller)
     check_vector("larger", larger)
@@ -137,6 +147,10 @@ def auc_error(value: float, n: int, m: int) -> float:
     sqrt(v (1 - v) (1 + (k - 1) ((1 - v) / (2 - v) + v / (1 + v))) / (n m)), k = (n + m) / 2: at 1/2 the null's.
 
     **Source**: Hanley & McNeil (1982), with Newcombe's (2006) mean of both sizes.
+
+    Example:
+        >>> round(auc_error(0.5, 100, 100), 3)
+        0.041
     """
     mean = 0.5 * (n + m) - 1
     spread = 1 + mean * ((1 - value) / (2 - value) + value / (1 + value))
@@ -151,6 +165,10 @@ def auc_limits(value: float, n: int, m: int, level: float = 0.95) -> tuple[float
 
     Raises:
         ValueError: a value outside [0, 1], n or m below 2, or a level outside (0, 1).
+
+    Example:
+        >>> [round(x, 2) for x in auc_limits(0.5, 100, 100)]
+        [0.42, 0.58]
     """
     if not 0 <= value <= 1 or min(n, m) < 2:
         raise ValueError(
@@ -191,12 +209,21 @@ def memorisation_auc(
         posterior_to_train: distance of posterior draws of training images to the training set.
         heldout_to_swapped: distance of posterior draws of held-out images to the training set in which a
             random image is replaced by the draw's own source.
+
+    Example:
+        >>> memorisation_auc(torch.tensor([0.1, 0.2]), torch.tensor([0.5, 0.6])).value  # training codes lie nearer
+        1.0
     """
     return auc(posterior_to_train, heldout_to_swapped)
 
 
 def least_heldout(q: float) -> int:
-    """Return how many held-out draws their q quantile takes: 1/q - 1."""
+    """Return how many held-out draws their q quantile takes: 1/q - 1.
+
+    Example:
+        >>> least_heldout(0.01)
+        99
+    """
     return math.ceil(1 / q - 1 - 1e-9)
 
 
@@ -212,6 +239,11 @@ def near_copy_excess(
 
     Raises:
         ValueError: q outside (0, 1/2], or fewer than 1/q - 1 held-out distances.
+
+    Example:
+        >>> heldout = torch.arange(1.0, 101.0)
+        >>> near_copy_excess(torch.zeros(50), heldout, q=0.1).value  # every sample is a copy
+        0.9
     """
     check_vector("sample_distance", sample_distance)
     if not 0.0 < q <= 0.5:
@@ -256,6 +288,10 @@ def train_share(
 
     Raises:
         ValueError: lengths differ, or one of `nearest` and `n_images` without the other.
+
+    Example:
+        >>> train_share(torch.tensor([1.0, 1.0, 1.0, 3.0]), torch.tensor([2.0, 2.0, 2.0, 2.0])).value
+        0.75
     """
     check_vector("to_train", to_train)
     check_vector("to_validation", to_validation)

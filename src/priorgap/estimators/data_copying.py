@@ -17,7 +17,13 @@ def distance_within_cells(
     train: Float[Tensor, "n D"],
     train_cell: Int[Tensor, "n"],
 ) -> Float[Tensor, "m"]:
-    """Return each row's distance to its nearest training row of the same cell, inf where the cell has none."""
+    """Return each row's distance to its nearest training row of the same cell, inf where the cell has none.
+
+    Example:
+        >>> x, train = torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [3.0]])
+        >>> distance_within_cells(x, torch.tensor([0, 1]), train, torch.tensor([0, 1])).tolist()
+        [1.0, 3.0]
+    """
     distance = torch.full((len(x),), math.inf, dtype=torch.float64)
     for c in cell.unique().tolist():
         own, members = cell == c, train_cell == c
@@ -48,6 +54,11 @@ def data_copying_score(
 
     Raises:
         ValueError: lengths differ, or no cell has enough samples and a held-out point.
+
+    Example:
+        >>> cell, heldout = torch.zeros(50, dtype=torch.int64), torch.arange(1.0, 51.0)
+        >>> data_copying_score(heldout / 100, cell, heldout, cell, least_share=0.0).value < -3.0  # copies
+        True
     """
     if len(sample_distance) != len(sample_cell) or len(heldout_distance) != len(heldout_cell):
         raise ValueError("cells: expected one for each distance")
@@ -80,6 +91,12 @@ def authenticity(
 
     **Source**: Alaa et al. (2022), "How faithful is your synthetic data?". (Their published code compares in
     the other direction, from training rows to samples.)
+
+    Example:
+        >>> train = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> share, authentic = authenticity(torch.tensor([[0.1], [2.5]]), train)
+        >>> share.value, authentic.tolist()  # the first one lies nearer to 0 than 0's nearest does
+        (0.5, [False, True])
     """
     check_matrix("train", train, min_rows=2, n_columns=sample.shape[1])
     distance, index = nearest_distance(sample, train)
@@ -111,6 +128,14 @@ def feature_likelihood_divergence(
 
     Raises:
         ValueError: fewer than 2 samples, 4 training or 2 test rows, or different widths.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> train, test, sample = torch.randn(3, 100, 2, generator=g)
+        >>> good, gap = feature_likelihood_divergence(sample, train, test)
+        >>> bad, _ = feature_likelihood_divergence(sample + 3.0, train, test)  # samples of other data
+        >>> bad.value > good.value + 10.0
+        True
     """
     check_matrix("sample", sample, min_rows=2)
     check_matrix("train", train, min_rows=4, n_columns=sample.shape[1])

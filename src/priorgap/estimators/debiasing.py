@@ -26,6 +26,12 @@ def frechet_infinity(
 
     Raises:
         ValueError: fewer than 4 rows in a set, or n_splits < 1.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> a, b = torch.randn(1000, 4, generator=g), torch.randn(1000, 4, generator=g)
+        >>> abs(frechet_infinity(a, b, generator=g).value) < 0.02
+        True
     """
     check_matrix("a", a, min_rows=4)
     check_matrix("b", b, min_rows=4, n_columns=a.shape[1])

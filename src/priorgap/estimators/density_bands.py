@@ -24,6 +24,11 @@ def realism(
 
     Raises:
         ValueError: fewer than k + 1 real points, or k < 1.
+
+    Example:
+        >>> real = torch.arange(10.0)[:, None]
+        >>> realism(torch.tensor([[4.0], [100.0]]), real, k=1)[0].item()
+        1.0
     """
     if k < 1:
         raise ValueError(f"k={k}: expected an integer >= 1")
@@ -45,7 +50,12 @@ def realism(
 
 
 def entropy(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
-    """Return the entropy of each row's softmax, nats, 0 to log k."""
+    """Return the entropy of each row's softmax, nats, 0 to log k.
+
+    Example:
+        >>> entropy(torch.zeros(1, 10)).exp().round(decimals=4).tolist()
+        [10.0]
+    """
     log_p = torch.log_softmax(logits.double(), dim=1)
     return -(log_p.exp() * log_p).sum(1)
 
@@ -55,6 +65,10 @@ def band_edges(*ratios: Float[Tensor, "_"], n_bands: int) -> Float[Tensor, "b"]:
 
     Raises:
         ValueError: n_bands < 2.
+
+    Example:
+        >>> band_edges(torch.arange(101.0), n_bands=2).tolist()
+        [50.0]
     """
     if n_bands < 2:
         raise ValueError(f"n_bands={n_bands}: expected an integer >= 2")
@@ -69,12 +83,22 @@ def band_edges(*ratios: Float[Tensor, "_"], n_bands: int) -> Float[Tensor, "b"]:
 
 
 def bands(ratio: Float[Tensor, "n"], edges: Float[Tensor, "b"]) -> Int[Tensor, "n"]:
-    """Return each value's band, 0 for the lowest."""
+    """Return each value's band, 0 for the lowest.
+
+    Example:
+        >>> bands(torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.3, 0.6])).tolist()
+        [0, 1, 2]
+    """
     return torch.searchsorted(edges, ratio.double().contiguous(), right=True)
 
 
 def band_difference(a: Float[Tensor, "n"], b: Float[Tensor, "m"]) -> Estimate | None:
-    """Return mean(a) - mean(b) of two independent sets, None with fewer than 2 values in either."""
+    """Return mean(a) - mean(b) of two independent sets, None with fewer than 2 values in either.
+
+    Example:
+        >>> band_difference(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])).value
+        1.5
+    """
     if min(len(a), len(b)) < 2:
         return None
     first, second = mean_estimate(a), mean_estimate(b)
@@ -83,6 +107,11 @@ def band_difference(a: Float[Tensor, "n"], b: Float[Tensor, "m"]) -> Estimate | 
 
 
 def unit_steps(gradient: Float[Tensor, "n d"], length: float) -> Float[Tensor, "n d"]:
-    """Return the gradient's direction at a given length; rows without a direction do not move."""
+    """Return the gradient's direction at a given length; rows without a direction do not move.
+
+    Example:
+        >>> unit_steps(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 10.0).tolist()
+        [[6.0, 8.0], [0.0, 0.0]]
+    """
     norm = gradient.norm(dim=1, keepdim=True)
     return torch.where(norm > 0, gradient * (length / norm.clamp_min(1e-300)), torch.zeros_like(gradient))

@@ -45,6 +45,12 @@ def detection_area(
 
     Raises:
         ValueError: a set has fewer than 2 groups a fold, or the widths differ.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> real = torch.randn(200, 2, generator=g)
+        >>> detection_area(real + 5.0, real, ridge, n_folds=3, generator=g).value > 0.99  # told apart
+        True
     """
     check_matrix("made", made.nan_to_num())
     check_matrix("real", real.nan_to_num(), n_columns=made.shape[1])
@@ -61,11 +67,11 @@ def detection_area(
         own = area(found[:n_made], found[n_made:])
         values.append(own.value)
         for place, shares in enumerate((own.positive, own.negative)):
-            # a fold counts as much as another, whatever its rows
+            # all folds have the same weight, whatever their number of rows
             parts[place][0].append((shares - own.value) * len(folds[place]) / (n_folds * len(shares)))
             parts[place][1].append(groups[place][held[place]])
     error = grouped_error([(torch.cat(shares), torch.cat(group)) for shares, group in parts])
-    # without a row on the wrong side there is no spread to tell the error by
+    # an error of 0 means that no row was on the wrong side: the true error is not known then
     return Estimate(sum(values) / n_folds, error or None)
 
 
@@ -90,6 +96,14 @@ def boosted_trees(categorical: Sequence[bool], *, seed: int) -> Score:
     Args:
         categorical: which columns hold numbers of categories; one with more than 255 is taken as a number.
         seed: of scikit-learn's generator.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(100, 1, generator=g)
+        >>> x[:50] += 5.0
+        >>> score = boosted_trees([False], seed=0)(x, torch.arange(100) < 50, x)
+        >>> bool(score[:50].min() > score[50:].max())
+        True
     """
 
     def score(x: Tensor, is_first: Tensor, held: Tensor) -> Tensor:
@@ -110,7 +124,17 @@ def boosted_trees(categorical: Sequence[bool], *, seed: int) -> Score:
 
 
 def ridge(x: Tensor, is_first: Tensor, held: Tensor) -> Tensor:
-    """Score by ridge regression on standardised features, its penalty chosen by leaving rows out."""
+    """Score by ridge regression on standardised features, its penalty chosen by leaving rows out.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(100, 2, generator=g)
+        >>> x[:50] += 5.0
+        >>> is_first = torch.arange(100) < 50
+        >>> score = ridge(x, is_first, x)
+        >>> bool(score[:50].min() > score[50:].max())
+        True
+    """
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -38,6 +38,10 @@ def minus_null(observed: Estimate, null: Sequence[float]) -> NullTest:
 
     Raises:
         ValueError: fewer than 2 null values.
+
+    Example:
+        >>> minus_null(Estimate(5.0), [1.0, 2.0, 3.0]).p_value  # larger than all three
+        0.25
     """
     values = torch.tensor(list(null), dtype=torch.float64)
     check_vector("null", values, min_length=2)
@@ -60,6 +64,12 @@ def squared_mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, scale: floa
 
     Raises:
         ValueError: sets of fewer than 2 rows, or a scale that is not positive.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> a = torch.randn(200, 2, generator=g)
+        >>> squared_mmd(a, a + 5.0).value > 0.5
+        True
     """
     check_matrix("a", a, min_rows=2)
     check_matrix("b", b, min_rows=2, n_columns=a.shape[1])
@@ -104,6 +114,12 @@ def sliced_wasserstein(
 
     Raises:
         ValueError: sets of fewer than 2 rows or of different sizes, or n_projections < 1.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> a = torch.randn(200, 2, generator=g)
+        >>> round(sliced_wasserstein(a, a, generator=g).value, 6)
+        0.0
     """
     check_matrix("a", a, min_rows=2)
     check_matrix("b", b, min_rows=2, n_columns=a.shape[1])
@@ -139,6 +155,12 @@ def radius_test(z: Float[Tensor, "n d"]) -> NullTest:
     Returns:
         The excess (its standard error is binomial at the point of the largest gap, at least the null's), and
         the p-value of the one-sample Kolmogorov-Smirnov test.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> z = torch.randn(1000, 4, generator=g)
+        >>> radius_test(z).p_value > 0.01, radius_test(2 * z).p_value < 0.01
+        (True, True)
     """
     from scipy import stats
 

@@ -20,6 +20,10 @@ def vendi_score(features: Float[Tensor, "n D"]) -> float:
     not better: noise is varied. Rows of zeros are similar to nothing but themselves.
 
     **Source**: Friedman & Dieng (2023), "The Vendi Score".
+
+    Example:
+        >>> round(vendi_score(torch.eye(3)), 6), round(vendi_score(torch.ones(3, 3)), 6)
+        (3.0, 1.0)
     """
     check_matrix("features", features)
     x = features.double()
@@ -43,6 +47,10 @@ def sharpness(x: Float[Tensor, "n c h w"]) -> Estimate:
 
     Raises:
         ValueError: not images with sides of at least 3.
+
+    Example:
+        >>> sharpness(torch.ones(2, 1, 8, 8)).value  # flat images
+        0.0
     """
     if x.ndim != 4 or min(x.shape[2:]) < 3 or len(x) < 1:
         raise ValueError(

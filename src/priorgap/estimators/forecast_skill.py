@@ -18,6 +18,11 @@ def best_penalty(x: Float[Tensor, "n T f"], *, n_past: int) -> float:
 
     Raises:
         ValueError: as there.
+
+    Example:
+        >>> x = torch.arange(30.0).reshape(10, 3, 1)
+        >>> best_penalty(x, n_past=2) <= 1.0  # straight lines want little of it
+        True
     """
     from sklearn.linear_model import RidgeCV
     from threadpoolctl import threadpool_limits
@@ -48,6 +53,11 @@ def forecast_errors(
     Raises:
         ValueError: windows of other shapes, no step on a side of n_past, fewer than two windows to learn from, or
             values that are not finite.
+
+    Example:
+        >>> x = torch.arange(30.0).reshape(10, 3, 1)
+        >>> forecast_errors(x, x, n_past=2, penalty=1e-6).max().item() < 0.01  # straight lines
+        True
     """
     from sklearn.linear_model import Ridge
     from threadpoolctl import threadpool_limits
@@ -66,6 +76,11 @@ def persistence_errors(test: Float[Tensor, "m T f"], *, n_past: int) -> Float[Te
 
     Raises:
         ValueError: as there.
+
+    Example:
+        >>> windows = torch.tensor([[1.0, 2.0, 4.0], [1.0, 1.0, 1.0]])[:, :, None]
+        >>> persistence_errors(windows, n_past=2).tolist()
+        [4.0, 0.0]
     """
     _check(test, test, n_past)
     return torch.from_numpy(_parts(test, n_past)[1]).square().mean(1)
@@ -92,6 +107,11 @@ def skill_between(
         ValueError: `best` is not shown to be below `worst`: the place between them means nothing.
 
     **Source**: skill scores: Murphy (1988), "Skill scores based on the mean square error".
+
+    Example:
+        >>> error, best, worst = torch.full((3, 9), 2.0) * torch.tensor([[1.0], [0.5], [1.5]])
+        >>> round(skill_between(error, best, worst, None).value, 6)
+        0.5
     """
     gain = worst - best
     way = Estimate(float(gain.mean()), None if group is None else grouped_error([(gain, group)]))

@@ -18,6 +18,10 @@ def rate_per_unit(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> 
     averaged over images. A large rate means an informative unit, not a mismatch.
 
     **Source**: Kingma & Welling (2014), "Auto-Encoding Variational Bayes", appendix B.
+
+    Example:
+        >>> rate_per_unit(torch.tensor([[2.0, 0.0]]), torch.zeros(1, 2)).tolist()
+        [[2.0, 0.0]]
     """
     check_posteriors(mean, log_var)
     mean, log_var = mean.double(), log_var.double()
@@ -26,7 +30,12 @@ def rate_per_unit(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> 
 
 
 def standard_normal_log_prob(z: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
-    """Return log N(z | 0, I), in nats, float64."""
+    """Return log N(z | 0, I), in nats, float64.
+
+    Example:
+        >>> round(float(standard_normal_log_prob(torch.zeros(1, 2))), 3)  # -log 2π
+        -1.838
+    """
     check_matrix("z", z)
     return -0.5 * (z.double().square().sum(1) + z.shape[1] * LOG_2PI)
 
@@ -46,6 +55,10 @@ def gaussian_log_prob(
 
     Raises:
         ValueError: cov is not positive definite.
+
+    Example:
+        >>> round(float(gaussian_log_prob(torch.zeros(1, 2), torch.zeros(2), torch.eye(2))), 3)
+        -1.838
     """
     check_matrix("z", z, n_columns=len(mean))
     factor = _factor(cov, "cov")
@@ -67,6 +80,10 @@ def kl_gaussian(
 
     Raises:
         ValueError: a covariance is not positive definite.
+
+    Example:
+        >>> round(kl_gaussian(torch.ones(2), torch.eye(2), torch.zeros(2), torch.eye(2)), 6)
+        1.0
     """
     factor_p, factor_q = _factor(cov_p, "cov_p"), _factor(cov_q, "cov_q")
     ratio = torch.linalg.solve_triangular(factor_q, factor_p, upper=False)
@@ -81,6 +98,10 @@ def kl_to_standard_normal(mean: Float[Tensor, "d"], cov: Float[Tensor, "d d"]) -
 
     It is the part of KL(q || p) that the first two moments of q account for: a lower bound of it for any q
     with these moments.
+
+    Example:
+        >>> round(kl_to_standard_normal(torch.ones(2), torch.eye(2)), 6)
+        1.0
     """
     d = len(mean)
     zero, unit = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
@@ -94,6 +115,11 @@ def aggregate_moments(
 
     E z = mean of mu;  Cov z = Cov(mu) + diag(mean of s^2). Unbiased for the population that the images come
     from (Cov(mu) divides by n - 1; it is 0 for n = 1), float64. `log_var` None: deterministic encoder, s = 0.
+
+    Example:
+        >>> mean, cov = aggregate_moments(torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1))
+        >>> mean.tolist(), cov.tolist()  # 2 of the means, unbiased, and 1 of the posteriors
+        ([0.0], [[3.0]])
     """
     check_posteriors(mean, log_var)
     centre, cov = (mean[0].double(), torch.zeros(mean.shape[1], mean.shape[1], dtype=torch.float64))
@@ -114,6 +140,11 @@ def sample_moments(
 
     Raises:
         ValueError: fewer than 2 rows.
+
+    Example:
+        >>> mean, cov = sample_moments(torch.tensor([[0.0], [2.0]]))
+        >>> mean.tolist(), cov.tolist()
+        ([1.0], [[2.0]])
     """
     check_matrix("x", x, min_rows=2)
     mean = torch.zeros(x.shape[1], dtype=torch.float64)
@@ -133,10 +164,20 @@ def _add_gram(cov: Float[Tensor, "D D"], rows: Float[Tensor, "n D"]) -> None:
 
 
 def column_blocks(width: int, *, size: int = 256) -> list[tuple[int, int]]:
-    """Return (start, stop) of consecutive blocks of at most `size` columns."""
+    """Return (start, stop) of consecutive blocks of at most `size` columns.
+
+    Example:
+        >>> column_blocks(600)
+        [(0, 256), (256, 512), (512, 600)]
+    """
     return [(start, min(start + size, width)) for start in range(0, width, size)]
 
 
 def mirrored(lower: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
-    """Return the symmetric matrix whose lower triangle is given."""
+    """Return the symmetric matrix whose lower triangle is given.
+
+    Example:
+        >>> mirrored(torch.tensor([[1.0, 0.0], [2.0, 3.0]])).tolist()
+        [[1.0, 2.0], [2.0, 3.0]]
+    """
     return lower.tril() + lower.tril(-1).T

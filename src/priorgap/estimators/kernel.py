@@ -48,6 +48,10 @@ def within_sums(x: Float[Tensor, "n D"]) -> WithinSums:
 
     Raises:
         ValueError: fewer than 2 rows.
+
+    Example:
+        >>> round(within_sums(torch.zeros(3, 2)).square, 6)  # (0 + 1)^3, squared
+        1.0
     """
     check_matrix("x", x, min_rows=2)
     n = len(x)
@@ -87,6 +91,13 @@ def kernel_distance(
 
     Raises:
         ValueError: fewer than 2 rows in a set, different widths, or a `within_b` of another set's size.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> a, b = torch.randn(300, 2, generator=g), torch.randn(300, 2, generator=g)
+        >>> low, high = kernel_distance(a, b).limits
+        >>> low < 0.0 < high, kernel_distance(a, b + 2.0).limits[0] > 0.0
+        (True, True)
     """
     check_matrix("a", a, min_rows=2)
     check_matrix("b", b, min_rows=2, n_columns=a.shape[1])

@@ -40,6 +40,11 @@ def mixture_log_prob(
 
     Raises:
         ValueError: shapes differ, or `exclude` is given for fewer than 2 components.
+
+    Example:
+        >>> z, mean = torch.zeros(1, 1), torch.tensor([[-1.0], [1.0]])
+        >>> round(float(mixture_log_prob(z, mean, torch.zeros(2, 1))), 3)  # log N(1 | 0, 1)
+        -1.419
     """
     check_posteriors(mean, log_var)
     check_matrix("z", z, n_columns=mean.shape[1])

@@ -60,6 +60,11 @@ def near_copies(
 
     Raises:
         ValueError: shapes differ, an index is too large, or a number is out of its range.
+
+    Example:
+        >>> distance, index = torch.tensor([[0.0, 9.0], [8.0, 9.0]]), torch.tensor([[0, 1], [0, 1]])
+        >>> near_copies(distance, index, n_train=2, n_unseen=1).share.estimate.value
+        0.5
     """
     if distance.ndim != 2 or distance.shape[1] != 2 or index.shape != distance.shape or len(distance) == 0:
         raise ValueError(
@@ -83,7 +88,12 @@ def near_copies(
 
 
 def is_near(distance: Float[Tensor, "m 2"], ratio: float = RATIO) -> Bool[Tensor, "m"]:
-    """Return which draws are near their nearest image: two images at distance 0 are both near."""
+    """Return which draws are near their nearest image: two images at distance 0 are both near.
+
+    Example:
+        >>> is_near(torch.tensor([[0.1, 9.0], [8.0, 9.0]])).tolist()
+        [True, False]
+    """
     return (distance[:, 0] < ratio * distance[:, 1]) | (distance[:, 0] == 0)
 
 
@@ -104,7 +114,14 @@ def _train_share(hits: int, n: int, n_train: int, n_unseen: int, level: float) -
 def merged(
     parts: list[tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]], sizes: list[int]
 ) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
-    """Return the two nearest points of several sets together, indices counted on from set to set."""
+    """Return the two nearest points of several sets together, indices counted on from set to set.
+
+    Example:
+        >>> first, second = torch.tensor([[1.0, 4.0]]), torch.tensor([[2.0, 3.0]])
+        >>> index = torch.tensor([[0, 1]])
+        >>> [one.tolist() for one in merged([(first, index), (second, index)], [10, 10])]
+        [[[1.0, 2.0]], [[0, 10]]]
+    """
     start = torch.tensor([0, *sizes]).cumsum(0)[:-1].tolist()
     distance = torch.cat([distance for distance, _ in parts], 1)
     index = torch.cat([own + first for (_, own), first in zip(parts, start, strict=True)], 1)

@@ -257,7 +257,13 @@ def _least_of_each(row: Tensor, value: Tensor, k: int) -> Tensor:
 def squared_distances(
     a: Tensor, b: Tensor, i: Tensor, j: Tensor, *, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "m"]:
-    """Return |a_i - b_j|² of pairs of rows by differences."""
+    """Return |a_i - b_j|² of pairs of rows by differences.
+
+    Example:
+        >>> a, b = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+        >>> squared_distances(a, b, torch.tensor([0]), torch.tensor([0])).tolist()
+        [25.0]
+    """
     n_pairs = max(1, _COORDINATES // a.shape[1])
     parts = [
         a.index_select(0, rows).to(dtype).sub_(b.index_select(0, others).to(dtype)).square_().sum(1)

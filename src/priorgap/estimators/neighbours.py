@@ -20,6 +20,10 @@ def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) 
     """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64.
 
     Neighbours are found in float32: of points nearer to each other than 1e-3 of the set's extent any may be taken.
+
+    Example:
+        >>> squared_radii(torch.tensor([[0.0], [1.0], [3.0]]), 1).tolist()
+        [1.0, 1.0, 4.0]
     """
     centred = (points.double() - points.double().mean(0)).float()
     half_norm, n_candidates = 0.5 * centred.square().sum(1), min(k + _SPARE, len(points) - 1)
@@ -46,6 +50,11 @@ def radii_of_rows(
         half_norm: |x|^2 / 2 of `centred`.
         k: the radius reaches to the k-th nearest other point.
         rows: whose radii.
+
+    Example:
+        >>> points = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> radii_of_rows(points, points, points.square().sum(1) / 2, 1, torch.tensor([2])).tolist()
+        [4.0]
     """
     n_candidates, radius = min(k + _SPARE, len(points) - 1), []
     for some in rows.split(_CHUNK):
@@ -66,6 +75,12 @@ def scores(x: Tensor, half_norm: Tensor, chunks: Iterable[Tensor]) -> Iterator[t
     """Yield chunks of rows and their |y|^2 / 2 - x.y against all, [rows, width, groups], which order neighbours.
 
     The row itself and what fills the last group are at infinity. The next chunk overwrites the last one.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> ((rows, score),) = scores(x, x.square().sum(1) / 2, [torch.arange(3)])
+        >>> [one.flatten().argmin().item() for one in score]  # each point's nearest other one
+        [1, 0, 1]
     """
     n, width, chunks = len(x), 8 * max(1, len(x) // 1250), list(chunks)
     groups = -(-n // width)
@@ -98,7 +113,12 @@ def _least(values: Tensor, k: int) -> Tensor:
 
 
 def kth(score: Tensor, k: int) -> Tensor:
-    """Return each row's k-th smallest of [rows, width, groups]."""
+    """Return each row's k-th smallest of [rows, width, groups].
+
+    Example:
+        >>> kth(torch.tensor([[3.0, 1.0, 2.0]])[..., None], 2).tolist()
+        [2.0]
+    """
     # a vectorised partition of the whole row is faster up to some length
     few = score.shape[1] * score.shape[2] <= _WHOLE
     within = score.flatten(1).clone() if few else _nearest_groups(score, k)[1]

@@ -29,6 +29,11 @@ def hole_curve(
 
     Raises:
         ValueError: a level outside (0, 1/2], or fewer than 1 / level - 1 held-out draws.
+
+    Example:
+        >>> inside = torch.arange(1.0, 101.0)
+        >>> [one.value for one in hole_curve(torch.zeros(50), inside, [0.1])]  # all prior draws lie in the hole
+        [1.0]
     """
     # the same statistic as for near copies, of log-densities in place of distances
     found = [(level, near_copy_excess(log_f_prior, log_f_heldout, level)) for level in levels]
@@ -42,6 +47,10 @@ def kl_prior_to_density(log_p: Float[Tensor, "n"], log_f: Float[Tensor, "n"]) ->
 
     Raises:
         ValueError: lengths differ.
+
+    Example:
+        >>> kl_prior_to_density(torch.tensor([0.0, 0.0]), torch.tensor([-1.0, -3.0])).value
+        2.0
     """
     check_vector("log_p", log_p)
     check_vector("log_f", log_f)
@@ -59,6 +68,10 @@ def effective_share(log_weight_p: Float[Tensor, "n"], log_weight_q: Float[Tensor
 
     Returns:
         1 for q = p, towards 0 as q leaves p; biased upwards where both samples miss the largest weights.
+
+    Example:
+        >>> round(effective_share(torch.zeros(10), torch.zeros(10)), 6)  # q is the prior
+        1.0
     """
     at_p, at_q = log_weight_p.double(), log_weight_q.double()
     log_mean = torch.logsumexp(at_p, 0) - math.log(len(at_p))
@@ -78,6 +91,12 @@ def effective_share_estimate(
 
     The standard error knows only the weights that were drawn: where the value is biased upwards, so that few
     draws carry it, it is too small.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> found = effective_share_estimate(torch.zeros(10), torch.zeros(10), generator=g)
+        >>> round(found.value, 6), round(found.std_error, 6)
+        (1.0, 0.0)
     """
     check_vector("log_weight_p", log_weight_p, min_length=2)
     check_vector("log_weight_q", log_weight_q, min_length=2)

@@ -18,6 +18,10 @@ def paired_power(effect: float, std_deviation: float, n: int, *, level: float = 
 
     Raises:
         ValueError: n < 2, a standard deviation that is not positive, or a level outside (0, 1).
+
+    Example:
+        >>> round(paired_power(1.0, 1.0, 10), 2)
+        0.8
     """
     _check(std_deviation, level)
     if n < 2:
@@ -40,6 +44,10 @@ def minimal_detectable_difference(
 
     Raises:
         ValueError: as `paired_power`, or a power not between 1 - level and 1.
+
+    Example:
+        >>> round(minimal_detectable_difference(1.0, 5), 2)
+        1.68
     """
     _check(std_deviation, level, power)
     if n < 2:
@@ -62,6 +70,10 @@ def pairs_needed(
 
     Raises:
         ValueError: as `minimal_detectable_difference`.
+
+    Example:
+        >>> pairs_needed(1.0, 1.0)
+        10
     """
     _check(std_deviation, level, power)
     if effect == 0 or paired_power(effect, std_deviation, _MOST_PAIRS, level=level) < power:

@@ -17,6 +17,11 @@ def unit_scale(
 
     Raises:
         ValueError: a set is no set of such windows or not finite, or a channel is constant in training windows.
+
+    Example:
+        >>> train = torch.tensor([0.0, 10.0]).reshape(1, 2, 1)
+        >>> unit_scale((train / 2,), train)[0].flatten().tolist()
+        [0.0, 0.5]
     """
     for x in (*parts, train):
         if x.ndim != 3 or min(x.shape) < 1 or x.shape[1:] != train.shape[1:]:
@@ -86,14 +91,26 @@ def marginal_distribution_difference(
 
 
 def step_groups(x: Float[Tensor, "n T f"]) -> Int[Tensor, "n"] | None:
-    """Return which windows share steps: blocks of them, or each by itself; None: too few blocks."""
+    """Return which windows share steps: blocks of them, or each by itself; None: too few blocks.
+
+    Example:
+        >>> x = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0))
+        >>> step_groups(x).tolist()  # windows that share no steps
+        [0, 1, 2]
+    """
     return torch.arange(len(x)) if stride_of(x) is None else blocks_of(x)
 
 
 def prediction_error(
     predicted: Float[Tensor, "n s f"], real: Float[Tensor, "n s f"], group: Int[Tensor, "n"] | None
 ) -> Estimate:
-    """Return the mean absolute error, and its standard error over groups of windows; without groups none."""
+    """Return the mean absolute error, and its standard error over groups of windows; without groups none.
+
+    Example:
+        >>> real = torch.zeros(2, 3, 1)
+        >>> prediction_error(real + 0.5, real, None).value
+        0.5
+    """
     each = (predicted.double() - real.double()).abs().mean((1, 2))
     return Estimate(float(each.mean()), None if group is None else grouped_error([(each, group)]))
 
@@ -106,6 +123,11 @@ def balanced_accuracy(
     Args:
         right: of each class, whether each row was classified rightly.
         group: of each class, rows that share values.
+
+    Example:
+        >>> right, group = torch.tensor([True, True, False, False]), torch.arange(4)
+        >>> balanced_accuracy((right, torch.ones(4) == 1), (group, group)).value
+        0.75
     """
     values = [one.double() for one in right]
     error = grouped_error(list(zip(values, group, strict=True)))

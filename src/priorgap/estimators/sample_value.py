@@ -33,6 +33,11 @@ def real_equivalent(accuracy: Estimate, sizes: Sequence[int], curve: Sequence[Es
 
     Raises:
         ValueError: fewer than 2 sizes, sizes not increasing, or lengths that differ.
+
+    Example:
+        >>> curve = [Estimate(0.7, 0.01), Estimate(0.8, 0.01), Estimate(0.9, 0.01)]
+        >>> round(real_equivalent(Estimate(0.8, 0.01), [100, 1000, 10_000], curve).value.value)
+        1000
     """
     if len(sizes) < 2 or len(sizes) != len(curve) or any(b <= a for a, b in itertools.pairwise(sizes)):
         raise ValueError(
@@ -50,7 +55,12 @@ def real_equivalent(accuracy: Estimate, sizes: Sequence[int], curve: Sequence[Es
 
 
 def monotone(values: Sequence[float]) -> list[float]:
-    """Return the nearest non-decreasing sequence in least squares (pool adjacent violators)."""
+    """Return the nearest non-decreasing sequence in least squares (pool adjacent violators).
+
+    Example:
+        >>> monotone([1.0, 3.0, 2.0])
+        [1.0, 2.5, 2.5]
+    """
     blocks: list[tuple[float, int]] = []
     for value in values:
         blocks.append((float(value), 1))

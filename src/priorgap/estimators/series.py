@@ -66,6 +66,11 @@ def blocks_of(x: Float[Tensor, "n T f"]) -> Int[Tensor, "n"] | None:
     """Return each window's block: consecutive windows, twice as many as share steps at least; None: too few blocks.
 
     Dependence that reaches further than two windows' length is not seen by errors of such blocks.
+
+    Example:
+        >>> x = torch.arange(403.0)[:, None].unfold(0, 4, 1).mT  # 400 windows, each one step after the other
+        >>> blocks_of(x).unique_consecutive(return_counts=True)[1].unique().tolist()
+        [13, 14]
     """
     n, stride = len(x), stride_of(x)
     least = 1 if stride is None else 2 * -(-x.shape[1] // stride)
@@ -123,6 +128,12 @@ def cross_correlation_distance(
 
     Raises:
         ValueError: as there, or there is one channel only.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(400, 8, 2, generator=g)
+        >>> cross_correlation_distance(x, x, n_lags=3).whole.value
+        0.0
     """
     a, b, n_lags = _comparable(a, b, n_lags)
     n_channels = a.shape[2]
@@ -156,6 +167,12 @@ def spectrum_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
 
     Raises:
         ValueError: as there.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(400, 8, 1, generator=g)
+        >>> spectrum_distance(x, 5.0 * x).whole.value < 0.01  # where the power lies, not how much there is
+        True
     """
     a, b, _ = _comparable(a, b, 1)
 
@@ -180,6 +197,12 @@ def marginal_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
 
     Raises:
         ValueError: as there, but windows may have one step.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(400, 8, 1, generator=g)
+        >>> round(marginal_distance(x + x.std(), x).whole.value, 1)  # one standard deviation away
+        1.0
     """
     a, b, _ = _comparable(a, b, 0)
     n, m, n_steps = len(a), len(b), a.shape[1]

@@ -42,6 +42,11 @@ def table_columns(real: pd.DataFrame, made: pd.DataFrame, numeric: Collection[st
 
     Raises:
         ValueError: the tables cannot be compared.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [30.0, 40.0], "city": ["a", "b"]})
+        >>> [(one.name, one.numeric) for one in table_columns(table, table, ["age"])]
+        [('age', True), ('city', False)]
     """
     if list(real.columns) != list(made.columns):
         raise ValueError(
@@ -70,6 +75,12 @@ def encoded(
 
     Raises:
         ValueError: as `column_shapes`.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [30.0, 40.0], "city": ["a", "b"]})
+        >>> real, _, categorical = encoded(table, table, numeric=["age"])
+        >>> real.tolist(), categorical
+        ([[30.0, 0.0], [40.0, 1.0]], (False, True))
     """
     sides: tuple[list[Array], list[Array]] = ([], [])
     categorical = []

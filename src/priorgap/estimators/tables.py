@@ -115,6 +115,11 @@ def pair_trends(
 
     Raises:
         ValueError: as there; there are fewer than two columns.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [30.0, 40.0, 50.0], "wage": [1.0, 2.0, 4.0]})
+        >>> pair_trends(table, table, numeric=["age", "wage"]).whole.value
+        1.0
     """
     columns = list(table_columns(real, made, numeric))
     if len(columns) < 2:
@@ -141,6 +146,12 @@ def rare_categories(
 
     Raises:
         ValueError: as there; there is no rare category.
+
+    Example:
+        >>> real = pd.DataFrame({"city": ["a"] * 98 + ["b"] * 2})
+        >>> found = rare_categories(real, real[:98], numeric=[], level=0.05)
+        >>> found.n, found.share  # one rare city, which the other table has not
+        (1, 0.0)
     """
     n, n_there = 0, 0
     expected, group, n_groups = 0.0, *_groups(len(made))

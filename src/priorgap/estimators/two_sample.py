@@ -30,6 +30,10 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
 
     Raises:
         ValueError: n < 1, hits outside 0..n, or a level outside (0, 1).
+
+    Example:
+        >>> [round(x, 3) for x in clopper_pearson(0, 10)]
+        [0.0, 0.308]
     """
     from scipy import stats
 
@@ -56,6 +60,11 @@ def total_variation_bound(hits: int, n: int, level: float = 0.95) -> VariationBo
         level: two-sided; `low` holds with (1 + level) / 2.
 
     **Source**: Lopez-Paz & Oquab (2017), "Revisiting classifier two-sample tests".
+
+    Example:
+        >>> bound = total_variation_bound(90, 100)
+        >>> round(bound.point.value, 2), bound.low > 0.6
+        (0.8, True)
     """
     low, high = clopper_pearson(hits, n, level)
     share = (hits + 2) / (n + 4)

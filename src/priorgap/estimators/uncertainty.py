@@ -31,6 +31,10 @@ def normal_quantile(level: float) -> float:
 
     Raises:
         ValueError: the level is not inside (0, 1).
+
+    Example:
+        >>> round(normal_quantile(0.975), 2)
+        1.96
     """
     from scipy import stats
 
@@ -40,7 +44,12 @@ def normal_quantile(level: float) -> float:
 
 
 def mean_estimate(x: Float[Tensor, "n"]) -> Estimate:
-    """Estimate a mean from independent values: mean, and sd / sqrt(n) (None for n = 1). Unbiased."""
+    """Estimate a mean from independent values: mean, and sd / sqrt(n) (None for n = 1). Unbiased.
+
+    Example:
+        >>> mean_estimate(torch.tensor([1.0, 2.0, 3.0])).value
+        2.0
+    """
     check_vector("x", x)
     x = x.double()
     std_error = float(x.std()) / math.sqrt(len(x)) if len(x) > 1 else None
@@ -56,6 +65,11 @@ def proportion_estimate(hits: int | float, n: int) -> Estimate:
 
     Raises:
         ValueError: n < 1 or hits outside 0..n.
+
+    Example:
+        >>> one = proportion_estimate(0, 96)
+        >>> one.value, round(one.std_error, 3)  # 0 of 96 is not known exactly
+        (0.0, 0.014)
     """
     if n < 1:
         raise ValueError(f"n={n}: expected an integer >= 1")
@@ -75,6 +89,10 @@ def quantile_estimate(x: Float[Tensor, "n"], level: float) -> Estimate:
 
     Raises:
         ValueError: the level is not inside (0, 1), or there is no value.
+
+    Example:
+        >>> quantile_estimate(torch.arange(1.0, 101.0), 0.5).value
+        50.0
     """
     check_vector("x", x)
     if not 0.0 < level < 1.0:
@@ -98,6 +116,10 @@ def block_estimate(values: Float[Tensor, "b"]) -> Estimate:
 
     Raises:
         ValueError: fewer than 2 blocks.
+
+    Example:
+        >>> block_estimate(torch.tensor([4.0, 5.0, 6.0])).value
+        5.0
     """
     check_vector("values", values, min_length=2)
     return mean_estimate(values)
@@ -108,6 +130,10 @@ def t_interval(x: Sequence[float] | Float[Tensor, "n"], level: float = 0.95) -> 
 
     Raises:
         ValueError: fewer than 2 values, or a level outside (0, 1).
+
+    Example:
+        >>> [round(x, 2) for x in t_interval([1.0, 2.0, 3.0])]
+        [2.0, -0.48, 4.48]
     """
     from scipy import stats
 
@@ -130,6 +156,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Raises:
         ValueError: a p-value outside [0, 1].
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     for p in p_values:
         if not 0.0 <= p <= 1.0:
@@ -147,6 +177,11 @@ def random_groups(n: int, n_groups: int, *, generator: torch.Generator) -> Int[T
 
     Raises:
         ValueError: n_groups is not from 2 to n.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> random_groups(7, 3, generator=g).bincount().tolist()
+        [3, 2, 2]
     """
     if not 2 <= n_groups <= n:
         raise ValueError(f"n_groups={n_groups}: expected an integer from 2 to n={n}")
@@ -162,6 +197,10 @@ def jackknife_estimate(full: float, left_out: Float[Tensor, "g"]) -> Estimate:
     std_error = sqrt((g - 1) / g * sum (left_out - mean)^2).
 
     **Source**: Quenouille (1956); Shao & Tu (1995), "The Jackknife and Bootstrap", chapter 2.
+
+    Example:
+        >>> jackknife_estimate(10.0, torch.tensor([9.0, 10.0, 11.0])).value
+        10.0
     """
     check_vector("left_out", left_out, min_length=2)
     left_out = left_out.double()
@@ -182,6 +221,12 @@ def delete_group_jackknife(
         n: the number of rows.
         n_groups: the number of groups, from 2 to n.
         generator: assigns rows to groups.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        >>> round(delete_group_jackknife(lambda rows: float(x[rows].mean()), 6, 3, generator=g).value, 6)
+        3.5
     """
     group = random_groups(n, n_groups, generator=generator)
     rows = torch.arange(n)

@@ -22,6 +22,11 @@ def gaussian_dependence(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
 
     Raises:
         ValueError: cov is not a square matrix, or not positive definite (a constant or redundant unit).
+
+    Example:
+        >>> cov = torch.tensor([[1.0, 0.6], [0.6, 1.0]])
+        >>> [round(x, 3) for x in gaussian_dependence(cov).tolist()]  # -log(1 - 0.6²) / 2
+        [0.223, 0.223]
     """
     if cov.ndim != 2 or cov.shape[0] != cov.shape[1] or len(cov) == 0:
         raise ValueError(f"cov has shape {tuple(cov.shape)}: expected [d, d]")
@@ -56,6 +61,12 @@ def mixture_dependence(
 
     Raises:
         ValueError: shapes that do not belong together.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> z, mean, cov = torch.randn(500, 2, generator=g), torch.zeros(1, 2), torch.eye(2)[None]
+        >>> [round(one.value, 6) + 0.0 for one in mixture_dependence(z, torch.ones(1), mean, cov)]
+        [0.0, 0.0]
     """
     k, d = mean.shape
     if z.ndim != 2 or z.shape[1] != d or weight.shape != (k,) or cov.shape != (k, d, d):

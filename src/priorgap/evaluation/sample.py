@@ -87,7 +87,7 @@ def fit_and_draw(
     except SamplerNotApplicable:
         raise
     except ValueError as error:
-        # its own settings were checked when it was made: these posteriors do not suit it, and others may
+        # the sampler's settings are valid (checked in __post_init__): it cannot be fitted to these posteriors
         raise SamplerNotApplicable(f"{sampler.name}: {error}") from error
     draw = draw_latents(fitted, n, seed=seed, classes=model.class_frequencies, contexts=model.contexts)
     return Draws(sampler, fitted, draw, label_source_of(sampler, conditional=model.conditional))

@@ -38,7 +38,7 @@ class RocketFeatures:
     centre: Float[Tensor, "D"]
     scale: Float[Tensor, "D"]
     name: ClassVar[str] = "rocket"
-    # no kernel has seen a row: means and scales of whole parts tell training windows from unseen ones no better
+    # kernels are random and only overall scales come from training rows, so these are not told from unseen rows
     fitted: ClassVar[bool] = False
 
     @classmethod

@@ -109,7 +109,8 @@ def make_copies(
     posterior_to_train, _ = searched.nearest(draws[0])
     heldout_to_train, winner = searched.nearest(draws[1])
     without = heldout_to_train.clone()
-    again = (winner == swapped).nonzero()[:, 0]  # elsewhere the image that leaves T is not the nearest one
+    # for other rows the image taken out of T was not the nearest: their distance stays
+    again = (winner == swapped).nonzero()[:, 0]
     if len(again):
         without[again] = searched.nearest(draws[1][again], exclude=swapped[again])[0]
     to_own = (draws[1].double() - flat(reference.validation.take(held)).double()).square().sum(1).sqrt()

@@ -179,7 +179,7 @@ class ModelEvidence:
 
     @cached_property
     def exploded(self) -> str | None:
-        """What is said of posteriors that are finite but so wide that what is computed of them is not."""
+        """Return the reason for posteriors that are finite, but so wide that sums over them are not."""
         for part in ("train", "validation", "test"):
             latents: Latents | None = getattr(self, part)
             if latents is None:
@@ -303,7 +303,7 @@ class Evidence:
 
     @property
     def exploded(self) -> str | None:
-        """What is said of a model or draws so wide that what is computed of them is not finite; None of others."""
+        """Return the reason for a model or draws so wide that sums over them are not finite; None otherwise."""
         if self.draw is not None and float(self.draw.z.abs().max()) > _EXPLODED:
             return f"the draws have exploded (they reach to {float(self.draw.z.abs().max()):.2g})"
         return self.model.exploded

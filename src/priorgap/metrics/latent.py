@@ -21,7 +21,7 @@ from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 Part = Literal["train", "validation", "test"]
-# of z an image, where the rate has no closed form
+# Draws of z per image for a Monte Carlo rate, where it has no closed form
 _N_DRAWS = 8
 
 

@@ -51,7 +51,7 @@ class Metric(Protocol):
 
 
 def wants(metric: Metric) -> frozenset[str]:
-    """Return what a metric needs, and what it makes use of where it is there: its class's `uses`, if any."""
+    """Return what a metric needs, and what it uses where present (`uses` of its class)."""
     used: frozenset[str] = getattr(metric, "uses", frozenset())
     return metric.needs | used
 

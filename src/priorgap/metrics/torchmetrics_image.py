@@ -90,6 +90,8 @@ def image_metric(given: object) -> "ImageMetric":
 
     Example:
         >>> from functools import partial
+        >>> from priorgap import torchvision_compat
+        >>> torchvision_compat.ensure()
         >>> from torchmetrics.image import KernelInceptionDistance
         >>> image_metric(partial(KernelInceptionDistance, subset_size=100)).name
         'tm_kernel_inception_distance'

@@ -55,7 +55,7 @@ class Classes:
 
 
 class Given(nn.Sequential):
-    """Layers whose first affine one adds a bias of each row's own: what a one-hot label beside its input would do."""
+    """Layers whose first affine one adds a bias per row: the same as a one-hot label beside its input."""
 
     def __init__(self, layers: nn.Sequential, bias: Float[Tensor, "n width"]) -> None:
         super().__init__(*layers)

@@ -120,7 +120,7 @@ class ModelAtHand:
     def functions(self) -> ModelFunctions:
         """The model as functions, decoding by its rule."""
         trained = self.trained
-        # the data are read only where decoding is told of them
+        # load the data only if the decoder is told a part of them
         contexts = trained.contexts(self.dataset) if trained.vae.traits.told else None
         return trained.functions(self.planned.decode, self.cell.seed, contexts)
 

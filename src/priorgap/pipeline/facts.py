@@ -83,7 +83,7 @@ def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
     parts.feature_space(cell.config, name).check(dataset.train)
     usual = dataset.modality.feature_space
     chosen = any(override.lstrip("+~").startswith("features=") for override in cell.overrides)
-    # a data option chooses the space of what it always holds; a file's content is known only now
+    # conf/data names the space where the kind of data is fixed; a file's kind is known only now
     if not chosen and usual not in cell.config["feature_spaces"]:
         log.info(
             "data=%s: %s; features=[%s] compares them in the space that is usual for these",

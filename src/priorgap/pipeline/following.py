@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# makes a picture of what the model makes now; None where there is none to make
+# returns a picture of the model's present samples, None where it has none
 Look = Callable[[], "npt.NDArray[np.uint8] | None"]
-# opens what is told of (place in the batch, an epoch's record) while a batch trains; it is sent to another process
+# opens a callback that gets (place in the batch, record of an epoch) while a batch trains; must be picklable
 FollowBatch = Callable[[], AbstractContextManager[Callable[[int, Record], None]]]
 
 

@@ -189,7 +189,7 @@ def _varying(reported: Sequence[Record]) -> dict[str, None]:
     flats = [_flat(_relevant(record.config)) for record in reported]
     keys = sorted({key for flat in flats for key in flat})
     varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
-    # what merely follows another key says nothing new
+    # leave out keys that change only together with another one
     varying = {
         key: None
         for key in varying

@@ -27,7 +27,7 @@ from priorgap.tables.layout import TableLayout
 
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"
-# how a table's columns lie in an observation; no key of other data
+# key of a table's column layout; absent for other data
 _TABLE, _GAPS = "table", "gaps"
 # why a converged model may keep other means and variances than the prior's; null where it cannot
 _MAY_DIFFER = "moments_may_differ"

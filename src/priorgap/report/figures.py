@@ -245,7 +245,7 @@ def brackets(cells: Sequence[Cell]) -> Drawing | None:
     uppers = [ends["upper"] for _, ends in shown]
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
-    if min(ends["lower"] for _, ends in shown) >= 0:  # no half of the axis for what a divergence cannot be
+    if min(ends["lower"] for _, ends in shown) >= 0:  # a divergence is not negative
         axis.set_xlim(left=0)
     axis.set_xlabel(
         "KL(q(z)‖p(z)), nat:\nasymptotic 97.5 % limits of the lower and the upper end", fontsize=10

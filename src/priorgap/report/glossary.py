@@ -64,6 +64,22 @@ TERMS = (
     Term("marginal KL", "KL(q(z_j)‖p(z_j)): the mismatch of a single latent unit j."),
     Term("latent unit", "One coordinate z_j of the code z."),
     Term("hole", "Where the prior samples and q(z) hardly reaches: the decoder was not trained there."),
+    Term(
+        "bracket",
+        "A lower and an upper end of the mismatch, with 97.5 % limits, from {many} that the encoder was not "
+        "trained on.",
+    ),
+    Term(
+        "calibration",
+        "A shift and a scale for each latent unit, written into the encoder's last layer and the decoder's first: "
+        "reconstructions stay, and each unit of q(z) gets mean 0 and variance 1.",
+    ),
+    Term(
+        "not converged",
+        "The mismatch of means and variances, on posteriors of training {many}, is above 0.05 nat: a fully trained "
+        "model has less.",
+    ),
+    Term("ex-post density", "A density fitted to codes after training: a Gaussian, a mixture, a flow."),
     Term("provisional", "Fewer than five seeds: what training again would change is hardly known."),
     Term("s.d.", "Standard deviation over the models of a cell, which differ in their seed."),
     Term("s.e.", "Standard error of one model's number."),

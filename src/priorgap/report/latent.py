@@ -114,7 +114,7 @@ def _inside(plane: Plane) -> npt.NDArray[np.bool_]:
 
 
 def _levels(density: npt.NDArray[np.floating], shares: Sequence[float]) -> list[float]:
-    """Return the densities above which a density on a grid has these shares of its mass."""
+    """Return levels: the region where the gridded density is above a level holds that share of its mass."""
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) / falling.sum()
     return [float(falling[min(int(np.searchsorted(mass, share)), len(falling) - 1)]) for share in shares]
@@ -135,7 +135,7 @@ def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]
         for radius in (1, 2, 3):
             axis.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="black", linewidth=0.7)
     else:
-        # a density without a slope has one level for all shares, and a contour is drawn once
+        # a flat density gives equal levels, and contour() wants increasing ones
         lines = sorted(set(_levels(plane.prior, _SHARES)))
         axis.contour(
             plane.axis,

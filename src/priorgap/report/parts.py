@@ -15,7 +15,7 @@ _BY_SAMPLER: Mapping[Section, Callable[[tab.Cell], tab.TextTable | None]] = {
     "copying": tab.copying_table,
     "accuracy": tab.accuracy_table,
 }
-# what samplers have is no matter of these: the model's own numbers are a table, not notes below another
+# sections whose numbers are of models, not of samplers: they get a table of their own
 _OF_MODELS: tuple[Section, ...] = ("latent", "bands")
 
 

@@ -16,7 +16,7 @@ _MARKER = dict(zip(ARMS, "os^", strict=True))
 
 
 def unit_table(cell: Cell, *, measure: str, space: str) -> TextTable | None:
-    """Return unit × cost of its swap by arm, with its rate, marginal KL and dependence; correlations as notes."""
+    """Return a row per unit: the cost of its swap by arm, rate, marginal KL, dependence; correlations as notes."""
     effects = unit_effects(cell.rows, measure=measure, space=space or None)
     if effects.empty:
         return None

@@ -182,7 +182,7 @@ class ExPostMixture:
             z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
         try:
             fitted = density.fit(z_train, z_validation, generator=generator)
-        except TooFewPoints as error:  # of few images; the other samplers are none the worse for it
+        except TooFewPoints as error:  # too few images for this fit: other samplers can still be fitted
             raise SamplerNotApplicable(
                 f"{self.name}: {error} ({len(inputs.train)} training images)"
             ) from error

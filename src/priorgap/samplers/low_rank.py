@@ -49,7 +49,7 @@ class ExPostLowRank:
         diagonal = aggregate_diagonal(inputs.train)
         mean, scale = diagonal.mean, diagonal.variance.sqrt()
         z, z_validation = draws_to_fit(inputs, self.n_fit, self.draws_per_image, generator=generator)
-        # as many directions as units would leave no unit noise of its own, and as many as points know them by heart
+        # with as many directions as units no unit keeps noise of its own; with as many as points the fit interpolates
         most = min(len(mean) - 1, len(z) // 2)
         ranks = sorted({min(r, most) for r in self.ranks})
         values, along = directions(z, mean, scale, max(1, ranks[-1]), generator=generator)

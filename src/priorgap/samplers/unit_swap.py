@@ -161,7 +161,7 @@ class UnitSwap:
         mean, cov = full.mean.clone(), full.cov.clone()
         between = total_moments(inputs.train.mean, None).cov[self.unit].clone()
         mean[self.unit], variance = self._replacement(inputs)
-        # another image is never the same one: means of two rows drawn without replacement are correlated
+        # the other image is drawn without replacement, so the two means have a small negative covariance
         left = -between / (len(inputs.train) - 1) if self.arm == "shuffle" else torch.zeros_like(between)
         cov[self.unit], cov[:, self.unit] = left, left
         cov[self.unit, self.unit] = variance

@@ -93,7 +93,7 @@ def _one_hot(
     if constant:
         (value,) = there
         return Column(schema.name, schema.kind, start, start, constant=True, value=value)  # type: ignore[arg-type]
-    # of a declared order, what training rows lack is left out: nothing could be learned of it
+    # categories that training rows lack are left out of a declared order: nothing can be learned about them
     ordered = [one for one in schema.categories if one in there] or sorted(there, key=_order)
     if len(ordered) > MOST_CATEGORIES:
         raise ValueError(

@@ -73,7 +73,7 @@ class EpochModule(pl.LightningModule):
         self._noise = stream(self._seed, "noise", self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
-        """Read the means of training, which ends here: what is not finite needs no validation."""
+        """Read the epoch's training means before validation: a loss that is not finite ends the training here."""
         self._take("train")
 
     def on_validation_epoch_end(self) -> None:

@@ -94,7 +94,7 @@ def advise(
         kind, first, against = _beside_baseline(eligible, family, measure, baseline, smallest_ratio)
     above = order[: order.index(first)]
     ties = tuple(n for n in order if n not in (first, baseline) and not worse(n, first))
-    # of samplers with the better mean only those that may not be used can be shown to be better
+    # samplers with a better mean that are shown to be better, but may not be recommended
     barred = tuple(name for name in above if worse(name, first) and name not in eligible)
     return Advice(kind, first, best, against, ties, barred)
 

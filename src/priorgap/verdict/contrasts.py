@@ -130,7 +130,7 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
         return Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
     mean, n = _mean(each), len(each)
     spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
-    # a spread that rounding of the values alone gives is none
+    # a spread within rounding error counts as 0: no standard error is known
     known = spread > 1e-12 * max(1.0, *(abs(own[seed]) for own in (a, b) for seed in seeds))
     return Difference(mean, spread / math.sqrt(n) if known else None, n)
 

@@ -19,7 +19,7 @@ DECODE, MEAN, DRAW = "decode", "mean", "draw"
 def decode_lines(
     cells: "Sequence[Verdict]", groups: Sequence[tuple[Mapping[str, Any], pd.DataFrame]]
 ) -> list[str]:
-    """Return, for each two cells that differ in the decode rule alone, what each half of generating costs.
+    """Return a line for each two cells that differ only in the decode rule: what sampler and decode rule each cost.
 
     Args:
         cells: the verdicts of a study.

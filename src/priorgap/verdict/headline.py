@@ -103,7 +103,7 @@ def _capital(text: str) -> str:
 
 
 def _remedy(verdict: "Verdict") -> str:
-    """Return what to do where no sampler may be used: where whatever z is decoded to is a copy, no sampler helps."""
+    """Return what to do where no sampler may be used; if the decoder returns only copies, no sampler helps."""
     copiers = [
         name
         for name in _names(verdict)

@@ -26,7 +26,7 @@ MEANS = "means_hide_what_the_decoder_can"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
 
-# what a finding brings with it: these are no second fault, and stand below the first
+# findings that another one causes: they are listed below it, and are no faults of their own
 CONSEQUENCES: Mapping[str, frozenset[str]] = {
     EXPLODED: frozenset({EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
     EMPTY_LATENT: frozenset({RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
@@ -34,7 +34,7 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
     DECODER: frozenset({NOT_CONVERGED, MOMENTS}),
     TOO_FEW_ROWS: frozenset({DECODER, MEANS}),
 }
-# the order of what is computed here: a cause before what it brings
+# findings that are computed here, causes before their consequences
 COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS)
 # what a wrongly wired model may bring with it
 _OF_ANY = frozenset(COMPUTED) - {TOO_FEW_ROWS}
@@ -222,7 +222,7 @@ def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
     beside = fids.get(model.baseline, max(fids.values()))
     times, best = own / floor, min(fids.values())
     far = times >= limits.decoder_warn and own >= limits.decoder_share * beside
-    # less far, but no sampler makes a difference beside it
+    # reconstructions are less far off, but they limit every sampler: the best one is hardly better than they are
     near = times >= limits.decoder_near and own >= limits.decoder_near_share * beside
     near &= best >= limits.decoder_near_share * own
     if not far and not near:

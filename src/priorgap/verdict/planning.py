@@ -82,7 +82,7 @@ def plan(
             return None
         least = minimal_detectable_difference(spread, n, level=own, power=_POWER)
         needed = pairs_needed(effect, spread, level=own, power=_POWER)
-    # a ratio beyond all numbers is as good as none
+    # exp would overflow above 709
     least = math.exp(min(least, 700.0)) if scale == "log" else least
     return Plan(sampler, against, n, least, needed, _POWER, own, scale)
 

@@ -74,7 +74,7 @@ def details(verdict: "Verdict") -> tuple[str, ...]:
     return tuple(sentences)
 
 
-# what the tier above has said already is not said again
+# whether the verdict stopped -> severities of findings that stand here; the tier above states the others
 _SAID_HERE: Mapping[bool, tuple[Severity, ...]] = {True: ("stop", "warn", "note"), False: ("note",)}
 
 
@@ -99,7 +99,7 @@ def _opening(verdict: "Verdict") -> str:
             f"{basis(verdict)}, measures disagree: {verdict.winner} has the {extreme} {name} of {count} "
             f"candidates, {mean}."
         )
-    if verdict.winner != verdict.leader_clean:  # it reconstructs or copies: a fact, no advice
+    if verdict.winner != verdict.leader_clean:  # the winner reconstructs or copies: stated, not advised
         return f"{basis(verdict)}, {verdict.winner} has the {extreme} {name} of {count} candidates, {mean}."
     if verdict.provisional:
         return f"{basis(verdict)}, use {verdict.winner}: the {extreme} {name} of {count} candidates, {mean}."
@@ -243,7 +243,7 @@ def study_lines(cells: "Sequence[Verdict]") -> list[str]:
 
 
 def _marked(cells: "Sequence[Verdict]", name: str) -> str:
-    """Return a sampler's name, with what it is where it must not be taken for a clean one in some of the cells."""
+    """Return a sampler's name, with the labels (reconstructive, copies) that it has in some of the cells."""
     found = {label for cell in cells for label in cell.labels.get(name, []) if label in NOT_CLEAN}
     return f"{name} ({', '.join(sorted(found))})" if found else name
 

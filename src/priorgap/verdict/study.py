@@ -195,7 +195,7 @@ def decide_study(
     table = rd.tidy(table)
     groups = list(rd.cell_groups(table))
     if not groups and findings:
-        # nothing was measured, and what was found says why
+        # nothing was measured: the findings say why
         groups = [({}, table)]
     asked = Asked.of(
         measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,

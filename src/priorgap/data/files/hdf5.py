@@ -148,6 +148,6 @@ def _array(node: Any, where: str) -> np.ndarray:
         raise DataCorrupt(f"{where} cannot be read ({show(error)})") from error
     if found.dtype.kind == "f" and found.dtype.itemsize > _DOUBLE:
         with np.errstate(over="ignore"):
-            # what is too large is infinite then, and refused as such
+            # values too large for float64 become infinite, and are refused later
             found = found.astype(np.float64)
     return found.astype(found.dtype.newbyteorder("="), copy=False)

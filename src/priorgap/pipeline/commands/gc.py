@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 @contextmanager
 def _unless_any_in_use(owners: Sequence[Path], store: Store) -> Iterator[bool]:
     with ExitStack() as held:
-        # all of them are asked for: the first that is in use settles it
+        # takes the lock of each owner in turn, and stops at the first that is in use
         yield all(held.enter_context(unless_in_use(owner, store)) for owner in owners)
 
 

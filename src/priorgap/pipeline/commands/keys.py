@@ -97,7 +97,7 @@ def _read_by(command: str) -> tuple[list[str], set[str]]:
     stages = list(_ADDS)
     last = stages.index(command) if command in stages else len(stages) - 1
     if command in ("report", "publish"):
-        # what it reports on is recorded, and composed by no key
+        # the study's configuration is read from its record: no key of this command changes it
         return ["tracking"], {*_ADDS["prepare"][1], *_ADDS["report"][1]}
     read = stages[: last + 1]
     return [g for stage in read for g in _ADDS[stage][0]], {key for stage in read for key in _ADDS[stage][1]}

@@ -151,7 +151,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
             records.write(records.record_of(cell, iter(plan.by_cell[cell])), store)
     task = CellTask(tuple(stages), _processes(plan.cells, session), known)
     if known and "train" in stages:
-        # workers would cost more than to see that nothing is left for them
+        # nothing is left to do after batched training: starting workers would cost more than looking in this process
         here = _train_batched(plan, desk, session) and stages == ["train"]
     one_by_one = here or session.launcher == "basic"
     if one_by_one:
@@ -251,7 +251,7 @@ def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
     line = batched.advice(plan, desk, rule)
     if line:
         say(line)
-    # one process without a launcher, which does one thing after the other
+    # the basic launcher works in one process
     threads = int(config["numerics"]["threads"])
     at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
     batched.train(plan, desk, rule, processes=at_once)
@@ -325,7 +325,7 @@ def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> 
         return {"tracking": command["tracking"], "verdict": command["verdict"]}
     verdict = known = reported[0].config["verdict"]
     if any(key.partition(".")[0] == "verdict" for key in typed):
-        # the space that follows from the command's features is of its defaults, not of the study
+        # without a typed space or features, the command's space is that of the defaults: keep the study's
         own = typed & {"verdict", "verdict.space", "features"}
         verdict = command["verdict"] if own else {**command["verdict"], "space": known["space"]}
     return {"tracking": command["tracking"], "verdict": verdict}

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict
 from priorgap.pipeline.config.hydra_internals import ConfigLoaderImpl, get_overrides_dirname
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS, YamlFolder
 
-# of each choice of groups over the same files, what Hydra composed; the oldest goes
+# cache of what Hydra composed, by choice of groups and files; the oldest entry is dropped
 _BASES: dict[Any, bytes] = {}
 _MOST_BASES = 64
 
@@ -50,7 +50,7 @@ class Composer(ConfigLoaderImpl):
         # a search path that is typed may hold groups that this loader does not know
         if any(o.get_key_element() == "hydra.searchpath" for o in parsed):
             return by_hydra(overrides)
-        # the sweeper reads them; of the configuration that names the sweeper Hydra leaves them out
+        # the sweeper reads these; Hydra leaves them out of the configuration that names the sweeper
         swept = [run_mode == RunMode.MULTIRUN and _is_swept(override) for override in parsed]
         flags = [self._is_value(override, config_name) for override in parsed]
         values = [override for override, is_value in zip(parsed, flags, strict=True) if is_value]
@@ -77,7 +77,7 @@ class Composer(ConfigLoaderImpl):
             scheme, _, folder = element.path.partition("://")
             found.append((element.provider, element.path))
             if scheme == YamlFolder.scheme():
-                # that folder is the user's, with all else that may be in it
+                # the working folder may hold anything: only its experiments/ are read
                 own = element.provider == EXPERIMENTS
                 found += YamlFolder.files(os.path.join(folder, EXPERIMENTS) if own else folder)
         return tuple(found)

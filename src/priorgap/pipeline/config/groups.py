@@ -243,7 +243,7 @@ def _numbers(node: Any, where: str = "") -> Iterator[tuple[str, float]]:
 _SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
 # groups of which one option is chosen
 _GROUPS = ("data", "tracking", "model", "likelihood", "prior", "loss", "trainer")
-# what a key at the top means that no configuration has
+# hints for keys that a configuration cannot have at its top level: their file lacks its first line
 _HINTS = {
     "experiments": "an experiment's config.yaml begins with the line `# @package _global_`",
     "sampler": "a file of conf/sampler begins with the line `# @package samplers.NAME`",

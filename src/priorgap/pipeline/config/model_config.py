@@ -187,9 +187,9 @@ def _without_nulls(group: str, node: Any) -> Any:
     return {key: value for key, value in node.items() if key not in later} if later else node
 
 
-# what a study has once: of two values one would be dropped without a word
+# keys with one value per study: with two values, one would be ignored silently
 _ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
-# what a model has once within a study
+# keys with one value per model within a study
 _ONCE_A_MODEL = (
     "samplers",
     "metrics",

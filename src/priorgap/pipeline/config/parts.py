@@ -264,7 +264,7 @@ def build_all(config: Mapping[str, Any]) -> None:
     check_batched(config)
     if not traits(config).encoder:
         check_for_gan(trainer(config))
-    # what data lack is known only after prepare, and is said of each sampler in the results
+    # labels=True: whether the data have labels is known only after prepare; the results name samplers that lack them
     check_samplers(config, labels=True)
     for name in config["feature_spaces"]:
         feature_space(config, name)

@@ -37,7 +37,7 @@ from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
 CONFIG = "config"
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-# an experiment's grid is in the words that are handed over, what the command says in its place
+# the words handed to Hydra hold the experiment's grid already, or the command's in its place
 _GRID = ("hydra.sweeper.params=null", "hydra.sweeper._target_=hydra_plugins.priorgap_sweeper.Grid")
 
 
@@ -327,7 +327,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
         content = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(content, dict)
     if isinstance(content.get("data"), dict):
-        # what the data suggest for the key outside their group; that key says what holds
+        # data.decode is only the default of the top-level key `decode`, which counts
         content["data"].pop("decode", None)
     training_precision.settle(content)
     _name_space(content)
@@ -399,7 +399,7 @@ def _named_plugins(words: Iterable[Word], request: Request) -> list[Any]:
         given = next((names for names in found if names is not None), [])
     if isinstance(given, str):
         return [name.strip() for name in given.split(",")]
-    # what else it may be is refused with its key when the configuration is read
+    # a value of another type is refused, with its key, when the configuration is read
     return given if isinstance(given, list) else []
 
 

@@ -30,7 +30,7 @@ def _sample(name: str, model: ModelAtHand) -> Values:
     sampler = parts.sampler(cell.config, name)
     facts: dict[str, object] = {"role": sampler.role, "skipped": None}
     inputs = sampling_inputs(functions, model.latents, class_frequencies(dataset.train.label))
-    # that data lack labels is a sampler's own reason, which its fit gives
+    # labels=True: where labels are missing, the sampler's fit says so itself
     traits = parts.sampling_traits(cell.config, labels=True)
     try:
         found = fit_and_draw(

@@ -60,7 +60,7 @@ def remember(request: Request, plan: "Plan", store: Store, report: Path, size: s
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
-        # the code of plugins, which stands outside the folders that name the record
+        # the code of plugins lies outside the store's folders
         "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
         # networks and data of the user's own; and what the report is of, which the same trainings in other words
         # replace

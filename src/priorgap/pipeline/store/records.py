@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 FOLDER = "cells"
 FAILED = "failed"
-# what the picture of the aggregate posterior needs: kept beside the measurements, and none itself
+# data for the picture of the aggregate posterior: on the shelf of measurements, but not a measurement
 MARGINALS = "_marginals"
 # where the results of each stage stand that all studies share; a study's own stand in its folder, by stage
 SHARED = {"prepare": "data", "reference": "reference"}

@@ -165,7 +165,7 @@ class _BatchCurves:
         finally:
             for place, run in runs.items():
                 if run is not None and _guarded(run.close) and failed:
-                    # nobody goes on with it: what was left open is opened again to be ended
+                    # the batch failed, and nothing here goes on with the run: reopen it to record it as failed
                     ended = _opened(self.tracking, self.folder, self.names[place], final=True)
                     if ended is not None:
                         _guarded(partial(ended.close, failed=True))

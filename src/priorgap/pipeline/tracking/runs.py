@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _TO_BEGIN, _TO_END = 30.0, 60.0
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _ROWS = "test rows; their reconstructions; draws of the prior"
-# what says where results stand and who is sent them, and nothing of the model
+# keys about the store and tracking, which say nothing of the model: not sent to W&B
 _PRIVATE = ("output_root", "tracking")
 
 

@@ -45,7 +45,7 @@ class Stack:
         """Return why a network cannot be stacked, in one line; None where it can."""
         others = [part for layer in network if type(layer) not in _PLAIN for part in layer.modules()]
         if others:
-            # a part with weights says more than what holds it or moves axes before it
+            # name a part with weights first: its type says more than that of a container
             named = next(
                 (part for part in others if any(True for _ in part.parameters(recurse=False))), others[0]
             )
