@@ -26,10 +26,12 @@ def number(query: Query, study: Published) -> str:
     """
     if not study.final:
         return NOT_YET
-    if query.kind == "headline":
-        return str((study.verdict or {})["headline"]).rstrip(".")
+    if query.kind in ("headline", "sure"):
+        return str((study.verdict or {})[query.kind]).rstrip(".")
     if query.kind == "took":
         return took(study)
+    if query.kind == "verdict":
+        return _decided(query, study)
     if query.kind == "mean":
         return _over(query, study, _mean)
     return _over(query, study, _contrast)
@@ -103,6 +105,27 @@ def _mean(query: Query, study: Published, where: Mapping[str, Any]) -> Evaluated
     if "percent" in query.shown:
         return mean, f"{signed(three_digits(100 * mean))} %"
     return mean, signed(mean_and_spread(values) if "spread" in query.shown else three_digits(mean))
+
+
+def _decided(query: Query, study: Published) -> str:
+    """Return what the verdict says of two samplers of a cell; its interval holds together with all others."""
+    ((first, second),) = query.pairs
+    keys = {key: ",".join(values) for key, values in query.where.items()}
+    for cell in (study.verdict or {})["cells"]:
+        details = cell["details"]
+        if keys != {key: str(value) for key, value in details["keys"].items()}:
+            continue
+        for one in (*details["against_baseline"], *details["against_leader"]):
+            if (one["sampler"], one["against"]) == (first.name, second.name):
+                shown = signed(three_digits(one["effect"]))
+                return (
+                    f"{shown} {signed(interval_text(one['interval']))}"
+                    if "interval" in query.shown
+                    else shown
+                )
+    raise EvidenceError(
+        f"{study.id}: the verdict does not compare {first.name} with {second.name} where {keys}"
+    )
 
 
 def _contrast(query: Query, study: Published, where: Mapping[str, Any]) -> Evaluated:

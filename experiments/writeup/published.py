@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,21 +124,15 @@ class Published:
         Raises:
             EvidenceError: there is none.
         """
-        if file not in self._tables:
-            path = self.folder / file
-            if not path.is_file():
-                raise EvidenceError(f"{self.id}: no {file}")
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-            table = table.assign(**{c: pd.to_numeric(table[c]) for c in _NUMERIC if c in table.columns})
-            calibrated = rd.is_calibrated(table) & (table["sampler"] != "")
-            self._tables[file] = table.assign(
-                sampler=table["sampler"].where(~calibrated, table["sampler"] + rd.CALIBRATED)
-            )
-        return self._tables[file]
+        path = self.folder / file
+        if not path.is_file():
+            raise EvidenceError(f"{self.id}: no {file}")
+        return _table(path, path.stat().st_mtime_ns)
 
     @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {}
+    def samplers(self) -> tuple[str, ...]:
+        """Names of all samplers that were measured."""
+        return tuple(sorted(set(self.table()["sampler"]) - {""})) if self.measured else ()
 
     def measure(self, name: str) -> Measure:
         """Return a measure's entry: the verdict's own, or the library's.
@@ -278,6 +272,15 @@ def factors(rows: pd.DataFrame) -> list[str]:
         "role",
     }
     return [column for column in rows.columns if column not in apart]
+
+
+@lru_cache(maxsize=32)
+def _table(path: Path, _changed: int) -> pd.DataFrame:
+    """Return a table as it is read once for all marks of all pages."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = table.assign(**{c: pd.to_numeric(table[c]) for c in _NUMERIC if c in table.columns})
+    calibrated = rd.is_calibrated(table) & (table["sampler"] != "")
+    return table.assign(sampler=table["sampler"].where(~calibrated, table["sampler"] + rd.CALIBRATED))
 
 
 def _json(file: Path) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 BLOCKS = (
     "headline", "table", "ratio", "difference", "took", "agreement", "figure", "claims", "questions", "costs"
 )  # fmt: skip
-NUMBERS = ("mean", "ratio", "difference", "headline", "took")
+NUMBERS = ("mean", "ratio", "difference", "verdict", "headline", "sure", "took")
 _CLAUSES = ("by", "across", "where", "with", "of", "from")
 _WITH = ("interval", "spread", "percent", "details")
 # outside of brackets
@@ -90,7 +90,7 @@ def parse(text: str, kinds: tuple[str, ...]) -> Query:
     unknown = set(clauses["with"]) - set(_WITH)
     if unknown:
         raise EvidenceError(f"{text!r}: with {', '.join(sorted(unknown))}: expected {', '.join(_WITH)}")
-    mark = {"ratio": "/", "difference": "-"}.get(kind)
+    mark = {"ratio": "/", "difference": "-", "verdict": "/"}.get(kind)
     pairs = [word for word in clauses[""] if mark and mark in _outside(word)]
     if mark and not pairs:
         raise EvidenceError(f"{text!r}: expected two samplers, as in gmm{mark}prior")
