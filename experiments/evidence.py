@@ -15,7 +15,7 @@ from pathlib import Path
 
 from writeup import documents
 from writeup.blocks import block
-from writeup.check import unproved
+from writeup.check import typed, unproved
 from writeup.published import EXPERIMENTS, Published
 from writeup.query import BLOCKS, EvidenceError, parse
 
@@ -54,6 +54,10 @@ def _pages(write: bool) -> int:
         elif text != before:
             print(f"stale: {page.relative_to(ROOT)}")
             status = 1
+    answer = ROOT / "ANSWER.md"
+    for line in typed(answer.read_text(encoding="utf-8")) if answer.is_file() else ():
+        print(f"{answer.name}: {line}")
+        status = 1
     for page in sorted(EXPERIMENTS.glob("*/README.md")):
         for line in unproved(Published(page.parent)):
             print(f"{page.relative_to(ROOT)}: {line}")

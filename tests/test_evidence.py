@@ -40,6 +40,13 @@ def test_a_readme_says_no_more_than_its_results(name: str) -> None:
     assert check.unproved(Published(EXPERIMENTS / name)) == []
 
 
+def test_the_answer_has_no_number_that_is_typed() -> None:
+    text = (ROOT / "ANSWER.md").read_text(encoding="utf-8")
+    assert check.typed(text) == []
+    (found,) = check.typed(text.replace("## How sure\n", "## How sure\nIn 73 % of cases.\n"))
+    assert found.endswith("73 has no source")
+
+
 @pytest.mark.parametrize("name", FINAL)
 def test_the_verdict_is_quoted(name: str) -> None:
     study = Published(EXPERIMENTS / name)

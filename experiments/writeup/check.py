@@ -68,6 +68,17 @@ def unproved(study: Published, text: str | None = None) -> list[str]:
     return found
 
 
+def typed(text: str) -> list[str]:
+    """Return a line for each number of a page that is neither a link with a definition nor allowed on its line."""
+    text = BLOCK.sub(lambda made: "\n" * made[0].count("\n"), text)
+    return [
+        f"line {place}: {n} has no source"
+        for _, place, line in _lines(text)
+        for n in numbers(prose(line))
+        if n not in {one for given in _GIVEN.findall(line) for one in numbers(given)}
+    ]
+
+
 def _without_quotations(text: str, predicted: set[str]) -> str:
     """Return a page without the predicted numbers that italics below "The predictions" quote, over lines too."""
 
