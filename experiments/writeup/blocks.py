@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from priorgap.core.measures import Scale
 from priorgap.report.tables import ABSENT, ROLE_ORDER, over_seeds
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import join, number
@@ -156,7 +157,7 @@ def _note(query: Query, study: Published, parts: Mapping[Chosen, pd.DataFrame]) 
 
 def _contrasts(query: Query, study: Published) -> str:
     """Return a table: a row for each combination of `by`, a column for each pair and measure."""
-    scale = "log" if query.kind == "ratio" else "identity"
+    scale: Scale = "log" if query.kind == "ratio" else "identity"
     mark = " / " if query.kind == "ratio" else " − "
     header, rows, seeds = list(query.by), [], set()
     for measure in query.names:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from priorgap.core.measures import Scale
 from priorgap.report.tables import mean_and_spread
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.headline import interval_text
@@ -70,9 +71,9 @@ def combinations(query: Query, study: Published, measure: Any) -> list[dict[str,
     found = []
     for values in product(*choices):
         chosen = {factor: (value,) for factor, value in zip(query.by, values, strict=True)}
-        keep = np.logical_and.reduce(
-            [known[factor] == value for factor, (value,) in chosen.items()] or [True]
-        )
+        keep = np.ones(len(known), dtype=bool)
+        for factor, (value,) in chosen.items():
+            keep &= (known[factor] == value).to_numpy(dtype=bool)
         if np.any(keep):
             found.append({**query.where, **chosen})
     return found
@@ -131,6 +132,6 @@ def _decided(query: Query, study: Published) -> str:
 def _contrast(query: Query, study: Published, where: Mapping[str, Any]) -> Evaluated:
     if len(query.pairs) != 1 or len(query.names) != 1:
         raise EvidenceError(f"{query.kind}: expected one pair and one measure in a sentence")
-    scale = "log" if query.kind == "ratio" else "identity"
+    scale: Scale = "log" if query.kind == "ratio" else "identity"
     found = study.contrast(query.pairs[0], query.names[0], where, scale=scale, file=query.file)
     return found.effect, effect(found, interval="interval" in query.shown)

@@ -53,7 +53,7 @@ class Claim:
             EvidenceError: the file does not say it.
         """
         try:
-            return cls(**{key: None if value is None else str(value) for key, value in content.items()})
+            return cls(**{str(key): str(value) for key, value in content.items() if value is not None})
         except (TypeError, AttributeError) as error:
             names = ", ".join(cls.__dataclass_fields__)
             raise EvidenceError(f"{name}: expected {names}: {error}") from error

@@ -79,7 +79,8 @@ def parse(text: str, kinds: tuple[str, ...]) -> Query:
         raise EvidenceError(f"{text!r}: {error}") from error
     if not words or words[0] not in kinds:
         raise EvidenceError(f"{text!r}: expected one of {', '.join(kinds)} first")
-    kind, clauses, clause = words[0], {name: [] for name in ("", *_CLAUSES)}, ""
+    kind, clause = words[0], ""
+    clauses: dict[str, list[str]] = {name: [] for name in ("", *_CLAUSES)}
     for word in words[1:]:
         if word in _CLAUSES:
             clause = word
