@@ -108,16 +108,18 @@ def _work(job: Job, todo: Mapping[Step, str], desk: Desk) -> Done:
     made: list[Step] = []
     failed: list[Failed] = []
     work: Work = _stage(job.kind).work(job, desk)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     for step, outcome in work:
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
         if isinstance(outcome, Failure):
             log.debug("%s failed", step.name, exc_info=outcome.error)
             failed.append(Failed(step.name, outcome.error))
         else:
-            desk.store.publish(step, todo[step], outcome, seed=step.seed, seconds=seconds)
+            desk.store.publish(
+                step, todo[step], outcome, seed=step.seed, seconds=seconds, cpu_seconds=cpu_seconds
+            )
             made.append(step)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
     return Done(tuple(made), tuple(failed))
 
 

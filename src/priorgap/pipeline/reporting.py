@@ -19,6 +19,7 @@ from priorgap.pipeline.models import moments_match, weights_file
 from priorgap.pipeline.store.curves import read_curves
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, RecordedModel
+from priorgap.pipeline.study_provenance import cost_of, provenance_of
 from priorgap.pipeline.tracking.access import TrackingFailed
 from priorgap.pipeline.tracking.live import LiveRuns, run_name
 from priorgap.pipeline.tracking.models import track_model
@@ -88,8 +89,8 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
     with artifacts.publish(folder, artifacts.digest(record)) as directory:
         write_results(directory, gathered.table, verdict, gathered.catalogue)
         write_run_metrics(directory, gathered.table, verdict, gathered.catalogue, _curves(reported, store))
-        provenance = _provenance(reported, store)
-        artifacts.save_json(directory / "provenance.json", provenance)
+        provenance = provenance_of(reported, store)
+        artifacts.save_json(directory / "provenance.json", {**provenance, **cost_of(reported, store)})
         page = page_of(
             study=study,
             table=gathered.table,
@@ -156,31 +157,6 @@ def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
         if known is not None:
             found[model.group] = found.get(model.group, True) and known
     return found
-
-
-def _provenance(reported: Sequence[Record], store: Store) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    steps = {step.path: step for record in reported for step in record.steps}
-    processors: dict[str, None] = {}
-    for step in steps.values():
-        known = store.known(step)
-        if known is None:
-            continue
-        if step.kind == "prepare":
-            facts = artifacts.load_json(store.folder(step) / "dataset.json")
-            result[f"data {facts['name']}"] = {
-                "checksum": known.content[:16],
-                "official split": facts["official"],
-            }
-        if step.kind == "train":
-            keep = ("packages", "python", "hardware", "commit")
-            result["models"] = {k: v for k, v in known.provenance.items() if k in keep}
-            # results of earlier versions do not say
-            processors[str(known.provenance.get("processor") or "not recorded")] = None
-    if processors:
-        result["models"]["processor"] = "; ".join(sorted(processors))
-    result["numerics"] = dict(reported[0].config["numerics"])
-    return result
 
 
 def _curves(reported: Sequence[Record], store: Store) -> dict[str, list[dict[str, float]]]:

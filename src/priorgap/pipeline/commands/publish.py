@@ -1,4 +1,4 @@
-"""`priorgap publish`: a committed study's results, figures and provenance, from its store to beside its config."""
+"""`priorgap publish`: a committed study's results, verdict, figures and provenance, beside its config."""
 
 import shutil
 import sys
@@ -10,7 +10,10 @@ from priorgap.pipeline.commands import run
 from priorgap.pipeline.config.session import Request, own_experiments
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
-_FILES = ("results.csv", "provenance.json")
+_FILES = ("results.csv", "verdict.json")
+_PROVENANCE = "provenance.json"
+# where results are kept and told of: no part of what they are, and a path of one machine
+_ELSEWHERE = ("output_root=", "tracking=", "tracking.", "data.root=")
 
 
 def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
@@ -33,10 +36,19 @@ def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> 
         status = run.run_checked("report", session, cells)
     if status:
         return status
-    artifacts.check(folder, *_FILES)
+    artifacts.check(folder, *_FILES, _PROVENANCE)
     _copy(folder, place)
+    provenance = artifacts.load_json(folder / _PROVENANCE)
+    artifacts.sweep_partial(place / _PROVENANCE)
+    artifacts.save_json(place / _PROVENANCE, {"command": _command(request), **provenance})
     sys.stdout.write(f"published: {place}\n")
     return 0
+
+
+def _command(request: Request) -> str:
+    """Return the command that makes the study anew; where results are kept and told of does not change them."""
+    words = [o for o in request.overrides if not o.lstrip("+").startswith(_ELSEWHERE)]
+    return " ".join(["priorgap run", *words])
 
 
 def _copy(folder: Path, place: Path) -> None:

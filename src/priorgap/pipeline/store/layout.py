@@ -224,7 +224,16 @@ class Store:
             f"and `priorgap {step.kind}` makes it again alone"
         )
 
-    def publish(self, step: Placed, key: str, result: Files | Values, *, seed: int, seconds: float) -> None:
+    def publish(
+        self,
+        step: Placed,
+        key: str,
+        result: Files | Values,
+        *,
+        seed: int,
+        seconds: float,
+        cpu_seconds: float | None = None,
+    ) -> None:
         """Keep a result: whole or not at all.
 
         Args:
@@ -233,11 +242,13 @@ class Store:
             result: what it is.
             seed: of what is random in it.
             seconds: what it took.
+            cpu_seconds: the processor time of its process, of all threads; None where that is not known.
         """
         provenance = {
             **environment(),
             "seed": seed,
             "seconds": round(seconds, 2),
+            "cpu_seconds": None if cpu_seconds is None else round(cpu_seconds, 2),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             **(result.provenance if isinstance(result, Files) else {}),
         }

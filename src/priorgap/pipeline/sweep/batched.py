@@ -100,7 +100,9 @@ def _train_shares(shares: Sequence[list[PlannedModel]], desk: Desk, processes: i
             kept = trained.kept(model, desk.dataset(model))
             key = keys.key(step, desk.store)
             with desk.store.locked(step.path):
-                desk.store.publish(step, key, kept, seed=step.seed, seconds=trained.seconds)
+                desk.store.publish(
+                    step, key, kept, seed=step.seed, seconds=trained.seconds, cpu_seconds=trained.cpu_seconds
+                )
             n_trained += 1
     return n_trained
 

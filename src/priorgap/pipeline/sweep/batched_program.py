@@ -33,12 +33,14 @@ class Trained:
         numerics: what its products were computed by.
         n_members: of its batch.
         seconds: the member's share of the program's time.
+        cpu_seconds: its share of the program's processor time.
     """
 
     outcome: Outcome
     numerics: Numerics
     n_members: int
     seconds: float
+    cpu_seconds: float
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -47,6 +49,8 @@ class Trained:
         return {
             "batched": {"products": self.numerics.products, "bits": same, "members": self.n_members},
             "seconds": round(self.seconds, 2),
+            # of the program's process, which the one that keeps the result cannot time
+            "cpu_seconds": round(self.cpu_seconds, 2),
         }
 
     def result(self) -> TrainResult[VAE]:
@@ -105,7 +109,8 @@ def run(
 def _shared_out(answer: Any) -> list[Trained]:
     assert isinstance(answer, Answer)
     n = len(answer.outcomes)
-    return [Trained(outcome, answer.numerics, n, answer.seconds / n) for outcome in answer.outcomes]
+    shares = answer.seconds / n, answer.cpu_seconds / n
+    return [Trained(outcome, answer.numerics, n, *shares) for outcome in answer.outcomes]
 
 
 def _batch(group: Sequence[PlannedModel], desk: Desk) -> Batch:

@@ -22,11 +22,13 @@ class Answer:
         outcomes: of each member, in order.
         numerics: what its products were computed by.
         seconds: how long the program ran.
+        cpu_seconds: the processor time that it took, of all threads.
     """
 
     outcomes: Sequence[Outcome]
     numerics: Numerics
     seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Batch:
         threadpool_limits(limits=self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
         dataset = load_dataset(self.data)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         with nullcontext() if self.follow is None else self.follow() as on_epoch:
             outcomes = train_batched(self.members, dataset, self.trainer, on_epoch)
-        return Answer(outcomes, in_force(), time.perf_counter() - start)
+        return Answer(outcomes, in_force(), time.perf_counter() - start, time.process_time() - cpu_start)
