@@ -4,7 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from priorgap.pipeline.gathering import _follows, _is_an_option_of_a_class, _is_redrawn_with_the_seed
+from priorgap.pipeline.gathering import (
+    _follows,
+    _is_an_option_of_a_class,
+    _is_redrawn_with_the_seed,
+    _redraws,
+)
 
 
 def flat(name, file, drop):
@@ -39,6 +44,15 @@ def test_a_split_for_each_seed_is_no_column(key):
     assert not _is_redrawn_with_the_seed(name, [*redrawn, record(1, **{key: 0})])
     assert not _is_redrawn_with_the_seed(name, redrawn[1:])
     assert not _is_redrawn_with_the_seed("data.source.noise", [record(0, noise=1), record(1, noise=2)])
+
+
+@pytest.mark.parametrize("key", ["split_seed", "data_seed"])
+def test_a_study_knows_whether_its_seeds_have_splits_of_their_own(key):
+    assert _redraws([record(seed, **{key: seed}) for seed in (0, 1, 2)])
+    # negative controls: one split for all, two of one seed, no such key
+    assert not _redraws([record(seed, **{key: 0}) for seed in (0, 1, 2)])
+    assert not _redraws([record(0, **{key: 0}), record(0, **{key: 1}), record(1, **{key: 2})])
+    assert not _redraws([record(0, file="x"), record(1, file="x")])
 
 
 def test_an_option_that_one_class_alone_has_is_no_column():

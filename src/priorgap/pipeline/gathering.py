@@ -40,6 +40,7 @@ class Gathered:
         catalogue: the entries of the study's measures: our own, and those of its plugins.
         costs: sampler -> what drawing from it takes.
         known_as: sampler -> what it is called in code that circulates, where it has such a name.
+        redrawn: whether each seed has a split of the data of its own.
     """
 
     table: pd.DataFrame
@@ -48,6 +49,7 @@ class Gathered:
     catalogue: Catalogue
     costs: dict[str, str]
     known_as: dict[str, str]
+    redrawn: bool
 
 
 class NothingMeasured(ValueError):  # noqa: N818
@@ -118,7 +120,8 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     whole = {name: united(found) for name, found in facts.items()}
     costs = {name: fact.cost for name, fact in whole.items()}
     known_as = {name: fact.known_as for name, fact in whole.items() if fact.known_as}
-    return Gathered(table, skipped, missing, measures.united(BUILTIN.values(), own), costs, known_as)
+    catalogue = measures.united(BUILTIN.values(), own)
+    return Gathered(table, skipped, missing, catalogue, costs, known_as, _redraws(reported))
 
 
 def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:
@@ -226,6 +229,16 @@ def _is_redrawn_with_the_seed(key: str, reported: Sequence[Record]) -> bool:
         return False
     flats = [_flat({"seed": record.config["seed"], "data": record.config["data"]}) for record in reported]
     return _follows(key, "seed", [flat for flat in flats if key in flat])
+
+
+def _redraws(reported: Sequence[Record]) -> bool:
+    """Return whether each seed has a split of the data, or synthetic data, of its own."""
+    for name in DATA_SEEDS:
+        sources = [record.config["data"]["source"] for record in reported]
+        values = {str(source.get(name)) for source in sources}
+        if len(values) > 1 and _is_redrawn_with_the_seed(f"data.source.{name}", reported):
+            return True
+    return False
 
 
 def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         matches=_matches(reported, store),
         skipped=gathered.skipped,
         costs=gathered.costs,
+        redrawn=gathered.redrawn,
         catalogue=gathered.catalogue,
     )
     record = verdict.to_json()

@@ -70,6 +70,7 @@ class Verdict:
         against_baseline: every other candidate - baseline; with `against_leader` of one family.
         n_cells: the cells of the study, for which the intervals allow.
         n_rows: test observations behind the ranking; None where unknown.
+        redrawn: whether each seed has a split of the data of its own.
         second_opinions: leader - runner-up on the measures that the catalogue names for that, and on the ranking
             measure in other feature spaces.
         without_error: second opinions that have no valid standard error, and so say nothing.
@@ -113,6 +114,7 @@ class Verdict:
     against_baseline: tuple[Contrast, ...] = ()
     n_cells: int = 1
     n_rows: int | None = None
+    redrawn: bool = False
     baseline: str = "prior"
     second_opinions: dict[str, Contrast] = field(default_factory=dict)
     without_error: tuple[str, ...] = ()
@@ -252,7 +254,8 @@ def decide(
 class Asked:
     """What a verdict is asked: the same for every cell of a study.
 
-    `space` is the measure's own, `features` the feature space of what is looked at beside it.
+    `space` is the measure's own, `features` the feature space of what is looked at beside it; `redrawn` says whether
+    each seed has a split of the data of its own.
     """
 
     measure: Measure
@@ -267,6 +270,7 @@ class Asked:
     costs: Mapping[str, str]
     catalogue: Catalogue
     n_cells: int = 1
+    redrawn: bool = False
 
     @classmethod
     def of(
@@ -283,6 +287,7 @@ class Asked:
         costs: Mapping[str, str] | None,
         catalogue: Catalogue,
         n_cells: int = 1,
+        redrawn: bool = False,
         features: str | None = None,
     ) -> Self:
         """Check what is asked, and fill in the values of conf/.
@@ -298,7 +303,7 @@ class Asked:
         return cls(
             rd.ranking(catalogue, measure), space, space if features is None else features, baseline, level, ratio,
             limits or standard_rules().health, tuple(findings), dict(skipped or {}), dict(costs or {}), catalogue,
-            n_cells,
+            n_cells, redrawn,
         )  # fmt: skip
 
 
@@ -328,6 +333,7 @@ def decide_cell(
         measure=asked.measure, space=asked.space, winner=None, winner_clean=None, effect=None, interval=None,
         n_seeds=n_seeds, provisional=n_seeds < _ENOUGH_SEEDS, labels=labels, disagree=[], health=health, keys=keys,
         level=asked.level, smallest_ratio=asked.smallest_ratio, n_cells=asked.n_cells, n_rows=_n_rows(rows),
+        redrawn=asked.redrawn,
         baseline=asked.baseline, not_converged=converged, facts=facts, catalogue=asked.catalogue,
         train_share=train_shares(group, labels),
         candidates=tuple(_summary(name, by_seed) for name, by_seed in values.items()),

@@ -209,7 +209,8 @@ def sure(verdict: "Verdict") -> str:
 def _condition(verdict: "Verdict") -> str:
     rows = f"{verdict.n_rows:,} test observations" if verdict.n_rows else "these test observations"
     space = f", the feature space {verdict.space}" if verdict.space not in ("", OF_DATA) else ""
-    return f"It holds for {rows}{space} and this split of the data."
+    split = "splits of the data that each seed draws anew" if verdict.redrawn else "this split of the data"
+    return f"It holds for {rows}{space} and {split}."
 
 
 def _disagreement(verdict: "Verdict") -> list[str]:

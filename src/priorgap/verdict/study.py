@@ -167,6 +167,7 @@ def decide_study(
     matches: Mapping[str, bool] | None = None,
     skipped: Mapping[str, str] | None = None,
     costs: Mapping[str, str] | None = None,
+    redrawn: bool = False,
     catalogue: Catalogue = BUILTIN,
 ) -> StudyVerdict:
     """Decide every cell of a study; a cell and its calibrated twin are decided together.
@@ -184,6 +185,7 @@ def decide_study(
         matches: cell -> whether training to convergence would match means and variances (`health.findings_of`).
         skipped: measure -> why it was not computed.
         costs: sampler -> what drawing from it takes, said of a winner.
+        redrawn: whether each seed has a split of the data of its own.
         catalogue: the entries of all measures of the study.
 
     Returns:
@@ -200,7 +202,7 @@ def decide_study(
     asked = Asked.of(
         measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,
         smallest_ratio=smallest_ratio, limits=limits, findings=findings, skipped=skipped, costs=costs,
-        catalogue=catalogue, n_cells=max(1, len(groups)), features=space,
+        catalogue=catalogue, n_cells=max(1, len(groups)), redrawn=redrawn, features=space,
     )  # fmt: skip
     cells = [
         decide_cell(keys, group, asked, matches=_matches(group, matches or {})) for keys, group in groups
