@@ -280,6 +280,18 @@ def test_tables_of_all_studies(place: Path) -> None:
     table = blocks.claims(found, place / "README.md")
     assert "use gmm. | FID: 0.274 [" in table and "[known](known/README.md) |" in table
     assert table.count("not run yet") == 2 and "old" not in table
+    # what became of the claim, where the file says it; another word is refused
+    before = claim.read_text(encoding="utf-8")
+    claim.write_text(before + "held: fails\n", encoding="utf-8")
+    assert "| It is so. | fails | FID: 0.274 [" in blocks.claims(
+        published.studies(place), place / "README.md"
+    )
+    claim.write_text(before + "held: maybe\n", encoding="utf-8")
+    with pytest.raises(
+        EvidenceError, match="held: maybe: expected one of holds, holds in part, fails, not decided"
+    ):
+        published.studies(place)
+    claim.write_text(before, encoding="utf-8")
     assert "| it is 8 to 24 | `priorgap run experiment=known` |" in blocks.questions(
         found, place.parent / "docs/studies.md", documents.filled
     )

@@ -242,7 +242,9 @@ def claims(found: Sequence[Published], page: Path) -> str:
     """Return the table of all studies: claim, verdict, effect with interval, link."""
     rows = []
     for study in found:
-        verdict = str(study.verdict["headline"]) if study.final and study.verdict else _state(study)
+        verdict = _state(study)
+        if study.final and study.verdict:
+            verdict = study.claim.held or str(study.verdict["headline"])
         rows.append([study.claim.number, study.claim.claim, verdict, _effect(study), _link(study, page)])
     return markdown(["", "claim", "verdict", "effect", "study"], rows, 5)
 

@@ -25,6 +25,9 @@ _MODEL = "model"
 _NUMERIC = ("value", "std_error", "n", "n_reference", "seed")
 
 
+HELD = ("", "holds", "holds in part", "fails", "not decided")
+
+
 @dataclass(frozen=True)
 class Claim:
     """`claim.yaml`: what a study is about, for the tables of all studies.
@@ -36,6 +39,7 @@ class Claim:
         effect: a ratio, a difference or a mean, as marks ask for it; None where one number does not say it.
         effect_of: what that is, in words.
         answer: what was found, with marks in braces; "" where the verdict says it.
+        held: what became of the claim, one of `HELD`; "" where the verdict's headline is quoted for it.
     """
 
     number: str
@@ -44,6 +48,7 @@ class Claim:
     effect: str | None = None
     effect_of: str = ""
     answer: str = ""
+    held: str = ""
 
     @classmethod
     def of(cls, content: Any, name: str) -> "Claim":
@@ -53,10 +58,13 @@ class Claim:
             EvidenceError: the file does not say it.
         """
         try:
-            return cls(**{str(key): str(value) for key, value in content.items() if value is not None})
+            found = cls(**{str(key): str(value) for key, value in content.items() if value is not None})
         except (TypeError, AttributeError) as error:
             names = ", ".join(cls.__dataclass_fields__)
             raise EvidenceError(f"{name}: expected {names}: {error}") from error
+        if found.held not in HELD:
+            raise EvidenceError(f"{name}: held: {found.held}: expected one of {', '.join(HELD[1:])}")
+        return found
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,9 @@ class TestCell:
         nowhere = decide(study(REPLACE, space="")).sure
         assert nowhere.endswith("It holds for 1,000 test observations and this split of the data.")
         redrawn = decide_study(study(REPLACE), redrawn=True).cells[0].sure
-        assert redrawn.endswith("the feature space classifier and splits of the data that each seed draws anew.")
+        assert redrawn.endswith(
+            "the feature space classifier and splits of the data that each seed draws anew."
+        )
         shared = cells(REPLACE, KEEP).cells[0].sure
         assert "intervals that hold together at 95% over all 2 cells." in shared
         assert decide(study({"prior": 20.0})).sure == ""
