@@ -1,6 +1,6 @@
 """Both decode rules in compare(): what decode gives, and draws of p(x|z), by a function or by a likelihood."""
 
-import textwrap
+import doctest
 
 import numpy as np
 import pytest
@@ -240,8 +240,8 @@ def test_bad_arguments_are_one_line(planted, data, case):
 
 
 def test_the_example_of_the_documentation_runs(capsys):
-    words = textwrap.dedent((compare.__doc__ or "").split("Example:")[1])
     names: dict[str, object] = {}
-    exec(words, names)
-    assert "**Do this:**" in capsys.readouterr().out
-    assert np.asarray(names["rows"]).shape == (10, 4)
+    example = doctest.DocTestParser().get_doctest(compare.__doc__ or "", names, "compare", None, None)
+    found = doctest.DocTestRunner().run(example, clear_globs=False)
+    assert found.attempted > 5 and found.failed == 0, capsys.readouterr().out
+    assert "**Do this:**" in str(example.globs["text"])

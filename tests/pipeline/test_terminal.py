@@ -213,6 +213,7 @@ def test_a_run_on_a_terminal_is_one_live_line(tmp_path):
     assert len([text for text in kept if text]) <= 4
 
 
+@pytest.mark.e2e
 def test_a_sweep_on_a_terminal_is_one_live_line_whatever_its_processes_do(tmp_path):
     words = ("run", "-m", *RUN[1:], "seed=0,1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     status, pieces, _ = on_a_terminal(tmp_path, words)
@@ -225,6 +226,7 @@ def test_a_sweep_on_a_terminal_is_one_live_line_whatever_its_processes_do(tmp_pa
     assert len([text for text in kept if text]) <= 6, kept
 
 
+@pytest.mark.e2e
 def test_a_run_elsewhere_has_a_line_a_stage_and_quiet_none(tmp_path):
     words = [sys.executable, "-m", "priorgap", *RUN]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -239,6 +241,7 @@ def test_a_run_elsewhere_has_a_line_a_stage_and_quiet_none(tmp_path):
     assert quiet.stdout.startswith("Do this: ")
 
 
+@pytest.mark.e2e
 def test_a_sweep_elsewhere_counts_its_models(tmp_path):
     words = [sys.executable, "-m", "priorgap", "run", "-m", *RUN[1:], "seed=0,1"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)

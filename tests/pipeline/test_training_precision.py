@@ -7,10 +7,10 @@ from priorgap.pipeline.config import training_precision
 from priorgap.pipeline.config.training_precision import settle, settle_for_a_worker
 
 
-def content(precision, *, data=None, model=None, accelerator="cpu"):
+def content(precision, *, data=None, gan=False, accelerator="cpu"):
     return {
         "data": {"name": "x", **({} if data is None else {"auto_precision": data})},
-        "model": {"latent_dim": 2, **({} if model is None else {"auto_precision": model})},
+        "model": {"latent_dim": 2, **({"adversary": {"r1": 1.0}} if gan else {})},
         "trainer": {"precision": precision, "accelerator": accelerator},
     }
 
@@ -19,9 +19,9 @@ def content(precision, *, data=None, model=None, accelerator="cpu"):
     ("has", "given", "expected"),
     [
         (True, content("auto", data="bf16"), "bf16"),
-        # small data, a model that is trained in float32, a processor without such products
+        # small data, a GAN, a processor without such products
         (True, content("auto"), None),
-        (True, content("auto", data="bf16", model="32-true"), None),
+        (True, content("auto", data="bf16", gan=True), None),
         (False, content("auto", data="bf16"), None),
         # what is said stands, wherever
         (True, content("32-true", data="bf16"), None),
@@ -34,7 +34,7 @@ def test_auto_is_settled_by_data_model_and_processor(monkeypatch, has, given, ex
     sent = OmegaConf.create(given)
     settle(given)
     assert given["trainer"]["precision"] == expected
-    assert given["data"] == {"name": "x"} and given["model"] == {"latent_dim": 2}
+    assert given["data"] == {"name": "x"}
     # a worker on another processor composes the same configuration again, and finds the sender's choice
     settle_for_a_worker(sent)
     monkeypatch.setattr(training_precision, "has_bf16_products", lambda: not has)

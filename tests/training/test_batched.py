@@ -298,7 +298,10 @@ def test_a_configuration_is_judged_without_data_and_without_random_numbers() -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"precision": "bf16"}, "trainer.precision=bf16: trainer=batched trains in float32; expected null"),
+        (
+            {"precision": "bf16"},
+            "trainer.precision=bf16: trainer=batched trains in float32; expected 32-true",
+        ),
         ({"accelerator": "cuda"}, "trainer.accelerator=cuda"),
         ({"optimizer": "sgd"}, "trainer.optimizer=sgd: expected adam or adamw"),
         ({"max_epochs": 0}, "trainer.max_epochs=0: expected an integer"),

@@ -1,5 +1,6 @@
 """`trainer.precision=auto` as a precision: settled when a configuration is composed, before an id is made of it."""
 
+from collections.abc import Container
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
@@ -12,44 +13,43 @@ _CHOICES = ("auto", "32-true", "bf16")
 def settle(content: dict[Any, Any]) -> None:
     """Replace auto, and 32-true, by what `TrainerConfig` takes: "bf16", or None for float32.
 
-    `data.auto_precision` and `model.auto_precision` say where bfloat16 was measured faster (benchmarks/precision.py);
-    they are removed.
+    `data.auto_precision` says where bfloat16 was measured faster (benchmarks/precision.py); it is removed.
 
     Raises:
         ValueError: one line, for another precision.
     """
-    hints = [
-        node.pop("auto_precision", None)
-        for node in map(content.get, ("data", "model"))
-        if isinstance(node, dict)
-    ]
-    trainer = content.get("trainer")
+    data, trainer = content.get("data"), content.get("trainer")
+    hint = data.pop("auto_precision", None) if isinstance(data, dict) else None
     if isinstance(trainer, dict) and "precision" in trainer:
-        trainer["precision"] = _settled(trainer["precision"], hints, trainer.get("accelerator"))
+        pays = _pays(hint, content.get("model") or {})
+        trainer["precision"] = _settled(trainer["precision"], pays, trainer.get("accelerator"))
 
 
 def settle_for_a_worker(config: DictConfig) -> None:
     """Settle auto on this machine: a worker on another processor would train a model with another id."""
-    hints = [config[group].get("auto_precision") for group in ("data", "model")]
     trainer = config.trainer
     if trainer.get("precision") == "auto":
+        pays = _pays(config.data.get("auto_precision"), config.model)
         with open_dict(config):
-            trainer.precision = _settled("auto", hints, trainer.get("accelerator"))
+            trainer.precision = _settled("auto", pays, trainer.get("accelerator"))
 
 
-def _settled(precision: Any, hints: list[Any], accelerator: Any) -> str | None:
-    """Return a precision: auto is bf16 where data and model allow it, on processors with such products.
+def _pays(hint: Any, model: Container[str]) -> bool:
+    """Return whether bfloat16 pays for such data, and can be had: a GAN (its model has an adversary) has none."""
+    return hint == "bf16" and "adversary" not in model
+
+
+def _settled(precision: Any, pays: bool, accelerator: Any) -> str | None:
+    """Return a precision: auto is bf16 where that pays, on processors with such products.
 
     On a GPU auto is float32: nothing was measured there.
     """
     if precision is not None and precision not in _CHOICES:
-        raise ValueError(
-            f"trainer.precision={precision}: expected {', '.join(_CHOICES[:-1])} or {_CHOICES[-1]}"
-        )
+        choices = f"{', '.join(_CHOICES[:-1])} or {_CHOICES[-1]}"
+        raise ValueError(f"trainer.precision={precision}: expected {choices}")
     if precision != "auto":
         return None if precision == "32-true" else precision
-    pays = "bf16" in hints and "32-true" not in hints and has_bf16_products()
-    return "bf16" if pays and not _on_gpu(accelerator) else None
+    return "bf16" if pays and has_bf16_products() and not _on_gpu(accelerator) else None
 
 
 def _on_gpu(accelerator: Any) -> bool:

@@ -5,14 +5,17 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from priorgap.pipeline.signals import as_interrupts
@@ -39,18 +42,18 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process, and the number by which it is told to end, once it has one."""
+    """A process, and the file that has its number once it lives: a first call that asked for it would be what loky
+    compares the memory of later calls with, and a model after it would count as a leak.
+    """
 
     executor: Any
-    pid: Future[int]
+    number: Path
 
     def tell_to_end(self) -> bool:
         """Send SIGTERM, which ends the worker's call as Ctrl-C does; False where there is nobody to hear it."""
-        if not self.pid.done() or self.pid.exception() is not None:
-            return False
         try:
-            os.kill(self.pid.result(), signal.SIGTERM)
-        except ProcessLookupError:
+            os.kill(int(self.number.read_text()), signal.SIGTERM)
+        except (OSError, ValueError):
             return False
         return True
 
@@ -78,6 +81,7 @@ class Processes:
         self._idle: list[_Worker | None] = [None] * workers
         self._waiting: deque[Unit] = deque()
         self._running: dict[Future[Any], tuple[_Worker, Unit]] = {}
+        self._numbers = tempfile.TemporaryDirectory(prefix="priorgap-workers-", ignore_cleanup_errors=True)
 
     def describe(self) -> str:
         """Say how many processes."""
@@ -107,13 +111,14 @@ class Processes:
     def _worker(self) -> _Worker:
         from joblib.externals.loky import ProcessPoolExecutor
 
+        number = Path(self._numbers.name, uuid.uuid4().hex)
         executor = ProcessPoolExecutor(
             max_workers=1,
             env=self._environment,
-            initializer=_leave_with_parent,
-            initargs=(os.getpid(),),
+            initializer=_begin,
+            initargs=(os.getpid(), number),
         )
-        return _Worker(executor, executor.submit(os.getpid))
+        return _Worker(executor, number)
 
     def running(self) -> int:
         """Return how many workers are busy."""
@@ -152,6 +157,7 @@ class Processes:
                 wait(told, timeout=SECONDS_TO_TIDY)
             for worker in workers:
                 worker.executor.shutdown(wait=True, kill_workers=kill)
+        self._numbers.cleanup()
 
 
 def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -> Iterator[tuple[str, Any]]:
@@ -186,6 +192,12 @@ def _called(call: Callable[[], Any], folder: str) -> Any:
     # a process that was kept is where its first call was made from
     os.chdir(folder)
     return call()
+
+
+def _begin(parent: int, number: Path) -> None:
+    """Say this worker's number, and make it end with its parent."""
+    number.write_text(str(os.getpid()))
+    _leave_with_parent(parent)
 
 
 def _leave_with_parent(parent: int) -> None:
