@@ -54,6 +54,7 @@ def without_extras(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.e2e
 def test_the_library_compares_without_them(tmp_path):
     done = without_extras(
         """
@@ -90,6 +91,7 @@ def test_the_library_compares_without_them(tmp_path):
     assert imported == "imported: []"
 
 
+@pytest.mark.e2e
 def test_an_audit_needs_none_of_them(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import torch\n"

@@ -21,6 +21,7 @@ def example():
     return module
 
 
+@pytest.mark.e2e
 def test_the_search_chooses_by_validation_rows_and_reports_on_test_rows(example, tmp_path, monkeypatch):
     judged = []
     original = example.judge

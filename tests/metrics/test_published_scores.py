@@ -60,6 +60,7 @@ def shuffled(x: Tensor) -> Tensor:
     return x.gather(1, order[..., None].expand_as(x))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", METRICS)
 def test_copies_of_training_windows_are_as_good_as_fresh_real_ones(name):
     copies, new = (scores(name, real(600, part))[name] for part in ("train", "fresh"))
@@ -70,6 +71,7 @@ def test_copies_of_training_windows_are_as_good_as_fresh_real_ones(name):
     assert bad > 1.5 * max(copies, new) and bad > max(copies, new) + spread
 
 
+@pytest.mark.e2e
 def test_channels_of_other_windows_pass_histograms_and_nearly_prediction_and_not_the_classifier():
     new = real(600, "fresh")
     plain, other = (
@@ -83,6 +85,7 @@ def test_channels_of_other_windows_pass_histograms_and_nearly_prediction_and_not
     assert other["discriminative_score"] > plain["discriminative_score"] + 0.15
 
 
+@pytest.mark.e2e
 def test_the_predictive_score_lies_between_real_windows_and_persistence_and_time_shuffled_beyond():
     good, bad = (scores("predictive_score", x) for x in (real(600, "fresh"), shuffled(real(600, "fresh"))))
     assert good["predictive_real"] == bad["predictive_real"]

@@ -116,6 +116,7 @@ def test_rerun_does_no_work_and_says_so(tiny, capsys):
     assert touched(tiny) == before
 
 
+@pytest.mark.e2e
 def test_same_configuration_gives_the_same_bits_elsewhere_and_in_processes(tiny, tmp_path):
     assert (
         run_tiny(tmp_path, *EXTRA, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", command=("run", "-m"))

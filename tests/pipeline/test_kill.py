@@ -70,7 +70,9 @@ def prepared(tiny, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "names", [FEW, pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)], ids=["few", "all"]
+    "names",
+    [pytest.param(FEW, marks=pytest.mark.e2e), pytest.param(tuple(MOMENTS), marks=pytest.mark.slow)],
+    ids=["few", "all"],
 )
 def test_killed_again_and_again_ends_as_if_undisturbed(tiny, tmp_path, names):
     for name in names:
@@ -94,6 +96,7 @@ def test_killed_around_the_report(tiny, prepared):
     assert leftovers(prepared) == []
 
 
+@pytest.mark.e2e
 def test_killed_before_a_replaced_model_is_removed(tiny, tmp_path):
     """A model that was made again, with the damaged one still beside it, is not made a third time."""
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
@@ -141,6 +144,7 @@ def test_two_at_once_do_each_piece_of_work_once(tiny, tmp_path):
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.e2e
 def test_two_sweeps_at_once_in_different_words_train_each_model_once(prepared, tiny):
     """One grid typed in another order and with another selection: a model has one name, so one lock."""
     turned = ("run", "-m", "seed=1,0", *reversed(TINY), *EXTRA[1:], "study=tiny", "tracking=off")
@@ -156,6 +160,7 @@ def test_two_sweeps_at_once_in_different_words_train_each_model_once(prepared, t
     assert leftovers(prepared) == []
 
 
+@pytest.mark.e2e
 def test_a_full_disk_leaves_nothing_that_counts(tiny, prepared):
     # a real limit first, that posteriors of digits exceed and the model's files do not; then ever later syncs
     for trouble in (Trouble(file_size=25_000), Trouble(syncs=0), Trouble(syncs=7), Trouble(syncs=40)):

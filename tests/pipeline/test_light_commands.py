@@ -50,6 +50,7 @@ def run(words: tuple[str, ...], folder: Path) -> tuple[int | None, set[str], str
     return code, set(modules), done.stderr
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
 def test_a_command_imports_what_it_uses(words, tiny: Path, tmp_path: Path):
     shutil.copytree(tiny / "outputs", tmp_path / "outputs", symlinks=True)
@@ -58,6 +59,7 @@ def test_a_command_imports_what_it_uses(words, tiny: Path, tmp_path: Path):
     assert not modules & (NEVER | COMMANDS[words])
 
 
+@pytest.mark.e2e
 def test_training_does_import_lightning(tmp_path: Path):
     """The negative control: what the test looks for is seen where it is."""
     run(("prepare", *STUDY), tmp_path)

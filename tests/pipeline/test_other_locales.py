@@ -47,6 +47,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("name", "encoding", "orders"),
     [("C", "ascii", {**RUN, **MORE, **LAST}), ("Latin-1", "iso8859-1", {**RUN, **LAST})],

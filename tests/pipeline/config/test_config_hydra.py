@@ -186,6 +186,7 @@ def plugins() -> None:
         Plugins.instance().register(plugin)
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("plugins")
 def test_a_sweeper_that_chooses_as_it_goes(run, capsys):
     assert run("run", "-m", *TINY, "study=s", "hydra/sweeper=twopoints", "loss.alpha=interval(1,20)") == 0
