@@ -52,7 +52,7 @@ class _Worker:
     def tell_to_end(self) -> bool:
         """Send SIGTERM, which ends the worker's call as Ctrl-C does; False where there is nobody to hear it."""
         try:
-            os.kill(int(self.number.read_text()), signal.SIGTERM)
+            os.kill(int(self.number.read_text(encoding="ascii")), signal.SIGTERM)
         except (OSError, ValueError):
             return False
         return True
@@ -196,7 +196,7 @@ def _called(call: Callable[[], Any], folder: str) -> Any:
 
 def _begin(parent: int, number: Path) -> None:
     """Say this worker's number, and make it end with its parent."""
-    number.write_text(str(os.getpid()))
+    number.write_text(str(os.getpid()), encoding="ascii")
     _leave_with_parent(parent)
 
 
