@@ -44,9 +44,9 @@ MILESTONES = (50, 100, 200, 290)
 ALLOWED = 0.05
 
 
-def priorgap(*words: str, folder: Path, quiet: tuple[str, ...] = ("tracking=off",)) -> subprocess.Popen[str]:
+def priorgap(*words: str, folder: Path) -> subprocess.Popen[str]:
     """Start a command."""
-    command = [sys.executable, "-c", CODE, *words, *quiet]
+    command = [sys.executable, "-c", CODE, *words, "tracking=off"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -162,7 +162,7 @@ def fit_classifier(
             f"labels from {int(label.min())} to {int(label.max())}: expected 0 to {n_classes - 1}"
         )
     spec = ClassifierSpec(tuple(x.shape[1:]), n_classes, width, n_features)
-    # convolutions are trained in this layout: a sixth faster on processors
+    # processors train convolutions faster in this layout
     classifier = build_classifier(spec, generator=generator)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

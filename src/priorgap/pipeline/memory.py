@@ -15,7 +15,7 @@ def keep_freed_blocks() -> bool:
     """Let the C library keep freed blocks of up to 32 MiB, 128 MiB of them at most, and return whether it does.
 
     PyTorch asks for each result of each step anew. glibc gives such blocks back to the system and takes them again,
-    each page cleared by the system: a sixth of a small classifier's training. No number changes. Without glibc
+    each page cleared by the system, which shows in the training of small networks. No number changes. Without glibc
     nothing is done.
     """
     if not sys.platform.startswith("linux"):

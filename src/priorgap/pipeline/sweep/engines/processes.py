@@ -42,11 +42,16 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process, and the file that has its number once it lives: a first call that asked for it would be what loky
-    compares the memory of later calls with, and a model after it would count as a leak.
+    """A process.
+
+    Attributes:
+        executor: its own.
+        number: the file that it writes its number to when it starts.
     """
 
     executor: Any
+    # not the answer of a first call: loky compares a process's memory with that after its first call, and would take
+    # the memory of a model for a leak
     number: Path
 
     def tell_to_end(self) -> bool:
