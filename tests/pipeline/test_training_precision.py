@@ -55,3 +55,12 @@ def test_auto_is_float32_on_a_gpu(monkeypatch):
 def test_an_unknown_precision_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"^trainer.precision=fp8: expected auto, 32-true or bf16$"):
         settle(content("fp8"))
+
+
+def test_float32_is_named_as_users_write_it():
+    settled = content("32-true", data="bf16")
+    settle(settled)
+    assert training_precision.named("trainer.precision", settled["trainer"]["precision"]) == "32-true"
+    assert training_precision.named("trainer.precision", "bf16") == "bf16"
+    # null of any other key stays what it is
+    assert training_precision.named("trainer.scheduler", None) is None

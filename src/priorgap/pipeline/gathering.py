@@ -11,6 +11,7 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Catalogue, Measure
 from priorgap.core.sampler_facts import SamplerFacts, united
+from priorgap.pipeline.config import training_precision
 from priorgap.pipeline.config.model_config import DATA_SEEDS
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import MARGINALS, Record, RecordedModel, RecordedStep
@@ -168,13 +169,13 @@ def _head(
         "decode": model.decode,
         "sampler": sampler,
         "role": store.value(model.samples[sampler])["role"] if sampler else "",
-        **{key: model.calibrated if key == "calibrate" else _entry(flat.get(key)) for key in varying},
+        **{key: model.calibrated if key == "calibrate" else _entry(key, flat.get(key)) for key in varying},
     }
 
 
-def _entry(value: Any) -> Any:
+def _entry(key: str, value: Any) -> Any:
     """Return a value as it stands in a column by which the table is grouped: a list as its text."""
-    return str(list(value)) if isinstance(value, list | tuple) else value
+    return str(list(value)) if isinstance(value, list | tuple) else training_precision.named(key, value)
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,9 @@ from omegaconf import DictConfig, open_dict
 
 from priorgap.core.processor import has_bf16_products
 
-_CHOICES = ("auto", "32-true", "bf16")
+KEY = "trainer.precision"
+_FLOAT32 = "32-true"
+_CHOICES = ("auto", _FLOAT32, "bf16")
 
 
 def settle(content: dict[Any, Any]) -> None:
@@ -34,6 +36,11 @@ def settle_for_a_worker(config: DictConfig) -> None:
             trainer.precision = _settled("auto", pays, trainer.get("accelerator"))
 
 
+def named(key: str, value: Any) -> Any:
+    """Return a setting as users write it: a configuration keeps float32 as None."""
+    return _FLOAT32 if key == KEY and value is None else value
+
+
 def _pays(hint: Any, model: Container[str]) -> bool:
     """Return whether bfloat16 pays for such data, and can be had: a GAN (its model has an adversary) has none."""
     return hint == "bf16" and "adversary" not in model
@@ -46,9 +53,9 @@ def _settled(precision: Any, pays: bool, accelerator: Any) -> str | None:
     """
     if precision is not None and precision not in _CHOICES:
         choices = f"{', '.join(_CHOICES[:-1])} or {_CHOICES[-1]}"
-        raise ValueError(f"trainer.precision={precision}: expected {choices}")
+        raise ValueError(f"{KEY}={precision}: expected {choices}")
     if precision != "auto":
-        return None if precision == "32-true" else precision
+        return None if precision == _FLOAT32 else precision
     return "bf16" if pays and has_bf16_products() and not _on_gpu(accelerator) else None
 
 
