@@ -229,7 +229,7 @@ def gallery() -> str:
 def caption(stem: str) -> str:
     """Return what a published figure shows, by the name that the report gives it."""
     if stem == "bracket":
-        return "The certified bracket of the mismatch KL(q(z)‖p(z)), one line a model."
+        return "The bracket of the mismatch KL(q(z)‖p(z)), one line a model."
     if stem == "unit-costs":
         return (
             "What sampling one latent unit wrongly costs, against its rate, its mismatch and its dependence."
