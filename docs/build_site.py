@@ -283,7 +283,8 @@ def linked_files(found: dict[str, str]) -> set[Path]:
     """Return the files of the repository, no pages themselves, that pages link to or show."""
     files = set()
     for page, text in found.items():
-        for target in re.findall(r"\]\(([^)\s#]+)\)", text):
+        # beside links, definitions of reference links: the numbers of studies' pages have theirs
+        for target in re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s#]+)", text, flags=re.M):
             path = Path(os.path.normpath(Path(page).parent / target))
             if ":" not in target and str(path) not in found and (ROOT / path).is_file():
                 files.add(path)
