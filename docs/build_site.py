@@ -229,7 +229,7 @@ def gallery() -> str:
 def caption(stem: str) -> str:
     """Return what a published figure shows, by the name that the report gives it."""
     if stem == "bracket":
-        return "The certified bracket of the mismatch KL(q(z)‖p(z)), one line a model."
+        return "The bracket of the mismatch KL(q(z)‖p(z)), one line a model."
     if stem == "unit-costs":
         return (
             "What sampling one latent unit wrongly costs, against its rate, its mismatch and its dependence."
@@ -283,7 +283,8 @@ def linked_files(found: dict[str, str]) -> set[Path]:
     """Return the files of the repository, no pages themselves, that pages link to or show."""
     files = set()
     for page, text in found.items():
-        for target in re.findall(r"\]\(([^)\s#]+)\)", text):
+        # beside links, definitions of reference links: the numbers of studies' pages have theirs
+        for target in re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s#]+)", text, flags=re.M):
             path = Path(os.path.normpath(Path(page).parent / target))
             if ":" not in target and str(path) not in found and (ROOT / path).is_file():
                 files.add(path)

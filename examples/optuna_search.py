@@ -1,11 +1,11 @@
-"""A search by Optuna around priorgap's functions: chosen on validation rows, judged once on test rows.
+"""A search by Optuna around priorgap's functions: it chooses on validation rows and is judged once on test rows.
 
     pip install optuna
     python examples/optuna_search.py 20 outputs/search
 
-Each trial trains a VAE on the digits and is valued by the FID of its prior's draws against *validation* rows. The one
-that is best is then compared on test rows, which nothing was chosen by: that verdict holds as it stands. A search by
-measures on test rows would end with a verdict of rows that the model was chosen by.
+Each trial trains a VAE on the digits. Its score is the FID of its prior's draws against *validation* rows. The best
+model is then compared on test rows. Nothing was chosen by these, so the verdict is valid as it stands. After a search
+by measures on test rows the verdict would rest on rows by which the model was chosen.
 """
 
 import sys
@@ -48,7 +48,7 @@ def judge(vae: VAE, train: Split, held_out: Split, **options: object) -> Compari
 
 
 def fid_of_the_prior(found: Comparison) -> float:
-    """Return what a trial is valued by."""
+    """Return the score of a trial: the FID of draws of its prior."""
     rows = found.table
     chosen = rows[(rows["measure"] == "fid") & (rows["sampler"] == "prior") & (rows["unit"] == "")]
     return float(chosen["value"].iloc[0])
@@ -75,8 +75,8 @@ def main(n_trials: int, folder: Path) -> Comparison:
     best = study.best_trial
     searched = Finding(
         "note", "chosen_on_validation", float(n_trials), None,
-        f"The model is the best of {n_trials} by the FID of its prior on validation observations, which are none of "
-        "those that this is reported on.",
+        f"The model is the best of {n_trials} by the FID of its prior on validation observations; this verdict is "
+        "reported on others.",
     )  # fmt: skip
     vae = train(best.params, dataset, folder / f"trial_{best.number}")
     return judge(

@@ -1,11 +1,11 @@
-"""A W&B workspace and a W&B report of one study, built in code: the verdict, curves, what samplers cost, pictures.
+"""A W&B workspace and a W&B report of one study, built in code: verdict, curves, measures of samplers, pictures.
 
     pip install 'priorgap[tracking,workspaces]'
     python examples/wandb_workspace.py outputs/alpha/report ENTITY priorgap [report]
 
-The runs are those that `priorgap run ... study=alpha tracking=online` wrote. The panels are those of the measures and
-samplers that the study has. The workspace is saved as a view of the project, with the word `report` a report as a
-draft too; the addresses are printed.
+It shows the runs that `priorgap run ... study=alpha tracking=online` wrote, with panels for the measures and
+samplers that the study has. It saves the workspace as a view of the project and, with the word `report`, a draft of a
+report too, and prints their addresses.
 """
 
 import csv

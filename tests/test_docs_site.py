@@ -63,9 +63,9 @@ class TestPages:
         site = script("build_site")
         pages = {
             "docs/a.md": "[x](../LICENSE) [y](b.md) [z](../conf) [w](https://example.org/a)",
-            "docs/b.md": "",
+            "docs/b.md": '[0.2][gmm]\n\n[gmm]: ../Makefile "= took"\n[none]: no_such_file.csv "= took"\n',
         }
-        assert site.linked_files(pages) == {Path("LICENSE")}
+        assert site.linked_files(pages) == {Path("LICENSE"), Path("Makefile")}
         assert site.without_folders("docs/a.md", "[the groups](../conf)") == "`conf`"
 
 

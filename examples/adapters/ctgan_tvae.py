@@ -1,8 +1,8 @@
-"""ctgan: TVAE, in the space of its own transformer (continuous columns: a mode and a place in it).
+"""ctgan: TVAE, in the space of its own transformer (a continuous column is a mode and a place in it).
 
-Of data frames: ctgan_tvae_tables.py.
+ctgan_tvae_tables.py compares data frames instead.
 
-TVAE drops its encoder when `fit` ends: `keep_encoders` must stand before that.
+TVAE discards its encoder when `fit` ends, so call `keep_encoders` before `fit`.
 """
 
 from itertools import chain

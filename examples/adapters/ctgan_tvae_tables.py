@@ -1,7 +1,7 @@
 """ctgan: TVAE of data frames. The mean takes the most likely category and number, a draw draws both.
 
-`TVAE.sample` takes the most likely category and draws numbers. TVAE drops its encoder when `fit` ends:
-`keep_encoders` must stand before that. Its transformer draws the mode that codes a number; here the likeliest.
+`TVAE.sample` takes the most likely category and draws numbers. TVAE discards its encoder when `fit` ends, so call
+`keep_encoders` before `fit`. Its transformer draws the mode that codes a number; this adapter takes the likeliest.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""diffusers: AutoencoderKL, whose z is an image of several channels (`scaling_factor` is the pipelines')."""
+"""diffusers: AutoencoderKL, whose z is an image of several channels (only pipelines use `scaling_factor`)."""
 
 from priorgap import Comparison, compare, torchvision_compat
 

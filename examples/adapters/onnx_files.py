@@ -1,4 +1,4 @@
-"""ONNX: two files, x to mean and log_var, z to x."""
+"""ONNX: two files, one from x to mean and log_var, one from z to x."""
 
 from priorgap import Comparison, compare, onnx_model
 

@@ -1,4 +1,4 @@
-"""Bars: images of one horizontal or vertical bar, blurred and noisy, made of a seed."""
+"""Bars: images of one horizontal or vertical bar, blurred and noisy, generated from a seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class Bars:
     Attributes:
         size: width and height.
         n_train, n_validation, n_test: rows of each split.
-        data_seed: which draws.
+        data_seed: the seed of the draws.
     """
 
     size: Annotated[int, AtLeast(4)]

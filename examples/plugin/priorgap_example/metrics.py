@@ -1,4 +1,4 @@
-"""How far samples are from real images in brightness: what a distance of features may not see."""
+"""How far samples are from real images in brightness, which a distance of features may not see."""
 
 import math
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from priorgap.samplers.protocols import LabelSource, Role, check_kind, total_mom
 
 @dataclass(frozen=True, eq=False)
 class FittedStudentT:
-    """z = mean + scale · eps · sqrt(dof / chi²), the law of a fitted t.
+    """z = mean + scale · eps · sqrt(dof / chi²), the distribution of a fitted t.
 
     Attributes:
         mean: [d], float64.
@@ -40,7 +40,7 @@ class FittedStudentT:
         """Draw n rows; the noise comes first, as the prior's does."""
         check_n(n)
         noise = torch.randn(n, len(self.mean), generator=generator).double()
-        # chi² as a sum over whole degrees of freedom, so that a generator is all that it takes
+        # chi² as a sum over whole degrees of freedom, because torch's chi² takes no generator
         squares = torch.randn(n, int(self.dof), generator=generator, dtype=torch.float64).square()
         factor = (self.dof / squares.sum(1)).sqrt()
         return LatentDraw((self.mean + factor[:, None] * (noise @ self.scale.T)).float())
