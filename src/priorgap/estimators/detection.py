@@ -11,7 +11,7 @@ from priorgap.estimators.areas import area, grouped_error
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.uncertainty import Estimate, random_groups
 
-# (training rows, whether each is of the first set, rows to score) -> scores, higher for the first set
+# Maps (training rows, whether each is of the first set, rows to score) to scores, higher for the first set.
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
 # scikit-learn's boosted trees take at most this many categories a column.
 _MOST_CATEGORIES = 255
