@@ -106,7 +106,7 @@ def compare(
         labels: labels of train and test (and of validation, when given): integers, names, booleans or one-hot rows,
             each an array, a tensor, a list or a column; a label for each row. They go to the model as they were
             written, and classes keep their names. None takes those that come with the rows, if any.
-        context: what the model is told beside x and z (a library size, a past window, a caption's embedding), of
+        context: what the model takes beside x and z (a library size, a past window, a caption's embedding), of
             train and test (and of validation, when given), as labels are: each an array, a tensor, a frame, or a
             dictionary of them; a row for each row of data. Draws that came from a row keep its context. Others get
             those of random training rows, of their own class where they have one, and the same for all samplers
@@ -116,8 +116,8 @@ def compare(
         series: whether rows [n, steps, channels] are series, of any values; [n, h, w] are images where not.
         posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
             ("mu", "logvar"); one place or name for a distribution.
-        device: where x and z go; None: to the parameters of the modules that the two callables use. x and z have the
-            parameters' type, where all have one.
+        device: the device of x and z; None: that of the parameters of the modules that the two callables use. x and z
+            have the parameters' type, where all have one.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric, of its lists (`tables`) too; None is `standard`. One that brings
             measures of its own names them. Classes of torchmetrics.image, or `functools.partial` of them, are metrics
@@ -154,7 +154,7 @@ def compare(
             gave and what was expected.
 
     Example:
-        Codes whose spread is twice the prior's, and a decoder that is told a number beside z:
+        Codes whose spread is twice the prior's, and a decoder that takes a number beside z:
 
         >>> import torch
         >>> from priorgap import compare

@@ -44,7 +44,7 @@ def fit_network(
         generator: draws the order of the rows.
         device: where to compute.
         weight_decay: decoupled (AdamW); 0 is Adam.
-        schedule: of the learning rate, over steps.
+        schedule: the course of the learning rate over steps.
         progress: called after each epoch with its number (from 1) and mean loss.
 
     Raises:

@@ -30,11 +30,12 @@ class HealthLimits:
         unit_rate: no unit's rate is above this, nats.
         rows_stop: with fewer test observations no sampler is recommended.
         rows_warn: with fewer the verdict says that they are few.
-        decoder_stop: reconstructions whose FID is this many times the floor's leave nothing to choose, where they are
-            also at least `decoder_share` of the baseline's FID.
+        decoder_stop: from this many times the floor's FID on reconstructions leave nothing to choose between
+            samplers, where they are also at least `decoder_share` of the baseline's FID.
         decoder_warn: the same, where the verdict says that the decoder limits quality.
         decoder_share: reconstructions with at least this share of the baseline's FID count as near the samplers.
-        decoder_near: warn from so many times the floor's on too, where all samplers are about as far off.
+        decoder_near: warn also from this many times the floor's FID on, where all samplers are about as far from the
+            data.
         decoder_near_share: reconstructions have that share of the baseline's FID, and the best sampler that share
             of theirs, where they are.
         decoder_means: reconstructions by means whose FID is this many times the best sampler's do not show what the

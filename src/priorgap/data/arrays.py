@@ -230,7 +230,7 @@ def labels(
     """Read the labels of all parts of some data together, so that a class has one number in all of them.
 
     Args:
-        arrays: by part: integers, whole floats, booleans, texts, or one-hot rows; [n] or [n, 1].
+        arrays: labels by part: integers, whole floats, booleans, texts, or one-hot rows; [n] or [n, 1].
         n_rows: for each array the number of observations that it belongs to.
         places: the name of each array, for messages.
 

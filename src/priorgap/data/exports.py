@@ -36,10 +36,10 @@ class Block:
 
 
 def format_of(out: Path, given: str = "", *, images: bool = True) -> Format:
-    """Return the format that is asked for, or that the file's name says; a name without a suffix means a folder.
+    """Return the requested format, or that the file's name says; a name without a suffix means a folder.
 
     Raises:
-        ValueError: there is no such format, or picture files are asked for and the data are no images; one line.
+        ValueError: there is no such format, or picture files are requested and the data are no images; one line.
     """
     found = given or _SUFFIXES.get(out.suffix.lower(), "")
     if found not in FORMATS:

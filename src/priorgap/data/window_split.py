@@ -57,8 +57,8 @@ def by_spells(
 
     Args:
         series: the rows in order.
-        validation_fraction: of the rows of a spell.
-        test_fraction: of the rows of a spell.
+        validation_fraction: the fraction of a spell's rows.
+        test_fraction: the fraction of a spell's rows.
         spell: the length of a spell, in units of `series.clock()`.
         said: its length, in words.
     """

@@ -39,8 +39,8 @@ class TrainerConfig:
     Attributes:
         max_epochs: the largest number of passes over the training data.
         batch_size: rows per step.
-        learning_rate: of the optimiser.
-        weight_decay: of the optimiser.
+        learning_rate: the optimiser's learning rate.
+        weight_decay: the optimiser's weight decay.
         gradient_clip: largest norm of the gradient, None for no clipping.
         patience: epochs without a better validation loss before training stops, None for never.
         optimizer: "adam", "adamw", or a node with `_partial_` that builds an optimiser from parameters; its `lr` and

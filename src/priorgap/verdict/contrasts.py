@@ -56,8 +56,8 @@ class Difference:
     """One pair of samplers on the scale on which seeds are averaged.
 
     Attributes:
-        mean: over the common seeds; without one the difference of the means.
-        std_error: of the mean; None where it is unknown; then no difference can be shown.
+        mean: the mean over the common seeds; without a common seed the difference of the means.
+        std_error: the mean's standard error; None where it is unknown; then no difference can be shown.
         n_pairs: the common seeds.
     """
 

@@ -97,8 +97,8 @@ class Tracking:
 
     Attributes:
         mode: offline needs no login; online syncs continuously; off writes nothing.
-        project: of W&B.
-        entity: of W&B; None for the user's own.
+        project: the project in W&B.
+        entity: the entity in W&B; None for the user's own.
         pictures_every: epochs between two pictures of a training; 0 for none, None for at most six in a training.
     """
 
@@ -287,7 +287,7 @@ def _check_node(node: Any, where: str) -> None:
 
 
 def _given_twice(data: Any, referred: frozenset[str]) -> frozenset[str]:
-    """Return the keys of `data` whose values the source has under its own keys, so that nothing refers to them.
+    """Return the keys of `data` that the source has with equal values, and to which no other value refers.
 
     Raises:
         ValueError: the two values differ; one line.
