@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Names are imported on first use (PEP 562): `import priorgap` and `priorgap --help` stay light.
+# Names are imported on first use (PEP 562), so that `import priorgap` and `priorgap --help` stay fast.
 _EXPORTS = {
     "Comparison": "priorgap.comparison.result",
     "Frames": "priorgap.comparison.frames",
@@ -14,7 +14,7 @@ _EXPORTS = {
     "compare": "priorgap.comparison.compare",
     "onnx_model": "priorgap.comparison.onnx_model",
 }
-# whole modules: `priorgap.torchvision_compat.ensure()` makes torchvision importable beside a CPU build of torch
+# Public modules: `priorgap.torchvision_compat.ensure()` makes torchvision importable beside a CPU build of torch.
 _MODULES = {"torchvision_compat": "priorgap.core.torchvision_compat"}
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The library's front door: compare ways of sampling a VAE that somebody brings."""
+"""The library's main entry point: compare ways of sampling a user's VAE."""

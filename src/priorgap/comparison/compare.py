@@ -1,4 +1,4 @@
-"""The library's front door: compare ways of sampling a VAE that the user supplies as two plain callables."""
+"""The library's main entry point: compare ways of sampling a VAE that the user supplies as two plain callables."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -56,7 +56,7 @@ from priorgap.verdict import decide_study, is_stop
 from priorgap.verdict.health import COMPUTED
 
 
-# people call it where gradients are off; classifiers and densities are fitted here
+# Users may call it where gradients are disabled, but classifiers and densities are fitted here.
 @torch.inference_mode(mode=False)
 @torch.enable_grad()
 def compare(
@@ -91,7 +91,7 @@ def compare(
         encode: x [b, ...] -> (mean [b, ...], log_var [b, ...] or None). A list, a Normal or Independent(Normal), an
             object or a mapping with named entries (mu, logvar; loc, scale; latent_dist, qz, ...) and a mean alone (a
             plain autoencoder) are taken too. It gets `label=` and `context=` if it accepts them. None for a model
-            without an encoder (a GAN): what needs posteriors is skipped with that reason.
+            without an encoder (a GAN): everything that needs posteriors is then skipped, with the reason.
         decode: z, in the shape that encode gives -> x [b, ...], images in the range of train. A distribution (its
             mean counts), an output object and a tuple with one tensor of x's shape are taken too. It gets `label=` if
             it accepts it: the model is then conditional, and draws that have no label of their own get one by the
@@ -106,7 +106,7 @@ def compare(
         labels: labels of train and test (and of validation, when given): integers, names, booleans or one-hot rows,
             each an array, a tensor, a list or a column; a label for each row. They go to the model as they were
             written, and classes keep their names. None takes those that come with the rows, if any.
-        context: what the model is told beside x and z (a library size, a past window, a caption's embedding), of
+        context: what the model takes beside x and z (a library size, a past window, a caption's embedding), of
             train and test (and of validation, when given), as labels are: each an array, a tensor, a frame, or a
             dictionary of them; a row for each row of data. Draws that came from a row keep its context. Others get
             those of random training rows, of their own class where they have one, and the same for all samplers
@@ -116,8 +116,8 @@ def compare(
         series: whether rows [n, steps, channels] are series, of any values; [n, h, w] are images where not.
         posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
             ("mu", "logvar"); one place or name for a distribution.
-        device: where x and z go; None: to the parameters of the modules that the two callables use. x and z have the
-            parameters' type, where all have one.
+        device: the device of x and z; None: that of the parameters of the modules that the two callables use. x and z
+            have the parameters' type, where all have one.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric, of its lists (`tables`) too; None is `standard`. One that brings
             measures of its own names them. Classes of torchmetrics.image, or `functools.partial` of them, are metrics
@@ -136,25 +136,25 @@ def compare(
             without the last, torch's own random state is set for each call, and put back.
         likelihood: p(x|z) around what decode gives, in place of draw: "bernoulli", ("gaussian", sigma) with sigma in
             the units of decode's values, or a `Likelihood` that E[x|z] decides.
-        decode_rule: what measures see of a z: "mean", what decode gives; "draw", a draw of p(x|z); or both, each with
-            a verdict of its own, and a sentence on what either choice costs. None: all that are known, so the mean
-            alone without draw or likelihood.
+        decode_rule: how x is made from z for the measures: "mean", the result of decode; "draw", a draw of p(x|z); or
+            both, each with a verdict of its own, and a sentence on the effect of either choice. None: all that are
+            possible, so only the mean without draw or likelihood.
         progress: called with a line before each step that takes time; True prints these lines, False does not;
             None prints them on a terminal and in a notebook.
-        known: what is known of the model or the data beforehand, for `health` and the verdict.
+        known: findings on the model or the data from before, for `health` and the verdict.
 
     Returns:
         The table, the verdict ("for this trained model only"), what was skipped, with reasons, and the fitted
-        samplers: `Comparison.generate` draws from them, `Comparison.to_html` writes the report. A look at a few rows
-        comes first: where it finds functions that are wired wrongly, or data that cannot be used (`health`, severity
-        "stop"), the verdict says what to mend, and nothing is measured. A bad model is measured.
+        samplers: `Comparison.generate` draws from them, `Comparison.to_html` writes the report. A check on a few rows
+            comes first: where it finds wrongly connected functions or unusable data (`health`, severity "stop"), the
+            verdict says what to correct, and nothing is measured. A model that is merely bad is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it
             gave and what was expected.
 
     Example:
-        Codes whose spread is twice the prior's, and a decoder that is told a number beside z:
+        Codes whose spread is twice the prior's, and a decoder that takes a number beside z:
 
         >>> import torch
         >>> from priorgap import compare
@@ -222,7 +222,7 @@ def compare(
         if prior is not None and prior.dim != latents["train"].dim:
             raise ValueError(f"prior: of dimension {prior.dim}; expected that of z, {latents['train'].dim}")
         if prior is None and latents["train"].log_var is None:
-            model = replace(model, has_prior=False)  # a plain autoencoder
+            model = replace(model, has_prior=False)  # This is a plain autoencoder, which has no prior.
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
     features = features or default_space(parts)
@@ -267,7 +267,7 @@ def compare(
 
 
 def _stopped(findings: Sequence[Finding], rules: VerdictRules) -> Comparison:
-    """Return the comparison of a model that is not measured: its findings and a verdict without numbers."""
+    """Return the comparison of a model that is not measured: its findings, and a verdict without numbers."""
     table = table_of({}, {}, 0)
     verdict = decide_study(table, measure=rules.measure, findings=findings, limits=rules.health)
     return Comparison(table, verdict, {"all measures": "the model or the data must be mended first"})

@@ -1,4 +1,4 @@
-"""The second decode rule: draws of x ~ p(x|z), by a function of the user's own or by a likelihood of the means."""
+"""The second decode rule: draws x ~ p(x|z), by the user's own function or by a likelihood around the means."""
 
 import math
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from priorgap.models.likelihoods import Likelihood
 DecodeRule = Literal["mean", "draw"]
 RULES: tuple[DecodeRule, ...] = get_args(DecodeRule)
 MEAN, DRAW = RULES
-# what stands where draws of p(x|z) could be measured too
+# The remark where draws of p(x|z) could be measured, too, if the user gave p(x|z).
 ONLY_MEANS = (
     "decode gives E[x|z], and p(x|z) around it is not known; draw=, or likelihood= ('bernoulli', or "
     "('gaussian', SIGMA)), tells it"
@@ -41,19 +41,19 @@ _GENERATOR = "generator"
 
 
 def model_name(rule: DecodeRule) -> str:
-    """Return how results call the model where it decodes by a rule."""
+    """Return the model's name in the results for a decode rule."""
     return "model" if rule == MEAN else "model_draw"
 
 
 def rules_of(given: object, *, draws: bool) -> tuple[DecodeRule, ...]:
-    """Return the decode rules that were asked for.
+    """Return the requested decode rules.
 
     Args:
-        given: one rule or several; None: all that are known.
-        draws: whether p(x|z) can be drawn from.
+        given: one rule or several; None: all that are possible.
+        draws: whether draws from p(x|z) are possible.
 
     Raises:
-        ValueError: there is no such rule, or nothing to draw from; one line.
+        ValueError: a rule does not exist, or draws are not possible; one line.
     """
     if given is None:
         return RULES if draws else (MEAN,)
@@ -70,10 +70,10 @@ def likelihood_of(given: object) -> Likelihood | None:
     """Return p(x|z) around the means that decode gives.
 
     Args:
-        given: a name in conf/likelihood, (name, sigma), or an object; None for none.
+        given: a name in conf/likelihood, (name, sigma), or an object; None for no likelihood.
 
     Raises:
-        ValueError: there is none of that name, its scale is missing, or means do not decide it; one line.
+        ValueError: no likelihood has this name, its scale is missing, or means do not determine it; one line.
     """
     if given is None:
         return None
@@ -120,7 +120,7 @@ class Drawing:
         rules: the decode rules, the mean first.
         function: the user's own draws.
         likelihood: p(x|z) around the means.
-        seed: of the noise.
+        seed: the seed of the noise.
     """
 
     rules: tuple[DecodeRule, ...]
@@ -139,7 +139,7 @@ class Drawing:
         context: bool,
         seed: int,
     ) -> "Drawing":
-        """Return it from the arguments of `compare`.
+        """Build it from the arguments of `compare`.
 
         Raises:
             ValueError: an argument cannot be used; one line.
@@ -155,7 +155,7 @@ class Drawing:
         buffers: Mapping[str, Tensor],
         device: str | torch.device | None,
     ) -> Decode:
-        """Return z -> a draw of x, as decode is called."""
+        """Return a function from z to a draw of x, with the same signature as decode."""
         if self.function is not None:
             own = guarded(self.function, buffers)
             return of_function(own, conventions, placement_of(self.function, "draw", device), self.seed)
@@ -164,7 +164,7 @@ class Drawing:
 
 
 def _check_draw(draw: Function | None, decode: Function, likelihood: object, *, context: bool) -> None:
-    """Refuse a function that would not get what it needs.
+    """Refuse a function that would not get the arguments it needs.
 
     Raises:
         ValueError: one line.
@@ -189,10 +189,10 @@ def _check_draw(draw: Function | None, decode: Function, likelihood: object, *, 
 
 
 def of_function(function: Function, conventions: Conventions, where: Placement, seed: int) -> Decode:
-    """Return a user's draws of p(x|z) as z [b, d] -> observations as they are stored.
+    """Return a user's draws of p(x|z) as a function from z [b, d] to observations in stored form.
 
-    The generator of a batch belongs to (seed, its first z); torch's, numpy's and Python's own state are set by it
-    too, and put back, so that `distribution.sample()` is the same each time.
+    The generator of a batch belongs to (seed, its first z); the global states of torch, numpy and Python are set from
+    it, too, and restored, so that `distribution.sample()` gives the same draws each time.
     """
     named = _GENERATOR in parameters_of(function)
 
@@ -215,7 +215,7 @@ def of_likelihood(decode: Decode, likelihood: Likelihood, layout: Layout, seed: 
     """Return draws of p(x|z) around the means of decode; each row's noise belongs to (seed, its z)."""
     low, high = layout.range
     sigma = getattr(likelihood, "sigma", None)
-    # means are stored in [0, 1]; sigma is in the model's own units
+    # The means are in stored form, in [0, 1], while sigma is in the model's own units.
     scale = None if sigma is None else float(sigma) / (high - low)
 
     @wraps(decode)
@@ -228,7 +228,7 @@ def of_likelihood(decode: Decode, likelihood: Likelihood, layout: Layout, seed: 
                 f"{layout.in_model(float(means.max())):g}; expected probabilities, from {low:g} to {high:g}"
             )
         x = drawn_rows(z, means, likelihood.draw_at, sigma=scale, seed=seed)
-        # as images are stored
+        # Stored images lie in [0, 1].
         return x.clamp(0, 1) if x.ndim == 4 else x
 
     return draw

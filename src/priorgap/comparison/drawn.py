@@ -1,4 +1,4 @@
-"""What a comparison keeps of the model and its fitted samplers, so that more can be drawn of it later."""
+"""The model and the fitted samplers that a comparison keeps, so that more data can be drawn later."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,11 +34,11 @@ class Drawn:
     """A model with its fitted samplers and their draws.
 
     Attributes:
-        models: what encodes and decodes, by each decode rule that was measured; the mean first.
+        models: the model's functions for each decode rule that was measured; the mean first.
         evidence: the model's posteriors and the real data, by decode rule.
-        draws: by sampler.
-        seed: of the comparison.
-        names: of the classes, as the user's labels have them; () without labels.
+        draws: the draws of each sampler.
+        seed: the comparison's seed.
+        names: the classes' names in the user's labels; () without labels.
     """
 
     models: Mapping[DecodeRule, ModelFunctions]
@@ -56,25 +56,25 @@ class Drawn:
 
     @property
     def _by_mean(self) -> ModelFunctions:
-        """The model decoding by means, also where draws alone were measured."""
+        """The model with decoding by means, even if only draws were measured."""
         own = next(iter(self.models.values()))
         return replace(own, decode=own.expected or own.decode)
 
     def of(self, name: str) -> Draws:
-        """Return what a sampler gave.
+        """Return the draws of a sampler.
 
         Raises:
-            ValueError: there is no such sampler; one line with those that there are.
+            ValueError: there is no such sampler; one line with the existing ones.
         """
         if name not in self.draws:
             raise ValueError(f"sampler={name!r}: expected one of {', '.join(self.draws) or 'none'}")
         return self.draws[name]
 
     def rule(self, given: str | None) -> DecodeRule:
-        """Return the decode rule that was asked for, or the first that was measured.
+        """Return the requested decode rule, or the first that was measured.
 
         Raises:
-            ValueError: it was not measured; one line with those that were.
+            ValueError: the rule was not measured; one line with those that were.
         """
         for rule in self.models:
             if given in (None, rule):
@@ -84,20 +84,20 @@ class Drawn:
         raise ValueError(f"decode_rule={show(given)}: expected {known}{reason}")
 
     def samples(self, name: str, rule: DecodeRule) -> Split:
-        """Return the decoded draws that a sampler was measured by, as data are stored."""
+        """Return the decoded draws by which a sampler was measured, in the stored form of data."""
         draw = self.of(name).draw
         return self.evidence[rule].decoded(draw.z, draw.label, draw.context)
 
     def contexts(self, given: object, n: int, label: int | None) -> Contexts | None:
-        """Return the contexts of n new rows, in their order, or all known ones where none are given.
+        """Return the contexts of n new rows, in their order, or all known ones if none are given.
 
         Args:
-            given: what the user gives: n rows, or one for all; None for none.
-            n: how many rows are drawn.
-            label: the class of all of them.
+            given: the user's contexts: n rows, or one for all rows; None for none.
+            n: the number of rows to draw.
+            label: the class of all rows.
 
         Raises:
-            ValueError: the model takes none, or these are of another form; one line.
+            ValueError: the model takes no contexts, or these have another form; one line.
         """
         model = next(iter(self.models.values()))
         if given is None or model.contexts is None:
@@ -113,10 +113,10 @@ class Drawn:
         return Contexts(each(values, lambda one: one.expand(n, *one.shape[1:])), everyone)
 
     def class_number(self, label: object) -> int:
-        """Return the number of a class that is given as the user's labels have it.
+        """Return the number of a class that is given in the form of the user's labels.
 
         Raises:
-            ValueError: there is no such class; one line with those that there are.
+            ValueError: there is no such class; one line with the existing ones.
         """
         if str(label) in self.names and not isinstance(label, bool):
             return self.names.index(str(label))
@@ -124,7 +124,7 @@ class Drawn:
         raise ValueError(f"label={show(label)}: expected one of the classes {known}")
 
     def as_given(self, number: np.ndarray) -> np.ndarray:
-        """Return classes as the user's labels have them: integers where all are, else names."""
+        """Return classes in the form of the user's labels: integers if all of them are, else names."""
         whole = all(re.fullmatch(r"-?\d+", name) for name in self.names)
         known = np.array([int(name) for name in self.names] if whole else self.names)
         found: np.ndarray = known[number]
@@ -140,7 +140,7 @@ class Drawn:
         seed: int,
         contexts: Contexts | None,
     ) -> Iterator[Block]:
-        """Yield n new rows of a sampler; contexts given by the caller belong to the rows, in order."""
+        """Yield n new rows of a sampler; given contexts belong to the rows, in order."""
         model = self.models[rule]
         found = generate(
             self.of(name).fitted,
@@ -159,7 +159,7 @@ class Drawn:
             yield Block(block.x, label_given, block.context)
 
     def previews(self, rule: DecodeRule) -> "dict[str, Preview]":
-        """Return what is shown of the data, of reconstructions by the mean, and of each sampler; {} for vectors."""
+        """Return previews of the data, of reconstructions by the mean, and of each sampler; {} for vectors."""
         from priorgap.report.previews import preview_of
 
         model, test, modality = self.models[rule], self.evidence[rule].test, self.test.modality
@@ -174,7 +174,7 @@ class Drawn:
         return {name: one for name, one in shown.items() if one is not None}
 
     def studied(self) -> "Studied":
-        """Return what was compared, for the head of a page."""
+        """Return the description of what was compared, for the head of a page."""
         from priorgap.report.studied import DataFacts, Studied
 
         reference = next(iter(self.evidence.values())).reference
@@ -185,7 +185,7 @@ class Drawn:
         return Studied(modality.noun, (DataFacts("", described, sizes),))
 
     def training_images(self) -> "Pixels | None":
-        """Return the training images as pages show them; None where the data are no images."""
+        """Return the training images in the form that pages show; None where the data are no images."""
         reference = next(iter(self.evidence.values())).reference
         assert reference is not None
         if not self.test.modality.pictures:
@@ -193,7 +193,7 @@ class Drawn:
         return reference.train.x.permute(0, 2, 3, 1).numpy()
 
     def aggregate(self) -> "AggregateFigureData | None":
-        """Return what the picture of the aggregate posterior needs; None without an encoder."""
+        """Return the data for the picture of the aggregate posterior; None without an encoder."""
         from priorgap.report import AggregateFigureData
 
         test: Latents | None = next(iter(self.evidence.values())).test

@@ -1,4 +1,4 @@
-"""The first call of each of a user's functions, on a few rows, so that a wrong shape costs nothing."""
+"""The first call of each of a user's functions, on a few rows, so that a wrong shape is found at once."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ _N_ROWS = 4
 
 
 def try_calls(models: Mapping[DecodeRule, ModelFunctions], train: Split, layout: Layout) -> None:
-    """Try all callables on one small batch first, so that a shape error costs nothing."""
+    """Call all functions on one small batch first, so that a shape error is found before any expensive step."""
     few = train.take(slice(0, _N_ROWS))
     model = models[MEAN]
     size = min(model.decode_batch, _N_ROWS)
@@ -55,7 +55,7 @@ def try_calls(models: Mapping[DecodeRule, ModelFunctions], train: Split, layout:
     if DRAW in models:
         drawn = decoded(DRAW, "draw")
         _check_shape(drawn, "draw", train, layout)
-        # noise may leave the range, most values do not
+        # Noise may leave the range, but most values should not.
         beyond = float(((drawn < -0.5) | (drawn > 1.5)).double().mean())
         if layout.images and beyond > 0.5:
             least, most = layout.in_model(float(drawn.min())), layout.in_model(float(drawn.max()))
@@ -91,7 +91,7 @@ def _check_scale(x: Tensor, layout: Layout) -> None:
 
 
 def _finite(call: Callable[[], Found]) -> Found:
-    """Return a first call's result; refuse numbers that are not finite, which would spoil every measure."""
+    """Return the result of a first call; refuse numbers that are not finite, which would spoil every measure."""
     try:
         return call()
     except NotFinite as error:
@@ -99,7 +99,7 @@ def _finite(call: Callable[[], Found]) -> Found:
 
 
 def _told(name: str, model: ModelFunctions, shape: tuple[int, ...], call: Callable[[], Found]) -> Found:
-    """Return what a call gives; where it fails on a context, name the context."""
+    """Return the result of a call; where it fails because of a context, the error names the context."""
     try:
         return call()
     except (RuntimeError, TypeError, IndexError, KeyError, AttributeError) as error:

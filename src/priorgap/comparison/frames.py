@@ -1,4 +1,4 @@
-"""Tables for `compare`: rows as vectors, and a user's functions of data frames as functions of these."""
+"""Tables for `compare`: rows as vectors, and a user's functions of data frames as functions of such vectors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Two data frames as the rows that `compare` looks at, and what turns a model of frames into one of these rows.
+    """Two data frames as rows for `compare`, with wrappers that turn a model of data frames into one of these rows.
 
-    Numbers are standardised and categories one-hot, over the rows of `train` (`tables.layout.Column`), whatever the
-    model does with them itself.
+    Numbers are standardised and categories one-hot, over the rows of `train` (`tables.layout.Column`), independently
+    of the model's own coding.
 
     Attributes:
         train: the rows of train.
         test: the rows of test.
-        known: what was left out or is unusual: for `known` of `compare`.
+        known: findings on what was left out or is unusual, for `known` of `compare`.
 
     Example:
         >>> import pandas as pd
@@ -68,11 +68,11 @@ class Frames:
         Args:
             train: what the model was trained on.
             test: held-out rows.
-            target: a column of categories that gives labels; it stays a column like the others.
-            schema: a YAML or JSON file that says what columns are; None: told by their values, in both frames.
+            target: a column of categories that gives labels; it stays a column of the table.
+            schema: a YAML or JSON file with the columns' kinds; None: guessed from the values in both frames.
 
         Raises:
-            ValueError: the frames have other columns, or one of them is not as it should be; one line.
+            ValueError: the frames have other columns, or a column is not usable; one line.
         """
         for name, frame in (("train", train), ("test", test)):
             if not hasattr(frame, "columns") or not len(frame):
@@ -102,13 +102,13 @@ class Frames:
         return cls(splits[0], splits[1], (note,) if said else (), found, own)
 
     def encoding(self, encode: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `encode` of data frames [b rows] as a function of x; it may accept `label=` too."""
+        """Return `encode`, a function of data frames [b rows], as a function of x; it may accept `label=`, too."""
         if "label" in parameters_of(encode):
             return lambda x, label=None: encode(self.frame(x), label=label)
         return lambda x: encode(self.frame(x))
 
     def decoding(self, decode: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `decode`, z -> data frame, as a function that gives x; it may accept `label=` and `generator=`."""
+        """Return `decode`, z -> data frame, as a function that returns x; it may accept `label=` and `generator=`."""
         taken = frozenset(parameters_of(decode)) & {"label", "generator"}
 
         def decoded(
@@ -132,10 +132,10 @@ class Frames:
         return layout.frame(x.cpu())
 
     def rows(self, frame: "pd.DataFrame") -> Tensor:
-        """Return a data frame of the same columns as x; categories that train has not are blocks of zeros.
+        """Return a data frame with the same columns as x; categories that train lacks become blocks of zeros.
 
         Raises:
-            ValueError: a column is missing, or holds something else than its kind.
+            ValueError: a column is missing, or holds values of another kind.
         """
         layout = self.train.table
         assert layout is not None
@@ -160,7 +160,7 @@ def _typed(raw: Sequence[RawColumn], schema: Schema) -> list[TypedColumn]:
 
 
 def _alike(frame: "pd.DataFrame", other: "pd.DataFrame") -> list[RawColumn]:
-    """Return the columns of a frame as a reader finds them, of types that both frames' columns have."""
+    """Return a frame's columns in the form of a file reader's, with types common to both frames' columns."""
     return [RawColumn(str(name), _values(frame[name], other[name])) for name in frame.columns]
 
 
@@ -180,17 +180,17 @@ def _values(column: "pd.Series", other: "pd.Series") -> np.ndarray:
 
 
 def _plain(value: object) -> object:
-    """Return a value as a text, a truth value or a number of Python's own."""
+    """Return a value as a text, a truth value or a number of Python's own types."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     return int(value) if isinstance(value, int | np.integer) else str(value)
 
 
 def _labels(column: TypedColumn) -> Tensor:
-    """Return labels of a column of categories, numbered in the order of their texts.
+    """Return labels from a column of categories, numbered in the order of their texts.
 
     Raises:
-        ValueError: the column holds numbers, or misses values.
+        ValueError: the column holds numbers, or has missing values.
     """
     name = column.schema.name
     if column.values.dtype != object:

@@ -1,4 +1,4 @@
-"""How a user's model has an observation: the order of its axes and the range of its values."""
+"""How a user's model represents an observation: the order of its axes and the range of its values."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What encode gets and decode gives.
+    """The form of encode's input and decode's output.
 
     Attributes:
-        axes: of observations.
-        range: the values of images that stand for black and white.
+        axes: the axes of observations.
+        range: the values of images that mean black and white.
     """
 
     axes: Axes
@@ -30,28 +30,28 @@ class Layout:
 
     @property
     def plain(self) -> bool:
-        """Whether the model has observations as they are stored: channels first, in [0, 1]."""
+        """Whether the model uses the stored form of observations: channels first, in [0, 1]."""
         return (self.axes == "channels_first" or not self.images) and self.range == (0.0, 1.0)
 
     @property
     def images(self) -> bool:
-        """Whether values have a scale, as those of images."""
+        """Whether values have a scale, as those of images have."""
         return self.axes not in AS_IT_IS
 
     @property
     def sentence(self) -> str:
-        """What the two callables are taken to do, to stand after a semicolon."""
+        """The assumed form of the two callables' values, worded to follow a semicolon."""
         low, high = self.range
         return f"encode gets, and decode gives, {_NAMES[self.axes]} in [{low:g}, {high:g}]"
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of an observation in the model, by the stored one."""
+        """Return an observation's shape in the model, given its stored shape."""
         if self.axes == "no_channels":
             return stored[1:]
         return (*stored[1:], stored[0]) if self.axes == "channels_last" else stored
 
     def to_model(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Return stored observations, images in [0, 1], as the model has them."""
+        """Return stored observations (images in [0, 1]) in the model's form."""
         low, high = self.range
         if (low, high) != (0.0, 1.0):
             x = x * (high - low) + low
@@ -60,7 +60,7 @@ class Layout:
         return x.permute(0, 2, 3, 1).contiguous() if self.axes == "channels_last" else x
 
     def from_model(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Return what the model gives as observations are stored: the inverse of `to_model`."""
+        """Return the model's observations in stored form: the inverse of `to_model`."""
         if self.axes == "no_channels":
             x = x[:, None]
         elif self.axes == "channels_last":
@@ -68,11 +68,11 @@ class Layout:
         return self.in_unit(x)
 
     def in_unit(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Return values of the model's range as values of [0, 1]."""
+        """Return values of the model's range rescaled to [0, 1]."""
         low, high = self.range
         return x if (low, high) == (0.0, 1.0) else (x - low) / (high - low)
 
     def in_model(self, value: float) -> float:
-        """Return a stored value as the model has it."""
+        """Return a stored value in the model's range."""
         low, high = self.range
         return value if (low, high) == (0.0, 1.0) else value * (high - low) + low

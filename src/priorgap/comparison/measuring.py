@@ -1,4 +1,4 @@
-"""Draws of each sampler that applies, all measures of them, and the table of both."""
+"""Draws of each applicable sampler, all of their measures, and the table of both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def draws_of(
     n: int,
     seed: int,
 ) -> tuple[list[Draws], dict[str, str]]:
-    """Return the draws of each sampler that applies, and of the others name -> reason."""
+    """Return the draws of each applicable sampler, and the reasons for the others by name."""
     draws, skipped = [], {}
     for sampler in samplers:
         try:
@@ -51,14 +51,14 @@ def measure(
     seed: int,
     progress: Callable[[str], object] = lambda line: None,
 ) -> tuple[dict[DecodeRule, Rows], dict[str, str]]:
-    """Measure a model and its samplers, by each decode rule.
+    """Measure a model and its samplers, for each decode rule.
 
     Returns:
-        By rule (sampler, role, measurement) rows, and what is absent -> why.
+        For each rule (sampler, role, measurement) rows; and the reasons for absent measures by name.
     """
     rows: dict[DecodeRule, Rows] = {rule: [] for rule in models}
     skipped: dict[str, str] = {}
-    # what looks at no x is the same for each rule
+    # Metrics that use no x have the same result for each rule.
     shared: dict[str, tuple[list[Measurement], str | None]] = {}
     for rule, model in models.items():
         of_draws = " (draws of p(x|z))" if rule == DRAW and len(models) > 1 else ""
@@ -87,7 +87,7 @@ def _of_samplers(
     progress: Callable[[str], object],
     of_draws: str,
 ) -> list[tuple[list[Measurement], dict[str, str]]]:
-    """Return the measurements of each sampler, and what is absent -> why; several samplers at once."""
+    """Return each sampler's measurements, and the reasons for absent measures; several samplers run at once."""
     caller = CallerThread(n_threads_for(len(draws)))
     say = caller.here(progress)
     model = replace(

@@ -1,4 +1,4 @@
-"""What encoders and decoders give in the forms that are in use, as posterior parameters and observations."""
+"""Posterior parameters and observations from the usual forms of encoders' and decoders' outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -48,14 +48,15 @@ _DECODED = (
 
 
 def posterior_of(given: object, chosen: Entry | Sequence[Entry] | None = None) -> Posterior:
-    """Return mean and log_var of what encode gave.
+    """Return mean and log_var from the output of encode.
 
     Args:
-        given: (mean, log_var), one mean, a normal distribution, or an object or mapping whose entries have names.
-        chosen: the places or names of mean and log_var in it, or that of a distribution; None: told by the form.
+        given: (mean, log_var), one mean, a normal distribution, or an object or mapping with named entries.
+        chosen: the positions or names of mean and log_var in it, or that of a distribution; None: decided by the
+            form.
 
     Raises:
-        ValueError: it is none of these, or it is not clear which; one line.
+        ValueError: the output has none of these forms, or is ambiguous; one line.
     """
     if chosen is not None:
         return _chosen(given, chosen)
@@ -125,7 +126,7 @@ def _of_distribution(given: Distribution) -> Posterior:
 
 
 def _entry(given: object, name: str) -> object:
-    """Return an entry of a mapping, or an attribute; None where there is none."""
+    """Return an entry of a mapping or an attribute of an object; None where there is none."""
     if isinstance(given, Mapping):
         return given.get(name)
     found = getattr(given, name, None)
@@ -191,10 +192,10 @@ def _picked(given: object, entry: Entry) -> object:
 
 
 def check_posterior(chosen: object) -> Entry | tuple[Entry, Entry] | None:
-    """Return which outputs of encode were named.
+    """Return which outputs of encode the user named.
 
     Raises:
-        ValueError: neither a place or a name nor two of them.
+        ValueError: it is neither one position or name nor two.
     """
     if chosen is None or (isinstance(chosen, int | str) and not isinstance(chosen, bool)):
         return chosen
@@ -213,17 +214,17 @@ def check_posterior(chosen: object) -> Entry | tuple[Entry, Entry] | None:
 
 
 def observation_of(given: object, n: int, shape: tuple[int, ...], name: str = "decode") -> Tensor:
-    """Return the observations that decode gave.
+    """Return the observations from the output of decode.
 
     Args:
-        given: a tensor, a distribution (its mean counts), an object or mapping whose entries have names, or several
+        given: a tensor, a distribution (whose mean is used), an object or mapping with named entries, or several
             outputs of which one has the shape of observations.
-        n: how many are expected.
-        shape: of one observation, as the model has it.
-        name: of the function that gave it, for messages.
+        n: the expected number of observations.
+        shape: the shape of one observation in the model.
+        name: the function's name, for messages.
 
     Raises:
-        ValueError: it is none of these; one line.
+        ValueError: the output has none of these forms; one line.
     """
     expected = f"expected [{n}, {', '.join(map(str, shape))}]"
     array = _as_tensor(given)
@@ -256,6 +257,6 @@ def _of_outputs(given: Sequence[object], n: int, shape: tuple[int, ...], expecte
 
 
 def in_floats(values: Tensor) -> Tensor:
-    """Return half-precision floats and integers as 32-bit floats, others as they are."""
+    """Return half-precision floats and integers as 32-bit floats, and other types unchanged."""
     short = values.dtype in (torch.float16, torch.bfloat16)
     return values.float() if short or not (values.is_floating_point() or values.is_complex()) else values

@@ -1,4 +1,4 @@
-"""A VAE as two ONNX files: the encode and decode that `compare` takes."""
+"""A VAE in two ONNX files, as the encode and decode that `compare` takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from priorgap.core.onnx_network import OnnxNetwork
 
 @dataclass(frozen=True, eq=False)
 class OnnxEncoder:
-    """x [b, ...] -> the outputs by name where their names tell mean and log-variance, else in their order."""
+    """x [b, ...] -> the outputs by name if the names identify mean and log-variance, else in order."""
 
     network: OnnxNetwork
     named: bool
@@ -33,7 +33,7 @@ class OnnxDecoder:
     network: OnnxNetwork
 
     def __call__(self, z: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the network's output; of several `compare` takes the one that has an observation's shape."""
+        """Return the network's output; `compare` picks the one with an observation's shape if there are several."""
         found = self.network(z)
         return found[0] if len(found) == 1 else found
 
@@ -43,13 +43,14 @@ def onnx_model(encoder: str | Path, decoder: str | Path) -> tuple[OnnxEncoder, O
 
     Args:
         encoder: a file with one input, x, and outputs mean and log_var: by these names (`mu`, `logvar`, ...), or
-            in this order. One output is that of a plain autoencoder.
+            in this order. A single output means a plain autoencoder.
         decoder: a file with one input, z, that gives x: E[x|z].
 
-    The first axis of all is that of rows, of any length or of a fixed one. Floats of 16, 32 or 64 bits are taken.
+    The first axis of every input and output counts rows, with a free or a fixed length. Floats of 16, 32 or 64 bits
+    are accepted.
 
     Raises:
-        ValueError: onnxruntime is not installed, or a file holds no such network; one line.
+        ValueError: onnxruntime is not installed, or a file does not hold such a network; one line.
 
     Example:
         >>> compare(*onnx_model("encoder.onnx", "decoder.onnx"), train, test)  # doctest: +SKIP
@@ -59,11 +60,11 @@ def onnx_model(encoder: str | Path, decoder: str | Path) -> tuple[OnnxEncoder, O
 
 
 def _tells(names: tuple[str, ...]) -> bool:
-    """Whether names of outputs say which are mean and log-variance."""
+    """Whether the outputs' names identify mean and log-variance."""
     row = torch.ones(1, 1)
     try:
         _, log_var = posterior_of(dict.fromkeys(names, row))
     except ValueError:
         return False
-    # one name of two tells nothing of the other
+    # One known name of two does not identify the other output.
     return log_var is not None or len(names) == 1

@@ -1,4 +1,4 @@
-"""A look at a user's model on a few rows, before anything expensive: is it what `compare` takes it for?"""
+"""A check of a user's model on a few rows before anything expensive: whether it behaves as `compare` expects."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ from priorgap.data.splits import Split
 from priorgap.evaluation.model import ModelFunctions
 from priorgap.metrics.copies import rows_of
 
-# rows of the training and of the test data that are looked at
+# The number of rows of the training and of the test data that are checked.
 N_ROWS = 64
-# a posterior mean that moves by more than this share of its own spread is another one
+# A posterior mean that changes by more than this share of its own spread counts as changed.
 _MOVED = 1e-3
 _LOG_VAR = 30.0
 _ACTIVE = 0.01
 _SPREAD = 100.0
-# decoded values beyond the data's range by a tenth of it, and how many of them are too many
+# Decoded values more than a tenth of the data's range beyond it are outside; a larger share of them is too much.
 _BEYOND, _SHARE_BEYOND = 0.1, 0.05
 _CONSTANT = 1e-6
 _SHARED_STOP = 0.5
@@ -32,15 +32,15 @@ _SHARED_STOP = 0.5
 
 @dataclass(frozen=True, eq=False)
 class _Probe:
-    """What a few rows gave.
+    """The model's results for a few rows.
 
     Attributes:
-        x: the rows, training rows first, as the model sees them.
+        x: the rows, training rows first, in the model's form.
         again: a second encoding of the same batch.
         elsewhere: an encoding of the same rows in batches of other rows.
         posterior: the first encoding.
-        decoded: from the posterior means.
-        mean_error: squared error of the mean observation of the training data, a row.
+        decoded: the rows decoded from the posterior means.
+        mean_error: for each row the squared error of the training data's mean observation.
         range: the least and the largest value of the training data.
     """
 
@@ -60,23 +60,23 @@ def probe_model(
     standard_normal: bool,
     in_model: Callable[[float], float] = float,
 ) -> list[Finding]:
-    """Return what is wrong with a model and its data, by 64 training and 64 test rows; worst first.
+    """Return findings on a model and its data, from 64 training and 64 test rows; the worst first.
 
-    Rows that train and test share are looked for where the model itself can be measured.
+    Rows that train and test share are searched only where the model itself can be measured.
 
     Args:
-        model: the model; one without an encoder is asked nothing here.
+        model: the model; a model without an encoder is not checked here.
         parts: train and test, and validation.
         standard_normal: whether its prior is N(0, I), so that units far from variance 1 are a fault.
-        in_model: a stored value as the user's model has it, for sentences.
+        in_model: converts a stored value to the user's range, for sentences.
 
     Raises:
-        ValueError: a callable gives something of another shape or kind, in one line.
+        ValueError: a callable's result has another shape or kind; one line.
     """
     found: list[Finding] = []
     if model.encode is not None:
         probe = _probed(model, parts["train"], parts["test"])
-        # causes before consequences: what encode gives before what decode makes of it
+        # Causes come before consequences: the results of encode before what decode makes of them.
         checks = [_repeatable(probe)]
         if probe.posterior.log_var is not None:
             checks += [_log_var(probe.posterior.log_var)]
@@ -86,7 +86,7 @@ def probe_model(
             checks += [_collapsed(probe.posterior)]
         checks += [_of_decoder(probe, in_model)]
         found = [finding for check in checks for finding in check]
-    # all rows are looked at for those that are shared: not where the model must be mended first
+    # All rows are searched for shared ones, unless the model must be corrected first.
     if not any(finding.severity == "stop" for finding in found):
         found += _shared_rows(parts)
     order = get_args(Severity)
@@ -97,7 +97,7 @@ def _probed(model: ModelFunctions, train: Split, test: Split) -> _Probe:
     few = [part.take(slice(0, N_ROWS)) for part in (train, test)]
     both = _joined(few)
     small = replace(model, encode_batch=len(both), decode_batch=min(model.decode_batch, len(both)))
-    # the caller's random state stays, whatever the model draws
+    # The caller's random state is preserved, whatever the model draws.
     with torch.random.fork_rng(devices=[]):
         posterior, again = small.posteriors(both), small.posteriors(both)
         order = torch.arange(len(both)).view(-1).flip(0)
@@ -128,7 +128,7 @@ def _joined(parts: Sequence[Split]) -> Split:
 
 
 def _repeatable(probe: _Probe) -> Iterator[Finding]:
-    """Whether a row's posterior is a function of the row."""
+    """Check that a row's posterior depends only on the row."""
     twice = _moved(probe.posterior, probe.again)
     if twice > _MOVED:
         yield Finding(
@@ -147,7 +147,7 @@ def _repeatable(probe: _Probe) -> Iterator[Finding]:
 
 
 def _moved(a: Latents, b: Latents) -> float:
-    """Return the largest difference of means or log-variances, in spreads of the means and in nats."""
+    """Return the largest difference of means (relative to their spread) or of log-variances (in nats)."""
     mean = a.mean.double()
     spread = float((mean - mean.mean(0)).square().mean().sqrt())
     moved = float((mean - b.mean.double()).abs().max()) / max(spread, 1e-6)
@@ -202,7 +202,7 @@ def _log_var(log_var: Float[Tensor, "n d"]) -> Iterator[Finding]:
 
 
 def _moments(posterior: Latents) -> Iterator[Finding]:
-    """Whether units have about the variance that a prior N(0, I) gives them, read as log-variances or otherwise."""
+    """Check that units have about the variance of the prior N(0, I), and whether log_var was read correctly."""
     assert posterior.log_var is not None
     yield from _collapsed(posterior)
     mean, log_var = posterior.mean.double(), posterior.log_var.double()
@@ -257,7 +257,7 @@ def _shared_rows(parts: Mapping[str, Split]) -> Iterator[Finding]:
 
 
 def guarded(function: Callable[..., Any], buffers: Mapping[str, Tensor]) -> Callable[..., Any]:
-    """Return a callable that puts buffers back after each call: a model left in train mode would move them."""
+    """Return a callable that restores buffers after each call, because a model left in train mode changes them."""
     kept = {name: value.detach().clone() for name, value in buffers.items()}
     if not kept:
         return function
@@ -275,7 +275,7 @@ def guarded(function: Callable[..., Any], buffers: Mapping[str, Tensor]) -> Call
 
 
 def buffers_of(*functions: Callable[..., Any] | None) -> dict[str, Tensor]:
-    """Return the buffers of all modules that callables are, are bound to, close over or name, by a name each."""
+    """Return the named buffers of all modules that callables are, are bound to, close over or name."""
     modules = modules_of(*functions)
     return {f"{i}.{name}": b for i, module in enumerate(modules) for name, b in module.named_buffers()}
 
@@ -300,7 +300,7 @@ def _reached(function: Callable[..., Any] | None) -> Iterator[object]:
         yield from _reached(inner.func)
         yield from (*inner.args, *inner.keywords.values())
     if not isinstance(owner, nn.Module) and not inspect.ismodule(owner):
-        # an object of the user's own that holds its networks
+        # The owner is a user's object that holds its networks.
         yield from getattr(owner, "__dict__", {}).values()
     plain = getattr(inner, "__func__", inner)
     if inspect.isfunction(plain):

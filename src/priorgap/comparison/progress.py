@@ -1,4 +1,4 @@
-"""How a long comparison says what it is at."""
+"""Progress messages of a long comparison."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ Say = Callable[[str], object]
 
 
 def progress_of(given: Say | bool | None) -> Say:
-    """Return what is called with a line before each step that takes time.
+    """Return the function that is called with a line before each step that takes time.
 
     Args:
-        given: a function of one's own; True prints to standard error; False says nothing; None prints where somebody
-            looks: on a terminal, or in a notebook.
+        given: the user's function; True prints to standard error; False prints nothing; None prints on a terminal or
+            in a notebook.
     """
     if callable(given):
         return given

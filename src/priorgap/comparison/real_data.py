@@ -1,4 +1,4 @@
-"""What a comparison knows of the real data: the feature space that is chosen, features, floors, classifiers."""
+"""A comparison's results on the real data alone: the chosen feature space, features, floors, classifiers."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ def reference_of(
     settings: ReferenceSettings,
     needs: frozenset[str],
 ) -> Reference:
-    """Compute what the metrics need of the real data: classifiers cost most and are left out where none asks."""
+    """Compute what metrics need from the real data; classifiers, which cost most, only if a metric needs them."""
     train, test = parts["train"], parts["test"]
     n_classes = n_classes_of(parts)
     feature_map = _opened(features, train, n_classes, settings) if isinstance(features, str) else features
@@ -36,7 +36,7 @@ def reference_of(
 
 
 def n_classes_of(parts: Mapping[str, Split]) -> int | None:
-    """Return the number of classes; None without labels, or with one class: there is nothing to tell apart."""
+    """Return the number of classes; None without labels, or with one class, which leaves nothing to tell apart."""
     train, test = parts["train"].label, parts["test"].label
     if train is None or test is None:
         return None
@@ -45,7 +45,7 @@ def n_classes_of(parts: Mapping[str, Split]) -> int | None:
 
 
 def default_space(parts: Mapping[str, Split]) -> str:
-    """Return the usual feature space of this kind of data; pixels where its classifier cannot be trained."""
+    """Return the default feature space for this kind of data; pixels where its classifier cannot be trained."""
     train = parts["train"]
     found = train.modality.feature_space
     had = fits(train.shape) and (n_classes_of(parts) is not None or n_clusters_of(len(train)) > 1)

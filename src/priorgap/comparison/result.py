@@ -1,4 +1,4 @@
-"""What `compare` found: numbers, a verdict, and a way to draw data by it."""
+"""The result of `compare`: numbers, a verdict, and functions that draw data."""
 
 import warnings
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from priorgap.report import Page
     from priorgap.report.charts import Chart
 
-# beyond, no memory holds them
+# More rows than this would not fit into any memory.
 _MOST = 10**9
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes:
         table: tidy results, with the columns of results.csv.
-        verdict: what to do, how sure that is, what it rests on; `Comparison.health` are its findings.
-        skipped: what is absent -> why.
+        verdict: what to do, how sure that is, and why; `Comparison.health` has its findings.
+        skipped: maps what is absent to the reason.
         catalogue: the entries of the measures: title, direction, section, ...
         drawn: the model and its fitted samplers; None where health stopped the comparison before it drew.
     """
@@ -50,26 +50,26 @@ class Comparison:
 
     @property
     def health(self) -> tuple[Finding, ...]:
-        """What is wrong, or worth knowing, with the model and the data; the gravest first."""
+        """What is wrong or worth knowing about the model and the data; the gravest first."""
         return self.verdict.health
 
     def sampler(self, name: str) -> FittedSampler:
         """Return a fitted sampler: `sampler(name).sample(n, generator=...)` draws z.
 
         Raises:
-            ValueError: there is no such sampler; one line with those that there are.
+            ValueError: there is no such sampler; one line with the existing ones.
         """
         return self._drawn().of(name).fitted
 
     def samples(self, name: str, *, decode_rule: DecodeRule | None = None) -> Split:
-        """Return the decoded draws that a sampler was measured by, with their labels where they have them.
+        """Return the decoded draws by which a sampler was measured, with their labels if they have any.
 
         Args:
-            name: the sampler's.
+            name: the sampler's name.
             decode_rule: "mean" or "draw"; None for the first that was measured.
 
         Raises:
-            ValueError: there is no such sampler or rule; one line with those that there are.
+            ValueError: there is no such sampler or rule; one line with the existing ones.
         """
         drawn = self._drawn()
         return drawn.samples(name, drawn.rule(decode_rule))
@@ -87,20 +87,20 @@ class Comparison:
         """Draw a synthetic data set, by default from the sampler that the verdict recommends.
 
         Args:
-            n: how many rows.
-            sampler: its name; None for the recommended one.
-            label: the class of all rows, as your labels have it; None for all classes in their shares.
-            context: what the model is told beside z, as `compare` got it: n rows, or one for all. None for those of
-                training rows, drawn as `compare` drew them.
+            n: the number of rows.
+            sampler: the sampler's name; None for the recommended one.
+            label: the class of all rows, in the form of your labels; None for all classes in their shares.
+            context: the model's contexts, in the form that `compare` got: n rows, or one for all. None for those of
+                training rows, drawn as in `compare`.
             decode_rule: "mean" or "draw" of p(x|z); None for the first that was measured.
-            seed: of the draws; the first m of n rows are the same for every n.
+            seed: the seed of the draws; the first m of n rows are the same for every n.
 
         Returns:
-            The rows, their labels and contexts where there are any, and a card. A model that health forbids to use
-            is drawn from only by a named sampler, with a warning, and the card says so.
+            The rows, their labels and contexts where there are any, and a card. If health forbids the use of the
+            model, data are drawn only from a named sampler, with a warning that is also on the card.
 
         Raises:
-            ValueError: nothing is recommended and no sampler named, or another argument cannot be used; one line.
+            ValueError: nothing is recommended and no sampler is named, or another argument cannot be used; one line.
 
         Example:
             >>> result.generate(100, context=torch.tensor([[0.3, 1.2]]))  # doctest: +SKIP
@@ -188,11 +188,11 @@ class Comparison:
         """Draw a measure of all samplers, with intervals; shown in a notebook, `.save("chart.svg")` writes it.
 
         Args:
-            measure: its name in the table; None for what the verdict ranks by.
-            space: the feature space; None for the ranking's, or the only one.
+            measure: its name in the table; None for the measure that ranks.
+            space: the feature space; None for that of the ranking, or the only one.
 
         Raises:
-            ValueError: no sampler has such a measure; one line with those that there are.
+            ValueError: no sampler has such a measure; one line with the existing ones.
         """
         from priorgap.report import charts
         from priorgap.report.tables import cells_of
@@ -235,7 +235,7 @@ class Comparison:
         return "".join(parts)
 
     def _recommended(self, rule: DecodeRule) -> str | None:
-        """Return the sampler that is recommended where x is decoded by a rule."""
+        """Return the recommended sampler for a decode rule."""
         cells = [cell for cell in self.verdict.cells if cell.keys.get("decode", rule) == rule]
         return cells[0].recommended if len(cells) == 1 else self.verdict.recommended
 

@@ -1,17 +1,17 @@
-"""Rows that come in batches, in one tensor: all of them, or a seeded share of as many as fit."""
+"""Rows that arrive in batches, collected in one tensor: all of them, or a seeded sample of as many as fit."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# rows of a loader or data set that are kept: so many bytes, images as bytes and vectors as 32-bit floats
+# The bytes of rows that are kept from a loader or data set, with images as bytes and vectors as 32-bit floats.
 MOST_BYTES = 512 * 2**20
-# random numbers are drawn so many at a time, so that kept rows do not depend on the batches
+# Random numbers are drawn in blocks of this size, so that the sample does not depend on the batches.
 _KEYS = 4096
 
 
 class RowStore:
-    """Rows in one preallocated tensor; where they are more than fit, a uniform sample of them without replacement.
+    """Rows in one preallocated tensor; if they do not all fit, a uniform sample of them without replacement.
 
     **Source**: algorithm R of Vitter (1985), "Random sampling with a reservoir".
     """
@@ -24,14 +24,14 @@ class RowStore:
 
     @classmethod
     def like(cls, x: Tensor, n: int | None, generator: torch.Generator) -> "RowStore":
-        """Return a store for rows like those of `x`, n of them where that is known."""
+        """Return a store for rows like those of `x`, n of them if that is known."""
         row = x[0].numel() * x.element_size()
         most = max(1, MOST_BYTES // row)
-        # memory that is not written to is not taken
+        # The operating system takes memory only when it is written to.
         return cls(torch.empty((most if n is None else min(n, most), *x.shape[1:]), dtype=x.dtype), generator)
 
     def add(self, x: Tensor) -> None:
-        """Take the next rows."""
+        """Add the next rows."""
         room = max(0, len(self._x) - self.n_seen)
         head = x[:room]
         self._x[self.n_seen : self.n_seen + len(head)] = head
@@ -41,7 +41,7 @@ class RowStore:
         if len(numbers):
             place = (self._uniform(len(numbers)) * (numbers + 1)).astype(np.int64)
             chosen = place < len(self._x)
-            # where several rows were drawn for one place, the last one is kept
+            # Where several rows were drawn for one place, the last one is kept.
             last = {int(p): i for i, p in zip(np.flatnonzero(chosen), place[chosen], strict=True)}
             to, of = np.array(list(last), np.int64), np.array(list(last.values()), np.int64)
             self._x[torch.from_numpy(to)] = x[torch.from_numpy(of) + len(head)]
@@ -55,7 +55,7 @@ class RowStore:
         return found
 
     def rows(self) -> tuple[Tensor, np.ndarray | None]:
-        """Return the rows that were kept, and their numbers where they are not all."""
+        """Return the kept rows, and their numbers if these are not all."""
         if self.n_seen <= len(self._x):
             return self._x[: self.n_seen], None
         return self._x, self._kept

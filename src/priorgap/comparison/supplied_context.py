@@ -1,4 +1,4 @@
-"""What a user's model is told beside x and z, as one table: a row for each row of the data."""
+"""The contexts of a user's model, which it takes beside x and z, as one table with a row for each row of the data."""
 
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from priorgap.core.arguments import show
 from priorgap.core.batched_calls import needs_context, parameters_of, takes_context
 from priorgap.core.contexts import Contexts, Values, each, stacked
 
-# what compare() gives by name to encode and decode, beside the first argument
+# The arguments that compare() passes to encode and decode by name, after the first argument.
 _NAMES = ("label", "context")
 _ROWS = "an array, a tensor, a frame, or a dictionary of them, with a row for each row of the data"
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows that contexts are for.
+    """The rows of one part of the data, to which contexts belong.
 
     Attributes:
-        n_seen: how many rows were given.
+        n_seen: the number of rows that were given.
         kept: the numbers of the rows that were kept; None for all.
         label: the classes of the kept rows, where they have any.
     """
@@ -36,7 +36,7 @@ class Part:
 def contexts_of(
     given: Mapping[str, object], parts: Mapping[str, Part]
 ) -> tuple[Contexts, dict[str, Int[Tensor, "n"]]]:
-    """Return the contexts of all data, those of train first, and the numbers of each part's.
+    """Return the contexts of all data, those of train first, and each part's context numbers.
 
     Args:
         given: contexts by part of the data, train first.
@@ -62,15 +62,15 @@ def contexts_of(
 
 
 def values_of(given: object, name: str, n: int) -> Values:
-    """Return contexts as tensors: floats of 32 bits, integers and truth values as they are.
+    """Return contexts as tensors: 32-bit floats; integers and truth values are unchanged.
 
     Args:
-        given: what was given.
-        name: how messages call it.
-        n: how many rows are expected.
+        given: the user's argument.
+        name: its name in messages.
+        n: the expected number of rows.
 
     Raises:
-        ValueError: they are no numbers, not finite, or not n rows; one line.
+        ValueError: the contexts are no numbers, not finite, or not n rows; one line.
     """
     if isinstance(given, Mapping):
         if not given or not all(isinstance(key, str) for key in given):
@@ -103,13 +103,13 @@ def _tensor(given: object, name: str, n: int) -> Tensor:
 
 
 def n_rows(given: object) -> int | None:
-    """Return how many rows of contexts were given, of several by name the first's; None where that is not clear."""
+    """Return the number of rows of contexts, for several by name that of the first; None where it is not clear."""
     first = next(iter(given.values()), None) if isinstance(given, Mapping) else given
     return len(first) if isinstance(first, Sized) else None
 
 
 def check_alike(values: Values, others: Values, name: str, whose: str) -> None:
-    """Refuse contexts of another form than others have.
+    """Refuse contexts whose form differs from that of others.
 
     Raises:
         ValueError: names, shapes or kinds of numbers differ; one line.
@@ -118,7 +118,7 @@ def check_alike(values: Values, others: Values, name: str, whose: str) -> None:
     if a.keys() != b.keys():
         raise ValueError(f"{name}: has {_keys(a)}; expected {_keys(b)}, as {whose} has")
     for key, one in a.items():
-        # a model that takes floats cannot take integers: both sides must have one type
+        # A model that takes floats cannot take integers, so both sides must have one type.
         if one.shape[1:] != b[key].shape[1:] or one.is_floating_point() != b[key].is_floating_point():
             called = f"{name}: {key}" if key else name
             raise ValueError(
@@ -143,7 +143,7 @@ def is_given(context: object) -> bool:
 
 
 def check_takers(encode: Callable[..., object] | None, decode: Callable[..., object], *, given: bool) -> None:
-    """Refuse contexts that nothing takes, and functions that need what they would not get.
+    """Refuse contexts that no function takes, and functions that need arguments which they would not get.
 
     Raises:
         ValueError: one line that names the function.

@@ -1,4 +1,4 @@
-"""The data that a user supplies to `compare`, as splits: one scale, layout and set of classes for all parts."""
+"""The data that a user passes to `compare`, as splits: one scale, layout and set of classes for all parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,21 +22,21 @@ from priorgap.data.arrays import Axes, Scale
 from priorgap.data.splits import Split, random_split
 from priorgap.modalities import IMAGES
 
-# of the range: rounding beyond a given range
+# The share of a range by which values may exceed it through rounding.
 _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Supplied:
-    """Data that are checked.
+    """Checked data.
 
     Attributes:
         parts: train, validation and test.
-        layout: how the user's model has an observation.
-        names: of the classes; [] without labels.
-        codes: the label of each class as the user wrote it: numbers or one-hot rows [k, ...], or names.
-        findings: what was done to the data, for the reader.
-        contexts: of all rows; None where none were given.
+        layout: how the user's model represents an observation.
+        names: the classes' names; [] without labels.
+        codes: the label of each class in the user's form: numbers or one-hot rows [k, ...], or names.
+        findings: remarks on how the data were converted.
+        contexts: the contexts of all rows; None where none were given.
     """
 
     parts: dict[str, Split]
@@ -49,7 +49,7 @@ class Supplied:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One part of the data: its rows as a split without labels, and its labels as they were given."""
+    """One part of the data: its rows as a split without labels, and its labels in the user's form."""
 
     split: Split
     label: np.ndarray | None
@@ -66,16 +66,16 @@ def supplied(
     context: Sequence[object] | None = None,
     series: bool = False,
 ) -> Supplied:
-    """Read the data that were given as train and test, and validation or None.
+    """Read the user's data for train, test and (optionally) validation.
 
-    Without validation data a seeded fifth of test is it.
+    Without validation data a seeded fifth of test is used.
 
     Args:
-        given: argument -> what was given, for train, test and validation.
-        labels: for each, or None.
-        seed: of what is chosen at random: the fifth, and the share of rows that are kept.
-        span: the range of images in the model; None: found.
-        context: for each what the model is told beside x and z, or None.
+        given: the user's arguments for train, test and validation.
+        labels: the labels of each, or None.
+        seed: the seed of random choices: the fifth, and the sample of rows that are kept.
+        span: the range of images in the model; None: found from the data.
+        context: the contexts of each, or None.
         series: whether rows [n, steps, channels] are series; images [n, h, w] where not.
 
     Raises:
@@ -132,7 +132,7 @@ def _one_each(
 def _with_contexts(
     splits: Mapping[str, Split], parts: Mapping[str, _Part], told: Mapping[str, object | None]
 ) -> tuple[Contexts | None, dict[str, Split]]:
-    """Return the contexts of all parts as one table, and splits whose rows hold the numbers of their contexts."""
+    """Return the contexts of all parts as one table, and splits with the numbers of their rows' contexts."""
     if all(one is None for one in told.values()):
         return None, dict(splits)
     rows = {name: Part(part.n_seen, part.kept, splits[name].label) for name, part in parts.items()}
@@ -151,7 +151,7 @@ def _stored_axes(split: Split) -> Axes:
 def _layout(
     rows: Mapping[str, Split | Rows], axes: Mapping[str, Axes], span: tuple[float, float] | None
 ) -> tuple[Layout, dict[str, Scale]]:
-    """Return how the model has an observation, and the scale of images by the type of their values."""
+    """Return the model's form of an observation, and the scale of images for each type of values."""
     own = axes["train"]
     if own in arrays.AS_IT_IS:
         if span is not None:
@@ -182,7 +182,7 @@ def _layout(
 
 
 def _type(array: np.ndarray) -> str:
-    """Return what decides the scale: uint8 is one type, other integers another."""
+    """Return the type that determines the scale: uint8 is one type, other integers are another."""
     return "uint8" if array.dtype == np.uint8 else "i" if array.dtype.kind in "iu" else array.dtype.kind
 
 
@@ -192,7 +192,7 @@ def _of_split(split: Split) -> _Part:
 
 
 def _read(rows: Rows, name: str, axes: Axes, scales: Mapping[str, Scale], seed: int) -> _Part:
-    """Read all batches into one tensor, or a seeded share of their rows where they are more than the limit."""
+    """Read all batches into one tensor, or a seeded sample of their rows if they exceed the limit."""
     if rows.in_memory:
         split = _converted(rows.first, name, axes, scales, rows.first.x.shape[1:])
         return _Part(split, rows.first.label, len(split), None)
@@ -234,7 +234,7 @@ def _converted(
     scale = scales.get(_type(x))
     if scale is None:
         raise ValueError(f"{name}: batches of {x.dtype} after others; expected values of one type")
-    # the ends of a scale for integers are those of their type
+    # For integers the ends of a scale are those of their type.
     if x.dtype.kind in "fiu" and x.dtype != np.uint8:
         low, high = float(x.min()), float(x.max())
         margin = _ROUNDING * (scale.high - scale.low)
@@ -262,7 +262,7 @@ def _check_shapes(parts: Mapping[str, _Part], axes: Mapping[str, Axes]) -> None:
 
 
 def _with_classes(parts: Mapping[str, _Part], layout: Layout) -> Supplied:
-    """Number the classes of all parts together, and keep how the user wrote them."""
+    """Number the classes of all parts together, and keep the user's form of each."""
     given = {name: part.label for name, part in parts.items() if part.label is not None}
     splits = {name: part.split for name, part in parts.items()}
     if not given:
@@ -282,7 +282,7 @@ def _with_classes(parts: Mapping[str, _Part], layout: Layout) -> Supplied:
 
 
 def _labelled(split: Split, label: Tensor) -> Split:
-    """Return a split with these labels; one that has them stays what it is."""
+    """Return a split with these labels; a split that has them already is returned unchanged."""
     if split.label is not None and torch.equal(split.label, label):
         return split
     return split.alike(split.x, label)
@@ -291,7 +291,7 @@ def _labelled(split: Split, label: Tensor) -> Split:
 def _codes(
     given: Mapping[str, np.ndarray], found: Mapping[str, arrays.Labels], n: int
 ) -> Tensor | list[str] | None:
-    """Return how each class was written: by the first row that has it."""
+    """Return each class's label in the form of the first row that has it."""
     first: dict[int, Any] = {}
     for name, array in given.items():
         known, rows = np.unique(found[name].label.numpy(), return_index=True)
@@ -324,7 +324,7 @@ def _notes(
     layout: Layout,
     parts: Mapping[str, _Part],
 ) -> Iterator[Finding]:
-    """Say what was made of the data."""
+    """Return remarks on how the data were interpreted."""
     done = sorted({scale.done for scale in scales.values()} - {""})
     if axes["train"] == "no_channels":
         height, width = parts["train"].split.shape[1:]
@@ -349,10 +349,10 @@ def _notes(
 
 
 def check_range(given: object) -> tuple[float, float] | None:
-    """Return the range of images that was given.
+    """Return the range of images that the user gave.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a range.
     """
     if given is None:
         return None

@@ -1,4 +1,4 @@
-"""A user's encode and decode as every step calls them: observations as they are stored, and flat latents."""
+"""A user's encode and decode in the form that all steps call: stored observations, and flat latents."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a function computes, and in which type; None: as it is called.
+    """Where a function computes, and in which type; None means that its arguments are not moved or converted.
 
     Attributes:
-        device: of its parameters, or the one that was given.
-        dtype: of its parameters.
+        device: the device of its parameters, or the given one.
+        dtype: the type of its parameters.
     """
 
     device: torch.device | None = None
     dtype: torch.dtype | None = None
 
     def put(self, x: Tensor) -> Tensor:
-        """Return a tensor of floats there."""
+        """Return a tensor of floats on this device, in this type."""
         return x.to(device=self.device, dtype=self.dtype)
 
 
 def placement_of(function: Function, name: str, device: str | torch.device | None) -> Placement:
-    """Return where a function computes, by the parameters of the modules that it uses.
+    """Return where a function computes, judged by the parameters of the modules that it uses.
 
     Raises:
-        ValueError: its modules are on several devices, and none was given.
+        ValueError: its modules are on several devices, and the user named none.
     """
     parameters = [p for module in modules_of(function) for p in module.parameters() if p.is_floating_point()]
     devices = {p.device for p in parameters}
@@ -55,7 +55,7 @@ def placement_of(function: Function, name: str, device: str | torch.device | Non
 
 
 def check_device(given: object) -> str | torch.device | None:
-    """Return the device that was given.
+    """Return the device that the user gave.
 
     Raises:
         ValueError: there is no such device.
@@ -73,7 +73,7 @@ def check_device(given: object) -> str | torch.device | None:
 
 @dataclass(eq=False)
 class LatentShape:
-    """The shape of one z in the user's model, known from the first call of encode; () before."""
+    """The shape of one z in the user's model, known after the first call of encode; () before."""
 
     value: tuple[int, ...] = ()
 
@@ -82,7 +82,7 @@ class LatentShape:
         return values if values.ndim == 2 else values.flatten(1)
 
     def own(self, z: Tensor) -> Tensor:
-        """Return z [b, d] as the user's model has it."""
+        """Return z [b, d] in the shape that the user's model takes."""
         return z if len(self.value) < 2 else z.reshape(len(z), *self.value)
 
 
@@ -91,10 +91,10 @@ class Conventions:
     """How a user's model is called.
 
     Attributes:
-        layout: of observations.
-        shape: of one stored observation.
-        codes: the label of each class as the user wrote it; None: its number.
-        posterior: which outputs of encode are mean and log_var; None: told by their form.
+        layout: the layout of observations.
+        shape: the shape of one stored observation.
+        codes: the label of each class in the user's form; None: its number.
+        posterior: which outputs of encode are mean and log_var; None: decided by their form.
         latent: the shape of z.
     """
 
@@ -105,7 +105,7 @@ class Conventions:
     latent: LatentShape
 
     def label(self, label: Tensor, where: Placement) -> Tensor | list[str]:
-        """Return labels as the user wrote them."""
+        """Return labels in the user's form."""
         if self.codes is None:
             return label if where.device is None else label.to(where.device)
         if isinstance(self.codes, list):
@@ -113,7 +113,7 @@ class Conventions:
         return self.codes[label.cpu()].to(where.device or label.device)
 
     def given(self, label: Tensor | None, context: Values | None, where: Placement) -> dict[str, object]:
-        """Return what a function gets by name."""
+        """Return the arguments that a function gets by name."""
         found: dict[str, object] = {} if label is None else {"label": self.label(label, where)}
         if context is not None:
             found["context"] = each(
@@ -123,7 +123,7 @@ class Conventions:
 
 
 def encoder(function: Function, conventions: Conventions, where: Placement) -> Encode:
-    """Return encode as x [b, ...] as stored -> (mean [b, d], log_var [b, d] or None), floats of 32 bits or more."""
+    """Return encode as stored x [b, ...] -> (mean [b, d], log_var [b, d] or None), floats of at least 32 bits."""
     latent = conventions.latent
 
     @wraps(function)
@@ -151,7 +151,7 @@ def encoder(function: Function, conventions: Conventions, where: Placement) -> E
 
 
 def decoder(function: Function, conventions: Conventions, where: Placement) -> Decode:
-    """Return decode as z [b, d] -> observations as they are stored, floats."""
+    """Return decode as a function from z [b, d] to observations in stored form, as floats."""
 
     @wraps(function)
     def decode(z: Tensor, label: Tensor | None = None, context: Values | None = None) -> Tensor:
@@ -162,10 +162,10 @@ def decoder(function: Function, conventions: Conventions, where: Placement) -> D
 
 
 def as_stored(given: object, n: int, conventions: Conventions, name: str = "decode") -> Tensor:
-    """Return what a function of z gave as n observations as they are stored, floats.
+    """Return the output of a function of z as n observations in stored form, as floats.
 
     Raises:
-        ValueError: it gave no observations; one line that begins with its name.
+        ValueError: the output holds no observations; one line that begins with the function's name.
     """
     layout, shape = conventions.layout, conventions.layout.shape(conventions.shape)
     x = _shaped(observation_of(given, n, shape, name), shape)
@@ -174,12 +174,12 @@ def as_stored(given: object, n: int, conventions: Conventions, name: str = "deco
     else:
         values = layout
     x = in_floats(x)
-    # another shape is left for the caller to name
+    # A wrong shape is left to the caller, which reports it.
     return values.from_model(x) if tuple(x.shape[1:]) == shape else x
 
 
 def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return observations in their shape, where they came flat or without a channel axis of one."""
+    """Return observations in their shape, if they came flattened or without a channel axis of length one."""
     if x.layout != torch.strided or x.ndim < 1 or tuple(x.shape[1:]) == shape:
         return x
     size = 1

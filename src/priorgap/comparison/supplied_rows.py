@@ -1,4 +1,4 @@
-"""Rows that a user supplies, as batches of arrays: tensors, arrays, frames, lists, data sets, loaders, iterables."""
+"""A user's rows as batches of arrays: from tensors, arrays, frames, lists, data sets, loaders or iterables."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from priorgap.data.arrays import is_one_hot
 from priorgap.data.own_arrays import role_of
 
 _EXPECTED = "expected an array, a tensor, a frame, a list of rows, a Dataset, a DataLoader or batches"
-# items of a data set that are read at a time
+# The number of items that are read from a data set at a time.
 _ITEMS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some rows, and a label for each where they come with labels."""
+    """Some rows, with a label for each if they come with labels."""
 
     x: np.ndarray
     label: np.ndarray | None = None
@@ -30,14 +30,14 @@ class Batch:
 
 @dataclass(eq=False)
 class Rows:
-    """Rows that are read once.
+    """Rows that can be read only once.
 
     Attributes:
-        first: the first batch; the whole where the rows are in memory.
+        first: the first batch; all rows where they are in memory.
         rest: the other batches.
-        in_memory: whether the first batch is all there is.
-        n: the number of rows, None where only reading tells it.
-        shuffled: whether the order is another one each time, so that labels must come with the rows.
+        in_memory: whether the first batch holds all rows.
+        n: the number of rows, None where it is known only after reading.
+        shuffled: whether the order differs in each pass, so that labels must come with the rows.
         notes: what was left out, in words.
     """
 
@@ -54,10 +54,10 @@ class Rows:
 
 
 def rows_of(data: object, name: str) -> Rows:
-    """Return the rows of what was given.
+    """Return the rows of an argument.
 
     Raises:
-        ValueError: it is nothing that has rows; one line that names the argument.
+        ValueError: the argument has no rows; one line that names it.
     """
     if hasattr(type(data), "toarray"):
         raise ValueError(f"{name}: a sparse matrix; expected a dense array: {name}.toarray()")
@@ -78,7 +78,7 @@ def rows_of(data: object, name: str) -> Rows:
 
 
 def _has_rows(data: object) -> bool:
-    """Whether it is in memory as a whole."""
+    """Whether the data are in memory as a whole."""
     return (
         isinstance(data, Tensor | np.ndarray | list | tuple)
         or _is_frame(data)
@@ -99,7 +99,7 @@ def _is_frame(data: object) -> bool:
 
 
 def _is_pair(data: object) -> bool:
-    """Whether it is (x, y) as Keras' users have it: arrays of as many rows, and a label in each row of the second."""
+    """Whether the data are (x, y) as in Keras: arrays with equally many rows, and one label in each row of y."""
     if not isinstance(data, tuple) or len(data) != 2:
         return False
     x, y = data
@@ -112,7 +112,7 @@ def array_of(value: object, name: str) -> np.ndarray:
     """Return values as an array.
 
     Raises:
-        ValueError: they are no dense numbers; one line.
+        ValueError: the values are not dense numbers; one line.
     """
     if isinstance(value, Tensor):
         wrong = unusable(value)
@@ -181,7 +181,7 @@ def _of_picture(picture: Any, name: str) -> np.ndarray:
 
 
 def label_array(value: object, name: str) -> np.ndarray:
-    """Return labels as an array of numbers, or of Python's values where they are none."""
+    """Return labels as an array of numbers, or of Python objects where they are no numbers."""
     if isinstance(value, Tensor):
         return array_of(value, f"labels of {name}")
     if _is_frame(value):
@@ -194,7 +194,7 @@ def label_array(value: object, name: str) -> np.ndarray:
 
 
 def _is_label(array: np.ndarray) -> bool:
-    """Whether values that come with rows can be the rows' classes."""
+    """Whether values that come with rows can be the classes of these rows."""
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim == 2:
         return is_one_hot(flat)
@@ -210,7 +210,7 @@ def _of_tensors(data: TensorDataset, name: str) -> Rows:
 
 
 def _without_other(rows: Rows, name: str, n_others: int) -> Rows:
-    """Return rows without what came with them that is no label, and a note of it."""
+    """Return rows without accompanying values that are no labels, with a note on these."""
     first, notes = rows.first, []
     keep = first.label is not None and _is_label(first.label)
     if first.label is not None and not keep:
@@ -244,7 +244,7 @@ def _streamed(data: Any, name: str) -> Rows:
 
 
 def _has_items(data: object) -> bool:
-    """Whether rows are had by their numbers, as from a Dataset of PyTorch or of Hugging Face."""
+    """Whether rows can be read by their number, as from a Dataset of PyTorch or of Hugging Face."""
     return isinstance(data, Dataset) or (
         hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__")
     )
@@ -267,7 +267,7 @@ def _batched(
 
 
 def _collated(items: Sequence[Any], name: str) -> tuple[Batch, int]:
-    """Return rows that came one by one as a batch, and how many other items each has."""
+    """Return rows that were read one by one as a batch, and the number of other items that each has."""
     if isinstance(items[0], Mapping):
         pairs = [_of_mapping(item, name) for item in items]
     else:
@@ -280,7 +280,7 @@ def _collated(items: Sequence[Any], name: str) -> tuple[Batch, int]:
 
 
 def _batch(given: Any, name: str) -> tuple[Batch, int]:
-    """Return a batch as loaders give it, x or (x, label), and how many items come with x."""
+    """Return a loader's batch, x or (x, label), and the number of items that accompany x."""
     if isinstance(given, Mapping):
         given = _of_mapping(given, name)
     if not isinstance(given, tuple | list):
@@ -297,7 +297,7 @@ def _batch(given: Any, name: str) -> tuple[Batch, int]:
 
 
 def _of_mapping(given: Mapping[str, Any], name: str) -> tuple[Any, ...]:
-    """Return (x,) or (x, label) of a batch or a row whose entries have names."""
+    """Return (x,) or (x, label) from a batch or row with named entries."""
     found: dict[str, Any] = {}
     for key, value in given.items():
         role = role_of(str(key))

@@ -1,4 +1,4 @@
-"""New rows that a comparison's sampler gave, with the card that says what they are."""
+"""New rows from a comparison's sampler, with the card that describes them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,10 @@ class Synthetic:
     """A synthetic data set.
 
     Attributes:
-        x: the rows as data are stored: uint8 images [n, c, h, w], or float32 [n, d].
-        label: their classes as your labels have them, [n]; None without.
-        card: where they come from, what was measured, and whether they may be used.
-        context: what the model was told beside z, a row for each: an array, or arrays by name; None for a model that
-            takes no context.
+        x: the rows in the stored form of data: uint8 images [n, c, h, w], or float32 [n, d].
+        label: their classes in the form of your labels, [n]; None without.
+        card: the rows' origin, what was measured, and whether they may be used.
+        context: the rows' contexts: an array, or arrays by name; None for a model that takes no context.
     """
 
     x: np.ndarray
@@ -36,13 +35,13 @@ class Synthetic:
     def save(self, out: str | Path, file_format: Format | None = None) -> Path:
         """Write the rows to a new file (.npz, .parquet, .csv) or folder (of PNGs), and the card beside it.
 
-        Contexts, where there are any, go to a file beside it whose name ends in `.context.npz`.
+        Contexts, where there are any, are written to a file beside it whose name ends in `.context.npz`.
 
         Returns:
             The card's path.
 
         Raises:
-            ValueError: there is something already, or the name says no format; one line.
+            ValueError: the path exists already, or its name implies no format; one line.
         """
         place = Path(out)
         chosen = format_of(place, file_format or "", images=self.x.dtype == np.uint8)
@@ -56,7 +55,7 @@ class Synthetic:
 
 
 def gathered(blocks: Iterator[Block], card: DataCard, contexts: Contexts | None = None) -> Synthetic:
-    """Return blocks as one data set, with the contexts that their numbers mean."""
+    """Return blocks as one data set, with the contexts that belong to their numbers."""
     parts = list(blocks)
     labels = [block.label for block in parts if block.label is not None]
     numbers = [block.context for block in parts if block.context is not None]

@@ -1,4 +1,4 @@
-"""Measures of several samplers at once, on threads; what the user brought runs on the thread that called."""
+"""Measures of several samplers at once on threads; the user's own functions run on the calling thread."""
 
 import queue
 import threading
@@ -13,7 +13,7 @@ from priorgap.core.random import alone
 
 T = TypeVar("T")
 P = ParamSpec("P")
-# each thread holds the decoded draws of a sampler
+# A limit for the memory, because each thread holds the decoded draws of a sampler.
 MAX_THREADS = 8
 
 
@@ -23,14 +23,15 @@ class Stopped(RuntimeError):  # noqa: N818
 
 @dataclass(eq=False)
 class CallerThread:
-    """Runs tasks on threads, and on its own thread what they must not call elsewhere.
+    """Runs tasks on threads, and runs functions that need it on the caller's own thread.
 
-    A function that the user brought may depend on its thread: on autocast, a default device, a graph or a session
-    that were set around the call. It may also draw from the global random state, so that nothing else that does
-    runs beside it.
+    A user's function may depend on its thread: on autocast, a default device, a graph or a session that were set
+    around the call. It may also draw from the global random state, so that no other such function may run at the same
+    time.
 
     Attributes:
-        n_threads: how many tasks run at once; one runs them one after the other, on the caller's thread.
+        n_threads: the number of tasks that run at once; with one, they run one after the other on the caller's
+            thread.
     """
 
     n_threads: int
@@ -42,7 +43,7 @@ class CallerThread:
     _open: bool = True
 
     def here(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Return the function such that each call of it runs on the caller's thread."""
+        """Return the function wrapped so that each call runs on the caller's thread."""
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             if threading.get_ident() == self._owner:
@@ -57,9 +58,9 @@ class CallerThread:
         return call
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
-        """Return what each task returns, in order; the first that fails ends all.
+        """Return the result of each task, in order; the first failure ends all of them.
 
-        torch computes on one thread in each task, also where they run one after the other.
+        torch computes on one thread in each task, even if tasks run one after the other.
         """
         before = torch.get_num_threads()
         try:
@@ -74,7 +75,7 @@ class CallerThread:
         grad = torch.is_grad_enabled()
 
         def work(task: Callable[[], T]) -> T:
-            # both are a thread's own
+            # Both settings belong to a thread.
             torch.set_num_threads(1)
             with torch.set_grad_enabled(grad):
                 return task()
@@ -93,7 +94,7 @@ class CallerThread:
                 left -= 1
                 for future in futures:
                     if future.done() and future.exception() is not None:
-                        return [future.result()]  # raises
+                        return [future.result()]  # result() raises the task's exception.
             return [future.result() for future in futures]
         finally:
             self._close()
@@ -111,7 +112,7 @@ class CallerThread:
             raise
 
     def _close(self) -> None:
-        """Let no task wait for an answer that does not come."""
+        """Make sure that no task waits for an answer that will not come."""
         with self._lock:
             self._open = False
             while not self._calls.empty():
@@ -121,5 +122,5 @@ class CallerThread:
 
 
 def n_threads_for(n_tasks: int) -> int:
-    """Return how many tasks run at once: as many as torch has threads, within a limit."""
+    """Return how many tasks run at once: as many as torch has threads, up to a limit."""
     return max(1, min(n_tasks, torch.get_num_threads(), MAX_THREADS))

@@ -1,4 +1,4 @@
-"""What a user supplies to `compare`: data, two callables, names of samplers and metrics; checked, made one kind."""
+"""The arguments that a user passes to `compare`, checked and converted: data, callables, samplers and metrics."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,17 +40,18 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-# what has rows: a split, an array, a tensor, a list; a data set of x or (x, label); batches; a frame is iterable too
+# Anything with rows: a split, an array, a tensor, a list, a data set of x or (x, label), batches; frames are
+# iterables, too.
 Data = Split | Tensor | np.ndarray | Dataset[Any] | Iterable[Any]
-# one a row: integers from any number on, names, booleans, one-hot rows
+# One label for each row: integers from any number on, names, booleans, or one-hot rows.
 Labels = Tensor | np.ndarray | Sequence[Any]
-# one a row, or several by name
+# One context for each row, or several by name.
 Context = Tensor | np.ndarray | Iterable[Any]
 _MOST_DRAWS = 10**9
 
 
 def settings() -> dict[str, Any]:
-    """Return the values of conf/config.yaml: each stands there and nowhere else."""
+    """Return the values of conf/config.yaml, which are defined only there."""
     import yaml
 
     content: dict[str, Any] = yaml.safe_load(
@@ -60,7 +61,7 @@ def settings() -> dict[str, Any]:
 
 
 def reference_settings(config: Mapping[str, Any]) -> ReferenceSettings:
-    """Return the settings of what is computed from real data: classifiers, features, floors."""
+    """Return the settings for computations on real data: classifiers, features, floors."""
     node = config["reference"]
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
@@ -79,7 +80,7 @@ def standard_metrics() -> list[str]:
 
 
 def sampler_of(given: Sampler | str) -> Sampler:
-    """Return a sampler that was given as an object or by its name in conf/sampler."""
+    """Return a sampler, given as an object or by its name in conf/sampler."""
     if not isinstance(given, str):
         return given
     built: Sampler = build(load_option("sampler", given), Sampler, where=f"samplers.{given}")
@@ -87,7 +88,7 @@ def sampler_of(given: Sampler | str) -> Sampler:
 
 
 def metric_of(given: Any) -> Metric:
-    """Return a metric that was given as an object, by its name in conf/metric, or as a class of torchmetrics."""
+    """Return a metric, given as an object, by its name in conf/metric, or as a class of torchmetrics."""
     if isinstance(given, str):
         return build_metric(load_option("metric", given), given)
     if is_torchmetrics(given):
@@ -97,20 +98,20 @@ def metric_of(given: Any) -> Metric:
 
 
 def named_metrics(given: Sequence[Any]) -> list[Metric]:
-    """Return the metrics that were asked for; the name of a list (`standard`, `tables`) stands for all of it."""
+    """Return the requested metrics; the name of a list (`standard`, `tables`) means all metrics in it."""
     wanted = [
         name for one in given for name in (option_names("metric", one) if isinstance(one, str) else [one])
     ]
-    # a list may hold what is named beside it
+    # A list may hold a metric that is also named separately.
     return [
         metric_of(one) for i, one in enumerate(wanted) if not isinstance(one, str) or one not in wanted[:i]
     ]
 
 
 def metrics_of(given: Sequence[Any], *, has_encoder: bool) -> list[Metric]:
-    """Return the metrics that were asked for, and `copy_shares` with `copying`: the label *copies* needs both.
+    """Return the requested metrics, and `copy_shares` with `copying`, because the label *copies* needs both.
 
-    Without an encoder `copying` has no held-out draws to compare with, and brings nothing.
+    Without an encoder `copying` has no held-out draws to compare with, and nothing is added.
     """
     found = named_metrics(given)
     names = {metric.name for metric in found}
@@ -129,7 +130,7 @@ def check_arguments(
     samplers: Sequence[object] | None,
     metrics: Sequence[object] | None,
 ) -> None:
-    """Check what can be told of an argument alone.
+    """Check what can be checked for each argument alone.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected.
@@ -157,7 +158,7 @@ def check_arguments(
         if not given:
             raise ValueError(f"{name}: nothing is selected")
         for one in given:
-            # `metric_of` says which of torchmetrics are taken
+            # `metric_of` decides which classes of torchmetrics are accepted.
             if kind is Metric and is_torchmetrics(one):
                 continue
             if isinstance(one, type | partial):
@@ -172,10 +173,10 @@ def check_arguments(
 
 
 def count_of(n: int | None, n_test: int) -> int:
-    """Return how many draws a sampler is asked for.
+    """Return the number of draws from each sampler.
 
     Raises:
-        ValueError: n is no integer, below 2, or beyond what any memory holds.
+        ValueError: n is not an integer, below 2, or too large for any memory.
     """
     limit = int(settings()["n_samples"])
     if n is None:
@@ -188,12 +189,12 @@ def count_of(n: int | None, n_test: int) -> int:
 def is_conditional(
     encode: Encode | None, decode: Decode, parts: Mapping[str, Split], names: Sequence[str]
 ) -> bool:
-    """Return whether the model takes labels, which then must be there, test's among those of train.
+    """Return whether the model takes labels; these must then exist, and test's must occur in train.
 
-    A label that may be left out (`label=None`) does not make labels mandatory.
+    An optional argument (`label=None`) does not make labels mandatory.
 
     Raises:
-        ValueError: labels are missing, or a class was never seen in training; one line.
+        ValueError: labels are missing, or a class does not occur in train; one line.
     """
     for name, function in (("encode", encode), ("decode", decode)):
         if function is not None and needs_label(function) and any(s.label is None for s in parts.values()):
@@ -214,10 +215,10 @@ def is_conditional(
 
 
 def check_features(features: object, parts: Mapping[str, Split]) -> None:
-    """Refuse a feature space by name that does not fit the data, and the classifier's without classes to tell apart.
+    """Refuse a named feature space that does not suit the data, and the classifier's if there are no classes.
 
     Raises:
-        ValueError: the data have no labels, or one class only, or are of another kind than the space takes.
+        ValueError: the data have no labels, only one class, or another kind than the space accepts.
     """
     if isinstance(features, str):
         space_of(features).check(parts["train"])
@@ -248,12 +249,12 @@ def functions_of(
     device: str | torch.device | None,
     drawing: Drawing,
 ) -> tuple[Encode | None, dict[DecodeRule, Decode]]:
-    """Return encode, and decode by rule, as every step calls them; their modules' buffers stay as they are.
+    """Return encode, and decode by rule, in the form that all steps call; their modules' buffers are preserved.
 
-    The mean is always there: health looks at it.
+    Decoding by the mean is always included, because health uses it.
 
     Raises:
-        ValueError: an argument is none; one line.
+        ValueError: an argument is not usable; one line.
     """
     chosen, where = check_posterior(posterior), check_device(device)
     if encode is None and chosen is not None:
@@ -273,7 +274,7 @@ def functions_of(
 def law_of(
     encode: Encode | None, latent_dim: int | Sequence[int] | None, prior: Prior | None
 ) -> Prior | None:
-    """Return the prior p(z): the given one, or N(0, I). None is N(0, I) of the dimension that encode gives."""
+    """Return the prior p(z): the given one, or N(0, I); None means N(0, I) with the dimension that encode gives."""
     if encode is not None:
         if latent_dim is not None:
             raise ValueError(f"latent_dim={latent_dim}: expected only with encode=None; encode says it")

@@ -1,4 +1,4 @@
-"""Plain values against the types that a class declares: what a configuration alone can get wrong, in one line.
+"""Checks of plain configuration values against the types that a class declares; each error is one line.
 
 Annotations say what a key takes: `int`, `float | None`, `Literal["adam", "adamw"]`, `tuple[int, ...]`, and ranges as
 `Annotated[int, AtLeast(1)]`. What only the class knows (one value against another) is left to its `__post_init__`.
@@ -24,16 +24,16 @@ from typing import (
     runtime_checkable,
 )
 
-# an integer beyond is no size, count or seed of anything: torch's and numpy's are of 64 bits
+# Larger integers cannot be sizes, counts or seeds, because torch and numpy hold these in 64 bits.
 _MOST = 2**63 - 1
 
 
 @runtime_checkable
 class Range(Protocol):
-    """A condition on a value, beside its type."""
+    """A condition on a value, in addition to its type."""
 
     def __str__(self) -> str:
-        """What is expected, to stand after the type's name."""
+        """The condition in words, as it follows the type's name in a message."""
         ...
 
     def holds(self, value: Any) -> bool:
@@ -57,7 +57,7 @@ class AtLeast:
 
 @dataclass(frozen=True)
 class Above:
-    """Numbers above `low`."""
+    """Numbers larger than `low`."""
 
     low: float
 
@@ -71,7 +71,7 @@ class Above:
 
 @dataclass(frozen=True)
 class Between:
-    """Numbers between two, which are left out themselves."""
+    """Numbers strictly between two limits."""
 
     low: float
     high: float
@@ -86,7 +86,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Matches:
-    """Texts that a pattern matches as a whole; `words` says what that is."""
+    """Texts that a regular expression matches as a whole; `words` describes them in messages."""
 
     test: Callable[[str], bool]
     words: str
@@ -95,7 +95,7 @@ class Matches:
         return f": {self.words}"
 
     def holds(self, value: str) -> bool:
-        """Return whether the text is of the kind."""
+        """Return whether the whole text matches."""
         return self.test(value)
 
 
@@ -104,18 +104,18 @@ def show(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and abs(value) > 10**40:
-        # the interpreter refuses to write integers of thousands of digits
+        # Python refuses to write integers of thousands of digits.
         return f"(an integer of {int(abs(value).bit_length() * math.log10(2)) + 1} digits)"
     text = " ".join(str(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Say that a key is unknown, with those that are meant most likely, or all of them.
+    """Return a message that a key is unknown, with the most similar known keys, or all of them.
 
     Args:
         key: the full key, with dots.
-        known: the keys that there are where its last part stands.
+        known: the valid keys at its place.
     """
     where, _, last = key.rpartition(".")
     names = [str(name) for name in known]
@@ -140,14 +140,14 @@ def parameters(cls: type) -> Mapping[str, Any]:
 def _annotation(cls: type, name: str, parameter: Parameter) -> Any:
     if parameter.annotation is parameter.empty:
         return Any
-    # of a dataclass by its fields: each is read in the module of the class that declares it; attributes of others
-    # may be of another type than the arguments of the same name
+    # A dataclass is read by its fields, each in the module of the class that declares it: an attribute of another
+    # class may have another type than the argument of the same name.
     made = cls.__init__  # type: ignore[misc]
     for holder in (cls, made) if is_dataclass(cls) else (made, cls):
         try:
             hints = get_type_hints(holder, include_extras=True)
         except (NameError, TypeError):
-            # imported for type checkers alone
+            # The name is imported for type checkers only.
             continue
         if name in hints:
             return hints[name]
@@ -155,7 +155,7 @@ def _annotation(cls: type, name: str, parameter: Parameter) -> Any:
 
 
 def required(cls: type) -> frozenset[str]:
-    """Return the names without which a class cannot be built."""
+    """Return the names of the arguments that have no default."""
     return frozenset(
         name
         for name, p in signature(cls).parameters.items()
@@ -186,7 +186,7 @@ def check(cls: type, values: Mapping[str, Any], where: str) -> None:
 
 
 def fit(value: Any, annotation: Any, key: str) -> None:
-    """Check one value against an annotation; what is no plain type is not looked at.
+    """Check one value against an annotation; annotations that are no plain types are not checked.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
@@ -204,7 +204,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in arguments)
     if origin is Literal:
-        # True == 1, and 1.0 == 1: of the same type too
+        # True == 1 and 1.0 == 1, so the types must be equal, too.
         return any(type(value) is type(one) and value == one for one in arguments)
     if origin is tuple or (isclass(origin) and issubclass(origin, Sequence)):
         return _is_list(value) and _all_fit(value, origin, arguments)
@@ -214,7 +214,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _ranges(annotation: Any) -> list[Range]:
-    """Return the ranges among what annotates a type; receivers (`receivers.py`) may stand beside them."""
+    """Return the ranges in a type's annotation, beside which receivers (`receivers.py`) may stand."""
     return [mark for mark in get_args(annotation)[1:] if isinstance(mark, Range)]
 
 
@@ -245,7 +245,7 @@ def _is_plain(value: Any, annotation: Any) -> bool:
         return isinstance(value, str | Path) and str(value) != ""
     if annotation in (list, tuple, dict):
         return isinstance(value, annotation)
-    # the receiver checks objects; plain data is refused here where the annotation asks for an object
+    # Objects are checked by the receiver; here plain data are refused where an object is expected.
     plain = value is None or isinstance(value, bool | int | float | str | list | tuple | dict)
     return not ((isclass(annotation) or get_origin(annotation) is Callable) and plain)
 

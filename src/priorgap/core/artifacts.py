@@ -22,12 +22,12 @@ T = TypeVar("T")
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
-# manifests that a process keeps in mind
+# The number of manifests that a process keeps in memory.
 _KEPT = 4096
 
 
 class Damaged(ValueError):  # noqa: N818
-    """A file that was kept is not what its manifest says; the message is one line, with the remedy."""
+    """A stored file differs from its manifest; the message is one line, with the remedy."""
 
 
 def canonical_json(value: object) -> str:
@@ -61,10 +61,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _begun(path: Path, make: Callable[[Path], T]) -> tuple[Path, T]:
-    """Make the temporary sibling of a file or folder; return its place, and what making it returned.
+    """Create the temporary sibling of a file or folder; return its path, and the result of `make`.
 
-    Its name is known, so that what a killed writer left is found among ten thousand names without listing them. While
-    another writer's stands there, it is a random one.
+    Its name follows from `path`, so that what a killed writer left is found without listing a folder of ten thousand
+    names. Where that name is taken by another writer, the sibling gets a random name.
     """
     try:
         place = _first_partial(path)
@@ -112,7 +112,7 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _sync(directory: Path) -> None:
-    """Force names (not only contents) to disk; on file systems that cannot, the rename alone must do."""
+    """Force a folder's file names to disk; on file systems that cannot, the rename alone must do."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -128,7 +128,7 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
 
     Args:
         path: where the artifact will be.
-        key: what it was computed from; `is_complete` compares it.
+        key: a digest of what the artifact was computed from; `is_complete` compares it.
         provenance: JSON-able facts to keep beside the checksums (versions, hardware, seed, ...).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,11 +147,11 @@ def publish(path: Path, key: str, *, provenance: Mapping[str, Any] | None = None
 
 
 def _put(partial: Path, path: Path) -> None:
-    """Rename a finished folder into place, over what stood there."""
+    """Rename a finished folder to its final path, replacing what was there."""
     _sync(partial)
     discarded = replaced(path)
     if path.is_symlink():
-        path.unlink()  # what it points to is not ours
+        path.unlink()  # Only the link is removed: the folder that it points to may belong to somebody else.
     elif path.exists():
         shutil.rmtree(discarded, ignore_errors=True)
         path.rename(discarded)
@@ -164,10 +164,10 @@ _MANIFESTS: dict[Path, tuple[tuple[int, int, int], dict[str, Any] | None]] = {}
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Return an artifact's manifest, or None where there is no readable one, or one that names other files.
+    """Return an artifact's manifest, or None where it is missing, unreadable or names files outside the folder.
 
-    It is read anew only when it has changed. Artifacts may come from other machines: a manifest that names a file
-    outside its folder is none.
+    It is read again only when it has changed. Artifacts may come from other machines, so a manifest that names a file
+    outside its folder counts as invalid.
     """
     file = path / MANIFEST
     try:
@@ -210,20 +210,20 @@ def _is_manifest(found: object) -> bool:
 
 
 def is_plain_path(name: str) -> bool:
-    """Whether a name is a relative path as it is written here: no `..`, no root, no other spelling of itself."""
+    """Whether a name is a normalised relative path: no `..`, no root, no other spelling of itself."""
     path = PurePosixPath(name)
     plain = not path.is_absolute() and ".." not in path.parts and str(path) == name != "."
     return plain and "\0" not in name
 
 
 def has_link(path: Path, name: str) -> bool:
-    """Whether a file of an artifact, or a folder of it on the way there, is a link."""
+    """Whether a file of an artifact, or a folder on the way to it, is a symbolic link."""
     parts = PurePosixPath(name).parts
     return any(path.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
 def content_digest(path: Path) -> str:
-    """Return the digest of an artifact's checksums (not of its provenance): what stages downstream depend on.
+    """Return the digest of an artifact's checksums, without its provenance; the keys of later stages depend on it.
 
     Raises:
         FileNotFoundError: there is no valid artifact at `path`.
@@ -235,7 +235,7 @@ def content_digest(path: Path) -> str:
 
 
 def is_complete(path: Path, key: str | None = None) -> bool:
-    """Whether a valid artifact (of this key, when given) with all its files, by size, is at `path`."""
+    """Whether a valid artifact (with this key, when given) is at `path`, all files in their recorded sizes."""
     manifest = read_manifest(path)
     if manifest is None or (key is not None and manifest["key"] != key):
         return False
@@ -250,7 +250,7 @@ def is_complete(path: Path, key: str | None = None) -> bool:
 
 
 def check(path: Path, *names: str) -> None:
-    """Verify files of an artifact before they are used: the named ones, or all.
+    """Verify the named files of an artifact, or all of them, before they are used.
 
     Raises:
         Damaged: one of them is missing, or not what the manifest says.
@@ -263,7 +263,7 @@ def check(path: Path, *names: str) -> None:
 
 
 def damage(path: Path, *names: str) -> list[str]:
-    """Return one line for each file of an artifact (the named ones, or all) that is missing or not as it was."""
+    """Return one line for each file of an artifact (the named ones, or all) that is missing or has changed."""
     manifest = read_manifest(path)
     if manifest is None:
         return [f"{path}: no valid manifest"]
@@ -281,7 +281,7 @@ def damage(path: Path, *names: str) -> list[str]:
 
 
 def copy(source: Path, path: Path) -> None:
-    """Copy what an artifact's manifest lists, and its manifest, to `path`: whole, synced, then renamed.
+    """Copy an artifact's manifest and the files that it lists to `path`: written in full, synced, then renamed.
 
     Raises:
         ValueError: a file is a link, or not what the manifest says.
@@ -305,7 +305,7 @@ def copy(source: Path, path: Path) -> None:
 
 
 def move(source: Path, path: Path) -> None:
-    """Rename a folder of results into place, over what stood there; its files were synced and checked before.
+    """Rename a folder of results to `path`, replacing what was there; its files are synced and checked already.
 
     Args:
         source: on the same file system.
@@ -321,7 +321,7 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
 
     Args:
         path: the artifact's place.
-        locks: the folder of lock files; not among the artifacts, whose folders others checksum.
+        locks: the folder of lock files; it lies outside the artifacts' folders, whose contents are checksummed.
     """
     from filelock import FileLock
 
@@ -331,7 +331,7 @@ def locked(path: Path, locks: Path) -> Iterator[None]:
 
 
 def lock_file(path: Path, locks: Path) -> Path:
-    """Return the file that is an artifact's lock."""
+    """Return the path of an artifact's lock file."""
     return locks / f"{digest(str(path.absolute()))[:24]}.lock"
 
 
@@ -341,15 +341,15 @@ def replaced(path: Path) -> Path:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Return what killed (or living) writers of the artifact at `path` left beside it, without listing the folder.
+    """Return what writers of the artifact at `path` left beside it, killed or running, without listing the folder.
 
-    What a writer left that found another's there has a random name: `priorgap gc` finds it.
+    Left-overs with random names (of a writer that met another one's) are not found here; `priorgap gc` finds them.
     """
     return [place for place in (_first_partial(path), replaced(path)) if os.path.lexists(place)]
 
 
 def sweep_partial(path: Path) -> list[Path]:
-    """Remove what killed writers of the artifact at `path` left beside it; call it holding its lock."""
+    """Remove what killed writers of the artifact at `path` left beside it; the caller must hold its lock."""
     found = leftovers(path)
     for leftover in found:
         if leftover.is_dir():

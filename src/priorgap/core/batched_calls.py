@@ -1,4 +1,4 @@
-"""Encoding and decoding whole sets in fixed, padded batches, so that no number depends on how many there are."""
+"""Encode and decode whole sets in padded batches of a fixed size, so that no result depends on the number of rows."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ def takes_context(function: Callable[..., object]) -> bool:
 
 
 def parameters_of(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
-    """Return the named arguments of a callable, of a module those of its forward; {} where nothing tells them."""
+    """Return a callable's named arguments, of a module those of its forward; {} where they cannot be read."""
     inner = inspect.unwrap(function)
     try:
         return inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner).parameters
@@ -47,12 +47,12 @@ def parameters_of(function: Callable[..., object]) -> Mapping[str, inspect.Param
 
 
 def needs_label(function: Callable[..., object]) -> bool:
-    """Whether a callable cannot do without an argument named `label`."""
+    """Whether a callable has a required argument named `label`."""
     return _mandatory(function, "label")
 
 
 def needs_context(function: Callable[..., object]) -> bool:
-    """Whether a callable cannot do without an argument named `context`."""
+    """Whether a callable has a required argument named `context`."""
     return _mandatory(function, "context")
 
 
@@ -65,7 +65,7 @@ _NOT_FINITE = "with NaN or infinity"
 
 
 def unusable(x: Tensor) -> str | None:
-    """Return why a tensor has no values to compute with, to stand after "a tensor"; None where it has."""
+    """Return why a tensor cannot be computed with, worded to follow "a tensor"; None where it can."""
     if x.device.type == "meta":
         return "on the meta device, without values"
     if x.layout != torch.strided:
@@ -78,7 +78,7 @@ def unusable(x: Tensor) -> str | None:
 
 
 def flaw(x: Tensor) -> str | None:
-    """Return why a tensor is no set of finite values, to stand after "a tensor"; None where it is one."""
+    """Return why a tensor is not a set of finite values, worded to follow "a tensor"; None where it is one."""
     wrong = unusable(x)
     if wrong is None and not torch.isfinite(x).all():
         return _NOT_FINITE
@@ -111,15 +111,15 @@ def encode_all(
 
     Args:
         encode: the user's encoder.
-        take: gives the images of a slice, as the encoder wants them.
-        n: how many there are.
-        batch: the fixed batch size; GEMM results depend on it in the last bits.
+        take: returns the images of a slice in the form that the encoder takes.
+        n: the number of images.
+        batch: the fixed batch size; the last bits of matrix products depend on it.
         label: kept in the result, and passed to encoders that accept it.
         context: its numbers are kept in the result, its values passed to encoders that accept them.
-        progress: called with the number of images done by each step.
+        progress: called after each step with the number of images done in it.
 
     Raises:
-        ValueError: the encoder gave something of another shape, named with what was expected.
+        ValueError: the encoder's result has another shape than expected; the message names both.
     """
     means, log_vars = [], []
     for start in range(0, n, batch):

@@ -1,4 +1,4 @@
-"""Objects from plain configuration nodes: `_target_` names a class, which is judged before it is called.
+"""Build objects from plain configuration nodes: the class that `_target_` names is checked before it is called.
 
 A configuration may come from elsewhere (a study that was merged, a file that was sent), so nothing is called because
 it was named: the class must lie in an allowed package itself (a re-export does not count), be what the receiver needs
@@ -20,7 +20,7 @@ from priorgap.core.arguments import check, unknown_key
 from priorgap.core.receivers import Receiver
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
-# parts of other packages that fetch, serve or start something
+# Parts of module names in other packages whose code fetches, serves or starts something.
 _REFUSED_PARTS = frozenset({"tests", "cli", "serve", "datasets"})
 _REFUSED_KEYS = ("_args_", "_convert_", "_recursive_")
 
@@ -32,9 +32,9 @@ def configuration_directory() -> Path:
 
 
 def load_option(group: str, name: str) -> dict[str, Any]:
-    """Read one file of the vocabulary as plain data, so that a library call by name has the values of conf/.
+    """Read one YAML file of the vocabulary as plain data, so that library calls by name use the same values as conf/.
 
-    What priorgap does not have is looked for in the plugins' vocabularies.
+    Options that priorgap does not have are looked up in the plugins' vocabularies.
 
     Raises:
         ValueError: there is no such file.
@@ -43,7 +43,7 @@ def load_option(group: str, name: str) -> dict[str, Any]:
 
 
 def option_names(group: str, name: str) -> list[str]:
-    """Return the names that an option selects: those of a list (`standard`, `tables`), else its own.
+    """Return the names that an option selects: all names of a list (`standard`, `tables`), else its own name.
 
     Raises:
         ValueError: there is no such file.
@@ -75,10 +75,10 @@ def _options(folder: Path, group: str) -> dict[str, Path]:
 
 
 def target_modules(node: Any) -> list[str]:
-    """Return the modules that the classes of all `_target_`s in a node stand in, sorted.
+    """Return the modules of all classes that `_target_`s in a node name, sorted.
 
-    Of priorgap and plugins alone: other packages have versions. A public name (`priorgap.models.MLP`) stands for the
-    module that defines the class.
+    Only modules of priorgap and plugins count: other packages are identified by their versions. A public name
+    (`priorgap.models.MLP`) stands for the module that defines the class.
     """
     found: set[str] = set()
     if isinstance(node, Mapping):
@@ -95,7 +95,7 @@ def target_modules(node: Any) -> list[str]:
 
 
 def target_roots(node: Any) -> set[str]:
-    """Return the packages of all `_target_`s in a node, nested ones too."""
+    """Return the top-level packages of all `_target_`s in a node, nested ones included."""
     found: set[str] = set()
     if isinstance(node, Mapping):
         if "_target_" in node:
@@ -107,12 +107,12 @@ def target_roots(node: Any) -> set[str]:
 
 
 def allow_plugins(config: Mapping[str, Any]) -> None:
-    """Let a command's configuration name the classes of its plugins: those it lists, and those that are installed.
+    """Let a command's configuration name classes of its plugins: those that it lists, and those that are installed.
 
-    Never for a record: what a store names is no reason to import a package.
+    Never call it for a record: a package must not be imported because a store names it.
 
     Raises:
-        ValueError: one line, for a package that is not there.
+        ValueError: a package is not installed; one line.
     """
     plugins.allow(config["plugins"])
     for root in sorted(target_roots(config) - set(receivers.own_packages())):
@@ -127,16 +127,17 @@ def build(
     where: str,
     supplied: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Build the object that a configuration node describes; its class is judged before it is called.
+    """Build the object that a configuration node describes; its class is checked before it is called.
 
     Args:
         node: a mapping with `_target_` and the arguments; lists become tuples, nested nodes objects.
-        expected: what the place takes: a receiver, or a protocol or class of ours.
+        expected: what may stand at this place: a receiver, or one of our protocols or classes.
         where: the node's key, for messages.
-        supplied: arguments that priorgap gives itself; those that the class does not have are left out.
+        supplied: arguments that priorgap passes itself; those that the class does not take are left out.
 
     Returns:
-        The object; of a receiver that is `partial`, a callable that makes it of the arguments that are still missing.
+        The object; for a receiver that is `partial`, a callable that builds it from the arguments that are still
+        missing.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
@@ -161,7 +162,7 @@ def build(
 
 
 def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[type, bool]:
-    """Return the class that a node names, and whether it is another package's."""
+    """Return the class that a node names, and whether it belongs to another package."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ValueError(f"{where}: expected a node with _target_, got {node}")
     target = node["_target_"]
@@ -180,7 +181,7 @@ def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[t
     module, _, name = target.rpartition(".")
     try:
         found = getattr(receivers.import_allowed(module), name)
-    except Exception as error:  # a module of a plugin may fail in any way
+    except Exception as error:  # A plugin's module may raise any exception while it is imported.
         said = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{place}: cannot be imported ({said})") from error
     receivers.check_class(found, receiver, foreign=foreign, place=place)
@@ -189,7 +190,7 @@ def _resolve(node: Mapping[str, Any], receiver: Receiver, where: str) -> tuple[t
 
 @cache
 def _accepted(target: type) -> dict[str, Parameter]:
-    # a class that inherits `__init__(*args, **kwargs)` (torch modules do) takes no keys of its own
+    # A class that inherits `__init__(*args, **kwargs)`, as torch modules do, has no configuration keys of its own.
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
     return {name: p for name, p in signature(target).parameters.items() if p.kind in named}
 
@@ -219,8 +220,8 @@ def _arguments(
 
 @cache
 def _hints(target: type) -> dict[str, Any]:
-    """Return the types of a class's arguments, as far as they can be read."""
-    # of a dataclass by its fields: each is read in the module of the class that declares it
+    """Return the types of a class's arguments, as far as its annotations can be resolved."""
+    # A dataclass is read by its fields, each in the module of the class that declares it.
     typed: Any = target if is_dataclass(target) else vars(target).get("__init__", target)
     try:
         return typing.get_type_hints(typed, include_extras=True)
@@ -229,7 +230,7 @@ def _hints(target: type) -> dict[str, Any]:
 
 
 def _receivers_in(hint: Any) -> typing.Iterator[Receiver]:
-    """Yield the receivers that an argument's type names: one that annotates it, else each class of ours in it."""
+    """Yield the receivers in an argument's type: one that annotates it, else one for each of our classes in it."""
     if typing.get_origin(hint) is Annotated:
         marked = [mark for mark in hint.__metadata__ if isinstance(mark, Receiver)]
         yield from marked or _receivers_in(hint.__origin__)
@@ -269,7 +270,7 @@ def _call(target: type, arguments: Mapping[str, Any], foreign: bool, where: str)
     try:
         return target(**arguments)
     except ValueError as error:
-        # some objects name their own group already
+        # Some objects already put their group's name into the message.
         text = str(error)
         has_group = text.startswith(f"{where.partition('.')[0]}.")
         raise ValueError(text if has_group else f"{where}.{text}") from error

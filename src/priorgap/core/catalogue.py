@@ -1,4 +1,4 @@
-"""The catalogue: every measure that the metrics of conf/metric give, in the order of tables.
+"""The catalogue: every measure that the metrics of conf/metric compute, in the order of the tables.
 
 `docs/methods.md` says how each is computed. A metric of an outside package brings entries of its own, in its
 `measures`; `united` puts both together.
@@ -57,7 +57,7 @@ QUALITY = (
         "The part of the floor that the sizes explain; no floor of its own.", range=_POSITIVE, needs_space=True),
 )  # fmt: skip
 
-# of windows of series beside test windows; floors are those of training windows
+# Measures that compare windows of samples with test windows; their floors are values of training windows.
 SERIES = (
     _quality("autocorrelation_distance", "autocorrelation distance",
         "Mean difference of autocorrelations from those of test windows.", range=(0.0, 2.0), by="channel",
@@ -81,7 +81,8 @@ SERIES = (
         "Of training windows; what a sampler's is held against.", range=_POSITIVE),
 )  # fmt: skip
 
-# of tables beside test rows, and what a classifier tells apart; floors are those of training rows
+# Measures that compare rows of samples with test rows, and what a classifier tells apart; their floors are values of
+# training rows.
 TABLES = (
     _quality(
         "column_shapes",
@@ -151,7 +152,7 @@ DETECTION = (
         null=0.5, range=_SHARE),
 )  # fmt: skip
 
-# of series, as papers publish them: copies of training windows have the best values, so that none ranks
+# Measures of series as papers define them. Copies of training windows have the best values, so none of them ranks.
 PUBLISHED_SERIES = (
     _quality("discriminative_score", "discriminative score",
         "|accuracy - 1/2| of a GRU between samples and test windows; copies of training windows pass.",
@@ -349,5 +350,5 @@ BUILTIN: dict[str, Measure] = {
 
 
 def catalogued(*names: str) -> tuple[Measure, ...]:
-    """Return the entries of our own measures."""
+    """Return the entries of the built-in measures with these names."""
     return tuple(BUILTIN[name] for name in names)

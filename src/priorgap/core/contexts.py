@@ -1,4 +1,4 @@
-"""What a model is told beside x and z: a row for each observation, kept once, and passed on as numbers of rows."""
+"""Contexts: what a model is given beside x and z, a row for each observation, stored once, passed by row number."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ Values = Tensor | Mapping[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
-    """The contexts of all data: a label, a library size, a past window, or several of them by name.
+    """All contexts of the data: a label, a library size, a past window, or several of these by name.
 
     Attributes:
         values: [n, ...], or a mapping of such; all have n rows.
-        pool: the numbers of the training rows' contexts, in their order: draws that have none get one of them.
+        pool: the numbers of the training rows' contexts, in their order; draws without a context get one of them.
         label: the classes of the training rows, where they have any.
-        fresh: the numbers that draws without a row of their own get one of instead; None: the pool's.
-        fresh_label: the classes of the fresh ones, where contexts tell them; None: any class may get any of them.
+        fresh: the numbers of other contexts, of which draws without a context get one instead; None: the pool's.
+        fresh_label: the classes of the fresh contexts, where contexts determine them; None: a draw of any class may
+            get any of them.
     """
 
     values: Values
@@ -33,12 +34,12 @@ class Contexts:
         return len(first)
 
     def take(self, rows: Int[Tensor, "m"]) -> Values:
-        """Return the contexts of these numbers."""
+        """Return the contexts with these numbers."""
         return each(self.values, lambda one: one[rows])
 
     @property
     def sentence(self) -> str:
-        """Their types and shapes, to stand in a message."""
+        """Types and shapes of the contexts in words, as part of a message."""
         if isinstance(self.values, Tensor):
             return _spoken(self.values)
         return ", ".join(f"{name}: {_spoken(one)}" for name, one in self.values.items())
@@ -46,31 +47,31 @@ class Contexts:
 
 @dataclass(frozen=True, eq=False)
 class ContextRows:
-    """The contexts of some observations or draws, in their order.
+    """The contexts of some observations or draws, in the order of these.
 
     Attributes:
-        table: of all contexts.
-        rows: the number of each one's context.
+        table: all contexts.
+        rows: for each observation or draw the number of its context.
     """
 
     table: Contexts
     rows: Int[Tensor, "n"]
 
     def batch(self, rows: slice, size: int) -> Values:
-        """Return the contexts of a slice, the last one repeated up to a batch's size."""
+        """Return the contexts of a slice; the last one is repeated to fill a batch."""
         own = self.rows[rows]
         return self.table.take(torch.cat([own, own[-1:].expand(size - len(own))]))
 
 
 def each(values: Values, change: Callable[[Tensor], Tensor]) -> Values:
-    """Return contexts with every tensor changed."""
+    """Return contexts with a function applied to every tensor."""
     return (
         change(values) if isinstance(values, Tensor) else {name: change(one) for name, one in values.items()}
     )
 
 
 def stacked(parts: Sequence[Values]) -> Values:
-    """Return the rows of several contexts of one kind, one after the other."""
+    """Return the rows of several contexts of the same structure, one after the other."""
     first = parts[0]
     if isinstance(first, Tensor):
         return torch.cat([part for part in parts if isinstance(part, Tensor)])

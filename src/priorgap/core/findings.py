@@ -1,4 +1,4 @@
-"""What is wrong with a model or its data, as values: how bad, what was found, and what it should be."""
+"""Findings: facts that are wrong with a model or its data, each with its severity, its value and its limit."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ class Finding:
     """One fact about a model or its data that a reader must know before any ranking.
 
     Attributes:
-        severity: "stop" where nothing honest can be said of samplers before it is mended.
-        name: a short name, the same wherever it is found: "encode_not_repeatable".
-        value: what was measured; None where the finding is no number.
-        limit: what it should not pass.
+        severity: "stop" where samplers cannot be judged before the fault is corrected.
+        name: a short name, the same in all studies: "encode_not_repeatable".
+        value: the measured value; None where the finding is no number.
+        limit: the limit that the value should not pass.
         sentence: what it means and, for a stop, what to do first; one or two sentences.
         follows: the name of the finding that explains this one; "" for one that stands by itself.
     """
@@ -48,7 +48,7 @@ class Finding:
         """Rebuild from `to_json`'s result.
 
         Raises:
-            KeyError, ValueError: a field is missing, or is no such thing.
+            KeyError, ValueError: a field is missing or has a wrong value.
         """
         value, limit = (None if record[key] is None else float(record[key]) for key in ("value", "limit"))
         return cls(
@@ -62,7 +62,7 @@ class Finding:
 
 
 def stop_sentence(findings: Iterable[Finding]) -> str:
-    """Return what the first finding says that forbids a recommendation; "" where none does."""
+    """Return the sentence of the first finding that forbids a recommendation; "" where none does."""
     return next((one.sentence for one in findings if one.severity == "stop"), "")
 
 

@@ -1,4 +1,4 @@
-"""The one plain training loop: classifiers, flows, second-stage models, two-sample networks."""
+"""The training loop of all auxiliary networks: classifiers, flows, second-stage models, two-sample networks."""
 
 import math
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def fit_network(
 
     Args:
         module: moved to `device`, and back to the CPU at the end.
-        loss_fn: returns the mean loss of a batch; what it draws itself it draws from a generator of its own.
+        loss_fn: returns the mean loss of a batch; its own random draws must come from a generator of its own.
         inputs: tensors with the same number of rows; batches are moved to `device`.
         epochs: passes over the rows.
         batch_size: rows per step; the last batch of an epoch may be smaller.
@@ -44,7 +44,7 @@ def fit_network(
         generator: draws the order of the rows.
         device: where to compute.
         weight_decay: decoupled (AdamW); 0 is Adam.
-        schedule: of the learning rate, over steps.
+        schedule: the course of the learning rate over steps.
         progress: called after each epoch with its number (from 1) and mean loss.
 
     Raises:

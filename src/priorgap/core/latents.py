@@ -11,7 +11,7 @@ from torch import Tensor
 class Latents:
     """Posteriors q(z|x_i) = N(mean_i, diag exp(log_var_i)); `log_var` is None for a deterministic encoder.
 
-    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any.
+    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes contexts.
     """
 
     mean: Float[Tensor, "n d"]
@@ -65,9 +65,9 @@ class Latents:
 
 @dataclass(frozen=True)
 class LatentDraw:
-    """Draws of z, with the training row that each came from and its label, where the distribution has them.
+    """Draws of z, with the training row that each came from and its label, where the distribution has such.
 
-    `context` holds the numbers of their contexts (`core.contexts`), for a model that takes any.
+    `context` holds the numbers of their contexts (`core.contexts`), for a model that takes contexts.
     """
 
     z: Float[Tensor, "n d"]
@@ -79,12 +79,13 @@ class LatentDraw:
         return len(self.z)
 
 
-# a covariance of d x d is computed up to this d; above it memory, time and rows do not suffice (16,384: 2 GiB each)
+# The largest d for which a d x d covariance is computed: above it memory, time and the number of rows do not suffice
+# (at d = 16,384 one matrix takes 2 GiB).
 MOST_FULL = 512
 
 
 def check_full(dim: int) -> None:
-    """Refuse a full covariance of many dimensions.
+    """Refuse to compute a full covariance of more than `MOST_FULL` dimensions.
 
     Raises:
         ValueError: one line with both numbers.
@@ -95,7 +96,7 @@ def check_full(dim: int) -> None:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance that a distribution implies, float64."""
+    """Mean and covariance of a distribution, float64."""
 
     mean: Float[Tensor, "d"]
     cov: Float[Tensor, "d d"]

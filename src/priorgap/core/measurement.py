@@ -4,15 +4,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 Bound = Literal["point", "lower", "upper"]
-# the unit of a share or an area whose null is not 1/2
+# The unit of a share or an area whose value under the null hypothesis is not known to be 1/2.
 NULL_UNKNOWN = "null unknown"
-# the `space` of what is measured on the data themselves, of no feature space
+# The `space` of measures that are computed on the data themselves, without a feature space.
 OF_DATA = "data"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value of one measure; the fields are the columns of results.csv that a measure itself knows.
+    """One value of a measure; the fields are those columns of results.csv that a measure itself determines.
 
     Attributes:
         measure: the public name, as in results.csv ("fid", "marginal_kl", ...).

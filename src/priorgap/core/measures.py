@@ -1,4 +1,4 @@
-"""What a measure is: its name and title, which way is better, where it is shown. `core.catalogue` lists ours."""
+"""What a measure is: name, title, direction, place in the report; `core.catalogue` lists the built-in ones."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ _ARROWS: Mapping[str, str] = {"lower": " ↓", "higher": " ↑", "neither": ""}
 
 @dataclass(frozen=True)
 class Measure:
-    """One entry of the catalogue: all that ranking, tables, figures, words and trackers know of a measure.
+    """One entry of the catalogue: all that rankings, tables, figures and trackers need to know about a measure.
 
     Attributes:
         name: its value in the column `measure` of results.csv.
@@ -22,11 +22,11 @@ class Measure:
         section: the part of the report that shows it.
         direction: which way is better, where one is.
         scale: "log" for a positive number whose spread over seeds grows with its size; differences are then ratios.
-        unit: "nat", "count", ...; "" for a pure number.
-        null: what it is where nothing is wrong, shown beside the title; None where the direction says enough.
+        unit: "nat", "count", ...; "" for a number without a unit.
+        null: the value where nothing is wrong, shown beside the title; None where the direction says enough.
         range: the least and the largest value that it can have, None where there is no limit.
         rankable: whether the verdict may rank samplers by it.
-        by: what rows with a `unit` of their own are by: "latent unit", "class", ...; "" where there are none.
+        by: what the `unit` of single rows names: "latent unit", "class", ...; "" for a measure without such rows.
         needs_space: whether the number means nothing without its feature space, so that its title names it.
         second_opinion: whether the verdict says where it contradicts the ranking.
     """
@@ -72,12 +72,12 @@ class Measure:
 
     @property
     def sign(self) -> int:
-        """+1 where a larger value is better, -1 where a smaller one is, 0 where neither is."""
+        """+1 where a larger value is better, -1 where a smaller one is, 0 where there is no better direction."""
         return {"lower": -1, "higher": 1, "neither": 0}[self.direction]
 
     @property
     def heading(self) -> str:
-        """The title as a column's head: "FID ↓", "train share (½)", "rate R, nat"."""
+        """The title as a column heading: "FID ↓", "train share (½)", "rate R, nat"."""
         title = f"{self.title}, {self.unit}" if self.unit else self.title
         if self.null is None:
             return title + _ARROWS[self.direction]
@@ -109,7 +109,7 @@ def united(*parts: Iterable[Measure]) -> dict[str, Measure]:
     """Return the entries of all parts by name, in their order.
 
     Raises:
-        ValueError: one name has two different entries.
+        ValueError: two different entries have the same name.
     """
     found: dict[str, Measure] = {}
     for part in parts:
@@ -125,7 +125,7 @@ def entry(catalogue: Catalogue, name: str) -> Measure:
     """Return a measure's entry.
 
     Raises:
-        ValueError: nobody knows it.
+        ValueError: no entry has this name.
     """
     if name not in catalogue:
         raise ValueError(

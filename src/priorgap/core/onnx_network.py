@@ -1,4 +1,4 @@
-"""A network from an ONNX file, run by ONNX Runtime: files are data, and what is wrong with one is a single line.
+"""A network from an ONNX file, run by ONNX Runtime; whatever is wrong with a file is reported in one line.
 
 ONNX Runtime (from 1.32 on) reads weights that lie in files beside the network only from the network's own folder: a
 path that leads out of it, by `..`, by a link or because it is absolute, is refused. Operators of other libraries are
@@ -16,20 +16,20 @@ from torch import Tensor
 from priorgap.core.arguments import show
 
 INSTALL = "pip install 'priorgap[onnx]'"
-# what the runtime's messages begin with, and how much of them is shown
+# The prefix of the runtime's messages, which is cut off, and the number of characters of a message that are shown.
 _CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LONGEST = 240
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
 class OnnxNetwork:
-    """A network of one input of floats, [b, ...].
+    """A network with one floating-point input [b, ...].
 
     Attributes:
-        place: how messages call it: the argument and the file.
-        shape: of one row of the input, None where the file leaves a side open.
-        batch: the number of rows that it takes at a time; None: any.
-        outputs: their names, in order.
+        place: its name in messages: the argument and the file.
+        shape: the shape of one input row; None for a side that the file leaves open.
+        batch: the number of rows that one call takes; None: any number.
+        outputs: the names of the outputs, in order.
 
     Args:
         path: the file.
@@ -71,12 +71,12 @@ class OnnxNetwork:
                 f"{self.place}: onnxruntime is not installed; expected the extra onnx: {INSTALL}"
             ) from error
         options = onnxruntime.SessionOptions()
-        # as many threads as everything else here; errors alone on standard error
+        # Use as many threads as torch does, and let only errors reach standard error.
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4
         try:
             return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's own classes, below Exception alone
+        except Exception as error:  # The runtime's own exception classes have no base but Exception.
             raise ValueError(f"{self.place}: cannot be read as an ONNX network: {_said(error)}") from error
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -1,7 +1,8 @@
-"""Outside packages whose classes a configuration may name, and the options (conf/) that they bring.
+"""Plugins: other packages whose classes a configuration may name, and the options (conf/) that they add.
 
-A package counts when this process was given it (`plugins=[mypkg]`, or `allow`), or when it is installed and declares
-itself by an entry point in the group `priorgap.plugins`. Its code is imported only when a name in it is needed.
+A package counts as a plugin when this process was told of it (`plugins=[mypkg]`, or `allow`), or when it is installed
+and declares itself by an entry point in the group `priorgap.plugins`. Its code is imported only when a name in it is
+needed.
 """
 
 import re
@@ -12,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 GROUP = "priorgap.plugins"
-# priorgap itself, and the packages of which `receivers` takes some classes by rules of their own
+# Packages that cannot be plugins: priorgap itself, and those for which `receivers` has rules of its own.
 _NO_PLUGINS = frozenset({"priorgap", "torch", "torchmetrics", "pytorch_lightning", "sklearn"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -23,10 +24,10 @@ def allow(names: Iterable[str]) -> None:
     """Let configurations of this process name classes of these packages.
 
     Args:
-        names: packages that can be imported; none of them is.
+        names: packages that can be imported; this function imports none of them.
 
     Raises:
-        ValueError: one line, for the first that is no package, or cannot be one of these.
+        ValueError: the first that is no package, or cannot be a plugin; one line.
     """
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -44,7 +45,7 @@ def is_possible(name: str) -> bool:
 
 
 def allowed() -> tuple[str, ...]:
-    """Return the packages that this process was given."""
+    """Return the packages that this process was told to allow."""
     return tuple(_GIVEN)
 
 
@@ -58,7 +59,7 @@ def allow_installed(name: str) -> bool:
 
 @cache
 def installed() -> tuple[str, ...]:
-    """Return the packages that declare themselves plugins by an entry point; none of them is imported."""
+    """Return the packages that declare themselves plugins by an entry point, without importing any of them."""
     from importlib.metadata import entry_points
 
     found = (entry.value.partition(":")[0].partition(".")[0] for entry in entry_points(group=GROUP))
@@ -69,7 +70,7 @@ def folder(name: str) -> Path:
     """Return the folder of a package, without importing it.
 
     Raises:
-        ValueError: there is no such package here.
+        ValueError: the package is not installed.
     """
     try:
         spec = find_spec(name)
@@ -81,11 +82,11 @@ def folder(name: str) -> Path:
 
 
 def option_folders() -> Iterator[tuple[str, Path]]:
-    """Yield package and conf/ of each plugin that brings one: those given first, then those installed."""
+    """Yield package and conf/ folder of each plugin that has options: first those given, then those installed."""
     for name in dict.fromkeys((*allowed(), *installed())):
         try:
             found = folder(name) / "conf"
         except ValueError:
-            continue  # an entry point of a package that is gone breaks no command
+            continue  # An entry point may outlive its package; this must not break any command.
         if found.is_dir():
             yield name, found

@@ -1,10 +1,10 @@
-"""This machine's processor: its name, as results and benchmarks record it, and what it computes fast."""
+"""This machine's processor: its name, as results and benchmarks record it, and whether its bfloat16 is fast."""
 
 import platform
 from functools import cache
 from pathlib import Path
 
-# instructions that decide which product kernels run: two processors of the same brand differ in them
+# Instruction sets that decide which matrix kernels run; two processors of the same brand can differ in them.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 
 
@@ -25,12 +25,12 @@ def described(info: Path) -> str:
 
 @cache
 def has_bf16_products() -> bool:
-    """Whether products in bfloat16 were measured faster than in float32 on processors like this one: x86-64 alone."""
+    """Whether bfloat16 products are expected to be faster than float32 ones; this was measured on x86-64 only."""
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_flags(_facts(Path("/proc/cpuinfo"))))
 
 
 def _facts(info: Path) -> dict[str, str]:
-    """Return what such a file says of its first processor; {} where there is none."""
+    """Return the fields of the first processor in such a file; {} where there is none."""
     found: dict[str, str] = {}
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else ():
         key, _, value = line.partition(":")

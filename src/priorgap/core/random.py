@@ -1,4 +1,4 @@
-"""Random streams: a generator for every use, derived from (seed, names), and isolation for global-RNG code."""
+"""Random streams: a generator for each use, derived from (seed, names); isolation for code that uses global RNGs."""
 
 import hashlib
 import random
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 _SEED_BITS = 63
-# the global random state is of the process: one user of it at a time
+# The global random state belongs to the whole process, so that only one thread may use it at a time.
 _GLOBAL_STATE = threading.RLock()
 
 
 def stream(seed: int, *names: str | int) -> torch.Generator:
     """Return the CPU generator that belongs to (seed, names).
 
-    The names are hashed, so that streams of different uses are independent, and adding a use moves no other.
+    The names are hashed, so that streams of different uses are independent, and a new use changes no other stream.
 
     Args:
         seed: the run's seed, 0 or more.
@@ -49,7 +49,7 @@ def child(generator: torch.Generator) -> torch.Generator:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep other threads from `isolated` and `alone`; for code that may look at global random state."""
+    """Make other threads wait at `isolated` and `alone`, for code that may read global random state."""
     with _GLOBAL_STATE:
         yield
 
@@ -58,8 +58,8 @@ def alone() -> Iterator[None]:
 def isolated(generator: torch.Generator) -> Iterator[None]:
     """Seed the global RNGs of torch, numpy and random from `generator`, and restore all three on exit.
 
-    For code that only knows a global RNG (nn initialisers, flow libraries, scikit-learn without a seed). Other
-    threads wait.
+    Use it for code that can only draw from a global RNG (nn initialisers, flow libraries, scikit-learn without a
+    seed). Other threads wait.
     """
     seed = draw_seed(generator)
     with alone(), torch.random.fork_rng(devices=[]):

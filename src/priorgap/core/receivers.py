@@ -1,4 +1,4 @@
-"""What may stand at a place of a configuration: our own kinds by protocol, other packages' by a nominal base."""
+"""What a configuration may name at each place: our own classes by their protocol, other packages' by a base class."""
 
 import contextlib
 import inspect
@@ -18,22 +18,22 @@ PACKAGE = "priorgap"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?:file|data|https?|ftp):", re.IGNORECASE)
 
 
-# compared by identity: a union of annotated types asks for hashes
+# eq=False compares by identity, which leaves a receiver hashable: a union of annotated types needs that.
 @dataclass(frozen=True, eq=False)
 class Receiver:
-    """The objects that one place of a configuration takes, decided on the class before it is called.
+    """The objects that one place of a configuration accepts; the class is checked before it is called.
 
     Attributes:
-        bases: what a class must be all of: protocols or classes of ours; of another package the dotted name, so
-            that the package is imported only when a node names something in it.
-        packages: the packages, beside priorgap and named plugins, that the class may come from.
-        classes: names of the other packages' classes that are taken; empty: all that are not refused.
-        refused_classes: class name -> why neither it nor a subclass of it is taken.
+        bases: the protocols or base classes that a class must all satisfy; another package's are given as dotted
+            names, so that the package is imported only when a node names something in it.
+        packages: the packages other than priorgap and allowed plugins that the class may come from.
+        classes: names of the accepted classes of other packages; empty: all that are not refused.
+        refused_classes: class name -> why neither it nor a subclass of it is accepted.
         refused: argument -> why a configuration cannot give it.
-        supplied: arguments that priorgap gives itself, where the class has them.
-        bare: arguments that are a name, never a path.
+        supplied: arguments that priorgap passes itself, where the class has them.
+        bare: arguments that must be a plain name, not a path.
         only: argument -> its possible values.
-        nested: arguments that hold nodes under this same receiver (a classifier made of classifiers).
+        nested: arguments whose nodes are checked by this same receiver (a classifier made of classifiers).
         partial: whether the object is made later, of arguments that are not known yet (Hydra's `_partial_`).
     """
 
@@ -50,9 +50,9 @@ class Receiver:
 
 
 def lacking(cls: type, base: type) -> list[str]:
-    """Return what a class lacks to be what a place needs, seen from the class alone.
+    """Return the members that a class lacks to satisfy a base or protocol, judged by the class alone.
 
-    Of a protocol, every member must be an attribute, an annotation (a dataclass field is one) or an argument of the
+    Every member of a protocol must be an attribute, an annotation (a dataclass field is one) or an argument of the
     class: `issubclass` does not work for protocols with members that are no methods.
     """
     if not getattr(base, "_is_protocol", False):
@@ -64,22 +64,22 @@ def lacking(cls: type, base: type) -> list[str]:
         for name in (*vars(part), *vars(part).get("__annotations__", ()))
         if not name.startswith("_")
     }
-    # of types written in C (functions), `__annotations__` is a descriptor
+    # Types written in C, such as functions, have a descriptor instead of a dict of annotations.
     annotations = [vars(part).get("__annotations__", ()) for part in cls.__mro__]
     declared = {name for names in annotations if isinstance(names, Mapping) for name in names}
-    # built-in classes (int, dict) have no signature
+    # Built-in classes such as int and dict have no signature.
     with contextlib.suppress(ValueError, TypeError):
         declared |= set(inspect.signature(cls).parameters)
     return sorted(name for name in members if name not in declared and not hasattr(cls, name))
 
 
 def own_packages() -> tuple[str, ...]:
-    """Return the packages whose classes are trusted by their protocol: priorgap, and the plugins of this process."""
+    """Return the packages whose classes are checked by protocol alone: priorgap, and the plugins of this process."""
     return (PACKAGE, *plugins.allowed())
 
 
 def bases_of(receiver: Receiver) -> list[type]:
-    """Return what a class must be all of; other packages are imported here."""
+    """Return the bases that a class must satisfy; this imports those of other packages."""
     found = []
     for base in receiver.bases:
         if isinstance(base, str):
@@ -90,7 +90,7 @@ def bases_of(receiver: Receiver) -> list[type]:
 
 
 def described(receiver: Receiver) -> str:
-    """Name what a receiver takes, for messages."""
+    """Return a description of what a receiver accepts, for messages."""
     names = (base if isinstance(base, str) else base.__name__ for base in receiver.bases)
     return f"a {' and '.join(names)}"
 
@@ -100,7 +100,8 @@ def import_allowed(module: str) -> Any:
     if not under(module, own_packages()):
         from priorgap.core.torchvision_compat import ensure
 
-        # torchmetrics, and Lightning with it, import torchvision where it is installed
+        # torchmetrics and Lightning import torchvision where it is installed, which fails beside a CPU build of
+        # torch.
         if under(module, ("torchmetrics", "pytorch_lightning")) and _is_installed("torchvision"):
             ensure()
     return import_module(module)
@@ -114,17 +115,17 @@ def _is_installed(package: str) -> bool:
 
 
 def under(name: str, packages: Sequence[str]) -> bool:
-    """Whether a dotted name is one of some packages, or lies in one."""
+    """Whether a dotted name is one of these packages or lies inside of one."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def check_class(found: object, receiver: Receiver, *, foreign: bool, place: str) -> None:
-    """Refuse what is no class of an allowed package, cannot be built, or is not what the receiver needs.
+    """Refuse an object that is no class of an allowed package, cannot be built, or does not satisfy the receiver.
 
     Args:
-        found: what a `_target_` names.
-        receiver: what the place takes.
-        foreign: whether the name is another package's.
+        found: the object that a `_target_` names.
+        receiver: what the place accepts.
+        foreign: whether the name lies in another package.
         place: the key and its value, for messages.
 
     Raises:
@@ -152,7 +153,7 @@ def check_class(found: object, receiver: Receiver, *, foreign: bool, place: str)
 
 
 def check_foreign(key: str, value: Any, receiver: Receiver, place: str) -> None:
-    """Refuse an argument of another package's class that a configuration cannot give.
+    """Refuse an argument of another package's class that a configuration must not set.
 
     Raises:
         ValueError: one line.
@@ -170,7 +171,7 @@ def check_foreign(key: str, value: Any, receiver: Receiver, place: str) -> None:
 
 
 def _check_plain(value: Any, place: str) -> None:
-    """Refuse text by which another package would reach a file or an address."""
+    """Refuse text that another package would take for a path or an address."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check_plain(key, place)
@@ -258,7 +259,7 @@ IMAGE_METRIC = Receiver(
     partial=True,
 )
 
-# where a file of weights is named, nothing is fetched
+# Where the configuration names a file of weights, the class downloads nothing.
 LPIPS = replace(
     IMAGE_METRIC,
     classes=frozenset({LPIPS_CLASS}),

@@ -1,25 +1,26 @@
-"""What a fitted sampler says of itself; these facts travel with its draws, so that nobody keeps lists of names."""
+"""Facts that a fitted sampler states about itself; they travel with its draws, so that no code lists names."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-# the word for a sampler without any trait: an empty entry means that the traits are not known
+# Written for a sampler without any trait, because an empty entry means that its traits are not known.
 NO_TRAITS = "none"
 _TRAITS = ("reconstructs", "needs_training_data", "fixed")
 
 
 @dataclass(frozen=True)
 class SamplerFacts:
-    """What is true of a fitted sampler, whatever its name.
+    """What is true of a fitted sampler; these facts do not follow from its name.
 
     Attributes:
         reconstructs: its draws are those of training posteriors (or their means), so that decoding them gives
-            reconstructions of training images. Such a sampler is never called clean, nor taken unasked.
-        needs_training_data: it holds something of single training images when it draws.
-        fixed: its distribution does not depend on the encoder: calibrating the model changes what it gives.
-        cost: what drawing from it takes; one sentence.
-        known_as: what it is called in code that circulates (docs/generate_new_data.md); "" where it has no such name.
+            reconstructions of training images. Such a sampler is never called clean, and never chosen by default.
+        needs_training_data: it uses data of single training images when it draws.
+        fixed: its distribution of z does not depend on the encoder, so that calibrating the model changes the images
+            that it gives.
+        cost: what it costs to draw from it, in one sentence.
+        known_as: its usual name in published code (docs/generate_new_data.md); "" where it has none.
     """
 
     reconstructs: bool
@@ -38,15 +39,15 @@ class SamplerFacts:
 
     @property
     def traits(self) -> str:
-        """The true traits, separated by blanks, as they stand in results.csv; "none" where there is none."""
+        """The true traits, separated by blanks, as results.csv holds them; "none" where there is none."""
         return " ".join(name for name in _TRAITS if getattr(self, name)) or NO_TRAITS
 
     @classmethod
     def from_traits(cls, text: str, cost: str = "") -> Self:
-        """Return the facts whose `traits` are this text.
+        """Return the facts that `traits` wrote as this text.
 
         Raises:
-            ValueError: a word that is no trait.
+            ValueError: the text holds a word that is no trait.
         """
         words = set(text.split()) - {NO_TRAITS}
         if not text.strip() or words - set(_TRAITS):
@@ -54,7 +55,7 @@ class SamplerFacts:
         return cls(**{name: name in words for name in _TRAITS}, cost=cost, known_as="")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types; a name only where there is one."""
+        """Return the fields as plain JSON types; the name in published code only where there is one."""
         found = asdict(self)
         return found if self.known_as else {key: value for key, value in found.items() if key != "known_as"}
 
@@ -73,9 +74,9 @@ class SamplerFacts:
 
 
 def united(facts: Iterable[SamplerFacts]) -> SamplerFacts:
-    """Return what holds of one sampler over several models: it reconstructs where it does so for any of them.
+    """Return the facts of one sampler over several models: it reconstructs if it does so for any of them.
 
-    The cost is that of the first which reconstructs, of the first where none does.
+    The cost is that of the first model for which it reconstructs; where there is none, that of the first model.
     """
     found = list(facts)
     told = next((f for f in found if f.reconstructs), found[0])

@@ -1,9 +1,9 @@
 """Shelves: many small results of one model in two files, each published on its own.
 
-A shelf is a folder with `manifest.json`, which holds of each result its key, its JSON value, checksums and
-provenance, and one file of tensors. Tensors are appended and synced first; then the manifest is replaced by
-rename. What a killed writer appended is not in the manifest, so it does not exist, and the next writer writes
-over it. A result that is replaced stays in the file of tensors until half of that is dead; then it is rewritten.
+A shelf is a folder with `manifest.json`, which holds each result's key, JSON value, checksums and provenance, and one
+file of tensors. Tensors are appended and synced first; then the manifest is replaced by rename. What a killed writer
+appended is not in the manifest, so the next writer overwrites it. A replaced result stays in the file of tensors
+until half of the file is unused; then the file is rewritten.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 SCHEMA = 2
 _FILE = re.compile(r"tensors-[0-9a-f]{8}\.pack")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# manifests that a process keeps in mind
+# The number of manifests that a process keeps in memory.
 _KEPT = 256
 Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where a result's tensors stand: a part of one file, in safetensors' format."""
+    """The place of a result's tensors: a range of bytes in one file, in safetensors' format."""
 
     file: str
     offset: int
@@ -57,7 +57,7 @@ class Entry:
     """One result of a shelf.
 
     Attributes:
-        key: what it was computed from.
+        key: a digest of what it was computed from.
         value: plain JSON.
         span: where its tensors are; None where it has none.
         provenance: versions, hardware, seconds.
@@ -70,12 +70,12 @@ class Entry:
 
     @cached_property
     def content(self) -> str:
-        """The digest of value and tensors: what results downstream depend on."""
+        """The digest of value and tensors; the keys of later results depend on it."""
         return artifacts.digest([self.value, None if self.span is None else self.span.sha256])
 
     @cached_property
     def text(self) -> str:
-        """The entry as it stands in the manifest, with a checksum of its own."""
+        """The entry as the manifest holds it, with a checksum of its own."""
         span = None if self.span is None else vars(self.span)
         record = {
             "key": self.key,
@@ -104,7 +104,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a manifest says: sound results, and why the others are not; `readable`: whether it is a shelf's at all."""
+    """A manifest's content: sound results, why others are damaged; `readable`: whether it is a shelf's."""
 
     entries: Mapping[str, Entry]
     damaged: Mapping[str, str]
@@ -115,7 +115,7 @@ _NOTHING = _Contents({}, {}, False)
 
 
 class Shelf:
-    """The results of one folder, read when first asked for and again when another process has changed them.
+    """The results in one folder, read at first use and again when another process has changed them.
 
     Args:
         folder: where the shelf is, or will be.
@@ -145,10 +145,10 @@ class Shelf:
         return self._contents
 
     def tensors(self, name: str) -> "dict[str, Tensor]":
-        """Return a result's tensors, {} where it has none.
+        """Return a result's tensors; {} for a result without tensors.
 
         Raises:
-            ValueError: their checksum does not hold, in one line that says what to do.
+            ValueError: their checksum does not match; one line with the remedy.
         """
         from safetensors.torch import load
 
@@ -163,7 +163,7 @@ class Shelf:
 
     def _content(self, name: str) -> bytes | None:
         """Return the bytes of a result's tensors; None where it has none, or they are missing or changed."""
-        # another process may rewrite the file between a look at the manifest and a look at the file
+        # Try twice: another process may rewrite the file between our reading of the manifest and of the file.
         for _ in range(2):
             entry = self.entries.get(name)
             content = None if entry is None or entry.span is None else self._bytes(entry.span)
@@ -193,7 +193,7 @@ class Shelf:
         ]
 
     def is_sound(self, name: str, key: str) -> bool:
-        """Whether a result of this key is there and its checksums hold."""
+        """Whether a result with this key exists and its checksums match."""
         entry = self.entries.get(name)
         if entry is None or entry.key != key:
             return False
@@ -207,7 +207,7 @@ class Shelf:
         tensors: "Mapping[str, Tensor]",
         provenance: Mapping[str, Any],
     ) -> None:
-        """Publish a result; one of the same name is replaced, the others stay.
+        """Publish a result; it replaces one of the same name, and the others stay.
 
         Raises:
             ValueError: the value holds NaN or infinity.
@@ -218,7 +218,7 @@ class Shelf:
             entries[name] = Entry(key, value, span, provenance)
 
     def adopt(self, name: str, source: "Shelf") -> None:
-        """Publish a result of another shelf as it is there.
+        """Copy a result of another shelf into this one, unchanged.
 
         Raises:
             ValueError: it is not there, or damaged.
@@ -232,13 +232,13 @@ class Shelf:
             entries[name] = replace(entry, span=span)
 
     def move(self, source: Path) -> bool:
-        """Rename another shelf's folder to this place, unless one is here.
+        """Rename another shelf's folder to this place, unless this shelf exists already.
 
         Args:
             source: on the same file system; its files were synced and checked before.
 
         Returns:
-            Whether there was none.
+            Whether it was moved.
         """
         manifest = self.folder / artifacts.MANIFEST
         with artifacts.locked(manifest, self._locks):
@@ -248,7 +248,7 @@ class Shelf:
         return free
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove results, and the room that they and what was replaced before take."""
+        """Remove results, and free the space of these and of replaced ones."""
         with self._writing(slack=1) as entries:
             for name in names:
                 entries.pop(name, None)
@@ -268,12 +268,12 @@ class Shelf:
                 file.unlink(missing_ok=True)
 
     def _append(self, content: bytes, entries: Mapping[str, Entry]) -> Span:
-        """Write tensors behind the last ones that the manifest knows, and sync them."""
+        """Write tensors after the last ones that the manifest knows, and sync them."""
         spans = [e.span for e in entries.values() if e.span is not None]
         file = spans[0].file if spans else f"tensors-{uuid.uuid4().hex[:8]}.pack"
         end = max((s.offset + s.n_bytes for s in spans), default=0)
         with _opened(self.folder / file, os.O_RDWR | os.O_CREAT) as handle:
-            # the file may be shorter than the manifest says: write at its true end, so that no gap of zeros arises
+            # The file may be shorter than the manifest says; writing at its true end leaves no gap of zeros.
             end = min(end, handle.seek(0, os.SEEK_END))
             handle.truncate(end)
             handle.seek(end)
@@ -283,7 +283,7 @@ class Shelf:
         return Span(file, end, len(content), hashlib.sha256(content).hexdigest())
 
     def _compact(self, entries: dict[str, Entry], slack: int) -> list[Path]:
-        """Rewrite tensors that take more than `slack` times their room; return the files that nothing needs then."""
+        """Rewrite tensors that take more than `slack` times the space they need; return the files to remove."""
         spans = {name: e.span for name, e in entries.items() if e.span is not None}
         files = {self.folder / s.file for s in spans.values()}
         there = [p for p in self.folder.glob("tensors-*.pack") if p not in files]
@@ -294,7 +294,7 @@ class Shelf:
         with (self.folder / file).open("wb") as handle:
             for name, span in spans.items():
                 content = self._bytes(span)
-                if content is None:  # damaged: it has to be made again
+                if content is None:  # A damaged result is dropped, so that it is computed again.
                     del entries[name]
                     continue
                 handle.write(content)
@@ -306,13 +306,13 @@ class Shelf:
 
 
 def is_shelf(folder: Path) -> bool:
-    """Whether a folder is a shelf (an artifact's manifest lists files instead)."""
+    """Whether a folder is a shelf; an artifact's manifest lists files instead."""
     stamp = _stamp(folder / artifacts.MANIFEST)
     return stamp is not None and _contents(folder / artifacts.MANIFEST, stamp).readable
 
 
 def _stamp(file: Path) -> Stamp | None:
-    """Return what changes whenever a manifest is replaced; None where there is none, or a link."""
+    """Return a stamp that changes whenever a manifest is replaced; None where there is no manifest, or a link."""
     try:
         found = file.lstat()
     except OSError:
@@ -322,7 +322,7 @@ def _stamp(file: Path) -> Stamp | None:
 
 @lru_cache(maxsize=_KEPT)
 def _contents(file: Path, stamp: Stamp) -> _Contents:
-    """Read a manifest; as long as its stamp is the same, it is read once a process."""
+    """Read a manifest, once per process as long as its stamp stays the same."""
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -341,13 +341,13 @@ def _contents(file: Path, stamp: Stamp) -> _Contents:
 
 
 def _manifest(entries: Mapping[str, Entry]) -> str:
-    """Return the text of a manifest: a line a result."""
+    """Return the text of a manifest, with one line for each result."""
     lines = ",\n".join(f"{json.dumps(name)}: {entries[name].text}" for name in sorted(entries))
     return f'{{"schema": {SCHEMA}, "entries": {{\n{lines}\n}}}}\n'
 
 
 def _opened(path: Path, how: int) -> BinaryIO:
-    """Open a file of tensors for reading, or reading and writing; a link is none."""
+    """Open a file of tensors for reading, or reading and writing; symbolic links are refused."""
     handle = os.open(path, how | os.O_NOFOLLOW, 0o666)
     return os.fdopen(handle, "rb" if how == os.O_RDONLY else "r+b")
 

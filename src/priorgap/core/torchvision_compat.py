@@ -11,12 +11,12 @@ import importlib
 import sys
 
 _OPERATORS = ("nms", "qnms")
-# one Library object must outlive the process, or torch forgets the declarations
+# The Library object must live as long as the process, because torch forgets the declarations without it.
 _LIBRARIES: list[object] = []
 
 
 def ensure() -> None:
-    """Import torchvision, declaring its two missing operators when that is what stops it.
+    """Import torchvision, and declare its two missing operators where they are the reason that the import fails.
 
     Raises:
         ModuleNotFoundError: torchvision is not installed.

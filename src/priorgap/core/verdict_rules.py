@@ -1,4 +1,4 @@
-"""`verdict`: by what samplers are ranked, what counts, and the limits of a healthy model; values stand in conf/."""
+"""`verdict`: what ranks samplers, what counts as a difference, the limits of a healthy model; values are in conf/."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=,+-]{0,120}")
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can name something: letters, digits and a few marks, no place in a file system."""
+    """Whether a text may serve as a name: letters, digits and a few marks, but nothing that forms a path."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -22,7 +22,7 @@ Name = Annotated[str, Matches(is_name, "letters, digits and _.=,+-")]
 
 @dataclass(frozen=True)
 class HealthLimits:
-    """`verdict.health`: beyond these a model is not what a verdict can be about; see docs/verdicts.md.
+    """`verdict.health`: limits beyond which no verdict can be given about a model; see docs/verdicts.md.
 
     Attributes:
         explained: reconstructions explain at least this share of the variance of test observations.
@@ -30,11 +30,12 @@ class HealthLimits:
         unit_rate: no unit's rate is above this, nats.
         rows_stop: with fewer test observations no sampler is recommended.
         rows_warn: with fewer the verdict says that they are few.
-        decoder_stop: reconstructions whose FID is this many times the floor's leave nothing to choose, where they are
-            also `decoder_share` of the baseline's FID.
+        decoder_stop: from this many times the floor's FID on reconstructions leave nothing to choose between
+            samplers, where they are also at least `decoder_share` of the baseline's FID.
         decoder_warn: the same, where the verdict says that the decoder limits quality.
-        decoder_share: the share of the baseline's FID from which on reconstructions count as near the samplers.
-        decoder_near: warn from so many times the floor's on too, where all samplers are about as far off.
+        decoder_share: reconstructions with at least this share of the baseline's FID count as near the samplers.
+        decoder_near: warn also from this many times the floor's FID on, where all samplers are about as far from the
+            data.
         decoder_near_share: reconstructions have that share of the baseline's FID, and the best sampler that share
             of theirs, where they are.
         decoder_means: reconstructions by means whose FID is this many times the best sampler's do not show what the
@@ -58,12 +59,12 @@ class HealthLimits:
 
 @dataclass(frozen=True)
 class VerdictRules:
-    """`verdict`: which measure is compared, in which feature space, with which sampler, and what counts.
+    """`verdict`: which measure is compared, in which feature space, against which sampler, and what counts.
 
     Attributes:
-        measure: what ranks.
+        measure: the measure that ranks samplers.
         space: the feature space of the ranking; None: the first of those selected.
-        baseline: the sampler that the question is about.
+        baseline: the sampler that all others are compared with.
         level: the level at which all intervals of a study hold together.
         smallest_ratio: a difference counts from this ratio on, on the log scale.
         health: the limits of a healthy model.
@@ -78,7 +79,7 @@ class VerdictRules:
 
     @classmethod
     def of(cls, node: Mapping[str, Any]) -> Self:
-        """Return the rules of a configuration's group; what an earlier version did not have is conf's."""
+        """Return the rules of a configuration's group; keys that an earlier version lacked get conf's values."""
         whole = completed(node)
         health = HealthLimits(**whole["health"])
         return cls(**{**{f.name: whole[f.name] for f in fields(cls)}, "health": health})
@@ -99,7 +100,7 @@ def standard_rules() -> VerdictRules:
 
 
 def completed(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded group with the keys that came later, at their values in conf/config.yaml."""
+    """Return a recorded group; keys that were added since get their values of conf/config.yaml."""
     own = dict(node)
     health = own.get("health", {})
     if isinstance(health, Mapping):
@@ -108,5 +109,5 @@ def completed(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_node(rules: VerdictRules) -> dict[str, Any]:
-    """Return rules as a configuration holds them."""
+    """Return rules in the form that a configuration holds them."""
     return asdict(rules)

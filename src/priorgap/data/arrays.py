@@ -1,4 +1,4 @@
-"""Arrays as people save them, as observations and labels: what is unambiguous is taken and said, the rest refused."""
+"""Arrays as people save them, read as observations and labels: ambiguous ones are refused, what was read is said."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ from priorgap.modalities import IMAGES, SEQUENCES, VECTORS, Kind
 
 Span = tuple[float, float]
 Axes = Literal["channels_first", "channels_last", "no_channels", "vectors", "series"]
-# what is taken as it is, on no common scale, and how it is stored
+# Kinds of data that are stored without scaling, because their values have no common scale.
 AS_IT_IS: Mapping[Axes, Kind] = {"vectors": VECTORS.kind, "series": SEQUENCES.kind}
 
-# rows that are brought to another type at a time
+# Rows are converted to another type in blocks of this size, so that no second copy of all rows is needed.
 _ROWS = 1024
-# every class gets a row in tables
+# A limit on the number of classes, because every class gets a row in tables.
 MOST_CLASSES = 10_000
 _MOST_CODE = 2**53
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What an array holds.
+    """The observations in an array.
 
     Attributes:
         x: uint8 [n, c, h, w], or float32 [n, d] or [n, steps, channels].
-        kind: which of them.
-        done: what was made of the values, in words; "" where they stand as they were.
+        kind: which of these three.
+        done: how the values were changed, in words; "" where they were not.
     """
 
     x: Tensor
@@ -40,11 +40,11 @@ class Observations:
 
 @dataclass(frozen=True)
 class Scale:
-    """The values that stand for black and white.
+    """The values that mean black and white.
 
     Attributes:
-        low, high: these two.
-        done: what is made of values on this scale, in words; "" for those that stand as they are.
+        low, high: the values of black and of white.
+        done: how values on this scale are changed, in words; "" where they are not.
     """
 
     low: float
@@ -74,8 +74,8 @@ class Labels:
     """Classes of observations.
 
     Attributes:
-        label: int64 [n], from 0 on without gaps.
-        names: of the classes, as they were given.
+        label: int64 [n], numbered from 0 without gaps.
+        names: the classes' names in the user's data.
     """
 
     label: Tensor
@@ -83,9 +83,9 @@ class Labels:
 
 
 def span_of(arrays: "Iterable[np.ndarray]", kind: str) -> Span | None:
-    """Return the least and the largest value of all parts of some data that are of one kind (floats, integers, ...).
+    """Return the least and largest value over all parts of some data that are of one kind (floats, integers, ...).
 
-    Parts of one kind have one scale. None where none of them holds numbers.
+    All parts of one kind share one scale. None where no part holds numbers.
     """
     ends = [(a.min(), a.max()) for a in arrays if a.dtype.kind == kind and kind in "fiub" and a.size]
     return (float(min(low for low, _ in ends)), float(max(high for _, high in ends))) if ends else None
@@ -100,7 +100,8 @@ def observations(
         array: bytes, integers up to 255 or 65,535, booleans, or floats in [0, 1], in [-1, 1], or whole in 0..255;
             vectors and series of any numbers.
         where: the array's name, for messages.
-        span: of all parts of the data, by which the scale is told; None for this array's own.
+        span: the least and largest value over all parts of the data, which determine the scale; None: this array's
+            own.
         series: whether rows are series.
 
     Raises:
@@ -116,10 +117,10 @@ def observations(
 
 
 def axes_of(array: "np.ndarray", where: str, *, series: bool = False) -> Axes:
-    """Return what the axes of an array are; of one with three of them, images or series.
+    """Return what an array's axes mean; three axes are those of images, or of series where `series` is set.
 
     Raises:
-        ValueError: no rows, no values, no numbers, or axes of neither images nor vectors.
+        ValueError: the array has no rows, no values or no numbers, or its axes fit neither images nor vectors.
     """
     place = f"{where} is {array.dtype} {array.shape}"
     if array.ndim == 0 or len(array) == 0:
@@ -165,10 +166,10 @@ def check_finite(array: "np.ndarray", where: str) -> None:
 
 
 def vectors(array: "np.ndarray", where: str) -> Tensor:
-    """Return rows of numbers as float32, without a copy where they are.
+    """Return rows of numbers as float32, without a copy where they are float32 already.
 
     Raises:
-        ValueError: values that float32 does not hold.
+        ValueError: values outside of float32's range.
     """
     most = np.finfo(np.float32).max
     if array.dtype == np.float64 and (array.max() > most or array.min() < -most):
@@ -176,7 +177,7 @@ def vectors(array: "np.ndarray", where: str) -> Tensor:
             f"{where} is {array.dtype} {array.shape}: values from {array.min():.3g} to {array.max():.3g}; expected "
             "numbers of 32 bits: divide by their size"
         )
-    # a tensor shares the array's memory, which must be writable for that
+    # The tensor shares the array's memory, for which torch requires a writable array.
     return torch.from_numpy(np.require(array, np.float32, ["C", "W"]))
 
 
@@ -191,10 +192,10 @@ def images(array: "np.ndarray", axes: Axes, scale: Scale) -> Tensor:
 
 
 def scale_of(dtype: "np.dtype", ends: Span, place: str) -> Scale:
-    """Return the scale of images by their type, least and largest value.
+    """Return the scale of images, judged by their type and their least and largest value.
 
     Raises:
-        ValueError: values on no scale that is in use.
+        ValueError: the values fit no common scale.
     """
     low, high = ends
     if dtype.kind in "iu" and low >= 0 and high == 1:
@@ -229,12 +230,12 @@ def labels(
     """Read the labels of all parts of some data together, so that a class has one number in all of them.
 
     Args:
-        arrays: by part: integers, whole floats, booleans, texts, or one-hot rows; [n] or [n, 1].
-        n_rows: the rows that each goes with.
+        arrays: labels by part: integers, whole floats, booleans, texts, or one-hot rows; [n] or [n, 1].
+        n_rows: for each array the number of observations that it belongs to.
         places: the name of each array, for messages.
 
     Raises:
-        ValueError: one line: another shape, or rows without a label.
+        ValueError: an array has another shape, or rows lack a label; one line.
     """
     flat = {name: _flat(array, n_rows[name], places[name]) for name, array in arrays.items()}
     known = sorted({value for values in flat.values() for value in np.unique(values).tolist()}, key=_order)
@@ -258,7 +259,7 @@ def _order(value: Any) -> tuple[bool, Any]:
 
 
 def _flat(array: "np.ndarray", n: int, place: str) -> "np.ndarray":
-    """Return one label a row: an integer or a text."""
+    """Return one label for each row: an integer or a text."""
     given = f"{place} is {array.dtype} {array.shape}"
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -294,7 +295,7 @@ def _flat(array: "np.ndarray", n: int, place: str) -> "np.ndarray":
 
 
 def _of_objects(array: "np.ndarray", given: str) -> "np.ndarray":
-    """Return Python's values as texts or as numbers, what is missing as such."""
+    """Return an array of Python objects as texts or numbers; missing values stay missing."""
     values = [None if value is None or value != value else value for value in array.tolist()]
     known = [value for value in values if value is not None]
     if all(isinstance(value, str) for value in known):
@@ -306,7 +307,7 @@ def _of_objects(array: "np.ndarray", given: str) -> "np.ndarray":
 
 
 def is_one_hot(array: "np.ndarray") -> bool:
-    """Return whether each row is 0 but for a 1."""
+    """Return whether each row holds a single 1 and is 0 elsewhere."""
     if array.dtype.kind not in "fiub" or array.ndim != 2 or array.shape[1] < 2:
         return False
     return bool(((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all())

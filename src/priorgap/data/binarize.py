@@ -1,4 +1,4 @@
-"""Black-and-white images from grey ones, each grey value the probability of white."""
+"""Black-and-white images drawn from grey ones: each grey value is the probability of white."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -19,7 +19,7 @@ class GreySplit(Split):
     """Black-and-white images, and the grey ones that training redraws them from in every epoch.
 
     Attributes:
-        grey: as many grey images; `x` is one draw of them.
+        grey: the grey images, of which `x` is one draw.
     """
 
     grey: UInt8[Tensor, "n ..."] = field(default_factory=lambda: torch.zeros(0, dtype=torch.uint8))
@@ -40,7 +40,7 @@ def bernoulli(grey: UInt8[Tensor, "n ..."], *, generator: torch.Generator) -> UI
 
 
 def check(how: object, dataset: Dataset | None = None) -> None:
-    """Refuse an unknown choice, and data that are no images.
+    """Refuse an unknown choice, and data other than images.
 
     Raises:
         ValueError: one line.
@@ -52,13 +52,13 @@ def check(how: object, dataset: Dataset | None = None) -> None:
 
 
 def binarized(dataset: Dataset, how: Binarize, *, seed: int) -> Dataset:
-    """Return a data set in black and white; one draw of every split, from streams of (seed, split).
+    """Return a data set in black and white: one draw of every split, from streams of (seed, split).
 
     Args:
         dataset: grey images.
         how: "static": training sees the draw in every epoch; "dynamic": training redraws its images in every
             epoch (`training_images`), while validation, test, and all that is done after training see the draw.
-        seed: of the draw: the data's own, so that all models see one data set.
+        seed: the draw's seed; it belongs to the data, so that all models see the same data set.
 
     Raises:
         ValueError: the data are no images.

@@ -1,4 +1,4 @@
-"""A user's own rows in a file that other tools write: text, Parquet, MATLAB, HDF5, NumPy."""
+"""A data source that reads a user's own rows from a file of another tool: text, Parquet, MATLAB, HDF5, NumPy."""
 
 import os
 from dataclasses import dataclass
@@ -18,30 +18,32 @@ from priorgap.data.npz_file import read_npz
 from priorgap.data.own_arrays import OwnArrays, dataset_of
 from priorgap.data.splits import Dataset, check_fractions
 
-# the same rows are split alike, whatever file they come in
+# The name in the random stream of the split. It is the same for every file format, so that the same rows are split
+# alike.
 DRAWN_AS = "npz"
 Name = str | int
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """Rows in a file, read by how its name ends.
+    """Rows in a file whose format is told by the end of its name.
 
     Tables (.csv, .tsv, .txt, .parquet): each column of numbers is a value of a vector; a column of lists in a Parquet
     file is an array. Files of named arrays (.mat, .h5, .npz) and .npy: `x` (and `y`), or `x_train`, `x_test`, as
-    `NpzFile` has them; images where the array is of their shape. What the values may be stands in `arrays.py`.
+    `NpzFile` has them; they are images where the array has the shape of images. `arrays.py` lists the values that are
+    read.
 
     Attributes:
         path: the file.
-        x: the columns or the array to take; None: all columns that are no label, the array of a known name.
-        target: the column or array of labels; None: what is called y, label or target.
+        x: the columns or the array to take; None: all columns that are no label, or the array with a known name.
+        target: the column or array of labels; None: the one called y, label or target.
         drop: columns to leave out.
-        header: whether the first line of a text file names the columns; None: told by its values.
-        decimal: what stands before decimals in a text file; None: told by the values.
+        header: whether the first line of a text file names the columns; None: decided by its values.
+        decimal: the decimal separator of a text file; None: decided by the values.
         series: whether rows of an array are series [steps, channels]; images [h, w] where not.
         validation_fraction: the part of the training rows kept for validation where the file has no such part.
         test_fraction: the part of all rows kept for the test where the file has no such part.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     path: Path
@@ -67,13 +69,13 @@ class DataFile:
 
     @property
     def choice(self) -> Choice:
-        """Which columns or arrays are what."""
+        """The user's choice of columns or arrays."""
         x = None if self.x is None else _names(self.x)
         return Choice(x, None if self.target is None else str(self.target), _names(self.drop))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """The files that are read."""
         return (self.path,)
 
     def load(self, *, root: Path, download: bool) -> Dataset:
@@ -81,7 +83,7 @@ class DataFile:
 
         Raises:
             DataUnavailable: there is no such file.
-            DataCorrupt: it is not what its name says, or damaged.
+            DataCorrupt: its content is of another format than its name says, or damaged.
             ValueError: columns or arrays are not as described above; one line.
         """
         return dataset_of(self, self.read(), file_digest(self.path), drawn_as=DRAWN_AS, series=self.series)
@@ -103,7 +105,7 @@ class DataFile:
                 return read_npz(self.path)
 
     def _check(self) -> None:
-        """Check what the configuration alone tells.
+        """Check what can be checked from the configuration alone.
 
         Raises:
             ValueError: one line.

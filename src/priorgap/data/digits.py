@@ -1,4 +1,4 @@
-"""The embedded default: 1,797 real 8 x 8 handwritten digits that scikit-learn ships."""
+"""The built-in default data: 1,797 real handwritten digits of 8 x 8 pixels, which scikit-learn ships."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from priorgap.data.splits import Dataset, Split, check_fractions, stratified_spl
 
 @dataclass(frozen=True)
 class Digits:
-    """scikit-learn's digits as uint8 images [n, 1, 8, 8], with a fixed split of ours (none is official).
+    """scikit-learn's digits as uint8 images [n, 1, 8, 8], with a fixed split of our own (there is no official one).
 
     Attributes:
         validation_fraction: the part of each class kept for validation.
         test_fraction: the part of each class kept for the test.
-        split_seed: which split; the same for every model of a study.
+        split_seed: the seed of the split; the same for every model of a study.
     """
 
     name: str = "digits"
@@ -35,7 +35,7 @@ class Digits:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        # 0 to 16 in steps of 1 becomes 0 to 255
+        # The values 0 to 16 are scaled to 0 to 255.
         x = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
         label = torch.from_numpy(bunch.target).to(torch.int64)
         fractions = (self.test_fraction, self.validation_fraction)

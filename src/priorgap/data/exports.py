@@ -1,4 +1,4 @@
-"""Writing observations block by block, as files that other tools read; never more than a block is in memory."""
+"""Write observations block by block into files that other tools read; at most one block is in memory."""
 
 import json
 import re
@@ -16,18 +16,18 @@ import numpy as np
 Format = Literal["npz", "parquet", "csv", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _SUFFIXES: dict[str, Format] = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", "": "png"}
-# a zip file's entries carry a date: always the same, so that the same data are the same bytes
+# Entries of a zip file carry a date. A fixed one makes files with the same data equal byte by byte.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows.
+    """Some of the rows that are written.
 
     Attributes:
-        x: observations as data are stored: uint8 [b, c, h, w], or float32 [b, ...].
-        label: their classes, [b]; None without.
-        context: the numbers of what the model was told beside z, [b]; None where it is told nothing. Not written.
+        x: observations as data sets store them: uint8 [b, c, h, w], or float32 [b, ...].
+        label: their classes [b], or None.
+        context: the numbers of their contexts [b] (`core.contexts`), or None. They are not written.
     """
 
     x: np.ndarray
@@ -36,10 +36,10 @@ class Block:
 
 
 def format_of(out: Path, given: str = "", *, images: bool = True) -> Format:
-    """Return the format that is asked for, or that the name of the file says; a name without an end is a folder.
+    """Return the requested format, or that the file's name says; a name without a suffix means a folder.
 
     Raises:
-        ValueError: there is no such format, or pictures are asked of data that are none; one line.
+        ValueError: there is no such format, or picture files are requested and the data are no images; one line.
     """
     found = given or _SUFFIXES.get(out.suffix.lower(), "")
     if found not in FORMATS:
@@ -51,7 +51,7 @@ def format_of(out: Path, given: str = "", *, images: bool = True) -> Format:
 
 
 def write(out: Path, blocks: Iterator[Block], n: int, file_format: Format) -> None:
-    """Write n rows to a new file or folder, which appears when it is complete and never before.
+    """Write n rows to a new file or folder, which appears only when it is complete.
 
     - npz: `x` and, with labels, `y`; numpy and `data=npz` read it.
     - parquet: a column `x` of lists (the shape of a row stands in the schema's metadata) and `y`.
@@ -68,7 +68,7 @@ def write(out: Path, blocks: Iterator[Block], n: int, file_format: Format) -> No
 
 
 def write_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays to a new .npz file, which appears when it is complete.
+    """Write arrays to a new .npz file, which appears only when it is complete.
 
     Raises:
         OSError: the place cannot be written.
@@ -81,7 +81,7 @@ def write_arrays(out: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 @contextmanager
 def partial_file(out: Path) -> Iterator[Path]:
-    """Yield a place beside a new file or folder, to be filled and moved; what is left there is removed."""
+    """Yield a temporary path beside a new file or folder to write to and move from; what is left there is removed."""
     partial = out.with_name(f".partial-{uuid.uuid4().hex[:8]}-{out.name}")
     try:
         yield partial
@@ -182,7 +182,7 @@ def _write_png(partial: Path, blocks: Iterator[Block], n: int) -> None:
 
 
 def _folder(place: Path, name: str, number: int) -> Path:
-    """Make the folder of a class: its name without what a path may not hold, and a number where that is taken."""
+    """Create the folder of a class: its name with unsafe characters replaced, and a number where that is taken."""
     plain = re.sub(r"[^\w .+-]", "_", name).strip(" .") or "_"
     folder = place / plain
     if folder.exists():

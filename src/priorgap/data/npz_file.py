@@ -17,14 +17,14 @@ from priorgap.data.splits import DataCorrupt, Dataset, DataUnavailable, check_fr
 class NpzFile:
     """Arrays in an .npz file: `x` (and `y`), or `x_train`, `x_test` (and `y_...`, `x_validation`); or one .npy array.
 
-    Other common names are known: data, images and labels, train_images, val_labels (`own_arrays.role_of`). What the
-    values may be stands in `arrays.py`.
+    Other common names are known: data, images and labels, train_images, val_labels (`own_arrays.role_of`).
+    `arrays.py` lists the values that are read.
 
     Attributes:
         path: the file.
         validation_fraction: the part of the training rows kept for validation where `x_validation` is absent.
         test_fraction: the part of all rows kept for the test where `x_test` is absent.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class NpzFile:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """The files that are read."""
         return (self.path,)
 
     def load(self, *, root: Path, download: bool) -> Dataset:
@@ -56,14 +56,14 @@ class NpzFile:
 
 
 def read_npz(path: Path) -> OwnArrays:
-    """Return the arrays of an .npz file, or the one of an .npy file.
+    """Return the arrays of an .npz file, or the single one of an .npy file.
 
     Raises:
         DataUnavailable, DataCorrupt, ValueError: as `NpzFile.load`.
     """
     place = f"data.path={path}"
     arrays = arrays_of(path, place)
-    # what numpy calls an array that was given no name
+    # numpy calls an array arr_0 that was saved without a name.
     alone = list(arrays) == ["arr_0"]
     xs, ys = ({"": "arr_0"}, {}) if alone else by_role(arrays, place)
     if not are_parts(xs):
@@ -75,7 +75,7 @@ def read_npz(path: Path) -> OwnArrays:
 
 
 def arrays_of(path: Path, place: str) -> "dict[str, np.ndarray]":
-    """Return the arrays of a file by their names; the one of an .npy file is x.
+    """Return a file's arrays by name; the array of an .npy file is called x.
 
     Raises:
         DataUnavailable, DataCorrupt, ValueError: as `NpzFile.load`.

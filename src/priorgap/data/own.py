@@ -1,4 +1,4 @@
-"""A user's own images: a folder of files."""
+"""A data source for a user's own images: a folder of image files."""
 
 import logging
 import os
@@ -28,10 +28,10 @@ class FolderRows:
     """The images of a folder.
 
     Attributes:
-        parts: by part: train, validation, test; all under "" where the folder has no parts.
-        classes: the names of the class folders; none where there are no such.
-        facts: for the data set's provenance.
-        said: in one line, what was read, and as what.
+        parts: the rows by part: train, validation, test; under "" where the folder is not divided.
+        classes: the names of the class folders; empty where there are none.
+        facts: facts for the data set's provenance.
+        said: one line that says what was read, and how it was interpreted.
     """
 
     parts: dict[str, Split]
@@ -40,7 +40,7 @@ class FolderRows:
     said: str
 
     def say(self) -> None:
-        """Say what was read; whoever uses it does so once it holds what is needed."""
+        """Log what was read; the caller does so once it knows that the data can be used."""
         _log.info("%s", self.said)
 
 
@@ -55,10 +55,10 @@ class ImageFolder:
         resize: what happens to an image of another size: "error"; "crop" scales its short side and cuts the
             middle; "pad" scales its long side and fills with black.
         channels: "auto" is grey where every image is, else colour; "grey" or "rgb".
-        background: "white" or "black": what shows through where an image is transparent.
+        background: "white" or "black": the colour behind transparent pixels.
         validation_fraction: the part kept for validation (of each class, where there are classes).
         test_fraction: the part kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class ImageFolder:
             DataUnavailable: there is no such folder, or no image in it.
             DataCorrupt: a file is no readable image.
             ValueError: an image has another size and `resize` is "error", or pixels of no known range; the line names
-                it and the remedy.
+                the image and the remedy.
         """
         found = self.read()
         n_classes = len(found.classes) or None
@@ -108,7 +108,7 @@ class ImageFolder:
         return dataset
 
     def read(self) -> "FolderRows":
-        """Return the images as they lie there, in parts or not; the errors are those of `load`."""
+        """Return the folder's images, divided into parts or not; the errors are those of `load`."""
         layout = layout_of(self.path)
         files = [file for part in layout.files.values() for file in part]
         x, done = self._pixels(files)
@@ -127,7 +127,7 @@ class ImageFolder:
         return FolderRows(parts, layout.classes, facts, self._described(layout, x, done))
 
     def _described(self, layout: Layout, x: Tensor, done: Mapping[str, int]) -> str:
-        """Return in one line what was read, and as what."""
+        """Return one line that says what was read, and how it was interpreted."""
         parts = ", ".join(f"{name}: {len(files)}" for name, files in layout.files.items() if name)
         of_classes = (
             f"{len(layout.classes)} classes ({show(', '.join(layout.classes))})"
@@ -156,7 +156,7 @@ class ImageFolder:
                     "set data.resize=crop or pad, with data.image_size"
                 )
             if len(image) > x.shape[1]:
-                # the first in colour: those before it are grey
+                # This is the first colour image; the grey ones before it get three channels.
                 x = x.repeat(1, 3, 1, 1)
             x[row] = image
         assert x is not None

@@ -1,4 +1,4 @@
-"""A user's own arrays, from whatever file: which are observations and labels, and the data set that they make."""
+"""A user's own arrays from any file: which are observations and which are labels, and the data set made of them."""
 
 import logging
 import re
@@ -18,15 +18,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class OwnArrays:
-    """What a file holds.
+    """The arrays of a file, with their roles.
 
     Attributes:
-        arrays: by the names that messages call them: those that are used.
-        x: the names of observations, by part: train, validation, test; "" for all rows.
-        y: the names of labels, by part.
-        facts: for the data set's provenance.
-        done: what was made of the file's content, in words.
-        columns: the names of a table's columns, in the order of the observations' values; none of other files.
+        arrays: the arrays that are used, by their names in messages.
+        x: the names of the arrays of observations, by part: train, validation, test; "" for all rows.
+        y: the names of the arrays of labels, by part.
+        facts: facts for the data set's provenance.
+        done: how the file's content was interpreted, in words.
+        columns: the names of a table's columns, in the order of the observations' values; empty for other files.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -37,7 +37,7 @@ class OwnArrays:
     columns: tuple[str, ...] = ()
 
     def parts(self) -> "dict[str, tuple[np.ndarray, np.ndarray | None]]":
-        """Return observations and labels as they stand in the file, by part; "" where they are not in parts."""
+        """Return observations and labels as the file holds them, by part; under "" where they are not divided."""
         arrays = self.arrays
         return {
             part: (arrays[name], arrays[self.y[part]] if part in self.y else None)
@@ -48,20 +48,20 @@ class OwnArrays:
 def dataset_of(
     source: OwnData, own: OwnArrays, sha256: str, *, drawn_as: str = "", series: bool = False
 ) -> Dataset:
-    """Return a source's arrays as a data set, and say in one line what was read, and as what.
+    """Return a source's arrays as a data set, and log one line that says what was read, and how it was interpreted.
 
     Args:
         source: its name and place, and how much is kept for validation and test.
         own: the arrays.
-        sha256: of the file.
-        drawn_as: the name that a split is drawn by; "" for the source's own.
+        sha256: the file's checksum.
+        drawn_as: the name in the random stream of the split; "" for the source's own name.
         series: whether rows are series.
 
     Raises:
-        ValueError: one line: values, labels or rows of no kind that is known.
+        ValueError: values, labels or rows are of an unknown kind; one line.
     """
     place, arrays = f"data.path={source.path}", own.arrays
-    # one scale for all parts: a dark test set of 16 bits must not be taken for one of 8
+    # All parts share one scale, because a dark 16-bit test set must not be mistaken for an 8-bit one.
     given = [arrays[name] for name in own.x.values()]
     found = {
         part: observations(
@@ -99,7 +99,7 @@ def dataset_of(
 
 
 def _say(place: str, found: Mapping[str, Observations], names: Sequence[str], done: Sequence[str]) -> None:
-    """Say in one line what was read, and as what."""
+    """Log one line that says what was read, and how it was interpreted."""
     first = next(iter(found.values()))
     n = sum(len(one.x) for one in found.values())
     what = modality_of(first.kind).described(tuple(first.x.shape[1:]))
@@ -108,12 +108,12 @@ def _say(place: str, found: Mapping[str, Observations], names: Sequence[str], do
 
 
 def by_role(names: Iterable[str], place: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of observations and of labels among those of arrays, by part; "" is all rows.
+    """Return the names of observations and of labels among arrays' names, by part; "" stands for all rows.
 
-    A name with slashes is one in groups: train/x is x_train.
+    Slashes in a name separate groups: train/x means x_train.
 
     Raises:
-        ValueError: two names of one role; one line.
+        ValueError: two names have the same role; one line.
     """
     found: dict[str, dict[str, str]] = {"x": {}, "y": {}}
     for name in names:
@@ -126,13 +126,13 @@ def by_role(names: Iterable[str], place: str) -> tuple[dict[str, str], dict[str,
         found[what][part] = name
     xs, ys = found["x"], found["y"]
     if list(xs) == ["train"]:
-        # a file of training rows alone is split like any other
+        # A file with training rows only is split like a file without parts.
         xs, ys = {"": xs["train"]}, {"": ys["train"]} if "train" in ys else {}
     return xs, ys
 
 
 def are_parts(parts: Iterable[str]) -> bool:
-    """Whether observations are all rows, or training and test rows at least."""
+    """Whether observations come undivided, or at least in training and test rows."""
     found = set(parts)
     return found == {""} or ({"train", "test"} <= found and "" not in found)
 
@@ -145,7 +145,7 @@ _ROLES = {
 
 
 def role_of(name: str) -> tuple[str, str] | None:
-    """Return whether an array's name is that of observations or labels, and of which part; None: of neither."""
+    """Return an array's role by its name (observations or labels) and its part; None for other names."""
     match = re.fullmatch(rf"(?:({_PARTS})_)?([a-z]+?)(?:_({_PARTS}))?", name.lower())
     if match is None or match[2] not in _ROLES or (match[1] and match[3]):
         return None

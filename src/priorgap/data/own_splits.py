@@ -1,4 +1,4 @@
-"""Training, validation and test rows of a user's own data: as they came, or split off by fractions."""
+"""Training, validation and test rows of a user's own data: as the data are divided, or split off by fractions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,16 +12,16 @@ from priorgap.data.splits import Dataset, Split, fraction_split
 
 
 class OwnData(Protocol):
-    """What splitting asks of a source: its name, its place, and how much is kept for what."""
+    """What splitting needs to know of a source: name, path, and the fractions kept for validation and test."""
 
     @property
     def name(self) -> str:
-        """In tables."""
+        """The name in tables."""
         ...
 
     @property
     def path(self) -> Path:
-        """Where the data lie."""
+        """The path of the data."""
         ...
 
     @property
@@ -36,13 +36,13 @@ class OwnData(Protocol):
 
     @property
     def split_seed(self) -> int:
-        """Which split."""
+        """The seed of the split."""
         ...
 
 
 @runtime_checkable
 class FromFiles(Protocol):
-    """A source that reads a user's own files: with another content they are another data set."""
+    """A source that reads a user's own files; if their content changes, it is another data set."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -59,9 +59,9 @@ def in_parts(
     *,
     drawn_as: str = "",
 ) -> Dataset:
-    """Return data that come in parts; what is missing is split off the training rows, by fractions.
+    """Return data that are divided already; parts that are missing are split off the training rows, by fractions.
 
-    `drawn_as` is the name that the split is drawn by; "" is the source's own.
+    `drawn_as` is the name in the random stream of the split; "" means the source's own name.
     """
     train, given = parts["train"], dict(parts)
     made = []
@@ -101,10 +101,10 @@ def split_off(
 ) -> Dataset:
     """Return data whose three parts are split off by fractions, within classes where there are any.
 
-    `drawn_as` is the name that the split is drawn by; "" is the source's own.
+    `drawn_as` is the name in the random stream of the split; "" means the source's own name.
 
     Raises:
-        ValueError: too few rows, of all or of a class; one line.
+        ValueError: there are too few rows in all or in a class; one line.
     """
     generator = stream(source.split_seed, "split", drawn_as or source.name)
     try:

@@ -1,4 +1,4 @@
-"""Patches of two colour photographs that scikit-learn ships: natural texture, no download."""
+"""Patches of two colour photographs that scikit-learn ships: natural textures without a download."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split, check_fractions
 
 _PHOTOS = ("china.jpg", "flower.jpg")
-# upright bands of each photograph; each belongs to one part of the data
+# The number of vertical bands of each photograph; each band belongs to one part of the data.
 _BANDS = 16
 _LEAST_SIDE = 8
 
 
 @dataclass(frozen=True)
 class PhotoPatches:
-    """Overlapping square patches, of which none shares a pixel with one of another part of the data.
+    """Overlapping square patches; no patch shares a pixel with one in another part of the data.
 
-    Each photograph is cut into 16 upright bands. A band belongs to training, validation or test as a whole, and half
-    a patch is left free on either side of it: neighbours in a photograph look alike, and a random split of
-    overlapping patches would leave nothing unseen.
+    Each photograph is cut into 16 vertical bands. A band belongs to training, validation or test as a whole, and half
+    a patch on either side of it is left out: neighbouring pixels look alike, and after a random split of overlapping
+    patches the test set would hold no unseen pixels.
 
     Attributes:
-        side: of a patch, in pixels.
-        stride: from one patch to the next.
+        side: the side of a patch, in pixels.
+        stride: the distance from one patch to the next, in pixels.
         validation_fraction: the part of the bands kept for validation.
         test_fraction: the part of the bands kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     side: Annotated[int, AtLeast(_LEAST_SIDE)] = 16
@@ -86,7 +86,7 @@ class PhotoPatches:
         )
 
     def _bands(self) -> dict[str, list[int]]:
-        """Return the bands of each part: the same of both photographs."""
+        """Return the bands of each part; they are the same in both photographs."""
         order = torch.randperm(_BANDS, generator=stream(self.split_seed, "split", self.name)).tolist()
         n_test, n_validation = (
             max(1, round(fraction * _BANDS)) for fraction in (self.test_fraction, self.validation_fraction)

@@ -1,4 +1,4 @@
-"""Means and standard deviations of columns, kept with the data so that values can be written in the file's units."""
+"""Means and standard deviations of columns, stored with the data to convert values back to the file's units."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _KEY = "scaling"
 
 @dataclass(frozen=True)
 class ColumnScaling:
-    """What was subtracted from the values of each column, and what they were divided by then.
+    """The mean that was subtracted from each column, and the scale that it was then divided by.
 
     Attributes:
-        names: of the columns.
-        mean: of each.
-        scale: the standard deviation of each; 1 of a constant column.
+        names: the columns' names.
+        mean: the mean of each column.
+        scale: the standard deviation of each column; 1 for a constant one.
         constant: the names of columns that hold one value.
     """
 
@@ -31,7 +31,7 @@ class ColumnScaling:
     def fit(cls, rows: np.ndarray, names: tuple[str, ...]) -> Self:
         """Return the scaling after which each column of some rows [n, f] has mean 0 and variance 1.
 
-        NaN is a missing value; each column has at least one that is not.
+        NaN is a missing value; each column must have at least one value that is not missing.
         """
         if np.isnan(rows).any():
             own = [
@@ -61,18 +61,18 @@ class ColumnScaling:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Return what a data set's provenance keeps of it."""
+        """Return the scaling as a data set's provenance stores it."""
         parts = {key: list(value) for key, value in vars(self).items()}
         return {_KEY: parts}
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self | None:
-        """Return the scaling of a data set; None where its values stand as they were."""
+        """Return a data set's scaling; None where its values were not scaled."""
         return cls.kept_in(dataset.provenance)
 
     @classmethod
     def kept_in(cls, provenance: Mapping[str, Any]) -> Self | None:
-        """Return the scaling that a data set's provenance keeps; None where there is none."""
+        """Return the scaling that a data set's provenance stores; None where there is none."""
         kept: Mapping[str, Any] | None = provenance.get(_KEY)
         if kept is None:
             return None

@@ -1,4 +1,4 @@
-"""Time series in order: the rows of each together, sorted by time, no time twice."""
+"""Time series in order: each series' rows are together and sorted by time, and no time occurs twice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 from priorgap.core.arguments import show
 from priorgap.data.files.series_table import SeriesChoice, SeriesTable
 
-# steps that differ by less are equal: times may be sums of floats
+# Time steps whose relative difference is smaller are equal: times may be sums of floats, with rounding
+# errors.
 _RELATIVE = 1e-6
 
 
@@ -20,11 +21,11 @@ class OrderedSeries:
 
     Attributes:
         values: float64 [n, f]; NaN is a missing value.
-        names: of the values' columns.
-        time: [n], numbers or datetime64; None: the rows came in order.
-        rows: those of each series.
-        entities: the name of each series; none where there is one series without a name.
-        line: where a row stood in the file, in words.
+        names: the names of the values' columns.
+        time: [n], numbers or datetime64; None: the rows are in the order of the file.
+        rows: the rows of each series.
+        entities: the name of each series; empty where there is one series without a name.
+        line: returns where a row is in the file, in words.
     """
 
     values: np.ndarray
@@ -38,13 +39,13 @@ class OrderedSeries:
         return len(self.values)
 
     def place(self, row: int) -> str:
-        """Return which row this is, in words: of which series, when, and where in the file."""
+        """Return a row's series, time and place in the file, in words."""
         words = [self.entities[i] for i, rows in enumerate(self.rows) if self.entities and row in rows]
         words += [] if self.time is None else [_moment(self.time[row])]
         return f"{self.line(row)} ({', '.join(words)})" if words else self.line(row)
 
     def clock(self) -> np.ndarray:
-        """Return when each row was, as float64: since the first time, or as its number within its series."""
+        """Return each row's time as float64: counted from the first time, or the row's number within its series."""
         if self.time is None:
             return np.concatenate([np.arange(len(rows), dtype=np.float64) for rows in self.rows])
         since: np.ndarray = self.time - self.time.min()
@@ -59,14 +60,14 @@ class OrderedSeries:
         if not len(steps):
             return 0.0, "0"
         sizes = steps.astype(np.int64 if steps.dtype.kind == "m" else steps.dtype).astype(np.float64)
-        # a step that occurs, not a mean of two
+        # The upper median, which is a step that occurs and not the mean of two.
         median = np.sort(sizes)[len(sizes) // 2]
         share = float((np.abs(sizes - median) > _RELATIVE * abs(median)).mean())
         return share, _duration(steps[sizes == median][0])
 
 
 def _moment(time: "np.generic[Any]") -> str:
-    # without the zeros of hours or seconds that no time has
+    # "auto" leaves out hours or seconds that are zero.
     return np.datetime_as_string(time, unit="auto") if isinstance(time, np.datetime64) else f"{time.item():g}"
 
 
@@ -79,10 +80,10 @@ def _duration(step: "np.generic[Any]") -> str:
 
 
 def in_order(table: SeriesTable, choice: SeriesChoice) -> OrderedSeries:
-    """Return the rows of a table, by series and time.
+    """Return a table's rows sorted by series and time.
 
     Raises:
-        ValueError: a series has two rows of one time; one line that names the first.
+        ValueError: a series has two rows of the same time; one line that names the first.
     """
     n = len(table)
     if table.entity is None:
@@ -91,7 +92,7 @@ def in_order(table: SeriesTable, choice: SeriesChoice) -> OrderedSeries:
         names, code = np.unique(table.entity, return_inverse=True)
         code = code.reshape(-1)
     keys = (code,) if table.time is None else (table.time, code)
-    # stable: rows without a time stay in their order
+    # lexsort is stable, so that rows without times keep their order.
     order = np.lexsort(keys)
     code = code[order]
     time = None if table.time is None else table.time[order]

@@ -1,4 +1,4 @@
-"""Synthetic time series with known truth: sines of random phase with noise."""
+"""Synthetic time series whose distribution is known: sines of random phase with noise."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Sines:
     """x[t, c] = a_c sin(2 pi k_c t / T + phase) + noise * e: second moments and spectrum have closed forms.
 
     A row has one phase, uniform on the circle and the same in all channels; e is standard normal, and rows are
-    independent, so that any split of them is fair. Over the rows:
+    independent, so that any split of them is valid. Over the rows:
 
     - mean 0, autocovariance of channel c at lag h: a_c^2 / 2 cos(2 pi k_c h / T) + noise^2 [h = 0];
     - periodogram |DFT|^2 / T at frequency j, 0 <= j <= T / 2: a_c^2 T / 4 [j = k_c] + noise^2;
@@ -37,7 +37,7 @@ class Sines:
         n_train: rows of the training split.
         n_validation: rows of the validation split.
         n_test: rows of the test split.
-        data_seed: which draws.
+        data_seed: the seed of the draws.
     """
 
     name: str = "sines"
@@ -80,7 +80,7 @@ class Sines:
         return self.signal(phase) + self.noise * e
 
     def signal(self, phase: Float[Tensor, "n 1 1"]) -> Float[Tensor, "n T f"]:
-        """Return the rows of given phases without noise: the mean of x given its phase."""
+        """Return the noiseless rows of given phases, which are the means of x given its phase."""
         return self._amplitudes() * torch.sin(self._angles() + phase)
 
     def autocovariance(self) -> Float[Tensor, "T f"]:
@@ -103,7 +103,7 @@ class Sines:
         return found
 
     def covariance(self) -> Float[Tensor, "D D"]:
-        """Return the covariance of a row's values, steps first: value (t, c) stands at t f + c."""
+        """Return the covariance of a row's values, flattened by steps first: value (t, c) has index t f + c."""
         angle, amplitude = self._angles().flatten(), self._amplitudes().expand(self.n_steps, -1).flatten()
         signal = torch.outer(amplitude, amplitude) / 2 * torch.cos(angle[:, None] - angle)
         return signal + self.noise**2 * torch.eye(len(angle), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The contract of a data set: whole tensors, official or seeded splits, and where they came from."""
+"""The contract of a data set: whole tensors, official or seeded splits, and their provenance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,27 +17,28 @@ Index = Tensor | slice | Sequence[int]
 
 _TENSORS = "dataset.safetensors"
 _FACTS = "dataset.json"
-# how a table's columns lie in its rows
+# The key for the layout of a table's columns in its rows.
 _TABLE = "table"
-# which channels of windows say what is missing
+# The key for the channels of windows that are missing-indicators.
 _GAPS = "gaps"
 _PARTS = ("train", "validation", "test")
 
 
 class DataUnavailable(ValueError):  # noqa: N818
-    """A data set cannot be had; the message names every source that was tried."""
+    """A data set could not be obtained; the message names every source that was tried."""
 
 
 class DataCorrupt(ValueError):  # noqa: N818
-    """A file is not what its checksum or format says; the message names the file."""
+    """A file's content contradicts its checksum or its format; the message names the file."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Images (uint8 [n, c, h, w]) or vectors (float32 [n, d]), with labels where there are any.
 
-    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes any; none is stored.
-    `table` says how the columns of a table lie in its vectors, `gaps` which channels of windows say what is missing.
+    `context` holds the numbers of the rows' contexts (`core.contexts`), for a model that takes contexts; contexts are
+    not stored. `table` is the layout of a table's columns in the vectors, `gaps` says which channels of windows are
+    missing-indicators.
     """
 
     x: Tensor
@@ -75,12 +76,12 @@ class Split:
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """The interval that `batch` and `floats` stay in: [0, 1] for images, None where there is none."""
+        """The interval that holds all values of `batch` and `floats`: [0, 1] for images, None where there is none."""
         return self.modality.range
 
     @property
     def modality(self) -> Modality:
-        """What one observation is."""
+        """The modality of the observations: images, series, tables, ..."""
         return modality_of(self.kind, self.table, self.gaps)
 
     def take(self, index: Index) -> "Split":
@@ -91,7 +92,7 @@ class Split:
     def alike(
         self, x: Tensor, label: Int[Tensor, "n"] | None, context: Int[Tensor, "n"] | None = None
     ) -> "Split":
-        """Return other observations of the same kind."""
+        """Return a split of other observations with this one's kind and layouts."""
         return Split(x, label, self.kind, context=context, table=self.table, gaps=self.gaps)
 
     def batch(self, index: Index, device: str | torch.device = "cpu") -> Float[Tensor, "b ..."]:
@@ -114,14 +115,15 @@ class Dataset:
 
     Attributes:
         name: the name of its source, the label in tables.
-        train: what models and samplers are fitted on.
-        validation: what anything is selected or stopped on.
-        test: what is reported; nothing is fitted or selected on it.
+        train: the rows on which models and samplers are fitted.
+        validation: the rows used for every selection and for early stopping.
+        test: the rows behind reported numbers; nothing is fitted or selected on them.
         n_classes: the number of classes, None without labels.
         official: whether the test split is the one that the data set was published with.
         provenance: JSON-able facts: sources, checksums, sizes, the split's seed.
-        exchangeable: whether training and validation rows could change places; not those of a time series, whose
-            validation rows are later ones. Where not, no closeness to training rows shows that they were copied.
+        exchangeable: whether training and validation rows come from one distribution and could be swapped. Those of a
+            time series could not, because validation rows are later; then closeness to training rows is no evidence
+            of copying.
     """
 
     name: str
@@ -157,12 +159,12 @@ class Dataset:
 
     @property
     def kind(self) -> Kind:
-        """What one observation is, by the name it is stored under."""
+        """The kind of observations, by the name that is stored."""
         return self.train.kind
 
     @property
     def modality(self) -> Modality:
-        """What one observation is."""
+        """The modality of the observations: images, series, tables, ..."""
         return self.train.modality
 
     @property
@@ -173,11 +175,11 @@ class Dataset:
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A frozen dataclass that knows how to get one data set."""
+    """A frozen dataclass that can load one data set."""
 
     @property
     def name(self) -> str:
-        """The data set's name, the label in tables."""
+        """The data set's name, which is its label in tables."""
         ...
 
     def load(self, *, root: Path, download: bool) -> Dataset:
@@ -186,10 +188,10 @@ class DataSource(Protocol):
 
 
 def random_split(n: int, sizes: Sequence[int], *, generator: torch.Generator) -> list[Int[Tensor, "m"]]:
-    """Return disjoint, sorted index sets of the given sizes, and last the rest.
+    """Return disjoint, sorted index sets of the given sizes; the last one holds the remaining rows.
 
     Raises:
-        ValueError: the sizes leave nothing for the rest.
+        ValueError: the sizes leave no remaining rows.
     """
     if any(s < 1 for s in sizes) or sum(sizes) >= n:
         raise ValueError(f"split sizes {list(sizes)}: expected positive sizes that leave some of {n} rows")
@@ -204,12 +206,12 @@ def stratified_split(
     generator: torch.Generator,
     names: Sequence[str] = (),
 ) -> list[Int[Tensor, "m"]]:
-    """Return disjoint, sorted index sets with about these fractions of every class, and last the rest.
+    """Return disjoint, sorted index sets with about these fractions of every class; the last one holds the rest.
 
-    Classes are called by their `names` in messages, where there are any.
+    Messages call classes by their `names`, where there are any.
 
     Raises:
-        ValueError: the fractions leave nothing for the rest, or a class is too small.
+        ValueError: the fractions leave no remaining rows, or a class is too small.
     """
     if any(not 0 < f < 1 for f in fractions) or sum(fractions) >= 1:
         raise ValueError(f"split fractions {list(fractions)}: expected positive ones that sum to less than 1")
@@ -229,7 +231,7 @@ def stratified_split(
 
 
 def check_fractions(validation_fraction: float, test_fraction: float) -> None:
-    """Refuse fractions that are none, or that leave nothing to train on.
+    """Refuse fractions outside of their range, or that leave no rows for training.
 
     Raises:
         ValueError: one line, with the key.
@@ -276,7 +278,7 @@ def save_dataset(dataset: Dataset, directory: Path) -> None:
         "official": dataset.official,
         "provenance": dataset.provenance,
         "exchangeable": dataset.exchangeable,
-        # no key where there is no layout, so that what was stored stays as it was
+        # Without a layout the key is left out, so that files of data sets without one stay unchanged.
         **({} if dataset.train.table is None else {_TABLE: dataset.train.table.json()}),
         **({} if dataset.train.gaps is None else {_GAPS: dataset.train.gaps.json()}),
     }
@@ -284,11 +286,11 @@ def save_dataset(dataset: Dataset, directory: Path) -> None:
 
 
 def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
-    """Read what `save_dataset` wrote.
+    """Read a data set that `save_dataset` wrote.
 
     Args:
         directory: where it was written.
-        mmap: leave the tensors on disk, paged in as they are used; False reads them into memory.
+        mmap: map the files into memory, so that tensors are read as they are used; False reads them at once.
     """
     facts = load_json(directory / _FACTS)
     tensors = load_tensors(directory / _TENSORS)
@@ -303,6 +305,6 @@ def load_dataset(directory: Path, *, mmap: bool = True) -> Dataset:
     )
     return Dataset(
         facts["name"], train, validation, test, facts["n_classes"], facts["official"], facts["provenance"],
-        # what was stored before there were series
+        # Data sets that were stored before series were supported lack this key.
         facts.get("exchangeable", True),
     )  # fmt: skip

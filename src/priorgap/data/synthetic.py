@@ -1,4 +1,4 @@
-"""A world in closed form: Gaussian data with a linear structure, and the linear VAE that is optimal on it."""
+"""Synthetic data with a closed-form solution: linear Gaussian data, and the linear VAE that is optimal on them."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class LinearOptimum:
         decoder_weight: [D, d], x = decoder_weight z + decoder_bias + sigma * noise.
         decoder_bias: [D].
         rate: [d], E KL(q(z_j|x) || p(z_j)) over the population, nats.
-        elbo: the expected ELBO, nats; here also the expected log-likelihood of the model.
+        elbo: the expected ELBO, nats; for this model also the expected log-likelihood.
     """
 
     encoder_weight: Float[Tensor, "d D"]
@@ -39,7 +39,7 @@ class LinearOptimum:
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    """x = W u + b + noise * e with u, e standard normal: every quantity of a linear VAE is known.
+    """x = W u + b + noise * e with u, e standard normal, for which every quantity of a linear VAE is known.
 
     At the optimum of the objective the aggregate posterior is exactly N(0, I), whatever sigma, while the rate
     grows without bound as sigma falls.
@@ -51,7 +51,7 @@ class LinearGaussian:
         n_train: rows of the training split.
         n_validation: rows of the validation split.
         n_test: rows of the test split.
-        data_seed: which world and which draws.
+        data_seed: the seed of W, b and the draws.
     """
 
     name: str = "linear_gaussian"
@@ -76,7 +76,7 @@ class LinearGaussian:
                 raise ValueError(f"{key}={getattr(self, key)}: expected at least 1")
 
     def weight(self) -> Float[Tensor, "D k"]:
-        """Return W: orthogonal columns of lengths falling from 2 to 1, in a random rotation."""
+        """Return W: orthogonal columns with lengths falling from 2 to 1, in a random rotation."""
         generator = stream(self.data_seed, "synthetic", "weight")
         square = torch.randn(self.n_features, self.latent_dim, generator=generator, dtype=torch.float64)
         columns = torch.linalg.qr(square).Q

@@ -1,4 +1,4 @@
-"""Rows of a table of mixed columns: in a user's own file, or in one that another package ships."""
+"""Data sources for tables of mixed columns: in a user's own file, or in a file that another package ships."""
 
 import os
 from dataclasses import dataclass
@@ -25,20 +25,20 @@ Name = str | int
 class Table:
     """Rows of a table (.csv, .tsv, .txt, .parquet) of numbers, categories, truth values and dates.
 
-    What its columns are is told by their values (`tables.columns.guessed`), or said in a schema file, which
-    `priorgap schema` writes. Numbers are standardised and categories one-hot, over the training rows
+    The kinds of its columns are guessed from their values (`tables.columns.guessed`), or read from a schema file,
+    which `priorgap schema` writes. Numbers are standardised and categories one-hot, over the training rows
     (`tables.layout.Column`); `priorgap generate` writes the file's own values.
 
     Attributes:
         path: the file.
         target: the column that gives labels where it has categories; it stays a column of the table.
         drop: columns to leave out.
-        schema: a YAML or JSON file that says what columns are; None: told by their values.
-        header: whether the first line of a text file names the columns; None: told by its values.
-        decimal: what stands before decimals in a text file; None: told by the values.
+        schema: a YAML or JSON file with the columns' kinds; None: guessed from their values.
+        header: whether the first line of a text file names the columns; None: decided by its values.
+        decimal: the decimal separator of a text file; None: decided by the values.
         validation_fraction: the part of the rows kept for validation.
         test_fraction: the part of the rows kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     path: Path
@@ -76,11 +76,11 @@ class Table:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """The files that are read."""
         return (self.path,) if self.schema is None else (self.path, self.schema)
 
     def columns(self) -> tuple[list[RawColumn], list[str]]:
-        """Return the file's columns as they stand, and what was left out or is unusual; errors as of `load`."""
+        """Return the file's columns as they stand, and remarks on what is unusual; errors are those of `load`."""
         target = None if self.target is None else str(self.target)
         return read_columns(self.path, self.header, self.decimal, target=target, drop=self.dropped)
 
@@ -89,7 +89,7 @@ class Table:
 
         Raises:
             DataUnavailable: there is no such file.
-            DataCorrupt: it is not what its name says, or damaged.
+            DataCorrupt: its content is of another format than its name says, or damaged.
             ValueError: columns are not as described above; one line.
         """
         columns, done = self.columns()
@@ -98,7 +98,7 @@ class Table:
             self.test_fraction, self.split_seed,
         )  # fmt: skip
         facts: dict[str, object] = {"source": str(self.path), "sha256": file_digest(self.path)}
-        # one that is not there is refused where it is read
+        # A missing schema file is reported where it is read.
         if self.schema is not None and self.schema.is_file():
             facts |= {"schema": str(self.schema), "schema_sha256": file_digest(self.schema)}
         return dataset_of_table(columns, options, f"data.path={self.path}", facts, done)
@@ -106,18 +106,18 @@ class Table:
 
 @dataclass(frozen=True)
 class PackagedTable:
-    """A table in the files of another package, which is installed and not imported.
+    """A table in a file of another package, which must be installed but is not imported.
 
     Attributes:
-        name: of the data set.
+        name: the data set's name.
         package: the package.
-        file: the file's place in it.
-        sha256: of the file.
+        file: the file's path in the package.
+        sha256: the file's checksum.
         target: the column that gives labels where it has categories.
         drop: columns to leave out.
         validation_fraction: the part of the rows kept for validation.
         test_fraction: the part of the rows kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     name: str
@@ -143,7 +143,7 @@ class PackagedTable:
 
         Raises:
             DataUnavailable: the package is not installed; one line with the command that installs it.
-            DataCorrupt: the file is not the one that is known.
+            DataCorrupt: the file's checksum differs.
         """
         path = self._path()
         found = file_digest(path)
@@ -174,12 +174,12 @@ class PackagedTable:
 
 @dataclass(frozen=True)
 class BreastCancer:
-    """569 tumours of 30 measurements that scikit-learn ships (Wolberg, Mangasarian & Street, 1995); CC BY 4.0.
+    """569 tumours with 30 measurements that scikit-learn ships (Wolberg, Mangasarian & Street, 1995); CC BY 4.0.
 
     Attributes:
         validation_fraction: the part of the rows kept for validation.
         test_fraction: the part of the rows kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     name: str = "breast_cancer"

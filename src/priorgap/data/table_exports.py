@@ -1,4 +1,4 @@
-"""Writing rows of a table block by block, in the file's own values: .csv or .parquet."""
+"""Write rows of a table block by block, in the units and values of the data's file: .csv or .parquet."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +16,15 @@ _DATES = {"D": "%Y-%m-%d", "s": "%Y-%m-%d %H:%M:%S"}
 
 
 def write_table(out: Path, blocks: Iterator[Block], layout: TableLayout, file_format: Format) -> None:
-    """Write rows to a new file, which appears when it is complete and never before.
+    """Write rows to a new file, which appears only when it is complete.
 
-    Columns stand in the order of the data's file and hold its values: whole numbers as such, categories as they were,
-    constants, nothing where a value is missing. Labels are a column of the table and are not written again.
+    Columns stand in the order of the data's file and hold its values: integers as integers, categories unchanged,
+    constants filled in, missing values empty. Labels are a column of the table and are not written again.
 
     Args:
         out: the file.
         blocks: rows as vectors.
-        layout: of the columns in them.
+        layout: the layout of the columns in the vectors.
         file_format: csv or parquet.
 
     Raises:
@@ -40,7 +40,7 @@ def write_table(out: Path, blocks: Iterator[Block], layout: TableLayout, file_fo
 
 
 def check_table_format(out: Path, file_format: Format) -> None:
-    """Refuse a format that has no columns.
+    """Refuse a format without columns.
 
     Raises:
         ValueError: one line.
@@ -58,9 +58,9 @@ def _write_csv(partial: Path, frames: "Iterator[pd.DataFrame]", layout: TableLay
 
 
 def _as_text(values: "pd.Series[Any]", column: Column) -> "pd.Series[Any]":
-    """Return values as pandas writes them as in the file."""
+    """Return values that pandas writes as the data's file has them."""
     if column.kind == "integer":
-        # whole numbers beside missing ones
+        # The nullable type writes integers as such beside missing values; floats would get a decimal point.
         return values.astype("Int64")
     if column.kind == "datetime" and column.resolution in _DATES:
         found: pd.Series[Any] = values.dt.strftime(_DATES[column.resolution])
@@ -108,5 +108,5 @@ def _arrow_type(column: Column) -> "pa.DataType":
         return pa.bool_()
     if all(isinstance(one, int) for one in known):
         return pa.int64()
-    # numbers that a schema takes for categories
+    # A schema may declare columns of numbers as categories.
     return pa.float64() if all(isinstance(one, int | float) for one in known) else pa.string()

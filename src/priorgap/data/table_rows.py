@@ -1,4 +1,4 @@
-"""Columns of a table as a data set: typed by their schema, split, and coded as vectors."""
+"""A table's columns as a data set: typed by their schema, split into parts, and coded as vectors."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from priorgap.tables.columns import RawColumn, TypedColumn, guessed, typed
 from priorgap.tables.schema import Schema, left_out, read_schema
 
 _log = logging.getLogger(__name__)
-# what labels can be
+# The kinds of columns that can serve as labels.
 _CLASSES = ("categorical", "ordinal", "boolean")
 
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What is done with the columns of a table.
+    """What to do with the columns of a table.
 
     Attributes:
-        name: of the data set.
-        target: the column that gives labels where it has categories; it stays a column like the others.
-        schema: a file that says what columns are; None: told by their values.
+        name: the data set's name.
+        target: the column that gives labels where it has categories; it stays a column of the table.
+        schema: a file with the columns' kinds; None: guessed from their values.
         validation_fraction: the part of the rows kept for validation.
         test_fraction: the part kept for the test.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     name: str
@@ -43,10 +43,10 @@ class TableOptions:
 
 
 def schema_of(columns: Sequence[RawColumn], given: Path | None, place: str) -> Schema:
-    """Return what columns are: as a file says, else by their values.
+    """Return the columns' kinds: from a schema file, else guessed from their values.
 
     Raises:
-        ValueError: the file is none, or names other columns; one line.
+        ValueError: the file is no schema, or names other columns; one line.
     """
     known = None if given is None else read_schema(given)
     if known is not None:
@@ -61,14 +61,14 @@ def dataset_of_table(
     facts: Mapping[str, object],
     done: Sequence[str],
 ) -> Dataset:
-    """Return a table's rows as a data set, and say in one line what was read, and as what.
+    """Return a table's rows as a data set, and log one line that says what was read, and how it was interpreted.
 
     Args:
-        columns: as they stand in the file, without those that were dropped.
-        options: what is done with them.
+        columns: the file's columns without conversion and without the dropped ones.
+        options: what to do with them.
         place: the file, for messages.
-        facts: for the provenance.
-        done: what reading found, in words.
+        facts: facts for the provenance.
+        done: remarks of the reader, in words.
 
     Raises:
         ValueError: columns are not as described; one line.
@@ -105,10 +105,10 @@ def dataset_of_table(
 def _labels(
     columns: Sequence[TypedColumn], target: str | None, schema: Schema, place: str
 ) -> tuple[Int[Tensor, "n"] | None, list[str]]:
-    """Return labels and the classes' names; a target of numbers gives none.
+    """Return labels and the classes' names; a numeric target gives none.
 
     Raises:
-        ValueError: the target is an id, or misses values.
+        ValueError: the target is an identifier, or has missing values.
     """
     if target is None:
         return None, []
@@ -138,7 +138,7 @@ def _splits(
     options: TableOptions,
     place: str,
 ) -> tuple[Split, Split, Split]:
-    """Return training, validation and test rows as x."""
+    """Return the coded rows of the three parts, as splits."""
     try:
         x = torch.from_numpy(encode(codec, columns))
     except ValueError as error:

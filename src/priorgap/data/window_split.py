@@ -1,4 +1,4 @@
-"""Windows of time series in three parts, of which no row stands in two: split by time or by series."""
+"""Windows of time series in three parts that share no row, split by time or by series."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ import torch
 from priorgap.data.series import OrderedSeries
 from priorgap.data.splits import random_split
 
-# series from which on whole series make up the parts
+# From this number of series on, each part consists of whole series.
 MANY_SERIES = 20
 _PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Rows that follow each other in one series, by the part of the data that they belong to.
+    """Ranges of consecutive rows of one series, for each part of the data.
 
     Attributes:
-        train, validation, test: the blocks of each part; windows lie inside of one.
+        train, validation, test: the blocks of each part; a window lies inside of one block.
         said: how the parts were made, in words.
-        drawn: whether by chance.
+        drawn: whether the parts were drawn at random.
     """
 
     train: tuple[range, ...]
@@ -37,9 +37,9 @@ class Blocks:
 
 
 def by_time(series: OrderedSeries, validation_fraction: float, test_fraction: float) -> Blocks:
-    """Cut time into three: training first, the test last; the same moments in all series.
+    """Cut time into training, validation and test, in this order and at the same moments in all series.
 
-    Rows without times are cut by their numbers within their series. The fractions are of rows.
+    Rows without times are cut by their numbers within their series. The fractions count rows.
     """
     clock = series.clock()
     parts = _cut_in_three(series, clock, np.zeros(len(clock), np.int64), validation_fraction, test_fraction)
@@ -50,17 +50,17 @@ def by_time(series: OrderedSeries, validation_fraction: float, test_fraction: fl
 def by_spells(
     series: OrderedSeries, validation_fraction: float, test_fraction: float, *, spell: float, said: str
 ) -> Blocks:
-    """Cut time into spells of one length, and each of these into three as `by_time` does.
+    """Cut time into spells of equal length, and each of these into three as `by_time` does.
 
     Where the seasons change the series, a single cut would train on some of them and test on others; so every part
-    has all of them.
+    gets all of them.
 
     Args:
         series: the rows in order.
-        validation_fraction: of the rows of a spell.
-        test_fraction: of the rows of a spell.
-        spell: how long one is, in units of `series.clock()`.
-        said: its length in words.
+        validation_fraction: the fraction of a spell's rows.
+        test_fraction: the fraction of a spell's rows.
+        spell: the length of a spell, in units of `series.clock()`.
+        said: its length, in words.
     """
     clock = series.clock()
     number = (clock // spell).astype(np.int64)
@@ -77,7 +77,7 @@ def _cut_in_three(
     validation_fraction: float,
     test_fraction: float,
 ) -> dict[str, list[range]]:
-    """Cut each spell into three at the same moments of all series; `spell` numbers those of the rows."""
+    """Cut each spell into three, at the same moments in all series; `spell` is each row's spell number."""
     parts: dict[str, list[range]] = {part: [] for part in _PARTS}
     for number in np.unique(spell).tolist():
         moments = np.sort(clock[spell == number])
@@ -99,7 +99,7 @@ def _cut_in_three(
 def by_series(
     series: OrderedSeries, validation_fraction: float, test_fraction: float, *, generator: torch.Generator
 ) -> Blocks:
-    """Draw which whole series belong to which part; the fractions are of series.
+    """Draw at random which whole series belong to which part; the fractions count series.
 
     Raises:
         ValueError: there are too few series.
@@ -124,8 +124,8 @@ def starts_in(blocks: Iterable[range], length: int, stride: int) -> np.ndarray:
 
 
 def rows_in(starts: np.ndarray, length: int, n: int) -> np.ndarray:
-    """Return which of n rows stand in a window that begins at one of the starts: booleans [n]."""
-    # 1 where a window begins, -1 behind its end: the sum is the number of windows that a row stands in
+    """Return which of n rows are in a window that begins at one of the starts: booleans [n]."""
+    # With +1 at each window's first row and -1 after its last, the cumulative sum counts the windows that hold a row.
     change = np.zeros(n + 1, np.int64)
     np.add.at(change, starts, 1)
     np.add.at(change, starts + length, -1)
@@ -134,13 +134,14 @@ def rows_in(starts: np.ndarray, length: int, n: int) -> np.ndarray:
 
 
 def shared_rows(starts: Mapping[str, np.ndarray], length: int) -> int:
-    """Return how many rows stand in windows of two parts of the data, or of more.
+    """Return how many rows are in windows of two or more parts of the data.
 
-    Windows that are drawn at random into parts overlap those of the other parts: what is tested on was trained on.
+    Windows that are assigned to parts at random overlap those of other parts, so that test rows are training rows,
+    too.
 
     Args:
         starts: the first rows of the windows of each part, as numbers of rows.
-        length: of a window, in rows.
+        length: the number of rows of a window.
 
     Example:
         >>> import numpy as np
@@ -158,7 +159,7 @@ def refuse_shared_rows(starts: Mapping[str, np.ndarray], length: int, place: str
     """Refuse a split whose parts share rows.
 
     Raises:
-        ValueError: one line with the number of rows that each two parts share.
+        ValueError: parts share rows; one line with the number for each pair.
     """
     n = shared_rows(starts, length)
     if n:

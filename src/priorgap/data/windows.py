@@ -38,9 +38,9 @@ _log = logging.getLogger(__name__)
 
 SplitBy = Literal["auto", "time", "entity"]
 Missing = Literal["error", "interpolate", "drop", "mask"]
-# the least number of windows of a part
+# Each part must have at least this many windows.
 _LEAST = 2
-# bytes of a value
+# The bytes of a value in float32.
 _FLOAT = 4
 
 
@@ -54,21 +54,21 @@ class Windows:
 
     Attributes:
         path: the file.
-        n_past: steps of a window that a forecast would know.
-        n_future: steps that it would tell.
+        n_past: the number of steps in a window before a forecast begins.
+        n_future: the number of steps that are forecast.
         time: the column of times, numbers or ISO dates; None: the rows are in order.
-        entity: the column that says of which series a row is; None: one series.
+        entity: the column that says which series a row belongs to; None: there is one series.
         values: the columns of measurements; None: all others that hold numbers.
-        stride: rows from one window to the next.
+        stride: the number of rows from one window to the next.
         missing: what is done with missing values: "error"; "interpolate" inside a block; "drop" leaves out the
-            windows that hold one; "mask" leaves them missing: 0, the mean, and a channel more for each column with
-            gaps in training windows, 1 where missing (`Split.gaps` says which is which).
+            windows that hold one; "mask" sets them to 0, the mean, and adds a channel for each column with gaps in
+            training windows that is 1 where the value is missing (`Split.gaps` has the layout).
         split: "time" or "entity"; "auto": by entity from 20 series on.
-        header: whether the first line of a text file names the columns; None: told by its values.
-        decimal: what stands before decimals in a text file; None: told by the values.
+        header: whether the first line of a text file names the columns; None: decided by its values.
+        decimal: the decimal separator of a text file; None: decided by the values.
         validation_fraction: the part of the rows (or series) kept for validation.
         test_fraction: the part of the rows (or series) kept for the test.
-        split_seed: which series belong to which part; blocks of time are not drawn.
+        split_seed: the seed that assigns series to parts; blocks of time are not drawn.
     """
 
     path: Path
@@ -115,14 +115,14 @@ class Windows:
 
     @property
     def choice(self) -> SeriesChoice:
-        """Which columns are what."""
+        """The user's choice of columns."""
         time, entity = (None if name is None else str(name) for name in (self.time, self.entity))
         values = self.values if isinstance(self.values, tuple | None) else (self.values,)
         return SeriesChoice(time, entity, None if values is None else tuple(map(str, values)))
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """The files that are read."""
         return (self.path,)
 
     def load(self, *, root: Path, download: bool) -> Dataset:
@@ -130,8 +130,8 @@ class Windows:
 
         Raises:
             DataUnavailable: there is no such file.
-            DataCorrupt: it is not what its name says, or damaged.
-            ValueError: columns are not as described above, a time stands twice, values are missing, or there are too
+            DataCorrupt: its content is of another format than its name says, or damaged.
+            ValueError: columns are not as described above, a time occurs twice, values are missing, or there are too
                 few windows; one line.
         """
         table = read_series_table(self.path, self.choice, self.header, self.decimal)
@@ -139,13 +139,13 @@ class Windows:
         return self.cut(series, self._blocks(series), table.done, place=f"data.path={self.path}")
 
     def cut(self, series: OrderedSeries, blocks: Blocks, done: "tuple[str, ...]", *, place: str) -> Dataset:
-        """Return the windows of series that have been read, scaled; the errors are those of `load`.
+        """Return the scaled windows of series that have been read; the errors are those of `load`.
 
         Args:
             series: the rows in order.
-            blocks: those of each part.
-            done: what reading left out or changed, in words.
-            place: where the rows come from, to stand in messages.
+            blocks: the blocks of each part.
+            done: what the reader left out or changed, in words.
+            place: the origin of the rows, for messages.
         """
         values, starts, missing = self._windows(series, blocks)
         refuse_shared_rows(starts, self.length, place)
@@ -186,7 +186,7 @@ class Windows:
     def _windows(
         self, series: OrderedSeries, blocks: Blocks
     ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-        """Return the values, the first rows of each part's windows, and what is missing."""
+        """Return the values, the first rows of each part's windows, and the layout of missing-indicators."""
         if self.missing == "error":
             refuse_missing(series)
         parts, values = blocks.parts(), series.values
@@ -244,7 +244,7 @@ class Windows:
     def _say(
         self, series: OrderedSeries, scaling: ColumnScaling, facts: "dict[str, Any]", step: str, place: str
     ) -> None:
-        """Say in one line what was read, and in another where times are uneven."""
+        """Log one line that says what was read, and another where time steps are uneven."""
         short = sum(len(rows) < self.length for rows in series.rows)
         gaps = facts["missing"]
         more = [
@@ -279,7 +279,7 @@ class Windows:
             )  # fmt: skip
 
     def _check_columns(self) -> None:
-        """Check what the configuration alone tells of the file and its columns."""
+        """Check what the configuration alone says about the file and its columns."""
         file_format, choice = format_of(self.path), self.choice
         end = self.path.suffix.lower()
         if file_format not in FORMATS:
@@ -300,7 +300,7 @@ class Windows:
                 )
 
     def _check_split(self) -> None:
-        """Check what the configuration alone tells of the split."""
+        """Check what the configuration alone says about the split."""
         if self.split == "entity" and self.entity is None:
             raise ValueError("data.split=entity: expected data.entity=NAME with it, or data.split=time")
         if self.split == "time" and self.split_seed:

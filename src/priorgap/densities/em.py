@@ -1,8 +1,8 @@
 """EM for full-covariance Gaussian mixtures, as matrix products.
 
 With phi(z) = [1, z, (z_i z_j) for i <= j], the log-densities of all k components at n points are one product
-table @ phi, and all sums that the M step needs are responsibilities @ phi^T. `benchmarks/gmm_em.py` holds this
-against scikit-learn's EM from the same start.
+table @ phi, and all sums that the M step needs are responsibilities @ phi^T. `benchmarks/gmm_em.py` compares this
+with scikit-learn's EM from the same start.
 """
 
 import math
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from priorgap.densities.protocols import stable_cholesky
 
-# numbers of one chunk of phi: 8 MB in float64, which caches hold, whatever the number of units
+# The numbers in one chunk of phi: 8 MB in float64, which fits into caches for any number of units.
 _CHUNK_NUMBERS = 1 << 20
-# up to so many (64 MB), phi is kept from step to step
+# Up to this many numbers (64 MB) phi is kept from step to step.
 _KEPT_NUMBERS = 1 << 23
 
 
@@ -29,14 +29,14 @@ def expectation_maximisation(
     tolerance: float,
     ridge: float,
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
-    """Raise the mean log-likelihood of a mixture from a start, float64; memory is bounded whatever n.
+    """Raise the mean log-likelihood of a mixture from a start, in float64 and in bounded memory for any n.
 
     E: r_ik = weight_k N(z_i; mean_k, cov_k) / sum_l (the same of l).
     M: weight_k, mean_k and cov_k are the weighted moments under r, with `ridge` added to each diagonal.
     Stops after the step before which the mean log-likelihood rose by less than `tolerance` nats.
 
-    Units should be standardised: second moments are taken about 0, so that a mean far above the standard
-    deviation would cost digits.
+    Units should be standardised: second moments are taken about 0, so that a mean far above the standard deviation
+    would cost precision.
 
     Returns:
         weight, mean and cov after the last step.
@@ -57,7 +57,7 @@ def expectation_maximisation(
             evidence = torch.logsumexp(joint, 0)
             sums += (joint - evidence).exp_() @ phi.T
             log_likelihood += float(evidence.sum())
-        # an empty component keeps a positive weight, as scikit-learn's does
+        # An empty component keeps a positive weight, as in scikit-learn.
         count = sums[:, 0] + 10 * torch.finfo(z.dtype).eps
         weight, mean = count / count.sum(), sums[:, 1 : 1 + d] / count[:, None]
         cov = _symmetric(sums[:, 1 + d :] / count[:, None], upper, d)
@@ -70,7 +70,7 @@ def expectation_maximisation(
 
 
 def _features(z: Float[Tensor, "n d"]) -> Float[Tensor, "p n"]:
-    """Return [1, z, z_i z_j for i <= j], a column a point: whole rows are then written at once, without gathering."""
+    """Return [1, z, z_i z_j for i <= j] with a column for each point, so that whole rows are written at once."""
     n, d = z.shape
     units = z.T.contiguous()
     phi = torch.empty(1 + d + d * (d + 1) // 2, n, dtype=z.dtype)
@@ -83,7 +83,7 @@ def _features(z: Float[Tensor, "n d"]) -> Float[Tensor, "p n"]:
 
 
 def _symmetric(entries: Float[Tensor, "k q"], upper: Tensor, d: int) -> Float[Tensor, "k d d"]:
-    """Return the symmetric matrices of which `entries` are the upper triangles."""
+    """Return the symmetric matrices whose upper triangles are `entries`."""
     half = torch.zeros(len(entries), d, d, dtype=entries.dtype)
     half[:, upper[0], upper[1]] = entries
     return half + half.triu(1).mT
@@ -92,7 +92,7 @@ def _symmetric(entries: Float[Tensor, "k q"], upper: Tensor, d: int) -> Float[Te
 def _coefficients(
     weight: Float[Tensor, "k"], mean: Float[Tensor, "k d"], cov: Float[Tensor, "k d d"], upper: Tensor
 ) -> Float[Tensor, "k p"]:
-    """Return what `_features` are multiplied by to give log weight_k + log N(z; mean_k, cov_k)."""
+    """Return the coefficients of `_features` that give log weight_k + log N(z; mean_k, cov_k)."""
     factor = torch.stack([stable_cholesky(c) for c in cov])
     precision = torch.cholesky_inverse(factor)
     linear = (precision @ mean[:, :, None])[:, :, 0]

@@ -1,4 +1,4 @@
-"""A normalising flow on z: zuko's transforms, our noise, our base density."""
+"""A normalising flow on z, with zuko's transforms and our own noise and base density."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ _ROWS = 16_384
 
 
 def import_zuko() -> Any:
-    """Import zuko and leave torch.distributions' validation as it was: zuko switches it off for the process."""
+    """Import zuko and restore torch.distributions' validation, which zuko switches off for the whole process."""
     validating = torch.distributions.Distribution._validate_args
     try:
         import zuko
@@ -28,26 +28,26 @@ def import_zuko() -> Any:
 
 
 class DropoutReLU(nn.Module):
-    """ReLU, then dropout in training; zuko wants an activation that is built without arguments."""
+    """ReLU, then dropout in training; zuko needs an activation that is built without arguments."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return max(x, 0), of which training drops a share."""
+        """Return max(x, 0); in training a share of it is dropped."""
         return nn.functional.dropout(nn.functional.relu(x), self.share, self.training)
 
 
 @dataclass(frozen=True)
 class FlowShape:
-    """What a flow is made of, before it has learned anything.
+    """The architecture of a flow.
 
     Attributes:
         kind: "nsf" (masked autoregressive rational-quadratic splines) or "maf" (masked autoregressive affine maps).
-        transforms: how many, with alternating orders of the units.
+        transforms: the number of transforms, with alternating orders of the units.
         hidden: widths of each conditioner's hidden layers.
-        bins: of each spline; of no use to "maf".
+        bins: the number of bins of each spline; not used by "maf".
         dropout: share of a conditioner's hidden units that training drops.
     """
 
@@ -71,7 +71,7 @@ class FlowShape:
 
 
 class FlowNetwork(nn.Module):
-    """Transforms from standardised z to the base N(0, I), forth and back."""
+    """Transforms from standardised z to the base N(0, I), and back."""
 
     def __init__(self, dim: int, shape: FlowShape) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class FlowNetwork(nn.Module):
 
         sizes = {"transforms": shape.transforms, "hidden_features": shape.hidden, "activation": activation}
         flow = flows.NSF(dim, bins=shape.bins, **sizes) if shape.kind == "nsf" else flows.MAF(dim, **sizes)
-        # only the transform: the library's base distribution draws from the global RNG
+        # Only the transform is used, because the library's base distribution draws from the global RNG.
         self.transform = flow.transform
         self.centre: Tensor
         self.scale: Tensor
@@ -97,7 +97,7 @@ class FlowNetwork(nn.Module):
         return found
 
     def inverse(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return the z that the noise stands for."""
+        """Return the z that belongs to the noise."""
         found: Tensor = self.centre + self.scale * self.transform(None).inv(noise)
         return found
 
@@ -114,7 +114,7 @@ class FittedFlow:
 
     Attributes:
         network: the transforms.
-        shape: what they are made of.
+        shape: the architecture.
     """
 
     network: FlowNetwork
@@ -127,7 +127,7 @@ class FittedFlow:
             return torch.cat([self.network.log_prob(rows.float()).double() for rows in z.split(_ROWS)])
 
     def draw(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n rows, float32: our noise, in one call, through the inverse."""
+        """Draw n rows, float32: our own noise, in one call, through the inverse."""
         check_n(n)
         noise = torch.randn(n, len(self.network.centre), generator=generator)
         with torch.no_grad():
@@ -145,7 +145,7 @@ class FittedFlow:
     def from_state(cls, tensors: dict[str, Tensor], description: dict[str, Any]) -> Self:
         """Rebuild from `state`'s and `description`'s results."""
         shape = FlowShape(**{key: value for key, value in description.items() if key != "dim"})
-        # the initial weights, which nobody sees, are drawn from the global RNG
+        # The initial weights are overwritten at once. Drawing them must not change the global random state.
         with torch.random.fork_rng(devices=[]):
             network = FlowNetwork(description["dim"], shape)
         network.load_state_dict(tensors)
@@ -157,9 +157,9 @@ class Flow:
     """A normalising flow by maximum likelihood; the epoch is chosen by validation log-likelihood.
 
     Attributes:
-        shape: what the flow is made of.
+        shape: the architecture.
         epochs: passes over the draws.
-        batch_size: draws a step.
+        batch_size: draws for each step.
         learning_rate: Adam's, falling to 0.
         weight_decay: decoupled.
     """
@@ -200,7 +200,7 @@ class Flow:
             return -float(torch.cat(parts).mean())
 
         best = BestEpoch(network, score if len(held_out) else None)
-        # dropout draws from the global RNG
+        # Dropout draws from the global RNG.
         with isolated(generator):
             fit_network(
                 network,

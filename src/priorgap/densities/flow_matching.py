@@ -22,11 +22,11 @@ Velocity = Callable[[Tensor, float], Tensor]
 
 @dataclass(frozen=True)
 class VelocityShape:
-    """What a velocity field is made of, before it has learned anything.
+    """The architecture of a velocity field.
 
     Attributes:
         hidden: widths of the hidden layers.
-        frequencies: sines and cosines of 2 pi k t, k = 1, ..., so many, that say the time.
+        frequencies: time enters as sines and cosines of 2 pi k t for k = 1, ..., `frequencies`.
     """
 
     hidden: tuple[int, ...]
@@ -41,7 +41,7 @@ class VelocityShape:
 
 
 class VelocityNetwork(nn.Module):
-    """v(y, t) for standardised z: where a point of time t goes next."""
+    """v(y, t) for standardised z: the velocity of a point at time t."""
 
     def __init__(self, dim: int, shape: VelocityShape) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def matching_loss(
 
 
 def integrate(velocity: Velocity, y: Float[Tensor, "n d"], steps: int) -> Float[Tensor, "n d"]:
-    """Return where points of time 0 are at time 1: the classical Runge-Kutta rule of order 4, in equal steps."""
+    """Return where points at time 0 are at time 1, by the classical Runge-Kutta method of order 4 in equal steps."""
     h = 1 / steps
     for step in range(steps):
         t = step * h
@@ -94,12 +94,12 @@ def integrate(velocity: Velocity, y: Float[Tensor, "n d"], steps: int) -> Float[
 
 @dataclass(frozen=True, eq=False)
 class FittedFlowMatching:
-    """A trained velocity field, in eval mode. It has no density: that would need a bound on its integration error.
+    """A trained velocity field, in eval mode; without a density, which would need a bound of integration errors.
 
     Attributes:
         network: the field.
-        shape: what it is made of.
-        steps: of the integration.
+        shape: the architecture.
+        steps: the number of integration steps.
     """
 
     network: VelocityNetwork
@@ -108,7 +108,7 @@ class FittedFlowMatching:
     kind: ClassVar[str] = "flow_matching"
 
     def carried(self, noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return the z that the noise becomes; memory is bounded whatever n."""
+        """Return the z to which the noise is carried, in bounded memory for any n."""
 
         def velocity(y: Tensor, t: float) -> Tensor:
             found: Tensor = self.network(y, torch.full((len(y),), t))
@@ -119,7 +119,7 @@ class FittedFlowMatching:
             return self.network.centre + self.network.scale * y
 
     def draw(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n rows, float32: our noise, in one call, carried to time 1."""
+        """Draw n rows, float32: our own noise, in one call, carried to time 1."""
         check_n(n)
         return self.carried(torch.randn(n, len(self.network.centre), generator=generator))
 
@@ -136,7 +136,7 @@ class FittedFlowMatching:
     def from_state(cls, tensors: dict[str, Tensor], description: dict[str, Any]) -> Self:
         """Rebuild from `state`'s and `description`'s results."""
         shape = VelocityShape(tuple(description["hidden"]), description["frequencies"])
-        # the initial weights, which nobody sees, are drawn from the global RNG
+        # The initial weights are overwritten at once. Drawing them must not change the global random state.
         with torch.random.fork_rng(devices=[]):
             network = VelocityNetwork(description["dim"], shape)
         network.load_state_dict(tensors)
@@ -148,10 +148,10 @@ class FlowMatching:
     """A velocity field by flow matching; the epoch is chosen by the validation loss at fixed noise and times.
 
     Attributes:
-        shape: what the field is made of.
-        steps: of the integration that draws.
+        shape: the architecture.
+        steps: the number of integration steps of a draw.
         epochs: passes over the draws.
-        batch_size: draws a step.
+        batch_size: draws for each step.
         learning_rate: Adam's, falling to 0.
         weight_decay: decoupled.
     """

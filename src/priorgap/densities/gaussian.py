@@ -25,7 +25,7 @@ class FittedGaussian:
 
     @classmethod
     def from_moments(cls, moments: Moments, covariance: Covariance = "full") -> Self:
-        """Return the Gaussian with these moments, or with their diagonal alone."""
+        """Return the Gaussian with these moments, or with only the diagonal of the covariance."""
         cov = moments.cov.double()
         return cls(moments.mean.double(), torch.diag(cov.diagonal()) if covariance == "diag" else cov.clone())
 
@@ -60,7 +60,7 @@ class FittedGaussian:
 
 @dataclass(frozen=True, eq=False)
 class FittedDiagonal:
-    """N(mean, diag variance), float64, for dimensions in which no matrix is made."""
+    """N(mean, diag variance), float64, for dimensions too large for a matrix."""
 
     mean: Float[Tensor, "d"]
     variance: Float[Tensor, "d"]
@@ -105,10 +105,10 @@ class Gaussian:
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
     ) -> FittedGaussian:
-        """Fit to `z_train`; nothing is chosen and nothing is drawn.
+        """Fit to `z_train`; there is nothing to choose and nothing to draw.
 
         Raises:
-            ValueError: fewer than two points, or too many dimensions.
+            ValueError: there are fewer than two points, or too many dimensions.
         """
         check_points(z_train, "z_train")
         check_full(z_train.shape[1])

@@ -1,4 +1,4 @@
-"""A Gaussian whose covariance is low-rank plus diagonal, for dimensions in which no matrix is made."""
+"""A Gaussian whose covariance is low-rank plus diagonal, for dimensions too large for a matrix."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from priorgap.core.latents import Moments, check_full
 from priorgap.core.random import isolated
 from priorgap.densities.protocols import check_n, stable_cholesky
 
-# directions beyond those asked for, and passes over the points, of the randomised decomposition
+# Settings of the randomised decomposition: directions beyond the requested ones, and passes over the points.
 _BEYOND, _PASSES = 10, 6
-# of a unit's variance: the least that its own noise keeps
+# Each unit's own noise keeps at least this share of the unit's variance.
 _LEAST_NOISE = 1e-4
 
 
@@ -24,8 +24,8 @@ class FittedLowRank:
     """N(mean, diag(scale) (F F' + diag noise) diag(scale)), float64; F F' + diag noise has ones on its diagonal.
 
     Attributes:
-        mean: of each unit.
-        scale: standard deviation of each unit.
+        mean: the mean of each unit.
+        scale: the standard deviation of each unit.
         factor: F.
         noise: the share of each unit's variance that it shares with no other.
     """
@@ -49,7 +49,7 @@ class FittedLowRank:
         return self.factor.shape[1]
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
-        """Return the log-density, nats, float64; in O(n d r), without a matrix of d x d."""
+        """Return the log-density, nats, float64, in O(n d r) without a d x d matrix."""
         u = (z.double() - self.mean) / self.scale
         own = u / self.noise
         quadratic = (u * own).sum(1)
@@ -97,7 +97,7 @@ def directions(
     *,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "r"], Float[Tensor, "d r"]]:
-    """Return the largest eigenvalues of the units' correlation, and their directions, by points.
+    """Return the largest eigenvalues of the units' correlation matrix and their directions, from points.
 
     **Source**: the randomised decomposition of Halko, Martinsson & Tropp (2011), as `torch.svd_lowrank` has it.
     """
@@ -115,10 +115,10 @@ def low_rank(
     values: Float[Tensor, "r"],
     along: Float[Tensor, "d r"],
 ) -> FittedLowRank:
-    """Return the Gaussian with these directions of the units' correlation, and every unit's variance as it is.
+    """Return the Gaussian with these directions of the units' correlation, and with every unit's variance unchanged.
 
     The other eigenvalues are replaced by their mean (probabilistic principal components); each unit's noise is then
-    what its variance leaves. Without directions it is the diagonal Gaussian.
+    the rest of its variance. Without directions the result is the diagonal Gaussian.
 
     **Source**: Tipping & Bishop (1999), "Probabilistic principal component analysis".
     """

@@ -1,4 +1,4 @@
-"""A mixture of full-covariance Gaussians: k-means starts it, EM fits it, torch draws from it."""
+"""A mixture of full-covariance Gaussians, started by k-means and fitted by EM."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from priorgap.densities.em import expectation_maximisation
 from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.protocols import TooFewPoints, check_n, check_points, stable_cholesky
 
-# k-means only starts EM: on a subsample it is as good a start, in a fraction of the time
+# k-means only starts EM; on a subsample of this size it gives an equally good start in a fraction of the
+# time.
 _KMEANS_POINTS = 5_000
 _KMEANS_ITERATIONS = 30
 _TOLERANCE = 1e-3
@@ -44,7 +45,7 @@ class FittedMixture:
         return torch.stack([stable_cholesky(c) for c in self.cov])
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
-        """Return the mixture's log-density, nats, float64; memory is bounded whatever n."""
+        """Return the mixture's log-density, nats, float64, in bounded memory for any n."""
         return torch.cat([self._log_prob(rows) for rows in z.split(_LOG_PROB_ROWS)])
 
     def _log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
@@ -93,9 +94,9 @@ class GaussianMixture:
 
     Attributes:
         n_components: one number, or the candidates among which the validation log-likelihood chooses.
-        n_fit: at most so many rows are used by EM, a random subset of those given.
-        max_iter: at most so many EM steps a candidate.
-        reg_covar: what EM adds to each diagonal, in units of the variance of a unit.
+        n_fit: EM uses at most this many rows, a random subset of those given.
+        max_iter: the largest number of EM steps for each candidate.
+        reg_covar: EM adds this to each diagonal, relative to the unit's variance.
     """
 
     n_components: int | Sequence[int]
@@ -104,7 +105,7 @@ class GaussianMixture:
     reg_covar: float
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         if not isinstance(self.n_components, int):
             object.__setattr__(self, "n_components", tuple(self.n_components))
         if not self.candidates or min(self.candidates) < 1:
@@ -129,7 +130,7 @@ class GaussianMixture:
     ) -> FittedMixture:
         """Fit every candidate to `z_train`; return the one with the best mean log-density on `z_validation`.
 
-        Candidates with more components than half the points are left out.
+        Candidates with more components than half the points are skipped.
 
         Raises:
             TooFewPoints: fewer than two points; too few for every candidate; a choice without validation.
@@ -162,14 +163,14 @@ class GaussianMixture:
 def _em(
     z: Float[Tensor, "n d"], k: int, max_iter: int, reg_covar: float, seed: int
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "k d"], Float[Tensor, "k d d"]]:
-    """Run EM from a k-means start; scikit-learn's k-means draws from its own seeded RandomState only."""
+    """Run EM from a k-means start; scikit-learn's k-means draws only from its own seeded RandomState."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
     points = z.numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # rows come in random order, so that the first ones are a random subset
+        # The rows come in random order, so that the first ones are a random subset.
         kmeans = KMeans(k, n_init=1, max_iter=_KMEANS_ITERATIONS, random_state=seed)
         cluster = kmeans.fit(points[:_KMEANS_POINTS]).predict(points)
     weight, mean, cov = (torch.from_numpy(a) for a in _start(points, cluster, k, reg_covar))
@@ -179,7 +180,7 @@ def _em(
 
 
 def _start(z: np.ndarray, cluster: np.ndarray, k: int, reg_covar: float) -> tuple[np.ndarray, ...]:
-    """Return weights, means, covariances of clusters; one of few points leans on the pooled covariance."""
+    """Return the clusters' weights, means and covariances; small clusters are shrunk to the pooled covariance."""
     n, d = z.shape
     pooled = np.atleast_2d(np.cov(z.T))
     weight, mean, cov = np.empty(k), np.empty((k, d)), np.empty((k, d, d))
@@ -187,7 +188,7 @@ def _start(z: np.ndarray, cluster: np.ndarray, k: int, reg_covar: float) -> tupl
         points = z[cluster == j]
         mean[j] = points.mean(0) if len(points) else z.mean(0)
         centred = points - mean[j]
-        # d + 1 pseudo-points make every start positive definite
+        # d + 1 pseudo-points make every initial covariance positive definite.
         cov[j] = (centred.T @ centred + (d + 1) * pooled * 0.1) / (len(points) + d + 1)
         cov[j] += max(reg_covar, 1e-9) * np.eye(d)
         weight[j] = (len(points) + 1) / (n + k)

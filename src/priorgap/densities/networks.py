@@ -1,4 +1,4 @@
-"""What densities that are networks share: standardised z, settings of the fit, the best epoch."""
+"""Common parts of densities that are networks: standardised z, settings of the fit, the best epoch."""
 
 import copy
 import math
@@ -9,25 +9,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# a collapsed unit has no scale of its own
+# The least scale, because a collapsed unit has no spread of its own.
 _LEAST_SCALE = 1e-6
 
 
 class Standardised(Protocol):
-    """A network that looks at (z - centre) / scale."""
+    """A network that standardises its input as (z - centre) / scale."""
 
     centre: Tensor
     scale: Tensor
 
 
 def standardise(network: Standardised, z: Float[Tensor, "n d"]) -> None:
-    """Give a network the mean and standard deviation of each unit of z."""
+    """Set a network's centre and scale to the mean and standard deviation of each unit of z."""
     network.centre.copy_(z.mean(0))
     network.scale.copy_(z.std(0).clamp_min(_LEAST_SCALE))
 
 
 def check_fit(*, epochs: int, batch_size: int, learning_rate: float, weight_decay: float) -> None:
-    """Refuse settings that nothing can be fitted with.
+    """Refuse settings with which nothing can be fitted.
 
     Raises:
         ValueError: one line that names the setting.
@@ -45,8 +45,9 @@ class BestEpoch:
     """The weights of the best epoch so far.
 
     Args:
-        network: what is trained.
-        loss: what is to be least, of the network as it is; None: the last epoch is the best.
+        network: the network that is trained.
+        loss: returns the loss of the network in its current state, which is to be minimal; None: the last
+            epoch counts as best.
     """
 
     def __init__(self, network: nn.Module, loss: Callable[[], float] | None) -> None:
@@ -55,7 +56,7 @@ class BestEpoch:
         self._weights: dict[str, Tensor] | None = None
 
     def look(self, epoch: int, loss: float) -> None:
-        """Judge the network as it is; keep its weights where it is the best."""
+        """Evaluate the network; keep its weights if it is the best so far."""
         if self._loss is None:
             return
         self._network.eval()
@@ -66,6 +67,6 @@ class BestEpoch:
         self._network.train()
 
     def restore(self) -> None:
-        """Put the best weights back."""
+        """Load the best weights into the network."""
         if self._weights is not None:
             self._network.load_state_dict(self._weights)

@@ -1,4 +1,4 @@
-"""What a density is: hyperparameters whose `fit` returns a fitted distribution of z."""
+"""The contract of densities: hyperparameters whose `fit` returns a fitted distribution of z."""
 
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
@@ -47,10 +47,10 @@ class Density(Protocol):
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
     ) -> FittedDensity:
-        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`.
+        """Fit to `z_train`; choices, where there are any, are made on `z_validation`.
 
         Raises:
-            TooFewPoints: for this density.
+            TooFewPoints: there are too few points for this density.
         """
         ...
 
@@ -59,7 +59,7 @@ def check_points(z: Float[Tensor, "n d"], name: str) -> None:
     """Refuse fewer than two points, or points that are not finite.
 
     Raises:
-        ValueError: with one line that names what was given.
+        ValueError: one line that names what was given.
     """
     if z.ndim != 2 or z.shape[1] < 1:
         raise ValueError(f"{name} has shape {tuple(z.shape)}: expected [n, d]")
@@ -70,7 +70,7 @@ def check_points(z: Float[Tensor, "n d"], name: str) -> None:
 
 
 def check_n(n: int) -> None:
-    """Refuse a request for no draws.
+    """Refuse a number of draws below 1.
 
     Raises:
         ValueError: n is below 1.
@@ -80,7 +80,7 @@ def check_n(n: int) -> None:
 
 
 def stable_cholesky(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    """Return the Cholesky factor, after adding the least of a few ridges that makes it exist.
+    """Return the Cholesky factor, after adding the smallest ridge of a list that makes it exist.
 
     The ridges are relative to the mean variance: a collapsed unit of a deterministic encoder has variance 0.
 

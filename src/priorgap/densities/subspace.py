@@ -1,8 +1,8 @@
-"""A Gaussian with a mixture in the few directions in which the points are least normal.
+"""A Gaussian combined with a mixture in the few directions in which the points are least normal.
 
-A mixture of full Gaussians spends d (d + 3) / 2 numbers a component, and k-means, which starts it, sees distances in
-all units. Where two of many units hold a curve or a ring and the rest are normal, both fail: the start does not find
-the curve, and the numbers are spent on units that need none.
+A mixture of full Gaussians has d (d + 3) / 2 parameters for each component, and k-means, which starts it, uses
+distances in all units. Where two of many units hold a curve or a ring and the rest are normal, both fail: the start
+does not find the curve, and the parameters are spent on units that need none.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from priorgap.densities.gaussian import gaussian_log_prob
 from priorgap.densities.mixture import FittedMixture, GaussianMixture
 from priorgap.densities.protocols import check_points, stable_cholesky
 
-# steps of the search for one direction, from every unit at once; it converges cubically or not at all
+# Steps of the search for a direction, which starts from every unit; it converges cubically or not at all.
 _STEPS = 10
-# times that the directions are turned to suit the mixture in them, and the mixture is fitted again
+# How often the directions are rotated to suit the mixture, and the mixture is then fitted again.
 _TURNS = 2
 
 
@@ -49,8 +49,8 @@ class SubspaceMixture:
     """A full Gaussian whose least normal directions have a mixture of their own.
 
     Attributes:
-        n_directions: numbers of directions, among which the validation log-likelihood chooses.
-        mixture: hyperparameters of the mixture in them.
+        n_directions: candidates for the number of directions; the validation log-likelihood chooses.
+        mixture: hyperparameters of the mixture in these directions.
     """
 
     n_directions: Sequence[int]
@@ -64,7 +64,7 @@ class SubspaceMixture:
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
     ) -> FittedSubspaceMixture:
-        """Fit to `z_train`; numbers of directions above that of units count as the latter.
+        """Fit to `z_train`; numbers of directions above the number of units are reduced to it.
 
         Raises:
             ValueError: fewer than two points, or too few for the mixture; too many dimensions.
@@ -99,10 +99,10 @@ def _white(z: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
 def _turned(
     u: Float[Tensor, "n d"], along: Float[Tensor, "r d"], mixture: FittedMixture
 ) -> Float[Tensor, "r d"]:
-    """Return directions in which the mixture is likelier; cumulants find them, likelihood finds them more exactly.
+    """Return directions with a higher mixture likelihood, as a refinement of those found by cumulants.
 
     A Newton step of E[log g(P u) + |P u|^2 / 2] over orthonormal P, with E[u u' H(P u)] taken as E[H(P u)], as in
-    independent component analysis; the old directions where it does not help.
+    independent component analysis; the old directions are returned where the step does not help.
 
     **Source**: Hyvärinen (1999), "Fast and robust fixed-point algorithms for independent component analysis".
     """
@@ -115,23 +115,23 @@ def _turned(
     step = slope.detach().T @ u / len(u) - curvature @ along
     left, _, right = torch.linalg.svd(step, full_matrices=False)
     moved = left @ right
-    # the sign of a step is arbitrary: the mixture is in the old coordinates
+    # A step's sign is arbitrary; it is chosen to agree with the old directions, in whose coordinates the mixture is.
     moved = torch.where(((moved * along).sum(1) < 0)[:, None], -moved, moved)
     better = _gain(mixture, u @ moved.T)
     return moved if float(better.mean()) > float(gain.detach().mean()) else along
 
 
 def _gain(mixture: FittedMixture, y: Float[Tensor, "n r"]) -> Float[Tensor, "n"]:
-    """Return log g(y) - log N(y; 0, I), but for a constant."""
+    """Return log g(y) - log N(y; 0, I), up to a constant."""
     return mixture.log_prob(y) + 0.5 * y.square().sum(1)
 
 
 def unusual_directions(u: Float[Tensor, "n d"], n: int) -> Float[Tensor, "n d"]:
     """Return n orthonormal directions in which standardised, uncorrelated points are least normal, greedily.
 
-    Each adds the most to the negentropy as the third and fourth cumulants tell it (Gram-Charlier):
-    1/12 sum k_abc^2 + 1/48 sum k_abcd^2 over all index tuples of the directions found, as far as one or two of them
-    occur. Candidates: the fixed points of E u (w'u)^2 and E u (w'u)^3 - 3 w from each unit, and for each direction b
+    Each direction adds the most to the negentropy as approximated by third and fourth cumulants (Gram-Charlier):
+    1/12 sum k_abc^2 + 1/48 sum k_abcd^2 over all index tuples with at most two different directions. Candidates: the
+    fixed points of E u (w'u)^2 and E u (w'u)^3 - 3 w from each unit, and for each direction b
     found before those that depend on it: E u ((b'u)^2 - 1) and the outermost eigenvectors of E u u' ((b'u)^2 - 1).
 
     **Source**: Jones & Sibson (1987), "What is projection pursuit?", for the cumulants as an index.
@@ -151,7 +151,7 @@ def unusual_directions(u: Float[Tensor, "n d"], n: int) -> Float[Tensor, "n d"]:
 
 
 def _complement(found: list[Tensor], d: int, dtype: torch.dtype) -> Float[Tensor, "e d"]:
-    """Return an orthonormal basis of what is orthogonal to the directions found."""
+    """Return an orthonormal basis of the complement of the directions found."""
     if not found:
         return torch.eye(d, dtype=dtype)
     q, _ = torch.linalg.qr(torch.stack(found).T, mode="complete")
@@ -171,7 +171,7 @@ def _fixed_points(v: Float[Tensor, "n e"], start: Float[Tensor, "d e"]) -> Float
     for _ in range(_STEPS):
         skewed = _unit((v @ skewed.T).square().T @ v / len(v))
         tailed = _unit((v @ tailed.T).pow(3).T @ v / len(v) - 3 * tailed)
-    # a start that ended at nothing leaves the units themselves, so that there always is a candidate
+    # The units themselves are added, so that there is a candidate even if every start vanished.
     return torch.cat([units, skewed, tailed])
 
 
@@ -184,7 +184,7 @@ def _partners(v: Float[Tensor, "n e"], along: Float[Tensor, "n"]) -> Float[Tenso
 
 
 def _pair_gain(b: Float[Tensor, "n"], w: Float[Tensor, "n k"]) -> Float[Tensor, "k"]:
-    """Return what the joint cumulants of one direction and each of others add to the negentropy."""
+    """Return the contributions to the negentropy of the joint cumulants of one direction with each of the others."""
     n, b2 = len(b), b.square()
     bbw, bww = b2 @ w / n, b @ w.square() / n
     bbbw, bwww, bbww = (b2 * b) @ w / n, b @ w.pow(3) / n, b2 @ w.square() / n - 1

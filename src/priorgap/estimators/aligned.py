@@ -11,9 +11,9 @@ from torch.nn import functional
 from priorgap.estimators.neighbour_index import NeighbourIndex
 
 MAX_SHIFT = 2
-# queries at a time
+# The number of queries that are processed at a time.
 _CHUNK = 64
-# mirrored both ways an image has its own spectrum again, so that two of the four need a search
+# An image that is flipped both ways has the same spectrum, so that only two of the four flips need a search.
 _SEARCHED = ((), (3,))
 _FLIPS = ((), (3,), (2,), (2, 3))
 
@@ -24,7 +24,8 @@ class AlignedIndex:
 
     Attributes:
         images: float32.
-        spectra: index of the moduli, scaled so that their distance is at most that of the images at any cyclic shift.
+        spectra: index of the moduli, scaled so that their distance never exceeds the images' distance at any cyclic
+            shift.
     """
 
     images: Float[Tensor, "n c h w"]
@@ -32,10 +33,10 @@ class AlignedIndex:
 
     @classmethod
     def of(cls, images: Float[Tensor, "n c h w"]) -> "AlignedIndex":
-        """Index a set of images.
+        """Build the index of a set of images.
 
         Raises:
-            ValueError: no images [n, c, h, w].
+            ValueError: the tensor does not have the shape [n, c, h, w].
         """
         if images.ndim != 4 or len(images) == 0:
             raise ValueError(f"images has shape {tuple(images.shape)}: expected [n, c, h, w]")
@@ -46,12 +47,12 @@ class AlignedIndex:
     ) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
         """Return each query's distances to its two nearest images after flips and shifts, and their indices.
 
-        Measured are the images whose spectra are the two nearest to the query's, and to its mirror image's: of an
-        image that is a shift of another within its margins that one is the nearest; of others a nearer image may be
-        missed. All images of the set are treated alike.
+        Distances are computed to the images whose spectra are the two nearest to the query's, and to its mirror
+        image's. If a query is a shift of an image within its margins, that image is found; in other cases a nearer
+        image may be missed. All images of the set are treated alike.
 
         Raises:
-            ValueError: images of another shape, or fewer than 2 in the set.
+            ValueError: the queries have another shape, or the set has fewer than 2 images.
         """
         if queries.shape[1:] != self.images.shape[1:]:
             raise ValueError(
@@ -61,7 +62,7 @@ class AlignedIndex:
         index = torch.cat(found, 1)
         parts = zip(queries.split(_CHUNK), index.split(_CHUNK), strict=True)
         distance = torch.cat([aligned_distance(x, self.images[i]) for x, i in parts])
-        # an image that both searches found counts once
+        # An image that both searches found must count once.
         again = (index[:, 2:, None] == index[:, None, :2]).any(2)
         distance[:, 2:][again] = math.inf
         order = distance.argsort(dim=1, stable=True)[:, :2]
@@ -69,9 +70,9 @@ class AlignedIndex:
 
 
 def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
-    """Return the moduli of the Fourier transform of each channel, whose distance is that of images or less.
+    """Return the moduli of each channel's Fourier transform; their distance is at most that of the images.
 
-    |F x| is the same for every cyclic shift of x, and for x turned by 180 degrees; by Parseval's theorem and
+    |F x| is the same for every cyclic shift of x, and for x rotated by 180 degrees; by Parseval's theorem and
     ||a| - |b|| <= |a - b| the moduli of two images are at most as far apart as the images, however they are shifted.
 
     Example:
@@ -81,7 +82,7 @@ def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
         True
     """
     height, width = images.shape[2:]
-    # the half that is left out repeats all columns but the first and, for an even width, the last
+    # `rfft` leaves out a half that repeats all columns but the first and, for an even width, the last.
     weight = torch.full((width // 2 + 1,), math.sqrt(2 / (height * width)))
     weight[0] = math.sqrt(1 / (height * width))
     if width % 2 == 0:
@@ -93,7 +94,7 @@ def spectra(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n s"]:
 def aligned_distance(
     x: Float[Tensor, "m c h w"], candidates: Float[Tensor, "m k c h w"]
 ) -> Float[Tensor, "m k"]:
-    """Return the least distance of each image's flips and shifts, zeros shifted in, to each candidate; float64.
+    """Return the least distance of each image to each candidate over flips and shifts (padded with 0), float64.
 
     Example:
         >>> x = torch.zeros(1, 1, 8, 8)
@@ -111,7 +112,7 @@ def aligned_distance(
             for right in range(2 * MAX_SHIFT + 1)
         ]
     images, flat = torch.stack(moved, 1), candidates.flatten(2)
-    # products find the best flip and shift, a direct difference measures it
+    # Matrix products find the best flip and shift; a direct difference then gives the exact distance.
     score = 0.5 * images.square().sum(2)[:, None] - flat @ images.transpose(1, 2)
     best = images.gather(1, score.argmin(2)[:, :, None].expand(-1, -1, images.shape[2]))
     return (best.double() - flat.double()).square().sum(2).sqrt()

@@ -9,24 +9,23 @@ from torch import Tensor
 from priorgap.estimators.series import stride_of
 
 MAX_STEPS = 4
-# of a window, at least this share is compared
+# Two windows are compared over at least this share of their steps.
 _LEAST_SHARE = 0.75
-# pairs of windows at a time
+# The number of pairs of windows that are processed at a time.
 _PAIRS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedWindows:
-    """Windows, training ones first, and which of them share steps.
+    """Windows, training windows first, and how many consecutive ones share steps.
 
-    Where windows overlap, the one after a window is that window shifted: it is no other window, and is left out where
-    the second nearest is looked for. Of a copy of such windows any of them may be the nearest, so that `stretch` of
-    them that follow each other count as one.
+    Where windows overlap, the next window is the same one shifted, so it is left out in the search for the second
+    nearest. A copy may be nearest to any of such windows, so that `stretch` consecutive ones count as one.
 
     Attributes:
-        windows: float64, less the mean of each channel.
-        stretch: so many windows that follow each other share steps; 1 where none do.
-        n_train: how many are training windows.
+        windows: float64, minus the mean of each channel.
+        stretch: the number of consecutive windows that share steps; 1 where none do.
+        n_train: the number of training windows.
     """
 
     windows: Float[Tensor, "n T f"]
@@ -36,10 +35,10 @@ class AlignedWindows:
 
     @classmethod
     def of(cls, train: Float[Tensor, "n T f"], unseen: Float[Tensor, "m T f"]) -> "AlignedWindows | None":
-        """Index two sets of windows, each in order of time; None where there are too few of them, or too short ones.
+        """Index two sets of windows, each in order of time; None where they are too few or too short.
 
         Raises:
-            ValueError: no windows [n, T, f] of one shape.
+            ValueError: the sets are not [n, T, f] with the same T and f.
         """
         if train.ndim != 3 or min(len(train), len(unseen)) < 1 or train.shape[1:] != unseen.shape[1:]:
             raise ValueError(
@@ -47,7 +46,7 @@ class AlignedWindows:
             )
         stride = stride_of(train)
         stretch = 1 if stride is None else -(-train.shape[1] // stride)
-        # whichever window is nearest, there must be a second one that shares no steps with it
+        # Whichever window is the nearest, the set must hold another one that shares no steps with it.
         if max_shift(train.shape[1]) < 1 or len(train) + len(unseen) < 2 * stretch:
             return None
         windows = torch.cat([train, unseen]).double()
@@ -56,7 +55,7 @@ class AlignedWindows:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many stretches of training windows there are, and of unseen ones."""
+        """The number of stretches of training windows, and of unseen windows."""
         n_unseen = len(self.windows) - self.n_train
         return -(-self.n_train // self.stretch), -(-n_unseen // self.stretch)
 
@@ -67,7 +66,7 @@ class AlignedWindows:
         is exact. All windows are treated alike.
 
         Raises:
-            ValueError: queries of another shape.
+            ValueError: the queries have another shape.
         """
         if queries.shape[1:] != self.windows.shape[1:]:
             raise ValueError(
@@ -82,14 +81,14 @@ class AlignedWindows:
             scores[(place - first).abs() < self.stretch] = torch.inf
             found.append(torch.cat([first, scores.argmin(1, keepdim=True)], 1))
         index = torch.cat(found)
-        # products find them, direct differences measure them
+        # Matrix products find the windows; direct differences then give exact distances.
         distance = aligned_distance(centred, self.windows[index])
-        # a difference of products may take an equal one for the second
+        # Rounding of the products may have swapped two windows at nearly equal distances.
         order = distance.argsort(dim=1, stable=True)
         return distance.gather(1, order), self._stretches(index.gather(1, order))
 
     def _scores(self, x: Float[Tensor, "b T f"]) -> Float[Tensor, "b n"]:
-        """Return mean squared differences after the best shift, from products."""
+        """Return mean squared differences after the best shift, computed by matrix products."""
         (n_steps, n_channels), rows, flat = x.shape[1:], x.flatten(1), self.windows.flatten(1)
         best = torch.full((len(x), len(flat)), torch.inf, dtype=torch.float64)
         for own, other in _overlaps(n_steps):
@@ -105,7 +104,7 @@ class AlignedWindows:
 
 
 def max_shift(n_steps: int) -> int:
-    """Return the largest shift of windows of so many steps: 4, and less of windows shorter than 16.
+    """Return the largest shift of windows with this many steps: 4, and less for windows shorter than 16.
 
     Example:
         >>> max_shift(48), max_shift(4)
@@ -130,7 +129,7 @@ def aligned_distance(x: Float[Tensor, "m T f"], candidates: Float[Tensor, "m k T
 
 
 def _overlaps(n_steps: int) -> list[tuple[slice, slice]]:
-    """Return which steps of a window lie on which of another, for each shift."""
+    """Return for each shift the steps of two windows that coincide."""
     reach = max_shift(n_steps)
     return [
         (slice(max(0, shift), n_steps + min(0, shift)), slice(max(0, -shift), n_steps - max(0, shift)))

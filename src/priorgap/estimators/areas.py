@@ -1,4 +1,4 @@
-"""The area under the ROC curve, its parts by row, and errors that count rows of one group as one."""
+"""The area under the ROC curve, each row's part of it, and errors that count the rows of a group as one."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Area:
     """P(score of a positive > score of a negative), ties counting half.
 
     Attributes:
-        value: the area.
+        value: the area under the curve.
         positive: each positive's share of the negatives below it.
         negative: each negative's share of the positives above it.
     """
@@ -53,16 +53,16 @@ def _share_below(x: Float[Tensor, "n"], others: Float[Tensor, "m"]) -> Float[Ten
 
 
 def grouped_error(parts: Sequence[tuple[Float[Tensor, "_"], Int[Tensor, "_"]]]) -> float | None:
-    """Return the standard error of a mean of parts that is one of groups, over one or more independent sets.
+    """Return the standard error of a mean whose values come in groups, over one or more independent sets.
 
-    The variance of a set is c / (c - 1) * sum over its c groups of (sum of the group's deviations / n)^2: of areas
-    under the ROC curve that of Obuchowski, and DeLong's where each row is a group of its own.
+    The variance of a set is c / (c - 1) * sum over its c groups of (sum of the group's deviations / n)^2: for areas
+    under the ROC curve this is Obuchowski's, and DeLong's where each row is a group of its own.
 
     Args:
-        parts: of each set, the values whose mean is taken, and each row's group.
+        parts: for each set the values whose mean is taken, and each row's group.
 
     Returns:
-        None where a set has one group.
+        The standard error; None where a set has only one group.
 
     **Source**: Obuchowski (1997), "Nonparametric analysis of clustered ROC curve data".
 
@@ -85,13 +85,13 @@ def grouped_error(parts: Sequence[tuple[Float[Tensor, "_"], Int[Tensor, "_"]]]) 
 def paired_areas(
     first: Float[Tensor, "n k"], second: Float[Tensor, "n k"], label: Int[Tensor, "n"]
 ) -> tuple[Estimate, Estimate, Estimate]:
-    """Return the mean areas over classes, each against all others, of two classifiers, and the first less the second.
+    """Return two classifiers' mean one-against-rest areas over classes, and the first minus the second.
 
-    The error of the difference is that of pairs: a row that both find hard counts little.
+    The error of the difference is paired, so that a row that both find hard adds little to it.
 
     Args:
         first, second: each classifier's scores of the same rows, by class.
-        label: their classes; those without a row, or with all of them, have no area.
+        label: the rows' classes; a class with no row, or with all rows, has no area.
 
     Raises:
         ValueError: the shapes differ, or all rows are of one class.
@@ -115,7 +115,7 @@ def paired_areas(
 
 
 def _of_classes(scores: Float[Tensor, "n k"], label: Int[Tensor, "n"]) -> tuple[float, Float[Tensor, "n"]]:
-    """Return the mean area, and what each row adds to its deviation from that which is expected."""
+    """Return the mean area, and each row's contribution to its deviation from the expected value."""
     values, shares = [], torch.zeros(len(label), dtype=torch.float64)
     for k in range(scores.shape[1]):
         own = label == k

@@ -10,10 +10,10 @@ from priorgap.estimators.uncertainty import block_estimate
 def bootstrap_std_error(
     statistic: Callable[..., float], sizes: Sequence[int], *, generator: torch.Generator, n_repeats: int = 200
 ) -> float:
-    """Return the spread of a statistic over resamples of its rows, its standard error.
+    """Return the standard error of a statistic: its spread over resamples of the rows.
 
-    For smooth statistics of averages only. A row that is drawn twice lies at distance 0 from itself, so that
-    nearest neighbours, kernel sums over pairs and mixtures over the rows are all wrong under it.
+    Valid only for smooth functions of averages. A row that is drawn twice is at distance 0 from itself, so
+    that nearest neighbours, kernel sums over pairs and mixtures over rows are wrong in a resample.
 
     Args:
         statistic: takes one index tensor for each sample, with the rows to use.
@@ -24,7 +24,7 @@ def bootstrap_std_error(
     **Source**: Efron (1979), "Bootstrap methods: another look at the jackknife".
 
     Raises:
-        ValueError: no sample, one of fewer than 2 rows, or n_repeats < 2.
+        ValueError: there is no sample, one has fewer than 2 rows, or n_repeats < 2.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -41,6 +41,7 @@ def bootstrap_std_error(
         statistic(*(torch.randint(0, n, (n,), generator=generator) for n in sizes)) for _ in range(n_repeats)
     ]
     spread = block_estimate(torch.tensor(values, dtype=torch.float64)).std_error
-    # block_estimate gives the error of the mean of the repeats; one value scatters sqrt(n_repeats) as much
+    # block_estimate gives the error of the mean over repeats; a single value's error is sqrt(n_repeats) times
+    # that.
     found: float = (spread or 0.0) * n_repeats**0.5
     return found

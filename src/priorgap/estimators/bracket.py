@@ -1,4 +1,4 @@
-"""Lower and upper ends for KL(q(z) || p(z)), and the number that is often printed instead."""
+"""Lower and upper bounds of KL(q(z) || p(z)), and a biased number that papers often report instead."""
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,8 @@ class Bracket:
     def limits(self, level: float = 0.975) -> tuple[float, float]:
         """Return (lower point - z se, upper point + z se), at least 0, each end a one-sided limit at `level`.
 
-        Asymptotic: they hold as far as a mean over images is normal, which heavy tails delay (`heavy_tails`).
+        The limits are asymptotic: they assume that a mean over images is normal, which needs more images where tails
+        are heavy (`heavy_tails`).
         """
         z = normal_quantile(level)
         low, high = self.lower.value - z * _known(self.lower), self.upper.value + z * _known(self.upper)
@@ -54,7 +55,7 @@ def kl_lower_bound(log_f: Float[Tensor, "n *k"], log_p: Float[Tensor, "n *k"]) -
     """Return the mean of log f(z) - log p(z) over held-out draws: a lower end of KL(q || p).
 
     E_q[log f - log p] = KL(q || p) - KL(q || f) <= KL(q || p), for any density f that was neither fitted nor
-    chosen on these draws. It is exactly the ELBO gained by exchanging p for f.
+    chosen on these draws. The result is exactly the gain in ELBO when f replaces p as the prior.
 
     Args:
         log_f: log f at k draws of the posterior of each of n held-out images ([n] is taken as k = 1).
@@ -122,7 +123,7 @@ def kl_upper_terms(
     n_draws: int = 1,
     log_prior: LogDensity = standard_normal_log_prob,
 ) -> Float[Tensor, "n"]:
-    """Return what each image adds to `kl_upper_bound`, the mean of them; arguments and errors are its own.
+    """Return each image's contribution to `kl_upper_bound`, which is their mean; same arguments and errors.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -138,8 +139,8 @@ def kl_upper_terms(
 def largest_share(terms: Float[Tensor, "n"]) -> float:
     """Return the share of one term in the sum of squared deviations from the mean: 0 for equal terms, at most 1.
 
-    It vanishes as n grows where the terms have a variance, by which a standard error is one; where they have none it
-    does not, whatever n.
+    It vanishes as n grows if the terms have a finite variance, which a standard error requires; otherwise it does not
+    vanish for any n.
 
     Raises:
         ValueError: fewer than 2 terms.
@@ -155,9 +156,9 @@ def largest_share(terms: Float[Tensor, "n"]) -> float:
 
 
 def heavy_tails(share: float, n: int) -> bool:
-    """Return whether the largest of n terms has a share that squares of normal variables do not give it.
+    """Return whether the largest of n terms has a larger share than squares of normal variables would give it.
 
-    These have (2 log n)² / (2 n) about; the limit is one and a half times that, and 0.1 at least.
+    Those have a share of about (2 log n)² / (2 n); the limit is one and a half times that, and at least 0.1.
 
     Example:
         >>> heavy_tails(0.9, 1000), heavy_tails(0.001, 1000)
@@ -167,15 +168,16 @@ def heavy_tails(share: float, n: int) -> bool:
 
 
 def upper_floor(rate: float, n: int) -> float:
-    """Return what no distribution-free upper limit of KL(q || p) from n images can be below: rate - 2 log n, or 0.
+    """Return a floor for every distribution-free upper limit of KL(q || p) from n images: rate - 2 log n, or 0.
 
-    KL(q || p) = rate - I(x; z), and a lower limit of a mutual information that holds for every distribution with fair
-    probability is at most about 2 log n. Where this is above 0 the mismatch is not resolvable from n images.
+    KL(q || p) = rate - I(x; z), and a lower limit of mutual information that holds for every distribution with
+    reasonable probability is at most about 2 log n. Where the floor is above 0 the mismatch cannot be resolved from n
+    images.
 
     **Source**: McAllester & Stratos (2020), "Formal limitations on the measurement of mutual information".
 
     Raises:
-        ValueError: n below 1.
+        ValueError: n is below 1.
 
     Example:
         >>> round(upper_floor(20.0, 10_000), 2)  # 20 - 2 log 10,000
@@ -189,7 +191,7 @@ def upper_floor(rate: float, n: int) -> float:
 def rows_per_parameter(n: int, dim: int) -> float:
     """Return n over the number of parameters of a full Gaussian, d (d + 3) / 2.
 
-    Below 2 a lower end of 0 does not say that no mismatch was found: no fitted density could have shown it.
+    Below 2 a lower end of 0 is no evidence against a mismatch, because no fitted density could have shown one.
 
     Example:
         >>> rows_per_parameter(650, 10)
@@ -208,8 +210,8 @@ def train_mixture_kl(
 ) -> Estimate:
     """Return KL(q_n || p) for the mixture q_n over all *training* posteriors: a description, not an end.
 
-    It is the number of published tables of "KL of the aggregate posterior" (Hoffman & Johnson 2016). It is at
-    least rate - log n and mostly shows log n; training posteriors are moreover not draws from the population.
+    Published tables report it as "KL of the aggregate posterior" (Hoffman & Johnson 2016). It is at least rate - log
+    n and mostly reflects log n; moreover, training posteriors are not draws from the population.
 
     Args:
         mean: posterior means of all training images.

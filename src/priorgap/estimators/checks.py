@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class NotFinite(ValueError):  # noqa: N818
-    """Numbers are NaN or infinite where finite ones are needed: a model has diverged, or a program has a mistake."""
+    """Numbers are NaN or infinite where finite ones are needed: a model has diverged, or the program has a bug."""
 
 
 def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | None = None) -> None:
@@ -28,7 +28,7 @@ def check_matrix(name: str, x: Tensor, *, min_rows: int = 1, n_columns: int | No
         raise ValueError(f"{name} has {len(x)} rows: expected at least {min_rows}")
     if n_columns is not None and x.shape[1] != n_columns:
         raise ValueError(f"{name} has {x.shape[1]} columns: expected {n_columns}")
-    # the sum takes one pass and no mask; rows are searched only where it is not finite
+    # The sum takes one pass and no mask; the rows are searched only where the sum is not finite.
     if not math.isfinite(float(x.sum(dtype=torch.float64))):
         n_bad = int((~torch.isfinite(x)).any(1).sum())
         if n_bad:

@@ -1,4 +1,4 @@
-"""Copying: nearest training images, the AUCs over their distances, and the share of near copies."""
+"""Copying: distances to nearest training images, AUCs over these distances, and the share of near copies."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix, check_vector
 from priorgap.estimators.uncertainty import Estimate, normal_quantile, proportion_estimate
 
-# rows of b, and of a, that are centred and converted at a time
+# The numbers of rows of b, and of a, that are centred and converted at a time.
 _TILE = 4096
 _QUERIES = 16384
 
@@ -23,15 +23,15 @@ def nearest_distance(
 ) -> tuple[Float[Tensor, "m"], Int[Tensor, "m"]]:
     """Return each row of a's Euclidean distance to its nearest row of b, and that row's index.
 
-    The winner is found by matrix products over tiles (memory chunk x 4096 + 16,384 x D), its distance by
-    direct difference in float64, so that an identical row is at exactly 0. Rows so close that float32
-    products cannot order them are searched again in float64.
+    The nearest row is found by matrix products over tiles (memory chunk x 4096 + 16,384 x D), its distance by a
+    direct difference in float64, so that an identical row has distance exactly 0. Rows so close that float32 products
+    cannot order them are searched again in float64.
 
     Args:
         a: queries.
-        b: where to search.
+        b: the rows to search.
         exclude: exclude[i] = j leaves row j of b out for query i; -1 leaves out none.
-        chunk: queries at a time.
+        chunk: the number of queries that are processed at a time.
 
     Returns:
         Distances [m], float64, in the units of the space; indices [m].
@@ -110,7 +110,7 @@ def _search_tile(
             row = ((column >= 0) & (column < len(tile))).nonzero()[:, 0]
             score[row, column[row]] = math.inf
         least = score.amin(1)
-        # where it lies is asked only of rows that gain
+        # argmin runs only over the rows that found a nearer one.
         better = (least < best[start : start + chunk]).nonzero()[:, 0]
         best[start + better] = least[better]
         index[start + better] = score[better].argmin(1) + offset
@@ -142,7 +142,7 @@ def auc(smaller: Float[Tensor, "n"], larger: Float[Tensor, "m"]) -> Estimate:
 
 
 def auc_error(value: float, n: int, m: int) -> float:
-    """Return the standard error that an area of this value has from n and m draws, of exponential scores.
+    """Return the standard error of an area with this value from n and m draws, assuming exponential scores.
 
     sqrt(v (1 - v) (1 + (k - 1) ((1 - v) / (2 - v) + v / (1 + v))) / (n m)), k = (n + m) / 2: at 1/2 the null's.
 
@@ -158,7 +158,7 @@ def auc_error(value: float, n: int, m: int) -> float:
 
 
 def auc_limits(value: float, n: int, m: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the limits of an area: those at which it is z standard errors away, inside [0, 1] and never equal.
+    """Return an area's confidence limits: the values that are z standard errors away, inside [0, 1] and never equal.
 
     **Source**: Newcombe (2006), "Confidence intervals for an effect size measure based on the Mann-Whitney
     statistic", method 5: a score interval, whose error is that at the limit, not at the estimate.
@@ -177,7 +177,7 @@ def auc_limits(value: float, n: int, m: int, level: float = 0.95) -> tuple[float
     z = normal_quantile(0.5 + 0.5 * level)
     ends = []
     for outer in (0.0, 1.0):
-        # `outer` is beyond the limit, `inner` is not: halve what lies between
+        # The limit lies between `inner` and `outer`; each step halves the interval.
         inner, beyond = value, outer
         for _ in range(60):
             middle = 0.5 * (inner + beyond)
@@ -201,8 +201,8 @@ def memorisation_auc(
 ) -> Estimate:
     """Return P(d(posterior_i, T) < d(heldout_j, T with one random image exchanged for x_j)), ties half.
 
-    Both draws have their source among the images searched; only the first source was trained on. 1/2 when
-    training gives an image's own draw no extra closeness (held-out images drawn at random from the training
+    In both cases the draw's own source is among the images searched, but only the first source was trained on. 1/2
+    when training gives an image's own draw no extra closeness (held-out images drawn at random from the training
     pool), above it when the model memorises. Standard error by DeLong.
 
     Args:
@@ -218,7 +218,7 @@ def memorisation_auc(
 
 
 def least_heldout(q: float) -> int:
-    """Return how many held-out draws their q quantile takes: 1/q - 1.
+    """Return the number of held-out draws that a q quantile needs: 1/q - 1.
 
     Example:
         >>> least_heldout(0.01)
@@ -233,9 +233,9 @@ def near_copy_excess(
     """Return P(d(sample, T) < Q) - q, Q the q quantile of the held-out draws' distance to T.
 
     The share of samples closer to a training image than all but a fraction q of draws that cannot have
-    copied. 0 when samples have the distribution of held-out draws, at most 1 - q; negative for samples far from
-    everything. Q sits at rank q (m + 1), so that E F(Q) = q and the excess is unbiased at its null. The
-    standard error has the binomial part and the quantile's (by moving Q one standard error both ways).
+    copied. 0 when samples have the distribution of held-out draws, at most 1 - q; negative for samples that are far
+    from all images. Q sits at rank q (m + 1), so that E F(Q) = q and the excess is unbiased at its null. The standard
+    error has the binomial part and the quantile's (by moving Q one standard error both ways).
 
     Raises:
         ValueError: q outside (0, 1/2], or fewer than 1/q - 1 held-out distances.
@@ -273,16 +273,17 @@ def train_share(
     nearest: Int[Tensor, "n"] | None = None,
     n_images: int | None = None,
 ) -> Estimate:
-    """Return the share of samples nearer to T' than to V (equally many training and validation images).
+    """Return the share of samples that are nearer to T' than to V (equally many training and validation images).
 
     Mean of 1[a < b] + 1/2 1[a = b]: 1/2 for every distribution that does not depend on which images were trained on.
 
     Args:
         to_train: each sample's distance to its nearest image of T'.
         to_validation: the same for V.
-        nearest: which image of T' and V together is nearest to each sample, from 0. Samples that share it are not
-            independent; with it the standard error is that over all ways to call half of the N images T', by which
-            the null holds: 1/2 sqrt((sum of squared group sizes - n^2 / N) N / (N - 1)) / n. Without it, it is the
+        nearest: index, among T' and V together, of the image nearest to each sample. Samples with the same nearest
+            image are not independent; with `nearest` the standard error is taken over all ways to choose half of the
+            N images as T', which is exact under the null: 1/2 sqrt((sum of squared group sizes - n^2 / N) N / (N -
+            1)) / n. Without it, it is the
             binomial one: too small when samples crowd around few images, too large when they are spread evenly.
         n_images: N, the size of T' and V together; given with `nearest`.
 

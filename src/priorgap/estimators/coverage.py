@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: do samples lie where real points do, and the reverse."""
+"""Precision, recall, density and coverage: whether samples lie where real points do, and the reverse."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.neighbours import kth, radii_of_rows, scores
 from priorgap.estimators.uncertainty import Estimate, block_estimate, proportion_estimate
 
-# rows of a product at a time: below 256, so that a byte counts the marks of a column
+# The rows of a product at a time: below 256, so that the marks of a column can be counted in one byte.
 _CHUNK = 250
 _EPS = torch.finfo(torch.float32).eps
-# pairs decided at a time
+# The number of pairs that are decided at a time.
 _PAIRS = 1 << 15
 
 _Values = tuple[float, float, float, float]
@@ -55,8 +55,8 @@ def precision_recall_density_coverage(
     on n and m, so compare at equal sizes only. Standard errors: both sets are cut at random into `n_blocks`
     disjoint blocks, each block of fakes is measured against its block of reals, and the spread of the blocks
     divided by sqrt(n_blocks) is taken: no point is ever met twice, as a bootstrap's duplicates would be. They
-    describe the scatter, not the change of the value with the sample size; they err towards too large (up to
-    twice, seen for recall near 1). None where a block would have fewer than 2 k + 2 points.
+    describe the scatter, not how the value changes with the sample size; they tend to be too large (up to twice, seen
+    for recall near 1). None where a block would have fewer than 2 k + 2 points.
 
     **Source**: Kynkäänniemi et al. (2019): precision, recall; Naeem et al. (2020): density, coverage.
 
@@ -131,7 +131,7 @@ def half_sample_errors(
         centre = halves[0].double().mean(0)
         values.append(_prdc(*(_Points(half, centre, k) for half in halves))[0])
     found = torch.tensor(values, dtype=torch.float64)
-    # an odd set leaves out one point more than a half
+    # In an odd set the part left out has one point more than the half.
     errors = [float(column.std()) * math.sqrt(len(real) // 2 / -(-len(real) // 2)) for column in found.T]
     for place, n in ((0, len(fake)), (1, len(real)), (3, len(real))):
         if errors[place] == 0:
@@ -141,9 +141,9 @@ def half_sample_errors(
 
 
 def ball_reach(real: Float[Tensor, "n D"], k: int) -> Float[Tensor, "n"]:
-    """Return what the balls of the real points need of all of them: kept, it saves a third of each comparison.
+    """Return the term of each ball's test that needs real points only; storing it saves a third of a comparison.
 
-    (r^2 - |x|^2) / 2 about the mean, r the distance to the k-th nearest other point, float32.
+    The term is (r^2 - |x|^2) / 2, with x about the mean and r the distance to the k-th nearest other point, float32.
 
     Raises:
         ValueError: fewer than k + 1 rows, or k < 1.
@@ -165,10 +165,10 @@ def _check_k(k: int) -> None:
 
 @dataclass(frozen=True)
 class _Balls:
-    """Points with balls to their k-th neighbours: float32 finds, float64 decides.
+    """Points with balls to their k-th neighbours, searched in float32 and decided in float64.
 
-    Products are taken of the points about a common centre, which keeps digits; what they leave open is decided
-    from the differences of the points as they were given, so that a tie of integers is a tie.
+    Products use the points minus a common centre, which reduces rounding; pairs that they cannot decide are decided
+    from differences of the given points, so that ties between integers remain ties.
 
     Attributes:
         given: the points as given.
@@ -176,7 +176,7 @@ class _Balls:
         rough: the same, float32.
         half_norm: |x|^2 / 2 about the centre, float64.
         reach: (r^2 - |x|^2) / 2, r the radius of the ball, float32 and as exact as that.
-        radius: r^2, float64, where a decision asked for it; nan elsewhere.
+        radius: r^2, float64, computed where a decision needed it; nan elsewhere.
         k: the radius reaches to the k-th nearest other point.
     """
 
@@ -192,13 +192,13 @@ class _Balls:
         return len(self.given)
 
     def part(self, rows: slice, reach: Tensor) -> "_Balls":
-        """Return the points of some rows (not copied), with the balls that they have among themselves."""
+        """Return the points of some rows (not copied), with the balls that these points have among themselves."""
         given, centred, rough = self.given[rows], self.centred[rows], self.rough[rows]
         unknown = torch.full_like(self.radius[rows], math.nan)
         return _Balls(given, centred, rough, self.half_norm[rows], reach[rows], unknown, self.k)
 
     def hold(self, ball: Tensor, others: "_Balls", point: Tensor) -> Tensor:
-        """Return which points (rows of `others`) lie inside their ball (row of these), decided in float64."""
+        """Return which points (rows of `others`) lie inside of their ball (a row of these), decided in float64."""
         unknown = torch.unique(ball[self.radius[ball].isnan()])
         if len(unknown):
             self.radius[unknown] = radii_of_rows(self.given, self.centred, self.half_norm, self.k, unknown)
@@ -210,7 +210,7 @@ class _Balls:
 
 
 class _Points:
-    """A set, in the order of its blocks if it has any, as balls: of the whole and of each block."""
+    """A set of points with balls, of the whole set and of each block; its rows are sorted by block."""
 
     def __init__(
         self, x: Tensor, centre: Tensor, k: int, blocks: Sequence[Tensor] = (), reach: Tensor | None = None
@@ -240,13 +240,13 @@ class _Points:
 
     @staticmethod
     def _reach_within(own: slice, rough: Tensor, half_norm: Tensor, k: int, out: Tensor) -> None:
-        """Write the reach of a block's points among themselves."""
+        """Write the reach of a block's points, computed among themselves, to `out`."""
         pieces = torch.arange(len(rough)).split(2 * _CHUNK)
         for rows, score in scores(rough, half_norm, pieces):
             out[rows + own.start] = kth(score, k)
 
     def chunks(self, size: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield the rows in pieces of at most `size`, none across two blocks, and the block of each."""
+        """Yield the rows in pieces of at most `size`, none across two blocks, with the block of each."""
         for block, rows in enumerate(self.slices):
             n_rows = rows.stop - rows.start
             for piece in torch.arange(rows.start, rows.stop).tensor_split(-(-n_rows // size)):
@@ -256,7 +256,7 @@ class _Points:
 def _prdc(reals: _Points, fakes: _Points) -> tuple[_Values, list[_Values]]:
     """Return precision, recall, density and coverage of the whole sets and of each pair of blocks."""
     whole = _Overlap(reals.whole, fakes.whole)
-    # one product gives x_i.y_j - |x_i|^2 / 2: above -reach_j where fake i lies in the ball of real j
+    # One product gives x_i.y_j - |x_i|^2 / 2, which is above -reach_j where fake i lies in the ball of real j.
     left = torch.cat([fakes.whole.rough, -fakes.whole.half_norm.float()[:, None]], 1)
     right = torch.cat([reals.whole.rough, torch.ones(len(reals.whole), 1)], 1).T
     buffer, parts = torch.empty(_CHUNK, len(reals.whole)), []
@@ -274,13 +274,13 @@ def _prdc(reals: _Points, fakes: _Points) -> tuple[_Values, list[_Values]]:
 
 
 def _tolerance(width: int, *half_norms: Tensor) -> float:
-    """Return a bound of the rounding of x.y - |x|^2 / 2 - |y|^2 / 2 in float32 (sums grow like a root)."""
+    """Return a bound of the float32 rounding error of x.y - |x|^2 / 2 - |y|^2 / 2 (sums grow like a square root)."""
     scale = sum(float(h.max()) for h in half_norms)
     return 4 * _EPS * (math.sqrt(width) + 4) * scale
 
 
 class _Overlap:
-    """What the products of fakes and reals, chunk by chunk, add up to."""
+    """Counts of which fakes and reals lie in each other's balls, accumulated over chunks of their products."""
 
     def __init__(self, reals: _Balls, fakes: _Balls):
         self.reals, self.fakes = reals, fakes
@@ -289,7 +289,7 @@ class _Overlap:
         n, width = len(reals), 8 * -(-len(reals) // 8)
         self.borders = (-reals.reach + self.margins[0]).numpy(), (-reals.reach - self.margins[0]).numpy()
         self.radius = (fakes.reach.double() + fakes.half_norm).float()[:, None]
-        # marks of what surely lies inside and of what may; what fills the last word stays 0
+        # Marks of points that surely lie inside, and of those that may; the padding of the last word stays 0.
         self.marks = torch.zeros(2, _CHUNK, width, dtype=torch.bool)
         self.deepest = np.full(n, -np.inf, dtype=np.float32)
         self.precise = torch.zeros(len(fakes), dtype=torch.bool)
@@ -298,13 +298,13 @@ class _Overlap:
         self.undecided: list[tuple[Tensor, Tensor]] = []
 
     def add(self, depth: Tensor, start: int) -> None:
-        """Add x_i.y_j - |x_i|^2 / 2 of some fakes, from `start` on, and all reals; `depth` is overwritten."""
+        """Add x_i.y_j - |x_i|^2 / 2 of some fakes, from row `start` on, with all reals; overwrites `depth`."""
         marks, rows = self.marks[:, : len(depth)], slice(start, start + len(depth))
         for mark, border in zip(marks, self.borders, strict=True):
-            # numpy compares by vectors, torch one by one
+            # numpy's comparison is vectorised, torch's is not.
             np.greater(depth.numpy(), border, out=mark[:, : len(border)].numpy())
         np.maximum(self.deepest, depth.add_(self.radius[rows]).numpy().max(0), out=self.deepest)
-        # eight marks are added at once, as the bytes of a word
+        # Eight marks, the bytes of a 64-bit word, are added at once.
         words = marks.view(torch.int64)
         sure, maybe = words[0].sum(0), words[1].sum(0)
         counts = sure.view(torch.uint8)[: len(self.covered)]
@@ -320,7 +320,7 @@ class _Overlap:
             self._decide()
 
     def _decide(self) -> None:
-        """Decide the pairs within rounding of a border."""
+        """Decide in float64 the pairs that are within rounding error of a border."""
         if self.undecided:
             i, j = (torch.cat(side) for side in zip(*self.undecided, strict=True))
             inside = self.reals.hold(j, self.fakes, i)
@@ -339,7 +339,7 @@ class _Overlap:
         )
 
     def _recalled(self) -> Tensor:
-        """Return which reals lie inside a fake's ball."""
+        """Return which reals lie inside of a fake's ball."""
         reals, fakes, margin = self.reals, self.fakes, self.margins[1]
         overlap = torch.from_numpy(self.deepest).double() - reals.half_norm
         recalled = overlap > margin

@@ -1,4 +1,4 @@
-"""Copying as the literature measures it: C_T, authenticity, and the feature likelihood divergence."""
+"""Published measures of copying: C_T, authenticity, and the feature likelihood divergence."""
 
 import math
 
@@ -68,7 +68,7 @@ def data_copying_score(
         n, m = len(held), len(own)
         if m == 0 or m < least_share * len(sample_distance):
             continue
-        # ranks see order only, so a cell without training data (all inf) is all ties
+        # The AUC uses only the order, so a cell without training data (all distances inf) counts as all ties.
         above = auc(*(torch.nan_to_num(x.double(), posinf=1e300) for x in (held, own))).value
         scores.append((above - 0.5) / math.sqrt((n + m + 1) / (12 * n * m)))
         weights.append(n)
@@ -82,7 +82,7 @@ def data_copying_score(
 def authenticity(
     sample: Float[Tensor, "m D"], train: Float[Tensor, "n D"]
 ) -> tuple[Estimate, Bool[Tensor, "m"]]:
-    """Return the share of authentic samples, and which are.
+    """Return the share of authentic samples, and whether each sample is authentic.
 
     A sample is authentic if it is farther from its nearest training row than that row is from its own nearest
     other training row. 0 for copies; higher is less copying; the value without copying is unknown and below 1
@@ -115,11 +115,11 @@ def feature_likelihood_divergence(
 ) -> tuple[Estimate, Estimate]:
     """Return the feature likelihood divergence on the test set, and its generalisation gap.
 
-    Features are standardised by the test set. A mixture of isotropic Gaussians, one on each sample, gets
-    bandwidths that maximise the likelihood of the *training* rows (EM, monotone); FLD = 100 / D times the mean
-    negative log-likelihood of *test* rows, minus the same for a mixture on half of the training rows fitted to
-    the other half. 0: as good as real training data; higher is worse. A sample that copies a training row
-    gets a tiny bandwidth and is worth nothing on test rows, so copying raises it. The gap is the value on
+    Features are standardised by the test set. A mixture of isotropic Gaussians, one on each sample, has bandwidths
+    that maximise the likelihood of the *training* rows (EM, monotone); FLD = 100 / D times the mean negative
+    log-likelihood of *test* rows, minus the same for a mixture on half of the training rows fitted to the other half.
+    0: as good as real training data; higher is worse. A sample that copies a training row gets a tiny bandwidth and
+    is worth nothing on test rows, so copying raises it. The gap is the value on
     training rows minus that on test rows: 0 without memory, very negative for copies. Units: 1/100 nat a
     dimension. Standard errors over test rows (for the gap, both sets), with the fitted mixtures held fixed.
 
@@ -166,7 +166,7 @@ def _bandwidths(centres: Tensor, x: Tensor, n_steps: int) -> Float[Tensor, "s"]:
     """Return the variance of each component by EM on x: responsibility-weighted mean squared distance / D."""
     d = centres.shape[1]
     squared = _squared(x, centres)
-    # exact 0 stays findable, but log must be finite
+    # A distance of exactly 0 must stay recognisable, but its logarithm must be finite.
     floor = 1e-3 / d
     variance = squared.min(0).values.div(d).clamp_min(floor)
     for _ in range(n_steps):
@@ -178,7 +178,7 @@ def _bandwidths(centres: Tensor, x: Tensor, n_steps: int) -> Float[Tensor, "s"]:
 
 
 def _negative_log_likelihood(centres: Tensor, variance: Tensor, x: Tensor) -> Float[Tensor, "n"]:
-    """Return each row's, but for D / 2 log 2 pi, which is the same in all that are compared."""
+    """Return each row's negative log-likelihood, without D / 2 log 2 pi, which is the same in all terms."""
     d, chunk = centres.shape[1], 1024
     parts = []
     for rows in x.split(chunk):

@@ -18,11 +18,11 @@ def frechet_infinity(
     The bias of FID is c_a / n + c_b / m plus higher orders; disjoint halves of both sets have twice the first
     order, so 2 FID - mean FID of halves is free of it. The halves are random, `n_splits` times. To first order
     the mean over two halves has the fluctuation of the whole, so the standard error is that of FID (None near
-    the floor, where no first order is left). Left over: terms in 1/n^2, large when n is below a few D. May be
-    negative where the distributions are equal; units of features squared; lower is better.
+    the floor, where no first order is left). The remaining bias is of order 1/n^2, and large when n is below a few D.
+    The value may be negative where the distributions are equal; units of features squared; lower is better.
 
     **Source**: the extrapolation in 1/n is Chong & Forsyth (2020), "Effectively unbiased FID"; they fit a line
-    over subsets of the samples alone, which leaves the reference's share of the bias.
+    over subsets of the samples alone, which leaves the bias due to the reference set.
 
     Raises:
         ValueError: fewer than 4 rows in a set, or n_splits < 1.

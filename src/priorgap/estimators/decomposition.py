@@ -1,4 +1,4 @@
-"""The part of KL(q || p) that first and second moments account for, debiased."""
+"""The parts of KL(q || p) due to first and second moments, corrected for bias."""
 
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ def moment_decomposition(
     n, d = mean.shape
     n_groups = min(n_groups, n)
     group = random_groups(n, n_groups, generator=generator)
-    # sums are taken about the overall mean, so that subtracting a group loses no digits
+    # Sums are taken about the overall mean, so that subtracting a group's sums loses no precision.
     centre = mean.double().mean(0)
     count, first, noise = torch.zeros(n_groups), torch.zeros(n_groups, d), torch.zeros(n_groups, d)
     count, first, noise = count.double(), first.double(), noise.double()

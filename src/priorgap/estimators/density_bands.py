@@ -1,4 +1,4 @@
-"""Quality against density: per-sample realism, means in bands of a ratio, and their differences."""
+"""Sample quality against density ratio: realism of each sample, means within bands of the ratio, and differences."""
 
 import math
 
@@ -17,8 +17,8 @@ def realism(
     """Return max_j r_j / (r_j + d(fake, real_j)) per sample, r_j the distance of real j to its k-th neighbour.
 
     0 to 1, higher is more real: above 1/2 inside the ball of a real point, 1 on a real point. r / (r + d) is
-    a bounded, monotone form of the published r / d. The half of the real points with the larger balls is left
-    out: a lone outlier's ball would make anything real.
+    a bounded, monotone form of the published r / d. The half of the real points with the larger balls is left out,
+    because the large ball of an outlier would make any sample look real.
 
     **Source**: Kynkäänniemi et al. (2019), "Improved precision and recall metric", section 5 (realism score).
 
@@ -43,7 +43,7 @@ def realism(
     for rows in (fake.double() - centre).split(chunk):
         squared = torch.addmm(norm[None, :], rows, points.T, alpha=-2.0)
         distance = squared.add_(rows.square().sum(1)[:, None]).clamp_min_(0).sqrt_()
-        # a real point with k copies has radius 0: on it 0 / 0 stands for 1
+        # A real point with k copies has radius 0; a sample on it gives 0 / 0, which counts as 1.
         best = (radius / (radius + distance)).nan_to_num_(nan=1.0).amax(1)
         found.append(best)
     return torch.cat(found)
@@ -61,7 +61,7 @@ def entropy(logits: Float[Tensor, "n k"]) -> Float[Tensor, "n"]:
 
 
 def band_edges(*ratios: Float[Tensor, "_"], n_bands: int) -> Float[Tensor, "b"]:
-    """Return the n_bands - 1 inner edges: quantiles of the pooled ratios, each set counted alike.
+    """Return the n_bands - 1 inner edges: quantiles of the pooled ratios, in which each set has the same weight.
 
     Raises:
         ValueError: n_bands < 2.
@@ -107,7 +107,7 @@ def band_difference(a: Float[Tensor, "n"], b: Float[Tensor, "m"]) -> Estimate | 
 
 
 def unit_steps(gradient: Float[Tensor, "n d"], length: float) -> Float[Tensor, "n d"]:
-    """Return the gradient's direction at a given length; rows without a direction do not move.
+    """Return the gradient's direction scaled to a given length; rows of zeros stay zero.
 
     Example:
         >>> unit_steps(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 10.0).tolist()

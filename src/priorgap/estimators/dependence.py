@@ -1,4 +1,4 @@
-"""KL(q || N(0, I)) split into dimension-wise KL and total correlation, each between two ends."""
+"""KL(q || N(0, I)) split into dimension-wise KL and total correlation, with a lower and an upper end of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from priorgap.estimators.gaussian import LOG_2PI, standard_normal_log_prob
 from priorgap.estimators.marginal import MarginalDivergences, marginal_divergences
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
 
-# share of N(0, 1) that keeps a fitted marginal positive everywhere; it costs at most so many nats a unit
+# The weight of N(0, 1) in a fitted marginal, which keeps it positive everywhere; it costs at most this many nats a
+# unit.
 _FLOOR = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Whether a classifier tells two sets of rows apart: cross-validated area under the ROC curve, by groups."""
+"""Whether a classifier can tell two sets of rows apart: area under the ROC curve, cross-validated by groups."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,9 +11,9 @@ from priorgap.estimators.areas import area, grouped_error
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.uncertainty import Estimate, random_groups
 
-# (training rows, whether each is of the first set, rows to score) -> scores, higher for the first set
+# Maps (training rows, whether each is of the first set, rows to score) to scores, higher for the first set.
 Score = Callable[[Tensor, Tensor, Tensor], Tensor]
-# boosted trees take no more categories a column
+# scikit-learn's boosted trees take at most this many categories a column.
 _MOST_CATEGORIES = 255
 
 
@@ -27,24 +27,24 @@ def detection_area(
     made_group: Int[Tensor, "n"] | None = None,
     real_group: Int[Tensor, "m"] | None = None,
 ) -> Estimate:
-    """Return how well a classifier that has not seen a row tells of which set it is.
+    """Return how well a classifier tells which set a row belongs to, for rows that it was not trained on.
 
-    Rows of one group are in one fold, so that no row is scored by a classifier that saw what shares values with it.
-    The area is the mean over folds, whose scores are never compared.
+    Rows of one group are in one fold, so that no row is scored by a classifier trained on rows that share values with
+    it. The area is the mean over folds; scores of different folds are never compared.
 
     Args:
-        made, real: features; NaN is the classifier's business.
+        made, real: features; the classifier must handle NaN.
         score: fits a classifier and scores rows.
-        n_folds: parts of each set; each is scored once.
+        n_folds: the number of parts of each set; each part is scored once.
         generator: puts groups into folds.
         made_group, real_group: rows that share values; None: each row by itself.
 
     Returns:
-        .5 where the sets cannot be told apart, 1 where they can; below .5 by chance. Its error counts rows and
-        groups, not what other folds would have given.
+        .5 where the sets cannot be told apart, 1 where they can; below .5 by chance. Its standard error reflects rows
+        and groups, not the random choice of folds.
 
     Raises:
-        ValueError: a set has fewer than 2 groups a fold, or the widths differ.
+        ValueError: a set has fewer than 2 groups for each fold, or the widths differ.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -67,11 +67,11 @@ def detection_area(
         own = area(found[:n_made], found[n_made:])
         values.append(own.value)
         for place, shares in enumerate((own.positive, own.negative)):
-            # all folds have the same weight, whatever their number of rows
+            # All folds have the same weight, however many rows they hold.
             parts[place][0].append((shares - own.value) * len(folds[place]) / (n_folds * len(shares)))
             parts[place][1].append(groups[place][held[place]])
     error = grouped_error([(torch.cat(shares), torch.cat(group)) for shares, group in parts])
-    # an error of 0 means that no row was on the wrong side: the true error is not known then
+    # An error of 0 means that no row was on the wrong side; then the true error is not known.
     return Estimate(sum(values) / n_folds, error or None)
 
 
@@ -91,11 +91,12 @@ def _folds(group: Int[Tensor, "n"], n_folds: int, *, generator: torch.Generator)
 
 
 def boosted_trees(categorical: Sequence[bool], *, seed: int) -> Score:
-    """Return boosted trees for columns of a table, scikit-learn's with its defaults; NaN is missing.
+    """Return scikit-learn's boosted trees with default settings, for columns of a table; NaN means missing.
 
     Args:
-        categorical: which columns hold numbers of categories; one with more than 255 is taken as a number.
-        seed: of scikit-learn's generator.
+        categorical: which columns hold category numbers; a column with more than 255 categories is treated as
+            numeric.
+        seed: seed of scikit-learn's generator.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -115,7 +116,7 @@ def boosted_trees(categorical: Sequence[bool], *, seed: int) -> Score:
         trees = HistGradientBoostingClassifier(
             categorical_features=mask if mask.any() else None, early_stopping=False, random_state=seed
         )
-        # sums over threads depend on their number
+        # The rounding of sums depends on the number of threads.
         with threadpool_limits(1):
             trees.fit(x.numpy(), is_first.numpy())
             return torch.from_numpy(trees.decision_function(held.numpy()))
@@ -124,7 +125,7 @@ def boosted_trees(categorical: Sequence[bool], *, seed: int) -> Score:
 
 
 def ridge(x: Tensor, is_first: Tensor, held: Tensor) -> Tensor:
-    """Score by ridge regression on standardised features, its penalty chosen by leaving rows out.
+    """Score by ridge regression on standardised features; the penalty is chosen by leave-one-out.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.gaussian import sample_moments
 from priorgap.estimators.uncertainty import Estimate
 
-# a value below this many null biases has no valid influence-function standard error
+# Below this many null biases a value has no valid standard error by influence functions.
 _FLOOR_MULTIPLE = 5.0
 _EPS = torch.finfo(torch.float64).eps
 
@@ -81,10 +81,10 @@ class _Transport:
 
 
 def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-    """Return A with cov = A A', and its (pseudo-)inverse if asked; A has as many columns as cov has rank."""
+    """Return A with cov = A A', and its (pseudo-)inverse if asked; A has as many columns as the rank of cov."""
     from scipy.linalg import lapack
 
-    # scipy's LAPACK works in columns, as torch's does, but needs no copies around it for a symmetric matrix
+    # SciPy's LAPACK works on columns, as torch's does, but needs no copies for a symmetric matrix.
     if len(cov):
         columns, failed = lapack.dpotrf(cov.T.numpy(), lower=1, clean=1)
         factor = torch.from_numpy(columns)
@@ -98,7 +98,7 @@ def _factor(cov: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
 
 
 def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
-    """Return A' C A, of which the lower triangle alone is sure to be there: the eigensolvers read no more.
+    """Return A' C A; only its lower triangle is guaranteed, because the eigensolvers read no more.
 
     For a Cholesky factor LAPACK's reduction of a generalised problem does it in n^3 operations, a quarter of
     those of the two products.
@@ -112,7 +112,7 @@ def _congruence(factor: Tensor, cov: Tensor) -> Tensor:
 
 
 def _well_conditioned(factor: Tensor, cov: Tensor) -> bool:
-    """Return whether no pivot is so small that the factor's inverse would be made of rounding errors."""
+    """Return whether no pivot is so small that rounding errors would dominate the factor's inverse."""
     return bool(factor.diagonal().min().square() > 1e-10 * cov.diagonal().max())
 
 

@@ -1,4 +1,4 @@
-"""Distances between draws of q and of p in latent space, and what each is when the distributions are equal."""
+"""Distances between draws of q and of p in latent space, with their values when the distributions are equal."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix, check_vector
 from priorgap.estimators.uncertainty import Estimate
 
-# mean and standard deviation of Kolmogorov's distribution
+# Mean and standard deviation of Kolmogorov's distribution.
 _KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 _KOLMOGOROV_STD = math.sqrt(math.pi**2 / 12 - _KOLMOGOROV_MEAN**2)
 
 
 @dataclass(frozen=True)
 class NullTest:
-    """A distance beside its values under equal distributions.
+    """A distance compared with its values under equal distributions.
 
     Attributes:
         excess: the distance minus the mean of the null; around 0 at equal distributions.
@@ -32,9 +32,9 @@ class NullTest:
 def minus_null(observed: Estimate, null: Sequence[float]) -> NullTest:
     """Return a distance minus the mean of its null values, and its rank among them as a p-value.
 
-    The standard error adds the null's spread to the distance's own: a distance's first derivative vanishes at
-    equal distributions, and what is left of its scatter is the null's. p = (1 + #{null >= observed}) / (1 +
-    repeats), exact when the null values are exchangeable with the observed one at equal distributions.
+    The standard error combines the distance's own with the spread of the null values: near equal distributions the
+    distance's first derivative vanishes, and its scatter is then that of the null. p = (1 + #{null >= observed}) / (1
+    + repeats), exact when the null values are exchangeable with the observed one at equal distributions.
 
     Raises:
         ValueError: fewer than 2 null values.
@@ -78,7 +78,7 @@ def squared_mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, scale: floa
         raise ValueError(f"scale={scale}: expected a positive number")
     n, m = len(a), len(b)
     across, back = _kernel_sums(a, b, scale)
-    # k(x, x) = 1 is left out of the sums within a set
+    # k(x, x) = 1 is left out of the sums within one set.
     within_a = (_kernel_sums(a, a, scale)[0] - 1) / (n - 1)
     within_b = (_kernel_sums(b, b, scale)[0] - 1) / (m - 1)
     h_a, h_b = within_a - across / m, within_b - back / n
@@ -106,7 +106,7 @@ def sliced_wasserstein(
     """Return the squared sliced Wasserstein-2 distance: W2² of the projections, averaged over directions.
 
     In one dimension W2² is the mean squared difference of sorted values. Latent units squared; for N(m, I) against
-    N(0, I) it is |m|² / d. Biased upwards: positive at equal distributions, so take it with `minus_null`. The
+    N(0, I) it is |m|² / d. Biased upwards: positive at equal distributions, so use it with `minus_null`. The
     standard error is that of Kantorovich's potentials phi with phi' = 2 (x - T(x)), over both sets, directions held
     fixed; it vanishes at equal distributions.
 

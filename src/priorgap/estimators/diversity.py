@@ -1,4 +1,4 @@
-"""How varied and how sharp a set of samples is, without a look at real data."""
+"""How varied and how sharp a set of samples is, judged without real data."""
 
 import math
 
@@ -33,7 +33,7 @@ def vendi_score(features: Float[Tensor, "n D"]) -> float:
     gram = x.T @ x if x.shape[0] > x.shape[1] else x @ x.T
     values = torch.linalg.eigvalsh(gram / len(features)).clamp_min(0)
     entropy = -float(torch.special.xlogy(values, values).sum())
-    # each row of zeros is a kind of its own, with eigenvalue 1 / n
+    # Each row of zeros counts as a kind of its own, with eigenvalue 1 / n.
     entropy += n_zero / len(features) * math.log(len(features))
     return math.exp(entropy)
 

@@ -1,4 +1,4 @@
-"""What windows teach a forecaster: errors of a linear forecast, and where they lie between two others."""
+"""What a forecaster learns from windows: errors of a linear forecast, placed between those of two others."""
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ _LEVEL = 0.95
 
 
 def best_penalty(x: Float[Tensor, "n T f"], *, n_past: int) -> float:
-    """Return the penalty of `forecast_errors` that foretells windows of x best, each left out in turn.
+    """Return the penalty with which `forecast_errors` forecasts windows of x best, each window left out in turn.
 
     Raises:
-        ValueError: as there.
+        ValueError: as for `forecast_errors`.
 
     Example:
         >>> x = torch.arange(30.0).reshape(10, 3, 1)
@@ -35,20 +35,20 @@ def best_penalty(x: Float[Tensor, "n T f"], *, n_past: int) -> float:
 def forecast_errors(
     x: Float[Tensor, "n T f"], test: Float[Tensor, "m T f"], *, n_past: int, penalty: float
 ) -> Float[Tensor, "m"]:
-    """Return the squared errors of test windows' later steps, foretold from the first ones as x teaches.
+    """Return the squared errors of a forecast of the test windows' later steps that was learned from x.
 
     Ridge regression of the changes since step n_past on the first n_past steps of all channels: with a large penalty
-    the forecast is the last step known and the mean change.
+    the forecast is the last known step plus the mean change.
 
     Args:
-        x: windows to learn from, in units in which channels compare.
-        test: windows to foretell.
-        n_past: steps that are known.
-        penalty: of squared coefficients. Of what is compared it should be one: windows without noise ask for nearly
-            none by themselves, and noise in test windows then counts without limit.
+        x: windows to learn from, in units that make channels comparable.
+        test: windows to forecast.
+        n_past: the number of known steps.
+        penalty: the weight of squared coefficients. Use the same one for all sets that are compared: the best penalty
+            for windows without noise is nearly 0, and noise in test windows would then be amplified without limit.
 
     Returns:
-        The mean square over the steps after n_past and all channels, of each test window.
+        For each test window the mean square over all channels and the steps after n_past.
 
     Raises:
         ValueError: windows of other shapes, no step on a side of n_past, fewer than two windows to learn from, or
@@ -72,10 +72,10 @@ def forecast_errors(
 
 
 def persistence_errors(test: Float[Tensor, "m T f"], *, n_past: int) -> Float[Tensor, "m"]:
-    """Return the squared errors of the last known step as the forecast of all later ones, as `forecast_errors` does.
+    """Return squared errors as `forecast_errors` does, with the last known step as the forecast of all later ones.
 
     Raises:
-        ValueError: as there.
+        ValueError: as for `forecast_errors`.
 
     Example:
         >>> windows = torch.tensor([[1.0, 2.0, 4.0], [1.0, 1.0, 1.0]])[:, :, None]
@@ -96,15 +96,15 @@ def skill_between(
 
         s = (mean of worst - mean of error) / (mean of worst - mean of best)
 
-    The standard error is that of the linearised ratio over groups of test windows, all three errors of a window
-    together; what was learned is held fixed.
+    The standard error is that of the linearised ratio over groups of test windows, taking the three errors of a
+    window together; the trained forecasters are held fixed.
 
     Args:
-        error, best, worst: of each test window.
+        error, best, worst: the errors of each test window.
         group: which windows share steps; None: no standard error.
 
     Raises:
-        ValueError: `best` is not shown to be below `worst`: the place between them means nothing.
+        ValueError: `best` is not shown to be below `worst`, so that a position between them has no meaning.
 
     **Source**: skill scores: Murphy (1988), "Skill scores based on the mean square error".
 
@@ -128,7 +128,7 @@ def skill_between(
 
 
 def _parts(x: Tensor, n_past: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps that are known, and the changes of later ones since the last of them; a row a window."""
+    """Return the known steps, and the later steps' changes since the last known one; a row for each window."""
     x = x.double()
     change = x[:, n_past:] - x[:, n_past - 1 : n_past]
     return x[:, :n_past].flatten(1).numpy(), change.flatten(1).numpy()

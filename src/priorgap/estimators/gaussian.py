@@ -25,7 +25,7 @@ def rate_per_unit(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> 
     """
     check_posteriors(mean, log_var)
     mean, log_var = mean.double(), log_var.double()
-    # expm1 keeps the digits where s is near 1
+    # expm1 keeps precision where s is near 1.
     return 0.5 * (mean.square() + torch.expm1(log_var) - log_var)
 
 
@@ -96,8 +96,8 @@ def kl_gaussian(
 def kl_to_standard_normal(mean: Float[Tensor, "d"], cov: Float[Tensor, "d d"]) -> float:
     """Return KL(N(mean, cov) || N(0, I)), in nats.
 
-    It is the part of KL(q || p) that the first two moments of q account for: a lower bound of it for any q
-    with these moments.
+    For any q with these moments it is the part of KL(q || p) due to its first two moments, and a lower bound
+    of it.
 
     Example:
         >>> round(kl_to_standard_normal(torch.ones(2), torch.eye(2)), 6)
@@ -135,8 +135,8 @@ def sample_moments(
 ) -> tuple[Float[Tensor, "D"], Float[Tensor, "D D"]]:
     """Return mean and unbiased covariance of the rows of x, float64.
 
-    Rows are centred before the product (raw sums of squares lose all digits where mean >> sd), a chunk at a
-    time, so that a float32 matrix is never copied whole.
+    Rows are centred before the product (raw sums of squares lose all precision where mean >> sd), a chunk at
+    a time, so that a float32 matrix is never copied whole.
 
     Raises:
         ValueError: fewer than 2 rows.
@@ -158,7 +158,7 @@ def sample_moments(
 
 
 def _add_gram(cov: Float[Tensor, "D D"], rows: Float[Tensor, "n D"]) -> None:
-    """Add the lower blocks of rows' rows to cov: a symmetric product needs only half the work."""
+    """Add the lower blocks of rows' rows to cov; a symmetric product needs only half of the work."""
     for start, stop in column_blocks(cov.shape[0]):
         cov[start:, start:stop].addmm_(rows[:, start:].T, rows[:, start:stop])
 

@@ -1,4 +1,4 @@
-"""Rows that are equal in every column, or images up to a grey level: found, and counted with exact limits."""
+"""Rows that are equal in every column (or images equal up to a grey level): found, and counted with exact limits."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,11 +21,11 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class ExactShare:
-    """A proportion of independent rows with its exact limits (Clopper-Pearson), which are never equal.
+    """A proportion of independent rows with its exact limits (Clopper-Pearson), which never coincide.
 
     Attributes:
         estimate: hits / n, with a standard error that is not 0 at 0 or 1.
-        low, high: each limit errs with probability (1 - level) / 2 at most, for every n and every proportion.
+        low, high: each limit fails with probability at most (1 - level) / 2, for every n and every proportion.
     """
 
     estimate: Estimate
@@ -45,12 +45,12 @@ class ExactShare:
 
 @dataclass(frozen=True, eq=False)
 class RowSet:
-    """The rows of a data set, to be asked whether a row is one of them.
+    """The rows of a data set, prepared for look-ups of whether a given row is one of them.
 
     Attributes:
         digests: one for each distinct row.
-        n: how many rows there were.
-        levels: finds rows that differ by grey levels; None where only equal rows count.
+        n: the number of rows.
+        levels: finds images that differ by a few grey levels; None where only equal rows count.
     """
 
     digests: frozenset[bytes]
@@ -59,14 +59,15 @@ class RowSet:
 
     @classmethod
     def of(cls, rows: Tensor, *, within: int = 0) -> "RowSet":
-        """Take the rows of a set, [n, ...], as they are stored.
+        """Build the set from rows [n, ...], in the type in which they are stored.
 
         Args:
-            rows: what is looked for; of images, uint8, rows that differ a little may count as equal.
-            within: by so many grey levels a pixel may differ: 1 is what noise of a 255th leaves after rounding.
+            rows: the rows of the set; uint8 images that differ slightly may count as equal.
+            within: the number of grey levels by which a pixel may differ: noise of 1/255 changes a rounded pixel by
+                1.
 
         Raises:
-            ValueError: `within` is negative, or positive for rows that are no uint8 images.
+            ValueError: `within` is negative, or positive for rows other than uint8 images.
         """
         if within < 0 or (within and rows.dtype != torch.uint8):
             raise ValueError(f"within={within}: expected 0, or for uint8 images an integer above it")
@@ -74,18 +75,18 @@ class RowSet:
         return cls(frozenset(_digests(rows)), len(rows), levels)
 
     def holds(self, rows: Tensor) -> Bool[Tensor, "m"]:
-        """Return which rows, of the same type, are one of the set."""
+        """Return which of these rows (of the same type) are in the set."""
         found = torch.tensor([digest in self.digests for digest in _digests(rows)], dtype=torch.bool)
         if self.levels is not None and not bool(found.all()):
             found[~found] = self.levels.holds(rows[~found])
         return found
 
     def shared(self, rows: Tensor) -> int:
-        """Return how many rows are one of the set."""
+        """Return how many of these rows are in the set."""
         return int(self.holds(rows).sum())
 
 
-# an image whose pixels span less is nearly flat: that another one is as flat makes it no copy
+# An image whose pixels span fewer levels is nearly flat, and two nearly flat images are no evidence of copying.
 _LEAST_SPAN = 16
 _BLOCKS = 16
 _CANDIDATES = 8
@@ -93,16 +94,16 @@ _CANDIDATES = 8
 
 @dataclass(frozen=True, eq=False)
 class GreyLevels:
-    """Images, among which one is found that differs from a given one by at most `within` grey levels in every pixel.
+    """Images with a search for one that differs from a given image by at most `within` grey levels in every pixel.
 
-    So do then the means of blocks of pixels, by which a tree finds the candidates: the 8 nearest ones, in the largest
-    difference of a block. They are compared pixel by pixel. Images whose pixels span fewer than 16 levels are left
-    out: flat ones all agree.
+    If every pixel differs by at most `within`, so do means over blocks of pixels. A tree over these means finds the 8
+    nearest candidates in the maximum norm, which are then compared pixel by pixel. Images whose pixels span fewer
+    than 16 levels are left out, because flat images resemble each other.
 
     Attributes:
-        images: the rows, flat.
-        tree: of the means of their blocks.
-        within: grey levels.
+        images: the images as flat rows.
+        tree: a tree over the means of their blocks.
+        within: the number of grey levels by which a pixel may differ.
     """
 
     images: UInt8[Tensor, "n D"]
@@ -111,20 +112,20 @@ class GreyLevels:
 
     @classmethod
     def of(cls, images: Tensor, within: int) -> "GreyLevels | None":
-        """Take the distinct ones of uint8 images, [n, ...]; None where all of them are flat."""
+        """Build the index from the distinct ones of uint8 images [n, ...]; None where all of them are flat."""
         from scipy.spatial import KDTree
 
         rows = images.detach().cpu().flatten(1)
         rows = rows[_spans(rows) >= _LEAST_SPAN]
         if len(rows) == 0:
             return None
-        # as void scalars, rows sort by their bytes, many times faster than column by column
+        # Viewed as void scalars, rows are sorted by their bytes, many times faster than column by column.
         _, first = np.unique(rows.contiguous().numpy().view(f"V{rows.shape[1]}"), return_index=True)
         rows = rows[torch.from_numpy(np.sort(first))]
         return cls(rows, KDTree(_block_means(rows)), within)
 
     def holds(self, images: Tensor) -> Bool[Tensor, "m"]:
-        """Return which uint8 images are those of the set, up to `within` grey levels."""
+        """Return which of these uint8 images are in the set, up to `within` grey levels."""
         rows = images.detach().cpu().flatten(1)
         found = torch.zeros(len(rows), dtype=torch.bool)
         asked = (_spans(rows) >= _LEAST_SPAN).nonzero()[:, 0]
@@ -156,6 +157,6 @@ def _block_means(rows: Tensor) -> npt.NDArray[np.float64]:
 
 def _digests(rows: Tensor) -> list[bytes]:
     flat = rows.detach().cpu().flatten(1)
-    # -0 equals 0, and must have its digest
+    # -0.0 equals 0.0, so both must have the same digest.
     flat = flat + 0.0 if flat.is_floating_point() else flat
     return [blake2b(row.tobytes(), digest_size=_DIGEST_BYTES).digest() for row in flat.contiguous().numpy()]

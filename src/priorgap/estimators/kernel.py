@@ -1,4 +1,4 @@
-"""The kernel distance (KID) between two sets of features, with limits that hold at its null and away from it."""
+"""The kernel distance (KID) between two sets of features, with limits that hold at the null and away from it."""
 
 import math
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.uncertainty import Estimate, normal_quantile
 
-# a square of float64 kernel values that stays in a core's cache while it is cubed and summed
+# The side of a square of float64 kernel values that stays in a core's cache while it is cubed and summed.
 _TILE = 256
-# below it there is nothing to tell the spread of a kernel's rows from that of its entries
+# With fewer rows the spread of the kernel's row means cannot be separated from that of its entries.
 _LEAST = 4
 
 
 @dataclass(frozen=True, eq=False)
 class WithinSums:
-    """The kernel among the rows of one set; kept, it saves a third of each further distance to that set.
+    """Kernel sums within one set; storing them saves a third of each further distance to that set.
 
     Attributes:
         row: each row's mean kernel with the other rows.
@@ -34,9 +34,8 @@ class KernelDistance:
     """A kernel distance and its limits.
 
     Attributes:
-        value: the distance with its standard error at the distribution that was seen, None for sets of fewer than 4
-            rows.
-        limits: the interval; it is not symmetric about the value. None as above.
+        value: the distance with its standard error at the observed distributions; None for sets of fewer than 4 rows.
+        limits: the interval; it is not symmetric about the value. None for sets of fewer than 4 rows.
     """
 
     value: Estimate
@@ -74,9 +73,9 @@ def kernel_distance(
     centred kernel. V is corrected for the noise of the means that estimate it. The standard error is
     sqrt(max(F, 0) + S). F vanishes where the distributions are equal, and its estimate rises and falls with the
     value's own error there, so that an interval of that standard error would always hold 0. The limits are the t with
-    (value - t)^2 <= z^2 (S + F t / value): all distances that do not contradict the value, F being taken as
-    proportional to the distance. For a value not above 0, F / value is 4 (1/n + 1/m) times the root of the centred
-    kernel's mean square, the most it can be for distributions that are nearly equal.
+    (value - t)^2 <= z^2 (S + F t / value): all distances that are compatible with the value if F is proportional to
+    the distance. For a value not above 0, F / value is 4 (1/n + 1/m) times the root of the centred kernel's mean
+    square, the most it can be for distributions that are nearly equal.
 
     **Source**: Bińkowski et al. (2018), "Demystifying MMD GANs", for the kernel; the peers average over overlapping
     subsets, whose spread is not a standard error.
@@ -84,7 +83,7 @@ def kernel_distance(
     Args:
         a, b: two sets.
         within_b: `within_sums(b)`, where it is known already.
-        level: of the limits.
+        level: the confidence level of the limits.
 
     Returns:
         Value with standard error and limits, in the kernel's unit (none); 0 at equal distributions.
@@ -123,19 +122,19 @@ def kernel_distance(
 
 def _limits(value: float, first: float, second: float, z: float) -> tuple[float, float]:
     """Return the least and the largest t with (value - t)^2 <= z^2 (second + slope * max(t, 0))."""
-    # second is 2 (1/n + 1/m)^2 times the kernel's mean square, so this is 4 (1/n + 1/m) times its root
+    # `second` is 2 (1/n + 1/m)^2 times the kernel's mean square, so this is 4 (1/n + 1/m) times the root of that.
     slope = first / value if value > 0 else 4 * math.sqrt(0.5 * second)
     reach, middle = z * math.sqrt(second), value + 0.5 * z * z * slope
     root = middle * middle - value * value + reach * reach
     half = math.sqrt(max(root, 0.0))
-    # below 0 the variance is that of equal distributions
+    # For t below 0 the variance is that of equal distributions.
     low = middle - half if value > reach else value - reach
     high = max(middle + half, value + reach) if root >= 0 else value + reach
     return low, high
 
 
 def _centred(mean_square: float, left: Tensor, right: Tensor) -> float:
-    """Return the mean square of a kernel less its row and column means, 0 where rounding says less."""
+    """Return the mean square of a kernel minus its row and column means; 0 where rounding makes it negative."""
     grand = float(left.mean())
     return max(mean_square - float(left.square().mean()) - float(right.square().mean()) + grand**2, 0.0)
 
@@ -143,7 +142,7 @@ def _centred(mean_square: float, left: Tensor, right: Tensor) -> float:
 def _sums(
     a: Tensor, b: Tensor | None, *, tile: int = _TILE
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "m"], float]:
-    """Return row sums, column sums and the sum of squares of the kernel; without b, of a with itself but i = j."""
+    """Return row sums, column sums and the sum of squares of the kernel; without b, of a with itself except i = j."""
     left = a.double()
     right = left if b is None else b.double()
     over_b = torch.zeros(len(left), dtype=torch.float64)
@@ -153,7 +152,7 @@ def _sums(
     for i in range(0, len(left), tile):
         rows = left[i : i + tile]
         for j, transposed in columns:
-            # the kernel of a set with itself is symmetric: half of its tiles tell all
+            # The kernel of a set with itself is symmetric, so that half of its tiles suffice.
             if b is None and j < i:
                 continue
             kernel = torch.addmm(one, rows, transposed, alpha=1 / left.shape[1]).pow_(3)

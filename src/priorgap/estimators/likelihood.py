@@ -1,4 +1,4 @@
-"""Bounds of log p(x): importance-weighted ones, and what the encoder loses against the best posterior."""
+"""Lower bounds of log p(x) by importance weighting, and what the encoder loses against the best posterior."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 from priorgap.estimators.checks import check_posteriors
 from priorgap.estimators.gaussian import LOG_2PI
 
-# (z [m, d], row of each z's image [m]) -> log p(x | z) [m], nats; differentiable in z
+# Maps (z [m, d], row of each z's image [m]) to log p(x | z) [m] in nats; differentiable in z.
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 LogDensity = Callable[[Tensor], Tensor]
 
@@ -38,16 +38,16 @@ def importance_weighted_bounds(
     """Return importance-weighted lower bounds of log p(x_i), one column for each number of draws k.
 
     log (1/k) sum over k draws z of q(z|x_i) of w, w = p(x_i|z) p(z) / q(z|x_i). Its expectation is the ELBO at k = 1,
-    grows with k and never exceeds log p(x_i). All columns use the same max(n_draws) draws: a smaller k takes the
-    mean over as many whole groups of k as there are. Memory is `chunk` rows of z and max(n_draws) weights.
+    grows with k and never exceeds log p(x_i). All columns use the same max(n_draws) draws: a smaller k takes the mean
+    over all complete groups of k draws. Memory is `chunk` rows of z and max(n_draws) weights.
 
     Args:
         mean, log_var: posteriors of n images.
         n_draws: numbers of draws, each at least 1.
-        log_likelihood: log p(x|z) with its normaliser, of image i at rows z.
+        log_likelihood: log p(x|z) of image i at rows z, including its normalising constant.
         generator: draws z, image by image, so that results do not depend on `chunk`.
         log_prior: log p(z).
-        chunk: rows of z that are decoded at a time.
+        chunk: the number of rows of z that are decoded at a time.
 
     Returns:
         Nats, float64. Biased downwards as an estimate of log p(x_i), about Var(w / E w) / 2k.
@@ -114,12 +114,12 @@ def amortisation_gaps(
     learning_rate: float = 0.03,
     n_final: int = 32,
 ) -> Float[Tensor, "n"]:
-    """Return each image's ELBO at optimised (mean, log_var) minus that at the encoder's, nats.
+    """Return each image's ELBO at an optimised (mean, log_var) minus its ELBO at the encoder's, nats.
 
-    Adam from the encoder's values, each image its own, with the path gradient of log p(x, z) - log q(z), which has
-    no noise where q is the true posterior. Both ELBOs are then taken at the same `n_final` fresh draws. 0 in
-    expectation for an encoder that is optimal among diagonal Gaussians, else positive; the search may fall short
-    of the best posterior, so it is a lower bound of the gap (and can come out slightly negative).
+    Adam starts at the encoder's values and optimises each image separately, with the path gradient of log p(x, z) -
+    log q(z), which has no noise where q is the true posterior. Both ELBOs are then taken at the same `n_final` fresh
+    draws. 0 in expectation for an encoder that is optimal among diagonal Gaussians, else positive; the search may
+    fall short of the best posterior, so it is a lower bound of the gap (and can come out slightly negative).
 
     Args:
         mean, log_var: the encoder's posteriors of n images.
@@ -127,9 +127,9 @@ def amortisation_gaps(
         generator: makes all draws.
         log_prior: log p(z), differentiable.
         n_steps: gradient steps.
-        n_draws: draws of z an image and step.
+        n_draws: draws of z for each image and step.
         learning_rate: Adam's, in posterior standard deviations of the mean; it falls to 0 (half a cosine).
-        n_final: draws of z an image for the two ELBOs.
+        n_final: draws of z for each image for the two ELBOs.
 
     **Source**: Cremer et al. (2018), "Inference suboptimality in variational autoencoders"; gradient of Roeder et
     al. (2017), "Sticking the landing".
@@ -155,7 +155,8 @@ def amortisation_gaps(
     mean, log_var = mean.detach(), log_var.detach()
     scale = (0.5 * log_var).exp()
     shift, stretch = torch.zeros_like(mean).requires_grad_(), torch.zeros_like(mean).requires_grad_()
-    # a large eps: small gradients are followed in proportion, as at an optimal encoder, where they are rounding
+    # With a large eps Adam's steps are proportional to small gradients, such as the rounding errors at an optimal
+    # encoder, instead of scaling them up.
     optimizer = torch.optim.Adam([shift, stretch], lr=learning_rate, eps=0.1)
     for step in range(n_steps):
         optimizer.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
@@ -163,7 +164,7 @@ def amortisation_gaps(
         at_mean, at_log_var = mean + scale * shift, log_var + stretch
         z = (at_mean + (0.5 * at_log_var).exp() * noise).flatten(0, 1)
         image = torch.arange(len(mean)).repeat(n_draws)
-        # q's own parameters are held fixed in its density: their part of the gradient is noise of mean 0
+        # q's own parameters are held fixed in its density, because their part of the gradient is noise with mean 0.
         still = (at_mean.detach(), at_log_var.detach())
         joint = log_likelihood(z, image).double() + log_prior(z).double()
         loss = -(joint - _diagonal_log_prob(z, *(t.repeat(n_draws, 1) for t in still))).sum() / n_draws
@@ -187,7 +188,7 @@ def _paired_gain(
     n_final: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "n"]:
-    """Return the difference of two posteriors' ELBOs for each image, at common noise."""
+    """Return for each image the difference of two posteriors' ELBOs, at common noise."""
     n = len(before[0])
     gain, image = torch.zeros(n, dtype=torch.float64), torch.arange(n)
     for _ in range(n_final):

@@ -1,4 +1,4 @@
-"""Per-unit mismatch: the exact one-dimensional marginals of the aggregate posterior on a grid."""
+"""Mismatch of single units: exact one-dimensional marginals of the aggregate posterior, on a grid."""
 
 import math
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from priorgap.estimators.gaussian import LOG_2PI
 
 _HALF_WIDTH = 10.0
 _MIN_GRID, _MAX_GRID = 4096, 65536
-_LEVEL_STEP = 0.05  # spacing of the log-s levels
-_LEVELS = 16  # levels at a time, which bounds the memory
-_COARSE = 0.1  # a step in which N(0, 1) is no longer smooth
+_LEVEL_STEP = 0.05  # The spacing of the levels of log s.
+_LEVELS = 16  # The number of levels that are processed at a time, which bounds the memory.
+_COARSE = 0.1  # From this grid step on N(0, 1) is not smooth between the points.
 
 
 @dataclass(frozen=True)
 class MarginalDivergences:
-    """Divergences of each unit's marginal q(z_j) from N(0, 1), and the densities they were taken from.
+    """Divergences of each unit's marginal q(z_j) from N(0, 1), and the densities they were computed from.
 
     Attributes:
-        kl: KL(q(z_j) || N(0, 1)), nats; inf where the second moment is none that a number can hold.
+        kl: KL(q(z_j) || N(0, 1)), nats; inf where the second moment overflows.
         total_variation: 1/2 integral |q - p|, 0 to 1.
         wasserstein1: integral |F_q - F_p|, in latent units.
-        low: each unit's first grid point.
-        step: the distance of its grid points.
-        density: q(z_j) at them.
-        resolved: whether all of a unit's posteriors are at least a step wide; else kl and density are those of wider
-            ones.
+        low: the first grid point of each unit.
+        step: the distance between a unit's grid points.
+        density: q(z_j) at the grid points.
+        resolved: whether all of a unit's posteriors are at least a step wide; else kl and density are those of
+            widened posteriors.
     """
 
     kl: Float[Tensor, "d"]
@@ -42,7 +42,7 @@ class MarginalDivergences:
 
     @property
     def grid(self) -> Float[Tensor, "d G"]:
-        """The points at which each unit's density is given."""
+        """The points of each unit's grid."""
         points = torch.arange(self.density.shape[1], dtype=torch.float64)
         return self.low[:, None] + self.step[:, None] * points
 
@@ -65,7 +65,7 @@ def marginal_divergences(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d
     mean, std = mean.double(), (0.5 * log_var.double()).exp()
     low = (mean - 6 * std).amin(0).clamp_max(-_HALF_WIDTH)
     high = (mean + 6 * std).amax(0).clamp_min(_HALF_WIDTH)
-    # clamped before the division: a posterior of no width wants infinitely many points
+    # Clamped before the division, because a posterior of zero width would need infinitely many points.
     wanted = float((6 * (high - low) / std.amin(0).clamp_min(1e-300)).max().clamp_max(_MAX_GRID))
     n_grid = min(_MAX_GRID, max(_MIN_GRID, 2 ** math.ceil(math.log2(wanted))))
     step = (high - low) / n_grid
@@ -79,20 +79,20 @@ def marginal_divergences(mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d
 
 
 def _levels(std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return levels of s, and for each s the lower level's index and the upper level's weight."""
+    """Return levels of s, and for each s the index of the lower level and the weight of the upper one."""
     bottom, top = float(std.min().log()), float(std.max().log())
     n_levels = max(2, math.ceil((top - bottom) / _LEVEL_STEP) + 1)
     if top - bottom < 1e-9:
         return std.min()[None], torch.zeros(len(std), dtype=torch.long), torch.zeros_like(std)
     level = torch.linspace(bottom, top, n_levels, dtype=torch.float64).exp()
     below = ((std.log() - bottom) / (top - bottom) * (n_levels - 1)).floor().long().clamp(0, n_levels - 2)
-    # linear in the variance, not in log s: the mixture then keeps its second moment exactly
+    # The weight is linear in the variance, not in log s, so that the mixture keeps its second moment exactly.
     weight = (std.square() - level[below].square()) / (level[below + 1].square() - level[below].square())
     return level, below, weight.clamp(0, 1)
 
 
 def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: int) -> Tensor:
-    # in steps of the grid; linear binning adds a variance of 1/6: narrower posteriors are all that wide
+    # Widths are in grid steps. Linear binning adds a variance of 1/6, so that narrower posteriors get this width.
     level, below, upper = _levels((std / step).clamp_min(math.sqrt(1 / 6)))
     position = (mean - low) / step
     cell = position.floor().long().clamp(0, n_grid - 2)
@@ -108,7 +108,7 @@ def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: in
             for shift, cell_weight in ((0, 1 - right), (1, right)):
                 place = own[rows] * n_grid + cell[rows] + shift
                 histogram.view(-1).index_add_(0, place, level_weight[rows] * cell_weight[rows])
-        # zero-padded to twice the length: the convolution must not wrap around
+        # The histogram is zero-padded to twice its length, so that the convolution does not wrap around.
         smooth = torch.exp(-0.5 * variance[first : first + _LEVELS, None] * frequency.square())
         spectrum += (torch.fft.rfft(histogram, n=2 * n_grid) * smooth).sum(0)
     density = torch.fft.irfft(spectrum, n=2 * n_grid)[:n_grid]
@@ -117,7 +117,7 @@ def _unit_density(mean: Tensor, std: Tensor, low: float, step: float, n_grid: in
 
 
 def _divergences(low: Tensor, step: Tensor, density: Tensor, resolved: Tensor) -> MarginalDivergences:
-    """Return the divergences of densities on their grids, a unit at a time."""
+    """Return the divergences of densities on their grids, one unit at a time."""
     found = [_unit_divergences(*unit) for unit in zip(low.tolist(), step.tolist(), density, strict=True)]
     kl, variation, wasserstein = (torch.stack(part) for part in zip(*found, strict=True))
     normal = density / (density.sum(1, keepdim=True) * step[:, None])
@@ -129,7 +129,7 @@ def _unit_divergences(low: float, step: float, density: Tensor) -> tuple[Tensor,
     log_prior = -0.5 * (grid.square() + LOG_2PI)
     prior = log_prior.exp()
     if step > _COARSE:
-        # N(0, 1) lies between the points: its mass around each stands for its density there
+        # The peak of N(0, 1) may lie between points, so its mass around each point replaces its density there.
         edge = torch.cat([grid, grid[-1:] + step]) - 0.5 * step
         prior = torch.special.ndtr(edge).diff() / step
     q = density / (density.sum() * step)
@@ -143,7 +143,7 @@ def _unit_divergences(low: float, step: float, density: Tensor) -> tuple[Tensor,
 
 
 def on_grid(marginals: MarginalDivergences, grid: Float[Tensor, "m"]) -> Float[Tensor, "d m"]:
-    """Return every unit's density at the same points, linear between its own, 0 outside.
+    """Return every unit's density at given points, linear between its own grid points and 0 outside.
 
     Example:
         >>> found = marginal_divergences(torch.zeros(50, 1), torch.zeros(50, 1))

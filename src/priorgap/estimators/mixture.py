@@ -9,7 +9,7 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix, check_posteriors
 from priorgap.estimators.gaussian import LOG_2PI
 
-# below this s the products of the expanded square cancel too many float32 digits
+# With a smaller s the products of the expanded square cancel too many float32 digits.
 _MIN_FLOAT32_STD = 0.01
 _TILE = 4096
 
@@ -29,11 +29,11 @@ def mixture_log_prob(
     input with all s >= 0.01 (absolute error about 1e-4 nat), else in float64.
 
     Args:
-        z: where to evaluate.
+        z: the points at which the density is evaluated.
         mean: component means.
         log_var: component log-variances.
         exclude: exclude[k] = i leaves component i out for row k, and divides by n - 1.
-        chunk: rows of z at a time.
+        chunk: the number of rows of z that are processed at a time.
 
     Returns:
         [m], nats, float64.
@@ -96,7 +96,7 @@ def _log_sum_exp(left: Tensor, tiles: list[Tensor], own: Tensor | None, buffer: 
             row = ((column >= 0) & (column < width)).nonzero()[:, 0]
             block[row, column[row]] = -math.inf
         higher = torch.maximum(top, block.amax(1))
-        # a row with nothing but -inf so far keeps a finite shift, or -inf - -inf gives NaN
+        # A row that has met only -inf needs a finite shift, because -inf - -inf is NaN.
         shift = torch.where(higher.isinf(), torch.zeros_like(higher), higher)
         block.sub_(shift[:, None]).exp_()
         total = total * torch.exp((top - shift).double()) + block.sum(1).double()

@@ -1,4 +1,4 @@
-"""Near copies: draws that lie next to one image and far from all others, and whether training images are those."""
+"""Near copies: draws close to one image and far from all others, and whether training images have more of them."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,21 @@ from priorgap.estimators.identical import ExactShare
 from priorgap.estimators.two_sample import clopper_pearson
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
 
-# a draw is near an image when it is at most so far from it, in distances to the second nearest
+# A draw is near an image if its distance is at most this share of the distance to the second nearest image.
 RATIO = 2 / 3
 
 
 @dataclass(frozen=True)
 class NearCopies:
-    """How many draws are near copies of training images, and whether unseen images have as many.
+    """How many draws are near copies of training images, compared with near copies of unseen images.
 
     Attributes:
-        share: draws that are near a training image, of all draws.
-        train_share: of the images that have near draws, the share of training images at as many unseen ones; 1/2 for
-            every distribution that does not depend on which images were trained on. None where no draw is near.
-        n: draws.
-        n_hit: images that have near draws, training and unseen ones together.
+        share: the share of all draws that are near a training image.
+        train_share: the share of training images among images with near draws, adjusted to equally many training and
+            unseen images; 1/2 for every distribution that does not depend on which images were trained on. None where
+            no draw is near.
+        n: the number of draws.
+        n_hit: the number of images with near draws, training and unseen ones together.
     """
 
     share: ExactShare
@@ -41,21 +42,22 @@ def near_copies(
     level: float = 0.95,
     ratio: float = RATIO,
 ) -> NearCopies:
-    """Count near copies of training images, and hold them against near copies of unseen ones.
+    """Count near copies of training images, and compare them with near copies of unseen images.
 
-    A draw is near an image when no other image is less than 1 / `ratio` times as far: scale and blur change both
-    distances alike. Where the draws do not depend on which images were trained on, each image that has near draws is
-    an unseen one with probability n_unseen / N, N = n_train + n_unseen: images count once, however many draws sit at
-    them, and the number of unseen ones is hypergeometric. The binomial limits of it are a little wider.
+    A draw is near an image when no other image is less than 1 / `ratio` times as far. A ratio is used because scale
+    and blur change both distances alike. Where the draws do not depend on which images were trained on, each image
+    that has near draws is an unseen one with probability n_unseen / N, N = n_train + n_unseen: each image counts
+    once, however many draws are near it, and the number of unseen ones is hypergeometric. The binomial limits used
+    here are a little wider.
 
     With h the counted share of training images, train_share is (h / n_train) / (h / n_train + (1 - h) / n_unseen),
     increasing in h, and its limits are those of h.
 
     Args:
         distance: each draw's distances to its two nearest images, training and unseen ones together.
-        index: whose they are; training images are 0 to n_train - 1, unseen ones follow.
-        n_train, n_unseen: how many there are.
-        level: two-sided, of the limits.
+        index: the indices of these images; training images are 0 to n_train - 1, unseen ones follow.
+        n_train, n_unseen: the number of training and of unseen images.
+        level: the two-sided confidence level of the limits.
         ratio: between 0 and 1.
 
     Raises:
@@ -104,7 +106,7 @@ def _train_share(hits: int, n: int, n_train: int, n_unseen: int, level: float) -
 
     low, high = clopper_pearson(hits, n, level)
     counted = proportion_estimate(hits, n)
-    # the derivative of `balanced`, at a share that is not 0 or 1
+    # The derivative of `balanced`, taken at a shrunk share so that it is never at 0 or 1.
     shrunk = (hits + 2) / (n + 4)
     slope = n_train * n_unseen / (shrunk * n_unseen + (1 - shrunk) * n_train) ** 2
     value = balanced(counted.value)
@@ -114,7 +116,7 @@ def _train_share(hits: int, n: int, n_train: int, n_unseen: int, level: float) -
 def merged(
     parts: list[tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]], sizes: list[int]
 ) -> tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]:
-    """Return the two nearest points of several sets together, indices counted on from set to set.
+    """Return the two nearest points over several sets, with indices that count on from set to set.
 
     Example:
         >>> first, second = torch.tensor([[1.0, 4.0]]), torch.tensor([[2.0, 3.0]])

@@ -1,4 +1,4 @@
-"""An index of a set of points: exact nearest neighbours, found by a bound in a few principal directions."""
+"""An index of a set of points: exact nearest neighbours, found by a lower bound in a few principal directions."""
 
 import math
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
 
-# principal directions of the bound; one column more holds the length of what they leave
+# The number of principal directions in the bound; one more column holds the length of the remainder.
 _DIRECTIONS = 64
-# rows of the set that the directions are fitted to
+# The number of rows of the set to which the directions are fitted.
 _FIT_ROWS = 4096
-# scores of queries against the whole set, at a time: 64 MB
+# The number of scores of queries against the whole set that are computed at a time: 64 MB.
 _SCORES = 1 << 24
-# coordinates of pairs of rows that are measured at a time, which stay in the cache
+# The number of coordinates of pairs of rows that are measured at a time, chosen to stay in the cache.
 _COORDINATES = 1 << 19
-# pairs of rows sorted at a time
+# The number of pairs of rows that are sorted at a time.
 _PAIRS = 1 << 20
-# a query with more wanted points than that may have them judged by products of all columns first
+# A query with more candidates than this may have them reduced first by products of all columns.
 _CROWD = 256
-# what it costs to convert a point, in measured pairs
+# The cost of converting a point, in units of measuring one pair.
 _CONVERSION = 4
-# rows that are centred, and crowded queries that are judged, at a time
+# The number of rows that are centred, and of queries with many candidates that are processed, at a time.
 _TILE, _QUERIES = 4096, 512
 _EPS = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True, eq=False)
 class NeighbourIndex:
-    """A set of points and their shadows: what `nearest` looks at before it measures a distance.
+    """A set of points with projections ("shadows") that `nearest` compares before it measures distances.
 
-    With P the projection on the directions and r_x the length of what it leaves of x - centre,
+    With P the projection on the directions and r_x the length of the remainder of x - centre,
     |x - y|² >= |P (x - y)|² + (|r_x| - |r_y|)²: the squared distance of shadows (P x, |r_x|), float32. Points whose
-    bound lies above a distance that was measured cannot be nearest; all others are measured, by differences in
-    float64. Distances are those of a loop over all pairs, bit for bit, whatever the directions are.
+    bound is above a measured distance cannot be nearest; all others are measured, by differences in float64.
+    Distances are those of a loop over all pairs, bit for bit, whatever the directions are.
 
     Attributes:
         points: the set, as given.
-        centre: what is taken off before the projection, float64.
+        centre: the vector subtracted before the projection, float64.
         directions: orthonormal columns, float64.
         shadows: (P x, |r_x|) of each point, float32.
         half_square: |shadow|² / 2, float32.
@@ -57,7 +57,7 @@ class NeighbourIndex:
 
     @classmethod
     def of(cls, points: Float[Tensor, "n D"], *, n_directions: int = _DIRECTIONS) -> "NeighbourIndex":
-        """Index a set: directions from at most 4,096 of its rows, evenly spaced; O(n D n_directions)."""
+        """Index a set, with directions from at most 4,096 evenly spaced rows; O(n D n_directions)."""
         check_matrix("points", points)
         if n_directions < 1:
             raise ValueError(f"n_directions={n_directions}: expected an integer >= 1")
@@ -76,7 +76,7 @@ class NeighbourIndex:
         return len(self.points)
 
     def over(self, points: Float[Tensor, "m D"]) -> "NeighbourIndex":
-        """Return an index of another set by the same directions; as exact, and cheaper than new directions."""
+        """Return an index of another set with the same directions: as exact, and cheaper than new directions."""
         check_matrix("points", points, n_columns=self.points.shape[1])
         return self._shadowed(points, self.centre, self.directions)
 
@@ -90,14 +90,14 @@ class NeighbourIndex:
     ) -> tuple[Float[Tensor, "m"], Int[Tensor, "m"]]:
         """Return each query's Euclidean distance to its nearest point, float64, and that point's index.
 
-        Of points at one distance any may be taken. Memory is bounded beyond the points and their shadows.
+        Among points at equal distance any may be returned. Memory beyond the points and their shadows is bounded.
 
         Args:
             queries: rows of the points' width.
             exclude: exclude[i] = j leaves point j out for query i; -1 leaves out none.
 
         Raises:
-            ValueError: another width, or `exclude` leaves nothing to search.
+            ValueError: the width differs, or `exclude` leaves no point to search.
         """
         check_matrix("queries", queries, n_columns=self.points.shape[1])
         if exclude is not None and (exclude.shape != (len(queries),) or len(self) < 2):
@@ -111,7 +111,7 @@ class NeighbourIndex:
         """Return each query's distances to its two nearest points, float64, the nearest first, and their indices.
 
         Raises:
-            ValueError: another width, or fewer than 2 points.
+            ValueError: the width differs, or there are fewer than 2 points.
         """
         check_matrix("queries", queries, n_columns=self.points.shape[1])
         if len(self) < 2:
@@ -123,7 +123,7 @@ class NeighbourIndex:
         """Return each point's squared distance to its k-th nearest other point, float64.
 
         Raises:
-            ValueError: k below 1, or not below the number of points.
+            ValueError: k is below 1, or not below the number of points.
         """
         if not 1 <= k < len(self):
             raise ValueError(f"k={k}: expected an integer from 1 to {len(self) - 1}")
@@ -131,7 +131,7 @@ class NeighbourIndex:
 
     @cached_property
     def _centred(self) -> tuple[Tensor, Tensor]:
-        """The points about the centre and |x|² / 2, float32: made for queries that the bound says little of."""
+        """The centred points and |x|² / 2, float32; computed only for queries with too many candidates."""
         points, half = [], []
         for rows in self.points.split(_TILE):
             centred = rows.double() - self.centre
@@ -140,10 +140,10 @@ class NeighbourIndex:
         return torch.cat(points), torch.cat(half)
 
     def _nearest(self, queries: Tensor, k: int, exclude: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the k smallest squared distances of each query in their order, and whose they are: [m, k]."""
+        """Return the k smallest squared distances of each query in order, and the indices of their points: [m, k]."""
         distance = torch.empty(len(queries), k, dtype=torch.float64)
         index = torch.empty(len(queries), k, dtype=torch.long)
-        # one product gives |t|² / 2 - s.t, which orders the points of a query as the bound does
+        # One product gives |t|² / 2 - s.t, which orders the points of a query as the bound does.
         right = torch.cat([-self.shadows, self.half_square[:, None]], 1).T
         chunk = max(1, min(len(queries), _SCORES // len(self)))
         buffer = torch.empty(chunk, len(self))
@@ -164,13 +164,14 @@ class NeighbourIndex:
         values = score.numpy()
         column = torch.from_numpy(_smallest(values, k))
         row = torch.arange(len(queries)).repeat_interleave(k)
-        # the k points of the smallest bounds are measured: none beyond the farthest of them is wanted
+        # The k points with the smallest bounds are measured; points with bounds above the largest of these are ruled
+        # out.
         squared, order = squared_distances(queries, self.points, row, column.flatten()).view(-1, k).sort(1)
         found, reached = column.gather(1, order), squared[:, -1]
         half = 0.5 * shadows.double().square().sum(1)
         rounding = _rounding(half, float(self.half_square.max()), shadows.shape[1])
         wanted = values <= (0.5 * reached - half + rounding).float().numpy()[:, None]
-        # what is at distance 0 has its neighbour already
+        # A query with k points at distance 0 needs no further search.
         wanted[(reached == 0).numpy()] = False
         for rows in _crowded(wanted):
             left_out = None if exclude is None else exclude[rows]
@@ -181,7 +182,7 @@ class NeighbourIndex:
         return squared, found
 
     def _within(self, queries: Tensor, k: int, exclude: Tensor | None) -> "_Marks":
-        """Mark the points that may be among the k nearest of a query, by products of all columns in float32."""
+        """Mark the points that may be among a query's k nearest, by products of all columns in float32."""
         rows = (queries.double() - self.centre).float()
         points, square = self._centred
         score = torch.addmm(square[None], rows, points.T, alpha=-1)
@@ -193,7 +194,7 @@ class NeighbourIndex:
         return near
 
     def _least(self, queries: Tensor, wanted: "_Marks", k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return which queries have wanted points, and of each the k smallest squared distances and their points."""
+        """Return the queries with candidates, and for each the k smallest squared distances and their points."""
         row, column = (torch.from_numpy(part) for part in np.divmod(np.flatnonzero(wanted), wanted.shape[1]))
         if queries.dtype == self.points.dtype == torch.float32:
             row, column = self._survivors(queries, row, column, k)
@@ -207,7 +208,7 @@ class NeighbourIndex:
         rough = squared_distances(queries, self.points, row, column, dtype=torch.float32)
         limit = torch.zeros(len(queries))
         limit[row.unique_consecutive()] = rough[_least_of_each(row, rough, k)[:, -1]]
-        # a sum of squares loses no digits: each term and each addition rounds once, in both sums
+        # Sums of squares have no cancellation: in both sums each term and each addition rounds once.
         kept = rough <= (limit * (1 + 4 * (queries.shape[1] + 2) * _EPS) + 1e-36)[row]
         return row[kept], column[kept]
 
@@ -216,28 +217,28 @@ _Marks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def _leave_out(score: Tensor, column: Tensor | None) -> None:
-    """Set the score of one column of each row to infinity; columns outside are none."""
+    """Set the score of one column of each row to infinity; column numbers outside of the range mean none."""
     if column is not None:
         row = ((column >= 0) & (column < score.shape[1])).nonzero()[:, 0]
         score[row, column[row]] = math.inf
 
 
 def _rounding(half: Tensor, largest: float, width: int) -> Tensor:
-    """Return a bound of the rounding of |t|² / 2 - s.t in float32 (sums grow like a root), half = |s|² / 2."""
+    """Return a bound of the float32 rounding error of |t|² / 2 - s.t, half = |s|² / 2 (sums grow like a root)."""
     return 4 * _EPS * (math.sqrt(width) + 4) * (half + largest)
 
 
 def _crowded(wanted: _Marks) -> Iterator[Tensor]:
-    """Yield rows, some at a time, whose wanted points are so many that products of all columns cost less."""
+    """Yield groups of rows with so many candidates that products of all columns cost less than measuring them."""
     count = np.count_nonzero(wanted, axis=1)
     crowded = count > _CROWD
-    # the products look at each point once, and convert it
+    # The products convert and read each point once.
     if count[crowded].sum() > _CONVERSION * wanted.shape[1]:
         yield from torch.from_numpy(np.flatnonzero(crowded)).split(_QUERIES)
 
 
 def _pieces(count: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[slice]:
-    """Yield runs of rows with at most 2^20 wanted points together, or a row alone, leaving out runs without any."""
+    """Yield runs of rows with at most 2^20 candidates together, or a single row; skip runs without candidates."""
     total, start = np.concatenate([[0], np.cumsum(count)]), 0
     while start < len(count):
         stop = max(start + 1, int(np.searchsorted(total, total[start] + _PAIRS, side="right")) - 1)
@@ -247,7 +248,7 @@ def _pieces(count: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[slice]:
 
 
 def _least_of_each(row: Tensor, value: Tensor, k: int) -> Tensor:
-    """Return, for each row that occurs (they ascend), the places of its k smallest values, in their order."""
+    """Return, for each row that occurs (in ascending order), the positions of its k smallest values, sorted."""
     order = value.argsort(stable=True)
     order = order[row[order].argsort(stable=True)]
     start = torch.searchsorted(row, row.unique_consecutive())
@@ -257,7 +258,7 @@ def _least_of_each(row: Tensor, value: Tensor, k: int) -> Tensor:
 def squared_distances(
     a: Tensor, b: Tensor, i: Tensor, j: Tensor, *, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "m"]:
-    """Return |a_i - b_j|² of pairs of rows by differences.
+    """Return |a_i - b_j|² of pairs of rows, computed by differences.
 
     Example:
         >>> a, b = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
@@ -283,7 +284,7 @@ def _shadows(x: Tensor, centre: Tensor, directions: Tensor) -> Float[Tensor, "n 
 
 
 def _directions(centred: Tensor, k: int) -> Float[Tensor, "D k"]:
-    """Return about the k principal directions by subspace iteration: O(n D k), whatever D."""
+    """Return approximately the k principal directions by subspace iteration: O(n D k) for any D."""
     width = centred.shape[1]
     if k >= width:
         return torch.eye(width, dtype=torch.float64)
@@ -297,10 +298,10 @@ def _directions(centred: Tensor, k: int) -> Float[Tensor, "D k"]:
 def _smallest(
     values: "np.ndarray[Any, np.dtype[np.float32]]", k: int
 ) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Return the places of each row's k smallest values, in any order."""
+    """Return the positions of each row's k smallest values, in any order."""
     if k > 2:
         return np.argpartition(values, k - 1, axis=1)[:, :k]
-    # two passes over the values cost a tenth of a partition
+    # For small k two passes over the values cost a tenth of a partition.
     rows, places = np.arange(len(values)), [values.argmin(1)]
     if k == 2:
         least = values[rows, places[0]]

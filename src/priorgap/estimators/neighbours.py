@@ -1,4 +1,4 @@
-"""Distances to the k-th nearest neighbour: products find the neighbours, direct differences measure."""
+"""Distances to the k-th nearest neighbour: products find the neighbours, direct differences give the distances."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,18 +8,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-# rows of a product at a time
+# The number of rows of a product that are processed at a time.
 _CHUNK = 256
-# neighbours beyond the k-th that rounding may have put in the wrong order
+# The number of neighbours beyond the k-th that are measured, too, because rounding may change the order.
 _SPARE = 2
-# so many scores of a row are partitioned without a choice of groups
+# Up to this many scores a whole row is partitioned, without selecting groups first.
 _WHOLE = 2048
 
 
 def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) -> Float[Tensor, "n"]:
     """Return each point's squared Euclidean distance to its k-th nearest other point of the set, float64.
 
-    Neighbours are found in float32: of points nearer to each other than 1e-3 of the set's extent any may be taken.
+    Neighbours are found in float32: among points that are closer to each other than 1e-3 of the set's extent any may
+    be used.
 
     Example:
         >>> squared_radii(torch.tensor([[0.0], [1.0], [3.0]]), 1).tolist()
@@ -42,14 +43,14 @@ def radii_of_rows(
     k: int,
     rows: Int[Tensor, "r"],
 ) -> Float[Tensor, "r"]:
-    """Return the squared radii of some rows, float64, the neighbours found in float64 too.
+    """Return the squared radii of some rows, float64; the neighbours are found in float64, too.
 
     Args:
-        points: the set, as given: its differences measure.
-        centred: the same about any centre: its products find the neighbours.
+        points: the set as given, whose differences give the distances.
+        centred: the same points minus any centre, whose products find the neighbours.
         half_norm: |x|^2 / 2 of `centred`.
         k: the radius reaches to the k-th nearest other point.
-        rows: whose radii.
+        rows: the rows whose radii are returned.
 
     Example:
         >>> points = torch.tensor([[0.0], [1.0], [3.0]])
@@ -66,15 +67,16 @@ def radii_of_rows(
 
 
 def _measured(points: Tensor, rows: Tensor, near: Tensor, k: int) -> Tensor:
-    """Return the k-th smallest squared distance of each row to its candidates, by differences in float64."""
+    """Return each row's k-th smallest squared distance to its candidates, by differences in float64."""
     gap = points[near].double().sub_(points[rows, None].double())
     return gap.square_().sum(2).topk(k, largest=False).values[:, -1]
 
 
 def scores(x: Tensor, half_norm: Tensor, chunks: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield chunks of rows and their |y|^2 / 2 - x.y against all, [rows, width, groups], which order neighbours.
+    """Yield chunks of rows and their scores |y|^2 / 2 - x.y against all points, [rows, width, groups].
 
-    The row itself and what fills the last group are at infinity. The next chunk overwrites the last one.
+    The scores order each row's neighbours. The row itself and the padding of the last group have the score infinity.
+    The next chunk overwrites the previous one.
 
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [3.0]])
@@ -89,13 +91,13 @@ def scores(x: Tensor, half_norm: Tensor, chunks: Iterable[Tensor]) -> Iterator[t
     for rows in chunks:
         score = buffer[: len(rows)]
         torch.mm(torch.cat([x[rows], x.new_ones(len(rows), 1)], 1), right, out=score[:, :n])
-        # the point itself must not count as a neighbour
+        # A point must not count as its own neighbour.
         score[torch.arange(len(rows)), rows] = math.inf
         yield rows, score.view(len(rows), width, groups)
 
 
 def _nearest_groups(score: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k groups of each row with the smallest least values, and what they hold: the k smallest of all."""
+    """Return each row's k groups with the smallest minima, and their scores, which include its k smallest."""
     n_rows, width, groups = score.shape
     least = score.view(n_rows, 8, width // 8, groups).amin(1).amin(1)
     chosen = _least(least, k) if k < groups else torch.arange(groups).expand(n_rows, -1)
@@ -103,9 +105,9 @@ def _nearest_groups(score: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _least(values: Tensor, k: int) -> Tensor:
-    """Return the places of each row's k smallest."""
+    """Return the positions of each row's k smallest values."""
     among = values.numpy()
-    # a vectorised partition gives the k-th value; more than k at most that are ties, or infinite
+    # numpy's vectorised partition gives the k-th value; only ties or infinities select more than k.
     places = np.flatnonzero(among <= np.partition(among, k - 1)[:, k - 1 : k])
     if len(places) == k * len(values):
         return torch.from_numpy(places % values.shape[1]).view(-1, k)
@@ -113,13 +115,13 @@ def _least(values: Tensor, k: int) -> Tensor:
 
 
 def kth(score: Tensor, k: int) -> Tensor:
-    """Return each row's k-th smallest of [rows, width, groups].
+    """Return each row's k-th smallest value of [rows, width, groups].
 
     Example:
         >>> kth(torch.tensor([[3.0, 1.0, 2.0]])[..., None], 2).tolist()
         [2.0]
     """
-    # a vectorised partition of the whole row is faster up to some length
+    # Up to some length a vectorised partition of the whole row is faster.
     few = score.shape[1] * score.shape[2] <= _WHOLE
     within = score.flatten(1).clone() if few else _nearest_groups(score, k)[1]
     among = within.numpy()
@@ -128,7 +130,7 @@ def kth(score: Tensor, k: int) -> Tensor:
 
 
 def _smallest(score: Tensor, k: int) -> Tensor:
-    """Return the places of each row's k smallest of [rows, width, groups], places counted along both."""
+    """Return the positions of each row's k smallest values of [rows, width, groups], numbered along both axes."""
     chosen, within = _nearest_groups(score, k)
     place = within.topk(k, largest=False).indices
     n_chosen = chosen.shape[1]

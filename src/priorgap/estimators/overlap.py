@@ -1,4 +1,4 @@
-"""How much of the prior the aggregate posterior leaves uncovered: holes, reverse divergence, effective size."""
+"""How much of the prior the aggregate posterior does not cover: holes, reverse divergence, effective sample size."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ def hole_curve(
 ) -> list[Estimate]:
     """Return H(delta) = P_p(log f(z) < Q_delta), Q_delta the delta quantile of log f under held-out draws of q.
 
-    The share of prior draws that land where all but a fraction delta of q's own draws are denser. H(delta) =
-    delta at q = p, whatever f (up to ties); towards 1 as p leaves q. The standard error has the binomial part
-    and the quantile's. Unbiased at q = p; f decides only where it looks, so a poor f misses holes.
+    It is the share of prior draws whose density f is below that of all but a fraction delta of q's own draws.
+    H(delta) = delta at q = p, whatever f (up to ties); towards 1 as p leaves q. The standard error has the binomial
+    part and the quantile's. Unbiased at q = p; f decides which regions are tested, so that a poor f misses holes.
 
     Args:
         log_f_prior: log f at independent draws of the prior.
@@ -35,7 +35,7 @@ def hole_curve(
         >>> [one.value for one in hole_curve(torch.zeros(50), inside, [0.1])]  # all prior draws lie in the hole
         [1.0]
     """
-    # the same statistic as for near copies, of log-densities in place of distances
+    # This is the statistic of near copies, applied to log-densities in place of distances.
     found = [(level, near_copy_excess(log_f_prior, log_f_heldout, level)) for level in levels]
     return [Estimate(excess.value + level, excess.std_error) for level, excess in found]
 
@@ -43,7 +43,8 @@ def hole_curve(
 def kl_prior_to_density(log_p: Float[Tensor, "n"], log_f: Float[Tensor, "n"]) -> Estimate:
     """Return KL(p || f), the mean of log p - log f over draws of p. Nats; unbiased.
 
-    It says what a fitted f leaves uncovered of the prior. Of KL(p || q) it is neither bound: f is not q.
+    It measures how much of the prior a fitted f leaves uncovered. It bounds KL(p || q) neither from below nor from
+    above, because f is not q.
 
     Raises:
         ValueError: lengths differ.
@@ -89,8 +90,8 @@ def effective_share_estimate(
 ) -> Estimate:
     """Return `effective_share` with a bootstrap standard error, over the draws of p and of q.
 
-    The standard error knows only the weights that were drawn: where the value is biased upwards, so that few
-    draws carry it, it is too small.
+    The standard error uses only the weights that were drawn, and is too small where the value is biased upwards
+    because few draws dominate it.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)

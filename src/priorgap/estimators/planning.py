@@ -1,4 +1,4 @@
-"""What a paired comparison over seeds can show: the detectable difference, and the seeds that a claim needs."""
+"""What a paired comparison over seeds can show: the detectable difference, and the seeds needed for a claim."""
 
 import math
 
@@ -28,8 +28,8 @@ def paired_power(effect: float, std_deviation: float, n: int, *, level: float = 
         raise ValueError(f"n={n}: expected an integer >= 2")
     shift = abs(effect) / std_deviation * math.sqrt(n)
     critical = float(scipy.stats.t.ppf(0.5 + 0.5 * level, n - 1))
-    # T' = (Z + shift) / u, u^2 = chi2 / (n - 1): the mean over u's quantiles of a normal probability;
-    # library functions of the noncentral t give NaN far out
+    # T' = (Z + shift) / u with u^2 = chi2 / (n - 1), so the probability is the mean of a normal probability over u's
+    # quantiles. Library functions of the noncentral t give NaN far out.
     spread = np.sqrt(scipy.stats.chi2.ppf(_LEVELS, n - 1) / (n - 1))
     hit = scipy.stats.norm.sf(critical * spread - shift) + scipy.stats.norm.cdf(-critical * spread - shift)
     return float(_WEIGHTS @ hit)
@@ -38,7 +38,7 @@ def paired_power(effect: float, std_deviation: float, n: int, *, level: float = 
 def minimal_detectable_difference(
     std_deviation: float, n: int, *, level: float = 0.95, power: float = 0.8
 ) -> float:
-    """Return the true mean difference that n pairs would show with probability `power`; units of the values.
+    """Return the true mean difference that n pairs would show with probability `power`, in units of the values.
 
     On the log scale exp of it is a ratio. For n = 2 it is many standard deviations.
 
@@ -64,9 +64,9 @@ def minimal_detectable_difference(
 def pairs_needed(
     effect: float, std_deviation: float, *, level: float = 0.95, power: float = 0.8
 ) -> int | None:
-    """Return the least number of pairs that shows a true difference `effect` with probability `power`.
+    """Return the least number of pairs that show a true difference `effect` with probability `power`.
 
-    None above 100,000. With an estimated effect it is a plan, not a promise: the estimate is noisy.
+    None above 100,000. With an estimated effect the number is only a plan, because the estimate is noisy.
 
     Raises:
         ValueError: as `minimal_detectable_difference`.

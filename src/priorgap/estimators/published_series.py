@@ -1,4 +1,4 @@
-"""What published scores of generated series are made of, beside the networks: scaling, histograms, persistence."""
+"""Parts of published scores for generated series other than the networks: scaling, histograms, persistence."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,10 +13,11 @@ from priorgap.estimators.uncertainty import Estimate
 def unit_scale(
     parts: tuple[Float[Tensor, "n T f"], ...], train: Float[Tensor, "m T f"]
 ) -> list[Float[Tensor, "n T f"]]:
-    """Return sets of windows with each channel's training values at 0 to 1: the published scores' units.
+    """Return sets of windows scaled so that each channel's training values span 0 to 1, as published scores do.
 
     Raises:
-        ValueError: a set is no set of such windows or not finite, or a channel is constant in training windows.
+        ValueError: a set has another shape or values that are not finite, or a channel is constant in training
+            windows.
 
     Example:
         >>> train = torch.tensor([0.0, 10.0]).reshape(1, 2, 1)
@@ -45,14 +46,14 @@ def marginal_distribution_difference(
         MDD = mean over t, c and bins b of |h_made(b) - h_real(b)| / width,
         h(b) the share of values in bin b, bins of equal width between the least and the greatest real value
 
-    Values of samples that lie outside of the bins are in none. The value depends on the units of the windows.
+    Values of samples outside of all bins are not counted. The value depends on the units of the windows.
 
     Args:
         made, real: two sets of windows in the same units.
-        n_bins: bins a step and channel.
+        n_bins: the number of bins for each step and channel.
 
     Returns:
-        0 for equal sets; biased upwards, the more the fewer windows and the more bins.
+        0 for equal sets; biased upwards, more so with fewer windows and with more bins.
 
     Raises:
         ValueError: shapes differ, or all real values of a step and channel are equal.
@@ -81,7 +82,7 @@ def marginal_distribution_difference(
 
     def density(x: Float[Tensor, "n k"]) -> Float[Tensor, "k b"]:
         inside = (x >= low) & (x <= high)
-        # the greatest value is in the last bin
+        # The greatest value belongs to the last bin.
         place = ((x - low) / width).floor().clamp(0, n_bins - 1).long()
         place += n_bins * torch.arange(x.shape[1])
         counts = place[inside].bincount(minlength=n_bins * x.shape[1])
@@ -91,7 +92,7 @@ def marginal_distribution_difference(
 
 
 def step_groups(x: Float[Tensor, "n T f"]) -> Int[Tensor, "n"] | None:
-    """Return which windows share steps: blocks of them, or each by itself; None: too few blocks.
+    """Return groups of windows that share steps: blocks, or each window by itself; None where blocks are too few.
 
     Example:
         >>> x = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0))
@@ -104,7 +105,7 @@ def step_groups(x: Float[Tensor, "n T f"]) -> Int[Tensor, "n"] | None:
 def prediction_error(
     predicted: Float[Tensor, "n s f"], real: Float[Tensor, "n s f"], group: Int[Tensor, "n"] | None
 ) -> Estimate:
-    """Return the mean absolute error, and its standard error over groups of windows; without groups none.
+    """Return the mean absolute error, with a standard error over groups of windows (None without groups).
 
     Example:
         >>> real = torch.zeros(2, 3, 1)
@@ -118,11 +119,11 @@ def prediction_error(
 def balanced_accuracy(
     right: tuple[Tensor, Tensor], group: tuple[Int[Tensor, "_"], Int[Tensor, "_"]]
 ) -> Estimate:
-    """Return the mean of two classes' accuracies, and its standard error over groups; None where all are right.
+    """Return the mean of two classes' accuracies, with a standard error over groups (None where all are right).
 
     Args:
-        right: of each class, whether each row was classified rightly.
-        group: of each class, rows that share values.
+        right: for each class, whether each row was classified correctly.
+        group: for each class, the groups of rows that share values.
 
     Example:
         >>> right, group = torch.tensor([True, True, False, False]), torch.arange(4)

@@ -1,4 +1,4 @@
-"""Features of series by random convolutions: nothing is trained but the scale of channels."""
+"""Features of series by random convolutions; nothing is trained but the channels' scale."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class _Kernels:
-    """Kernels of one length, dilation and padding: those run at once."""
+    """Kernels with the same length, dilation and padding, which are run together."""
 
     weight: Float[Tensor, "k f length"]
     bias: Float[Tensor, "k"]
@@ -26,12 +26,12 @@ class _Kernels:
 
 @dataclass(frozen=True, eq=False)
 class Rocket:
-    """Random kernels for windows [n, T, f], and the scale of the windows that they were made for.
+    """Random kernels for windows [n, T, f], and the scale of the windows for which they were drawn.
 
-    Two features a kernel: the share of positions where the convolution is positive, and its maximum. Kernels have
-    weights of N(0, 1), centred or not, a random length, dilation and padding, a random set of channels and a bias of
-    U(-1, 1); a window is in standard deviations of each channel, not scaled by itself, so that level and
-    amplitude are seen.
+    Each kernel gives two features: the share of positions where the convolution is positive, and its maximum. Kernels
+    have weights of N(0, 1), centred or not, a random length, dilation and padding, a random set of channels and a
+    bias of U(-1, 1); windows are divided by each channel's standard deviation, not scaled one by one, so that level
+    and amplitude affect the features.
 
     **Source**: Dempster, Petitjean & Webb (2020), "ROCKET"; several channels as in its authors' code.
     """
@@ -50,14 +50,14 @@ class Rocket:
         generator: torch.Generator,
         centred: bool = True,
     ) -> "Rocket":
-        """Draw kernels for windows of this shape, scaled by these.
+        """Draw kernels for windows with the shape and the scale of x.
 
         Args:
             x: real training windows.
-            n_kernels: half the number of features.
+            n_kernels: the number of kernels, half the number of features.
             generator: draws the kernels.
-            centred: whether the weights of a kernel sum to 0 over its steps, as its authors have it: it then sees
-                changes, and level only at padded ends.
+            centred: whether a kernel's weights sum to 0 over its steps, as in its authors' code: it then responds to
+                changes, and to the level only at padded ends.
 
         Raises:
             ValueError: x is no set of windows, or n_kernels is below 1.
@@ -109,7 +109,7 @@ class Rocket:
 def _kernel(
     n_steps: int, n_channels: int, *, generator: torch.Generator, centred: bool
 ) -> tuple[tuple[int, int, int], tuple[Float[Tensor, "f length"], Tensor]]:
-    """Draw one kernel: its length, dilation and padding; its weights and bias."""
+    """Draw one kernel: length, dilation, padding, weights and bias."""
 
     def uniform() -> float:
         return float(torch.rand((), generator=generator, dtype=torch.float64))
@@ -119,7 +119,7 @@ def _kernel(
     reach = math.log2((n_steps - 1) / (length - 1)) if length > 1 else 0.0
     dilation = int(2 ** (uniform() * reach))
     padding = (length - 1) * dilation // 2 if uniform() < 0.5 else 0
-    # one channel to all, fewer ones more often
+    # A kernel uses from one channel to all of them, small numbers more often.
     n_used = int(2 ** (uniform() * math.log2(n_channels + 1)))
     used = torch.randperm(n_channels, generator=generator)[: max(1, min(n_used, n_channels))]
     own = torch.randn(len(used), length, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What synthetic training data are worth: the number of real ones that give the same accuracy."""
+"""The worth of synthetic training data: the number of real images that give the same accuracy."""
 
 import itertools
 import math
@@ -11,11 +11,11 @@ from priorgap.estimators.uncertainty import Estimate
 
 @dataclass(frozen=True)
 class Worth:
-    """A number of real images, and which side of the curve it fell off, if any.
+    """A number of real images, and whether it is only a bound because it lies beyond an end of the curve.
 
     Attributes:
-        value: the number, with an interval's half width turned into a standard error; at an end of the curve
-            that end, without one.
+        value: the number, with a standard error from an interval's half width; beyond an end of the curve
+            that end, without a standard error.
         side: "point", "lower" (worth at least so many: above the curve), "upper" (at most so many: below it).
     """
 
@@ -27,9 +27,9 @@ def real_equivalent(accuracy: Estimate, sizes: Sequence[int], curve: Sequence[Es
     """Return the number of real images whose classifier has this accuracy, read off the real-real curve.
 
     The curve is made monotone (pool adjacent violators, equal weights) and read by linear interpolation of
-    accuracy in log size. The standard error moves the accuracy by one standard error of the two together
-    (its own, and the curve's, interpolated) both ways, on the log; delta method. Biased towards the middle
-    by the curve's own noise.
+    accuracy in log size. The standard error comes from moving the accuracy both ways by one standard error
+    (its own combined with the curve's, interpolated), on the log scale (delta method). Biased towards the
+    middle by the curve's own noise.
 
     Raises:
         ValueError: fewer than 2 sizes, sizes not increasing, or lengths that differ.
@@ -71,7 +71,7 @@ def monotone(values: Sequence[float]) -> list[float]:
 
 
 def _read(level: float, sizes: Sequence[int], curve: Sequence[float]) -> float:
-    """Return log size at a level, kept inside the curve."""
+    """Return the log size at an accuracy, clamped to the curve's range."""
     if level <= curve[0]:
         return math.log(sizes[0])
     for (a, x), (b, y) in zip(
@@ -83,7 +83,7 @@ def _read(level: float, sizes: Sequence[int], curve: Sequence[float]) -> float:
 
 
 def _noise(log_size: float, sizes: Sequence[int], curve: Sequence[Estimate]) -> float:
-    """Return the curve's standard error at a size, from its two neighbours."""
+    """Return the curve's standard error at a size, interpolated between its two neighbours."""
     for k in range(len(sizes) - 1):
         a, b = math.log(sizes[k]), math.log(sizes[k + 1])
         if a <= log_size <= b:

@@ -1,7 +1,7 @@
-"""How far two sets of windows [n, T, f] differ over time: lagged correlations, spectra, values at each step.
+"""Differences between two sets of windows [n, T, f] over time: lagged correlations, spectra, values at each step.
 
-Statistics are of a set as a whole, of values that are centred over all its windows and steps. Standard errors leave
-out blocks of windows that follow each other, so that windows that share steps do not count as independent ones.
+Statistics describe a set as a whole; its values are centred over all windows and steps. Standard errors leave out
+blocks of consecutive windows, so that windows that share steps do not count as independent.
 """
 
 import math
@@ -16,15 +16,15 @@ from priorgap.estimators.checks import NotFinite
 from priorgap.estimators.uncertainty import Estimate, jackknife_estimate
 
 MAX_BLOCKS, MIN_BLOCKS = 30, 10
-# windows of which it is looked up how many steps they share
+# The number of windows that are examined to find out how many steps they share.
 _N_COMPARED = 500
-# below this share of the real variance a channel stands still, and has no correlation with anything
+# A channel with less than this share of the real variance counts as constant, and so has no correlations.
 _STILL = 1e-12
 
 
 @dataclass(frozen=True)
 class SeriesDistance:
-    """A distance between two sets of windows: its mean over channels, and each channel's."""
+    """A distance between two sets of windows: its mean over channels, and the value for each channel."""
 
     whole: Estimate
     by_channel: tuple[Estimate, ...]
@@ -32,13 +32,13 @@ class SeriesDistance:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Sums over windows, of each block; `n` windows, the rest by what is summed."""
+    """Sums over the windows of each block: `n` counts windows, the other fields are named by what is summed."""
 
     n: Float[Tensor, "g"]
     parts: tuple[Tensor, ...]
 
     def without(self, block: int | None) -> tuple[Tensor, ...]:
-        """Return means over windows, those of one block left out; None for all."""
+        """Return means over all windows, or over all but one block's."""
         keep = torch.ones(len(self.n), dtype=torch.bool)
         if block is not None:
             keep[block] = False
@@ -47,7 +47,7 @@ class _Sums:
 
 
 def stride_of(x: Float[Tensor, "n T f"]) -> int | None:
-    """Return by how many steps most windows follow the one before, None where windows share no steps.
+    """Return the number of steps between most consecutive windows; None where windows share no steps.
 
     Example:
         >>> series = torch.arange(12.0)[:, None]
@@ -63,9 +63,9 @@ def stride_of(x: Float[Tensor, "n T f"]) -> int | None:
 
 
 def blocks_of(x: Float[Tensor, "n T f"]) -> Int[Tensor, "n"] | None:
-    """Return each window's block: consecutive windows, twice as many as share steps at least; None: too few blocks.
+    """Return each window's block: at least twice as many consecutive windows as share steps; None: too few blocks.
 
-    Dependence that reaches further than two windows' length is not seen by errors of such blocks.
+    Errors from such blocks miss dependence that reaches further than the length of two windows.
 
     Example:
         >>> x = torch.arange(403.0)[:, None].unfold(0, 4, 1).mT  # 400 windows, each one step after the other
@@ -87,7 +87,7 @@ def autocorrelation_distance(
 
         D_c = mean over k = 1..K of |r_a(k) - r_b(k)|,  r(k) = cov(x_t, x_{t+k}) / var(x_t)
 
-    over all windows and steps; K = min(n_lags, T - 1). A channel that stands still has r = 0.
+    over all windows and steps; K = min(n_lags, T - 1). A constant channel has r = 0.
 
     Args:
         a, b: two sets of windows; b sets the scale.
@@ -127,7 +127,7 @@ def cross_correlation_distance(
     Args and the rest: as `autocorrelation_distance`.
 
     Raises:
-        ValueError: as there, or there is one channel only.
+        ValueError: as `autocorrelation_distance`, or there is only one channel.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -148,7 +148,7 @@ def cross_correlation_distance(
 
     def distance(of_a: tuple[Tensor, ...], of_b: tuple[Tensor, ...]) -> Tensor:
         gaps = (correlations(*of_a) - correlations(*of_b)).abs()
-        # a lag of -k from c to d is one of k from d to c
+        # A lag of -k from c to d is a lag of k from d to c.
         total = gaps.sum(0) + gaps[1:].sum(0).T
         return (total * others).sum(1) / ((n_channels - 1) * (2 * n_lags + 1))
 
@@ -166,7 +166,7 @@ def spectrum_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
         0 to 1, 0 for equal laws; blind to the amplitude; biased upwards as `autocorrelation_distance`.
 
     Raises:
-        ValueError: as there.
+        ValueError: as `autocorrelation_distance`.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -177,7 +177,7 @@ def spectrum_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
     a, b, _ = _comparable(a, b, 1)
 
     def shares(power: Tensor, mean: Tensor) -> Tensor:
-        # what the mean of the set takes away is at frequency 0 alone, T² of it
+        # Subtracting the set's mean changes only frequency 0, by the square of T times the mean.
         power = torch.cat([(power[:1] - (a.shape[1] * mean).square()).clamp(min=0), power[1:]])
         return power / _variance(power.sum(0))
 
@@ -196,7 +196,7 @@ def marginal_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
         0 for equal laws, no upper limit; biased upwards as `autocorrelation_distance`.
 
     Raises:
-        ValueError: as there, but windows may have one step.
+        ValueError: as `spectrum_distance`, but windows may have one step.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -232,10 +232,10 @@ def marginal_distance(a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"]) -> S
 def _comparable(
     a: Float[Tensor, "n T f"], b: Float[Tensor, "m T f"], n_lags: int
 ) -> tuple[Float[Tensor, "n T f"], Float[Tensor, "m T f"], int]:
-    """Return both sets in units of b's channels, and the number of lags that windows have.
+    """Return both sets in units of b's channels, and the number of lags that the windows allow.
 
     Raises:
-        ValueError: they cannot be compared.
+        ValueError: the sets cannot be compared.
     """
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 3 or min(x.shape) < 1:
@@ -255,14 +255,14 @@ def _comparable(
 
 
 def _variance(x: Tensor) -> Tensor:
-    """Return variances to divide by: where there is none, what is divided is 0 too."""
+    """Return variances to divide by; where a variance is 0, the numerator is 0, too."""
     return torch.where(x > _STILL, x, torch.ones_like(x))
 
 
 def _summed(x: Float[Tensor, "n T f"], of: Callable[[Tensor], Tensor]) -> _Sums:
-    """Return, by block, sums over windows of what `of` sums, and of each window's mean; too few blocks: one."""
+    """Return sums over each block's windows of `of` and of the windows' means; all in one block if too few."""
     found = blocks_of(x)
-    # what the edges' means differ by stays small beside the variance, wherever the values lie
+    # Centring keeps the effect of the windows' edges small beside the variance, whatever the level of the values.
     x = x - x.mean((0, 1))
     block = torch.zeros(len(x), dtype=torch.int64) if found is None else found
     groups = [x[block == k] for k in range(int(block.max()) + 1)]
@@ -271,7 +271,7 @@ def _summed(x: Float[Tensor, "n T f"], of: Callable[[Tensor], Tensor]) -> _Sums:
 
 
 def _lagged(x: Float[Tensor, "n T f"], n_lags: int) -> _Sums:
-    """Return sums of each window's mean of x_t x_{t+k}' for k = 0..K."""
+    """Return sums over windows of the mean of x_t x_{t+k}' within a window, for k = 0..K."""
     n_steps = x.shape[1]
 
     def products(own: Float[Tensor, "b T f"]) -> Float[Tensor, "k f f"]:
@@ -290,7 +290,7 @@ def _powers(x: Float[Tensor, "n T f"]) -> _Sums:
 def _compared(
     a: _Sums, b: _Sums, distance: Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], Tensor]
 ) -> SeriesDistance:
-    """Return the distance between two sets of sums, with the error of leaving out blocks of each."""
+    """Return the distance between two sets of sums, with the error from leaving out blocks of each."""
     all_a, all_b = a.without(None), b.without(None)
     whole = distance(all_a, all_b)
     if min(len(a.n), len(b.n)) < MIN_BLOCKS:
@@ -301,7 +301,7 @@ def _compared(
 
 
 def _distance(whole: Float[Tensor, "f"], left_out: list[Float[Tensor, "g f"]] | None) -> SeriesDistance:
-    """Return the mean over channels and each channel's value, with jackknife errors of both sets together."""
+    """Return the mean over channels and each channel's value, with jackknife errors over both sets."""
     columns = torch.cat([whole.mean()[None], whole])
     errors: list[float | None] = [None] * len(columns)
     if left_out is not None:

@@ -1,4 +1,4 @@
-"""Columns of two tables as numbers: of what their scores are computed, and what classifiers take."""
+"""Columns of two tables as numbers, in the form that scores and classifiers need."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _N_BINS = 10
 
 @dataclass(frozen=True, eq=False)
 class TableColumn:
-    """One column of both tables: floats with NaN, or the numbers of categories with -1 for missing."""
+    """One column of both tables: floats with NaN, or category numbers with -1 for missing values."""
 
     name: str
     numeric: bool
@@ -26,19 +26,19 @@ class TableColumn:
 
     @property
     def bins(self) -> tuple[Array, Array]:
-        """Numbers of categories of both, none below 0; numbers in ten bins of each table's own range."""
+        """The category numbers of both, none below 0; numeric values in ten bins of each table's own range."""
         if not self.numeric:
             return self.real + 1, self.made + 1
         return _binned(self.real), _binned(self.made)
 
     @property
     def constant(self) -> bool:
-        """Whether one of both has one value alone, or none."""
+        """Whether the column has at most one distinct value in either table."""
         return any(len(np.unique(x[~np.isnan(x)])) < 2 for x in (self.real, self.made))
 
 
 def table_columns(real: pd.DataFrame, made: pd.DataFrame, numeric: Collection[str]) -> Iterator[TableColumn]:
-    """Yield the columns as numbers.
+    """Yield the columns of both tables as numbers.
 
     Raises:
         ValueError: the tables cannot be compared.
@@ -69,7 +69,7 @@ def table_columns(real: pd.DataFrame, made: pd.DataFrame, numeric: Collection[st
 def encoded(
     real: pd.DataFrame, made: pd.DataFrame, *, numeric: Collection[str]
 ) -> tuple[Float[Tensor, "n D"], Float[Tensor, "m D"], tuple[bool, ...]]:
-    """Return both tables as numbers, one column each, and which ones are categories.
+    """Return both tables as numbers with the same columns, and which columns hold categories.
 
     Missing values are NaN; categories are numbered from 0, the most frequent of both tables first.
 
@@ -100,14 +100,14 @@ def encoded(
 def _as_floats(real: "pd.Series[Any]", made: "pd.Series[Any]") -> tuple[Array, Array]:
     if not pd.api.types.is_datetime64_any_dtype(real):
         return real.astype("float64").to_numpy(copy=True), made.astype("float64").to_numpy(copy=True)
-    # nanoseconds since 1970 are more than a float holds; those since the first date are not
+    # Nanoseconds since 1970 exceed a float's precision; nanoseconds since the first date do not.
     start = real.min()
     first, second = (((x - start) / pd.Timedelta(1)).to_numpy("float64") for x in (real, made))
     return first, second
 
 
 def _binned(x: Array) -> Array:
-    """Return the bin of each number, as `numpy.digitize` counts; the last one holds the largest and missing ones."""
+    """Return each number's bin as `numpy.digitize` counts; the last also holds the maximum and missing values."""
     there = x[~np.isnan(x)]
     return (
         np.digitize(x, np.histogram_bin_edges(there, _N_BINS)) if len(there) else np.zeros(len(x), np.int64)

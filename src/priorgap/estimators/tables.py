@@ -1,7 +1,7 @@
-"""How alike two tables are: each column's values, each pair of columns, categories that are rare.
+"""Similarity of two tables: values of each column, dependence of each pair of columns, and rare categories.
 
-Scores of columns and of pairs are those of SDMetrics' quality report, missing values included as there. Standard
-errors leave out groups of rows of either table.
+Scores of columns and of pairs are those of SDMetrics' quality report, which treat missing values in the same way.
+Standard errors leave out groups of rows of either table.
 """
 
 import itertools
@@ -17,19 +17,20 @@ from priorgap.estimators.table_columns import Array, TableColumn, table_columns
 from priorgap.estimators.uncertainty import Estimate, jackknife_estimate
 
 N_GROUPS, LEAST_ROWS = 30, 60
-# SDMetrics compares numbers after so many decimals
+# SDMetrics rounds numbers to this many decimals before it compares them.
 _DECIMALS = 14
-# and counts a category that only the other table has as so many real rows
+# SDMetrics counts a category that only the other table has as this many real rows.
 _UNSEEN = 1e-6
 
 
 @dataclass(frozen=True)
 class TableScore:
-    """The mean of a score over columns, or over pairs of columns, and each one's.
+    """The mean of a score over columns (or pairs of columns), and the score of each.
 
     Attributes:
-        whole: the mean of those that have a score.
-        parts: by column, or by pair as "a × b"; None for one that has no score: it is constant or missing.
+        whole: the mean over those that have a score.
+        parts: scores by column, or by pair as "a × b"; None where there is no score, because the column is constant
+            or missing.
     """
 
     whole: Estimate
@@ -37,7 +38,7 @@ class TableScore:
 
     @property
     def scores(self) -> dict[str, Estimate]:
-        """Those that there are."""
+        """The scores that exist."""
         return {name: one for name, one in self.parts.items() if one is not None}
 
 
@@ -46,9 +47,9 @@ class RareCategories:
     """Categories of a reference table below some frequency, in another table.
 
     Attributes:
-        n: how many there are.
-        share: the share of them that occur; more rows hold more of them.
-        mass: what they take of the rows, over what they take in the reference; 1 for equal tables.
+        n: the number of rare categories.
+        share: the share of them that occur in the other table; it grows with the number of rows.
+        mass: their share of the other table's rows over their share of the reference's rows; 1 for equal tables.
     """
 
     n: int
@@ -56,7 +57,7 @@ class RareCategories:
     mass: Estimate
 
 
-# a value of all rows, and those with a group of rows of the one table or the other left out
+# The value from all rows, and the values with one group of rows of the first or of the second table left out.
 _Left = tuple[float, Array, Array]
 
 
@@ -99,11 +100,11 @@ def pair_trends(
     least_correlation: float = 0.0,
     least_association: float = 0.0,
 ) -> TableScore:
-    """Compare how pairs of columns go together.
+    """Compare the dependence within pairs of columns.
 
-    Two of numbers: 1 - |r_real - r_made| / 2, Pearson's, over rows where both are there. Else 1 - total variation of
-    the contingency tables, in which a missing value is a category and numbers stand in ten bins of equal width. As in
-    SDMetrics, each table is cut over its own range, so that the level of a number is not seen here.
+    Two of numbers: 1 - |r_real - r_made| / 2, Pearson's, over rows without missing values. Else 1 - total variation
+    of the contingency tables, in which a missing value is a category and numbers stand in ten bins of equal width. As
+    in SDMetrics, each table is cut over its own range, so that the level of a number is not seen here.
 
     Args:
         real, made, numeric: as `column_shapes`.
@@ -114,7 +115,7 @@ def pair_trends(
         0 to 1, 1 for equal pairs; biased downwards as `column_shapes`.
 
     Raises:
-        ValueError: as there; there are fewer than two columns.
+        ValueError: as `column_shapes`, or there are fewer than two columns.
 
     Example:
         >>> table = pd.DataFrame({"age": [30.0, 40.0, 50.0], "wage": [1.0, 2.0, 4.0]})
@@ -138,14 +139,14 @@ def pair_trends(
 def rare_categories(
     real: pd.DataFrame, made: pd.DataFrame, *, numeric: Collection[str], level: float
 ) -> RareCategories:
-    """Find out which rare categories of a real table another one has.
+    """Compare the rare categories of a real table with those of another table.
 
     Args:
-        real, made, numeric: as `column_shapes`; `real` is what the generator was trained on.
-        level: a category is rare where it takes less than that of its column's values that are not missing.
+        real, made, numeric: as `column_shapes`; `real` holds the rows that the generator was trained on.
+        level: a category is rare if its share of the column's values (missing ones excluded) is below this.
 
     Raises:
-        ValueError: as there; there is no rare category.
+        ValueError: as `column_shapes`, or there is no rare category.
 
     Example:
         >>> real = pd.DataFrame({"city": ["a"] * 98 + ["b"] * 2})
@@ -176,12 +177,12 @@ def rare_categories(
 
 
 def _groups(n: int) -> tuple[Array, int]:
-    """Return each row's group and their number; 0 for a table that is too small for an error."""
+    """Return each row's group and the number of groups; 0 groups for a table too small for a standard error."""
     return np.arange(n) % N_GROUPS, N_GROUPS if n >= LEAST_ROWS else 0
 
 
 def _distribution_gap(real: Array, made: Array) -> _Left:
-    """Return 1 - D of two samples of numbers."""
+    """Return 1 - D (Kolmogorov-Smirnov) of two samples of numbers."""
     (group_a, n_a), (group_b, n_b) = _groups(len(real)), _groups(len(made))
     a, b = ~np.isnan(real), ~np.isnan(made)
     values = np.concatenate([real[a], made[b]]).round(_DECIMALS)
@@ -232,7 +233,7 @@ def _share_gap(real: Array, made: Array, *, unseen: float = 0.0) -> _Left:
 
 
 def _contingency_gap(a: TableColumn, b: TableColumn, least: float) -> _Left | None:
-    """Return 1 - total variation of the tables of a pair; None where the real columns are associated too little."""
+    """Return 1 - total variation of a pair's contingency tables; None where the real association is too weak."""
     n_real = len(a.real)
     first, second = (np.concatenate(column.bins) for column in (a, b))
     if least > 0 and not _association(first[:n_real], second[:n_real]) > least:
@@ -242,7 +243,7 @@ def _contingency_gap(a: TableColumn, b: TableColumn, least: float) -> _Left | No
 
 
 def _association(a: Array, b: Array) -> float:
-    """Return Cramér's V, NaN where one of both has one value."""
+    """Return Cramér's V; NaN where either column has only one value."""
     from scipy.stats.contingency import association, crosstab
 
     counts = crosstab(a, b).count
@@ -250,7 +251,7 @@ def _association(a: Array, b: Array) -> float:
 
 
 def _correlation_gap(a: TableColumn, b: TableColumn, least: float) -> _Left | None:
-    """Return 1 - |r - r'| / 2; None where a column is constant, or the real ones are correlated too little."""
+    """Return 1 - |r - r'| / 2; None where a column is constant or the real correlation is too weak."""
     if a.constant or b.constant:
         return None
     real, made = _moments(a.real, b.real), _moments(a.made, b.made)
@@ -265,7 +266,7 @@ def _correlation_gap(a: TableColumn, b: TableColumn, least: float) -> _Left | No
 
 
 def _moments(x: Array, y: Array) -> Array:
-    """Return sums by group of 1, x, y, xx, yy and xy over complete rows, in units of deviations from the mean."""
+    """Return sums by group of 1, x, y, xx, yy and xy over complete rows, x and y standardised."""
     group, n_groups = _groups(len(x))
     there = ~(np.isnan(x) | np.isnan(y))
     if not there.any():

@@ -12,8 +12,8 @@ class VariationBound:
 
     Attributes:
         point: 2 hits / n - 1, and its binomial standard error.
-        low: the exact lower limit; TV(q, p) is above it at this level.
-        high: the exact upper limit of this classifier's 2 accuracy - 1; no upper limit of TV.
+        low: the exact lower confidence limit of TV(q, p).
+        high: the exact upper limit of this classifier's 2 accuracy - 1, which is no upper limit of TV.
     """
 
     point: Estimate
@@ -50,14 +50,14 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> tuple[float, floa
 def total_variation_bound(hits: int, n: int, level: float = 0.95) -> VariationBound:
     """Return 2 accuracy - 1 of a classifier that told draws of q from draws of p, with its exact limits.
 
-    TV(q, p) = max over classifiers of 2 accuracy - 1, each row being of q or of p with probability 1/2; any one
-    classifier is below. 0 at chance, negative when below it. Exact when the side of each row was decided by a
-    fair coin (then hits are binomial) and neither the classifier nor its choice has seen these rows.
+    TV(q, p) = max over classifiers of 2 accuracy - 1, each row being of q or of p with probability 1/2; a single
+    classifier gives at most that. 0 at chance level, negative below it. Exact when the side of each row was decided
+    by a fair coin (then hits are binomial) and neither the classifier nor its choice has seen these rows.
 
     Args:
-        hits: rows whose side the classifier named rightly.
-        n: rows.
-        level: two-sided; `low` holds with (1 + level) / 2.
+        hits: the number of rows that the classifier assigned correctly.
+        n: the number of rows.
+        level: the two-sided level; `low` holds with probability (1 + level) / 2.
 
     **Source**: Lopez-Paz & Oquab (2017), "Revisiting classifier two-sample tests".
 

@@ -1,4 +1,4 @@
-"""Numbers with their standard errors: means, proportions, blocks, the jackknife, t intervals, Holm."""
+"""Numbers with their standard errors: means, proportions, blocks, the jackknife, t intervals, Holm's correction."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -214,7 +214,7 @@ def delete_group_jackknife(
 ) -> Estimate:
     """Debias a statistic of n rows and estimate its standard error by leaving out random groups of rows.
 
-    For smooth statistics only: not for medians, quantiles or nearest neighbours.
+    Valid for smooth statistics only, so not for medians, quantiles or nearest neighbours.
 
     Args:
         statistic: takes the indices of the rows to use.

@@ -1,4 +1,4 @@
-"""How much one latent unit depends on all the others, in closed form from moments and from a fitted mixture."""
+"""How much one latent unit depends on all others, in closed form from moments and from a fitted mixture."""
 
 import torch
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from torch import Tensor
 from priorgap.estimators.uncertainty import Estimate, mean_estimate
 
 _LOG_2PI = float(torch.tensor(2 * torch.pi, dtype=torch.float64).log())
-_ROWS = 2048  # bounds the memory of one [rows, k, d] block
+_ROWS = 2048  # The number of rows at a time, which bounds the memory of one [rows, k, d] block.
 
 
 def gaussian_dependence(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
@@ -17,8 +17,8 @@ def gaussian_dependence(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d"]:
     the other units explains.
 
     Returns:
-        [d], nats, float64; 0 for uncorrelated units and for d = 1. For a distribution that is not Gaussian it is what
-        linear dependence alone accounts for: neither a lower nor an upper bound.
+        [d], nats, float64; 0 for uncorrelated units and for d = 1. For other distributions it measures only linear
+        dependence, and is neither a lower nor an upper bound.
 
     Raises:
         ValueError: cov is not a square matrix, or not positive definite (a constant or redundant unit).
@@ -49,18 +49,19 @@ def mixture_dependence(
 
     A mixture's marginals are mixtures of the components' marginals, so every term is in closed form; with
     z ~ f it estimates I(z_j; z_-j) under f. A component's own term is the Gaussian one: with P its precision,
-    log N(z) - log N(z_-j) = log N(z_j | z_-j), of variance 1 / P_jj, so no marginal is ever factorised.
+    log N(z) - log N(z_-j) = log N(z_j | z_-j), of variance 1 / P_jj, so that no marginal's covariance has to be
+    factorised.
 
     Args:
-        z: points, of the distribution that f was fitted to but not those it was fitted to.
+        z: points from the distribution that f was fitted to, but not the points of the fit.
         weight, mean, cov: the mixture.
 
     Returns:
-        One estimate a unit, nats, with its standard error over z. Unbiased for I(z_j; z_-j) where z ~ f; for
-        z of another distribution of no certain sign: as good as the fit.
+        One estimate for each unit, nats, with its standard error over z. Unbiased for I(z_j; z_-j) where z ~ f; for
+        other z the bias may have either sign and depends on the fit.
 
     Raises:
-        ValueError: shapes that do not belong together.
+        ValueError: the shapes do not match.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -97,7 +98,7 @@ def _dependence_terms(
     for j in range(d):
         variance, own = cov[:, j, j], precision[:, j, j]
         log_unit = -0.5 * (centred[:, :, j].square() / variance + variance.log() + _LOG_2PI)
-        # z_j given the others: mean off by pulled / P_jj, variance 1 / P_jj
+        # z_j given the others has a mean that differs by pulled / P_jj, and the variance 1 / P_jj.
         log_conditional = -0.5 * (pulled[:, :, j].square() / own - own.log() + _LOG_2PI)
         unit = torch.logsumexp(log_weight + log_unit, 1)
         rest = torch.logsumexp(log_weight + log_joint - log_conditional, 1)

@@ -1,1 +1,1 @@
-"""The steps of an evaluation, values in and values out; `compare` and the pipeline call the same functions."""
+"""The steps of an evaluation as functions of values; `compare` and the pipeline call the same functions."""

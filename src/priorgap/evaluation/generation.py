@@ -1,4 +1,4 @@
-"""New rows from a fitted sampler, block by block: the first m of n are the same for every n."""
+"""New rows from a fitted sampler, block by block; the first m of n rows are the same for every n."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ from priorgap.samplers.drawing import with_contexts, with_labels
 from priorgap.samplers.protocols import FittedSampler
 
 _BLOCK = 4096
-# a class that so many draws of z do not hold has no share worth waiting for
+# A class that is absent from this many consecutive blocks of draws is too rare to wait for.
 _PATIENCE = 250
 
 
@@ -34,23 +34,23 @@ def generate(
     context: Int[Tensor, "n"] | None = None,
     progress: Callable[[int], object] = lambda rows: None,
 ) -> Iterator[Block]:
-    """Yield n new rows as data are stored, with their labels where there are any.
+    """Yield n new rows in the stored form of data, with labels if there are any.
 
     Args:
         fitted: the distribution of z.
         decode: z -> x, given labels and contexts where it takes them.
-        n: how many rows.
-        seed: of the draws.
+        n: the number of rows.
+        seed: the seed of the draws.
         batch: the fixed batch size of decode.
-        modality: what an observation is.
+        modality: the modality of observations.
         frequencies: for a conditional model, the share of each class; None for others.
-        label: the class that all rows are to have; None for all classes in their shares.
-        contexts: for a model that takes contexts, all of them; None for others.
-        context: the number of each row's context; None: its draw's own, or a random training row's.
+        label: the class of all rows; None for all classes in their shares.
+        contexts: all contexts, for a model that takes contexts; None for others.
+        context: the number of each row's context; None: that of its draw, or of a random training row.
         progress: called with the rows of each block.
 
     Raises:
-        ValueError: the draws have no class and the model takes none, or they never have this one; one line.
+        ValueError: draws and model have no classes, or no draw is of this class; one line.
     """
     missing = n
     drawn = contexts if context is None else None
@@ -80,7 +80,7 @@ def _latents(
     label: int | None,
     contexts: Contexts | None,
 ) -> Iterator[LatentDraw]:
-    """Yield blocks of z without end; of one class only the rows that are of it."""
+    """Yield blocks of z without end; where one class is requested, only its rows."""
     shares = frequencies
     if label is not None and frequencies is not None:
         if not 0 <= label < len(frequencies) or not bool(frequencies[label] > 0):

@@ -15,7 +15,7 @@ from priorgap.metrics.reference import Reference
 from priorgap.modalities import Modality
 
 N_SCATTER = 2000
-# stands for the log-variance of a deterministic encoder, whose marginals are sums of narrow bumps
+# Replaces the log-variance of a deterministic encoder, so that its marginals are sums of narrow peaks.
 _NARROW = -20.0
 
 
@@ -27,15 +27,15 @@ def model_evidence(
     reference: Reference | None = None,
     heldout_exchangeable: bool | None = True,
 ) -> ModelEvidence:
-    """Return what metrics may look at; what costs is computed when one first asks.
+    """Return the evidence for metrics; its expensive parts are computed when they are first requested.
 
     Args:
         model: the model.
         latents: posteriors by part of the data; {} without an encoder.
-        seed: of the draws that the evidence makes itself.
+        seed: the seed of draws that the evidence makes itself.
         reference: the real data in one feature space.
-        heldout_exchangeable: whether validation rows are a random part of the pool that train came from; None: not
-            known.
+        heldout_exchangeable: whether validation rows are a random part of the pool from which training rows came;
+            None: not known.
     """
     return ModelEvidence(
         train=latents.get("train"),
@@ -55,13 +55,13 @@ def model_evidence(
 def latent_space(
     test: Latents, functions: ModelFunctions, modality: Modality, *, seed: int
 ) -> dict[str, Tensor]:
-    """Return what pictures of a latent space need: `marginals`, the plane of two units, and images of it.
+    """Return the tensors for pictures of a latent space: `marginals`, the plane of two units, and decoded images.
 
     Args:
         test: posteriors of test rows.
         functions: the model, decoding by the mean of p(x|z).
-        modality: what observations are.
-        seed: of the draws.
+        modality: the modality of observations.
+        seed: the seed of the draws.
     """
     found = marginals(test, seed=seed)
     ranked = found["divergence"].argsort(descending=True, stable=True).tolist()
@@ -80,7 +80,7 @@ def _log_var(test: Latents) -> Tensor:
 def marginals(test: Latents, *, seed: int) -> dict[str, Tensor]:
     """Return the marginals of q(z) on a grid, their KL per unit, a few draws of z and their classes."""
     found = marginal_divergences(test.mean, _log_var(test))
-    # the units' own grids may differ; a picture has one axis, that of the unit with the finest steps
+    # The units' grids may differ, but a picture has one axis: the grid of the unit with the finest steps.
     grid = found.grid[int(found.step.argmin())]
     rows = torch.randperm(len(test), generator=stream(seed, "scatter"))[:N_SCATTER]
     chosen = test.take(rows)

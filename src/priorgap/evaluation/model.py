@@ -1,4 +1,4 @@
-"""A trained model as functions: what every step of an evaluation asks of it."""
+"""A trained model as functions: the interface that all steps of an evaluation use."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from priorgap.priors.base import Prior
 
 @dataclass(frozen=True, eq=False)
 class ModelFunctions:
-    """What encodes, what decodes, and the distribution that z was trained with.
+    """The functions that encode and decode, and the distribution of z used in training.
 
     Attributes:
         encode: x -> mean and log-variance, given labels and contexts where it takes them; None without an encoder.
@@ -26,8 +26,8 @@ class ModelFunctions:
         class_frequencies: for a conditional model, the share of each class in training; else None.
         encode_batch, decode_batch: the fixed batch sizes; results depend on them in the last bits.
         device: where encode takes its images.
-        contexts: what the model is told beside x and z; None for one that takes no context.
-        expected: as decode, E[x|z] whatever decode gives; None: nothing else is known.
+        contexts: the contexts that the model takes beside x and z; None for a model without contexts.
+        expected: like decode, but always E[x|z]; None: only decode is known.
     """
 
     encode: Encode | None
@@ -50,7 +50,7 @@ class ModelFunctions:
         """Return the posteriors of a split, in fixed batches, on the CPU.
 
         Raises:
-            ValueError: the model has no encoder, or it gave something else than expected.
+            ValueError: the model has no encoder, or its result has an unexpected shape or value.
         """
         if self.encode is None:
             raise ValueError("the model has no encoder")
@@ -73,7 +73,7 @@ class ModelFunctions:
         label: Int[Tensor, "n"] | None = None,
         context: Int[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return x for each z, in fixed batches, on the CPU.
+        """Return x for each z, decoded in fixed batches, on the CPU.
 
         Args:
             z: latents.
@@ -81,7 +81,7 @@ class ModelFunctions:
             context: the numbers of their contexts.
 
         Raises:
-            ValueError: decode gave something else than expected.
+            ValueError: decode's result has an unexpected shape or value.
         """
         return decode_all(self.decode, z, batch=self.decode_batch, label=label, context=self._told(context))
 
@@ -91,12 +91,12 @@ class ModelFunctions:
         label: Int[Tensor, "n"] | None = None,
         context: Int[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n ..."]:
-        """Return E[x|z] for each z as `decoded` returns x, or that where no more is known."""
+        """Return E[x|z] for each z; where only `decode` is known, its result."""
         decode = self.expected or self.decode
         return decode_all(decode, z, batch=self.decode_batch, label=label, context=self._told(context))
 
     def preview(self, draws: Latents | LatentDraw, modality: Modality) -> Tensor:
-        """Return the first draws decoded, as data are stored: as many as a report draws pictures of."""
+        """Return the first draws decoded, in the stored form of data: as many as a report shows."""
         z = draws.mean if isinstance(draws, Latents) else draws.z
         rows = slice(modality.n_shown)
         label, context = (None if one is None else one[rows] for one in (draws.label, draws.context))

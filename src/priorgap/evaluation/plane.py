@@ -1,4 +1,4 @@
-"""What a page shows of a latent space beside marginals: the plane of two units and single units, decoded."""
+"""Pictures of a latent space for the page: density in the plane of two units, and decoded points."""
 
 import math
 from collections.abc import Sequence
@@ -14,18 +14,19 @@ from priorgap.modalities import Modality
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 
-# the prior has .9995 of its mass between these, in each unit
+# In each unit the prior has this mass within this distance of 0.
 _REACH, _MASS = 3.5, 0.9995
 _N_DENSITY, _MAX_ROWS = 71, 5000
-# draws of a prior, and the width of their kernels in that for which a Gaussian is found best: lumps stay apart
+# The number of draws of a prior, and their kernels' width relative to the best width for a Gaussian: narrower, so
+# that separate modes stay separate.
 _N_PRIOR, _WIDTH = 20_000, 0.5
 _MAX_UNITS, _N_TRAVERSED = 12, 9
-# numbers of one observation up to which the plane is decoded at the finer grid
+# The plane is decoded on the finer grid for observations with at most this many numbers.
 _SMALL, _FINE, _COARSE = 1024, 15, 9
 
 
 def own_draws(prior: Prior | None, generator: torch.Generator) -> Float[Tensor, "n d"] | None:
-    """Return draws of a prior of the model's own; None where it is N(0, I), whose density needs none."""
+    """Return draws of a model's learned prior; None where the prior is N(0, I), whose density needs no draws."""
     if prior is None or isinstance(prior, StandardNormal):
         return None
     return prior.sample(_N_PRIOR, generator=generator).detach()
@@ -40,10 +41,10 @@ def plane_density(
     """Return the density of q(z) in two units: the mixture of the posteriors, exact at the points of a grid.
 
     Args:
-        mean: of the posteriors; the first 5,000 are taken.
-        log_var: of the posteriors.
-        units: the two.
-        prior: draws of the model's own prior; None for N(0, I).
+        mean: the posteriors' means, of which the first 5,000 are used.
+        log_var: the posteriors' log-variances.
+        units: the two units.
+        prior: draws of the model's learned prior; None for N(0, I).
 
     Returns:
         plane_axis [a], plane_density [a, a] and plane_units [2]; with draws of the prior also plane_prior [a, a],
@@ -64,7 +65,7 @@ def plane_density(
 
 
 def _reach(prior: Tensor | None, units: Sequence[int]) -> float:
-    """Return how far the plane reaches: to the ends of N(0, I), and to those of a prior of the model's own."""
+    """Return the extent of the plane: that of N(0, I), extended to the draws of a learned prior."""
     if prior is None:
         return _REACH
     ends = prior[:, list(units)].abs().double().quantile(_MASS, dim=0)
@@ -77,7 +78,7 @@ def _mixture(axis: Tensor, mean: Tensor, log_var: Tensor, units: Sequence[int]) 
 
 
 def _normal(axis: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    # a posterior narrower than the grid would be lost between its points
+    # A posterior narrower than the grid step could fall between its points, so it is widened to one step.
     narrow = 2 * math.log(float(axis[-1] - axis[0]) / (len(axis) - 1))
     log_var = log_var.clamp_min(narrow)[:, None]
     exponent = (axis - mean[:, None]).square() / log_var.exp() + log_var + math.log(2 * math.pi)
@@ -91,10 +92,10 @@ def decoded_plane(
     units: Sequence[int],
     prior: Float[Tensor, "m d"] | None = None,
 ) -> dict[str, Tensor]:
-    """Return what the decoder makes of points of the plane of two units, and along single units, the others at 0.
+    """Return decoded points of the plane of two units, and along single units, with all other units at 0.
 
-    In the plane the others are at the mean of the model's own prior, where draws of one are given. A conditional
-    model is told the most frequent class, one with contexts the first test row's.
+    In the plane the other units are at the mean of a learned prior, if its draws are given. A conditional model gets
+    the most frequent class, a model with contexts the first test row's context.
 
     Returns:
         plane_at [g] and plane_shown [g * g, ...] (rows from the second unit's highest value down), traversed [k]:

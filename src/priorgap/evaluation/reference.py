@@ -1,4 +1,4 @@
-"""What is known of the real data alone: networks fitted to them, features and floors."""
+"""Everything computed from the real data alone: networks fitted to them, features and floors."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,16 @@ FEATURE_CLASSIFIER = "feature_classifier"
 
 @dataclass(frozen=True)
 class ReferenceSettings:
-    """How the real data are looked at; values stand in conf/config.yaml.
+    """Settings for the evaluation of real data; the values are in conf/config.yaml.
 
     Attributes:
-        seed: of all that is random.
+        seed: the seed of everything random.
         width, n_features: sizes of every classifier.
-        epochs: passes of every classifier over its images; None: fewer the more there are.
-        n_train: so many draws, at most, train each classifier of a sampler's accuracy; the ceilings use as many.
-        n_seeds: so many are trained of each.
-        n_repeats: pairs of real sets behind the range of a floor.
+        epochs: passes of every classifier over its images; None: the more images, the fewer passes.
+        n_train: the largest number of draws that train each classifier of a sampler's accuracy; the ceilings use the
+            same number.
+        n_seeds: the number of classifiers of each kind.
+        n_repeats: the number of pairs of real sets from which a floor's range is computed.
     """
 
     seed: int
@@ -42,7 +43,7 @@ def feature_classifier(
 ) -> Classifier:
     """Fit the classifier of the real training rows whose penultimate layer is a feature space.
 
-    It tells their classes apart; clusters of them where there are no labels, or one class only (`n_classes` None).
+    It predicts the rows' classes, or clusters where there are no labels or only one class (`n_classes` None).
 
     Raises:
         ValueError: there are too few rows, or images too small for its convolutions.
@@ -64,7 +65,7 @@ def feature_classifier(
 
 
 def no_labels(n_clusters: int) -> Finding:
-    """Return what must be said of a feature space that was trained without labels."""
+    """Return the finding that a feature space was trained without labels."""
     sentence = (
         f"The data have no labels: the feature space is that of a network trained to tell {n_clusters} clusters of "
         "the training rows apart."
@@ -75,7 +76,7 @@ def no_labels(n_clusters: int) -> Finding:
 def real_classifiers(
     train: Split, test: Split, n_classes: int, n: int, settings: ReferenceSettings
 ) -> Classifiers:
-    """Fit labeller, judge and the two ceilings, each ceiling by n images at most, and by `settings.n_train`."""
+    """Fit labeller, judge and the two ceilings, each ceiling on at most n images and `settings.n_train`."""
     return fit_classifiers(
         train,
         test,
@@ -98,7 +99,7 @@ def real_features(
     n: int,
     settings: ReferenceSettings,
 ) -> Reference:
-    """Take features of the real images, and the floor for n draws."""
+    """Compute features of the real images, and the floor for n draws."""
     return build_features(
         train,
         validation,

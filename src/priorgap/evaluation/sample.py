@@ -22,13 +22,13 @@ from priorgap.samplers.protocols import FitInputs, FittedSampler, Sampler, Sampl
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What one sampler gave.
+    """The draws of one sampler.
 
     Attributes:
-        sampler: what was fitted.
-        fitted: its distribution of z.
-        draw: the draws that all measures use.
-        label_source: where their labels come from: source, condition, or "".
+        sampler: the sampler that was fitted.
+        fitted: the fitted distribution of z.
+        draw: the draws, which all measures use.
+        label_source: the origin of their labels: source, condition, or "".
     """
 
     sampler: Sampler
@@ -42,7 +42,7 @@ def sampling_inputs(
     latents: Mapping[str, Latents],
     frequencies: Float[Tensor, "n_classes"] | None,
 ) -> FitInputs:
-    """Return what samplers may look at: posteriors where there is an encoder, the prior, class shares.
+    """Return the inputs of samplers: posteriors if there is an encoder, the prior, class shares.
 
     Args:
         model: the model.
@@ -77,7 +77,7 @@ def fit_and_draw(
     """Fit a sampler with its own stream and draw n latents with the stream that all samplers share.
 
     Raises:
-        SamplerNotApplicable: it has no meaning for this model or these data; the message is the reason.
+        SamplerNotApplicable: it does not apply to this model or these data; the message is the reason.
     """
     reason = invalid(sampler, traits)
     if reason is not None:
@@ -87,7 +87,8 @@ def fit_and_draw(
     except SamplerNotApplicable:
         raise
     except ValueError as error:
-        # the sampler's settings are valid (checked in __post_init__): it cannot be fitted to these posteriors
+        # The sampler's settings were checked in __post_init__, so the error means that it cannot be fitted to
+        # these posteriors.
         raise SamplerNotApplicable(f"{sampler.name}: {error}") from error
     draw = draw_latents(fitted, n, seed=seed, classes=model.class_frequencies, contexts=model.contexts)
     return Draws(sampler, fitted, draw, label_source_of(sampler, conditional=model.conditional))

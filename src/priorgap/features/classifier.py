@@ -16,7 +16,7 @@ from priorgap.data.splits import as_float
 from priorgap.features.maps import BATCH, extract
 from priorgap.models.vae import load_weights
 
-# what two strides of two leave something of
+# Images need sides of at least this length, so that two convolutions of stride 2 leave something.
 _LEAST_SIDE = 8
 
 
@@ -25,7 +25,7 @@ class ClassifierSpec:
     """Sizes of a classifier.
 
     Attributes:
-        shape: of one observation: images [c, h, w] with sides of at least 8, sequences [t, f] or vectors [D].
+        shape: shape of one observation: images [c, h, w] with sides of at least 8, sequences [t, f] or vectors [D].
         n_classes: the number of classes, at least 2.
         width: channels of the first convolution (for vectors and sequences: a quarter of the hidden width).
         n_features: width of the penultimate layer.
@@ -47,7 +47,7 @@ class ClassifierSpec:
 
 
 def fits(shape: tuple[int, ...]) -> bool:
-    """Whether a classifier of such observations can be built."""
+    """Whether a classifier can be built for observations of this shape."""
     return len(shape) in (1, 2) or (len(shape) == 3 and min(shape[1:]) >= _LEAST_SIDE)
 
 
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
     def __init__(self, spec: ClassifierSpec) -> None:
         super().__init__()
         self.spec = spec
-        # leaky, so that no feature is constant
+        # The activation is leaky, so that no feature is constant.
         self.body = nn.Sequential(*_body(spec), nn.LeakyReLU(0.1))
         self.head = nn.Linear(spec.n_features, spec.n_classes)
 
@@ -80,7 +80,7 @@ class Classifier(nn.Module):
         return extract(lambda part: self.logits(part).argmax(1, keepdim=True), x, batch=batch).squeeze(1)
 
     def facts(self) -> dict[str, Any]:
-        """Return the sizes as JSON types; with `state_dict` they are all that `restore_classifier` needs."""
+        """Return the sizes as JSON types, which `restore_classifier` needs in addition to `state_dict`."""
         return {**asdict(self.spec), "shape": list(self.spec.shape)}
 
 
@@ -89,11 +89,11 @@ def _body(spec: ClassifierSpec) -> list[nn.Module]:
         hidden = 4 * spec.width
         return [nn.Linear(spec.shape[0], hidden), nn.ReLU(), nn.Linear(hidden, spec.n_features)]
     if len(spec.shape) == 2:
-        # a sequence's steps as one vector
+        # The steps of a sequence are flattened into one vector.
         return [nn.Flatten(), *_body(replace(spec, shape=(math.prod(spec.shape),)))]
     n_channels, height, width = spec.shape
     first_stride = 1 if min(height, width) < 16 else 2
-    # two stages; a third for images whose map would stay large
+    # Two stages, and a third for images whose feature map would otherwise stay large.
     strides = [first_stride, 2] + ([2] if min(height, width) >= 32 else [])
     layers: list[nn.Module] = []
     n_in, n_out = n_channels, spec.width
@@ -115,7 +115,7 @@ def restore_classifier(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Cla
     """Rebuild a classifier from `facts()` and its `state_dict`, in eval mode.
 
     Raises:
-        ValueError: the tensors do not fit.
+        ValueError: the tensors do not fit the sizes.
     """
     classifier = Classifier(ClassifierSpec(**{**facts, "shape": tuple(facts["shape"])}))
     load_weights(classifier, tensors, "classifier")
@@ -123,7 +123,7 @@ def restore_classifier(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Cla
 
 
 def default_epochs(n: int) -> int:
-    """Return epochs for n rows: fewer passes the more rows, 8 at 10,000."""
+    """Return the number of epochs for n rows: more rows need fewer passes, 8 at 10,000."""
     return min(40, max(4, round(8 * math.sqrt(10_000 / n))))
 
 
@@ -155,14 +155,14 @@ def fit_classifier(
         progress: called after each epoch with its number and mean loss.
 
     Raises:
-        ValueError: labels outside 0 to n_classes - 1, or sizes that do not fit.
+        ValueError: labels lie outside of 0 to n_classes - 1, or sizes do not match.
     """
     if len(label) and (int(label.min()) < 0 or int(label.max()) >= n_classes):
         raise ValueError(
             f"labels from {int(label.min())} to {int(label.max())}: expected 0 to {n_classes - 1}"
         )
     spec = ClassifierSpec(tuple(x.shape[1:]), n_classes, width, n_features)
-    # processors train convolutions faster in this layout
+    # Processors train convolutions faster with channels last.
     classifier = build_classifier(spec, generator=generator)
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

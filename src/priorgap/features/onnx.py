@@ -1,4 +1,4 @@
-"""The `onnx` feature space: a network of the user's own, from an ONNX file."""
+"""The `onnx` feature space: a user's own network, from an ONNX file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from priorgap.features.spaces import SpaceInputs
 
 
 class OnnxFeatures:
-    """What a network of one's own gives for observations: its first output, flattened.
+    """The first output of a user's own network for observations, flattened.
 
     Images come as [n, c, h, w] floats in [0, 1]; grey ones are repeated over three channels where the network takes
-    three. Scaling and resizing are the network's own to do.
+    three. Scaling and resizing are left to the network.
 
     Args:
         weights: the ONNX file.
@@ -27,7 +27,7 @@ class OnnxFeatures:
     """
 
     name = "onnx"
-    # a network from elsewhere was not fitted to these training rows
+    # A user's network was not fitted to the training rows of this study.
     fitted = False
 
     def __init__(self, weights: str | Path) -> None:
@@ -37,7 +37,7 @@ class OnnxFeatures:
         """Return the features.
 
         Raises:
-            ValueError: the network does not take such observations.
+            ValueError: the network does not accept such observations.
         """
         shape = self._network.shape
         if x.ndim == 4 and x.shape[1] == 1 and len(shape) == 3 and shape[0] == 3:
@@ -47,11 +47,11 @@ class OnnxFeatures:
 
 @dataclass(frozen=True)
 class OnnxSpace:
-    """Features by a network of one's own.
+    """Features by a user's own network.
 
     Attributes:
-        weights: the ONNX file: one input, [n, c, h, w] or [n, D]; its first output are the features. None: no
-            file is named yet.
+        weights: the ONNX file: one input, [n, c, h, w] or [n, D]; its first output gives the features. None: no file
+            is named yet.
     """
 
     weights: str | None
@@ -60,11 +60,11 @@ class OnnxSpace:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What features are made by: the file."""
+        """The files that determine the features."""
         return () if self.weights is None else (Path(self.weights).expanduser(),)
 
     def check(self, train: Split) -> None:
-        """Load the network once: file or runtime may be missing."""
+        """Load the network once, because the file or the runtime may be missing."""
         self._load()
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:

@@ -1,4 +1,4 @@
-"""Small recurrent networks that read windows: one tells two sets apart, one predicts the next step."""
+"""Small recurrent networks that read windows: one tells two sets apart, another predicts the next step."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
 
 N_LAYERS = 2
-# of the published code
+# The values of the published code.
 BATCH_SIZE, LEARNING_RATE = 128, 1e-3
 _CHUNK = 2048
 
@@ -25,7 +25,7 @@ class GRUReader(nn.Module):
         self.head = nn.Linear(n_hidden, n_out)
 
     def forward(self, x: Float[Tensor, "n T f"]) -> Float[Tensor, "n T o"]:
-        """Return what it says after each step."""
+        """Return the output after each step."""
         said: Tensor = self.head(self.recurrent(x)[0])
         return said
 
@@ -38,12 +38,12 @@ def fit_teller(
     n_steps: int,
     generator: torch.Generator,
 ) -> GRUReader:
-    """Fit a classifier of windows to two sets by cross-entropy.
+    """Fit a classifier that tells two sets of windows apart, by cross-entropy.
 
     Args:
         first, second: windows on a scale of about 0 to 1.
         n_hidden: units of each layer.
-        n_steps: steps of Adam, rounded up to whole passes.
+        n_steps: the number of Adam's steps, rounded up to whole passes.
         generator: draws the initial weights and the order.
     """
     x = torch.cat([first, second])
@@ -56,7 +56,7 @@ def fit_teller(
 
 
 def said_first(reader: GRUReader, x: Float[Tensor, "n T f"]) -> Bool[Tensor, "n"]:
-    """Return which windows the classifier takes to be of the first set."""
+    """Return which windows the classifier assigns to the first set."""
     return _read(reader, x)[:, -1, 0] > 0
 
 
@@ -67,7 +67,7 @@ def fit_predictor(
 
     Args:
         x: windows of at least two steps, on a scale of about 0 to 1.
-        n_hidden, n_steps, generator: as of `fit_teller`.
+        n_hidden, n_steps, generator: as in `fit_teller`.
     """
 
     def loss(module: GRUReader, windows: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def fit_predictor(
 
 
 def predicted(reader: GRUReader, x: Float[Tensor, "n T f"]) -> Float[Tensor, "n s f"]:
-    """Return what it predicts for all steps but the first."""
+    """Return the network's predictions of all steps but the first."""
     return _read(reader, x[:, :-1])
 
 

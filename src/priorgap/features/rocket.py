@@ -1,4 +1,4 @@
-"""The `rocket` feature space of series: random convolutions, of which nothing is trained but scales."""
+"""The `rocket` feature space of series: random convolutions, of which only scales are fitted."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -14,44 +14,46 @@ from priorgap.estimators.rocket import Rocket
 from priorgap.features.maps import FeatureMap
 from priorgap.features.spaces import SpaceInputs
 
-# a maximum that varies by less, in standard deviations of the channels, is taken to be constant
+# A maximum that varies by less than this, in standard deviations of the channels, counts as constant.
 _LEAST_MAXIMUM = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class RocketFeatures:
-    """Two features of each random kernel: the share of positive positions and the maximum, on one scale.
+    """Two features of each random kernel: the share of positive positions and the maximum, on one common scale.
 
-    Each feature is in standard deviations of the training windows, so that distances count both kinds alike.
-    A share that varies by less than one position, or a maximum by less than a thousandth, keeps its own unit: a
-    feature that is all but constant gets no weight from one window that differs.
+    Each feature is divided by its standard deviation over training windows, so that both kinds have the same weight
+    in distances. A share that varies by less than one position, or a maximum by less than a thousandth, is not
+    scaled, because a single different window would give a nearly constant feature a large weight.
 
-    The weights of a kernel are not centred: it sees level and slow changes as well as fast ones. Centred kernels see
-    little but noise in smooth series; a decoder's means have none, and widely scattered draws then pass for better.
+    A kernel's weights are not centred, so that it responds to the level and to slow changes as well as to fast ones.
+    Centred kernels respond to little but noise in smooth series; a decoder's means have no noise, and widely
+    scattered draws then look better.
 
     Attributes:
         rocket: the kernels, and the scale of the channels.
-        centre, scale: of each feature.
+        centre, scale: mean and scale of each feature.
     """
 
     rocket: Rocket
     centre: Float[Tensor, "D"]
     scale: Float[Tensor, "D"]
     name: ClassVar[str] = "rocket"
-    # kernels are random and only overall scales come from training rows, so these are not told from unseen rows
+    # Kernels are random, and only overall scales come from training rows, so the features treat training rows like
+    # unseen ones.
     fitted: ClassVar[bool] = False
 
     @classmethod
     def of(cls, x: Float[Tensor, "n T f"], *, n_kernels: int, generator: torch.Generator) -> "RocketFeatures":
-        """Draw kernels for windows of this shape, and scale channels and features by these.
+        """Draw kernels for windows of x's shape, and scale channels and features by x.
 
         Args:
             x: real training windows.
-            n_kernels: half the number of features.
+            n_kernels: the number of kernels, half the number of features.
             generator: draws the kernels.
 
         Raises:
-            ValueError: x is no set of finite windows.
+            ValueError: x is not a set of finite windows.
         """
         rocket = Rocket.of(x, n_kernels=n_kernels, generator=generator, centred=False)
         found = rocket(x)
@@ -70,11 +72,11 @@ class RocketFeatures:
 
 @dataclass(frozen=True)
 class RocketSpace:
-    """Features of series by random convolutions of fixed seed: the default of series.
+    """Features of series by random convolutions with a fixed seed: the default space of series.
 
     Attributes:
-        n_kernels: half the number of features. FID compares covariances of all features: with as many windows as
-            features these are singular, so a few times more windows are wanted.
+        n_kernels: the number of kernels, half the number of features. FID compares covariances of all features, which
+            are singular unless there are more windows than features; a few times more are needed.
     """
 
     n_kernels: Annotated[int, AtLeast(1)]
@@ -82,7 +84,7 @@ class RocketSpace:
     needs_classifier: ClassVar[bool] = False
 
     def check(self, train: Split) -> None:
-        """Refuse what has no steps of time."""
+        """Refuse data without time steps."""
         if not train.modality.sequences:
             raise ValueError(
                 f"features=rocket: the data are {train.modality.described(train.shape)}; expected series "
@@ -90,7 +92,7 @@ class RocketSpace:
             )
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:
-        """Draw the kernels for the shape of the training windows, which scale them."""
+        """Draw the kernels for the training windows' shape, and scale by these windows."""
         self.check(inputs.train)
         generator = stream(inputs.seed, "features", self.name)
         return RocketFeatures.of(inputs.train.floats(), n_kernels=self.n_kernels, generator=generator)

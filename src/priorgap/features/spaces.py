@@ -1,4 +1,4 @@
-"""Feature spaces as hyperparameters: what a study selects by name, before any network is loaded."""
+"""Feature spaces as hyperparameters: a study selects them by name, before any network is loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from priorgap.features.maps import FeatureMap, PixelFeatures
 
 @dataclass(frozen=True, eq=False)
 class SpaceInputs:
-    """What a feature map may be made of: nothing but real training rows, and draws of a seed.
+    """The inputs of a feature map: only real training rows, and a seed for draws.
 
     Attributes:
         train: the real training rows.
-        classifier: one of these rows, None where the space needs none.
-        seed: of what the map draws, by streams with the space's name.
+        classifier: a classifier of these rows; None where the space needs none.
+        seed: the seed of the map's draws, whose streams have the space's name.
     """
 
     train: Split
@@ -31,22 +31,22 @@ class FeatureSpace(Protocol):
 
     @property
     def name(self) -> str:
-        """The space's name, printed with every number measured in it."""
+        """The space's name, which is printed with every number measured in it."""
         ...
 
     @property
     def needs_classifier(self) -> bool:
-        """Whether `open` takes a classifier of the real images, which is fitted then."""
+        """Whether `open` needs a classifier of the real images, which is then fitted."""
         ...
 
     def check(self, train: Split) -> None:
-        """Find out whether the space can be had, before any work.
+        """Check that the space is available, before any work starts.
 
         Args:
             train: the real training rows.
 
         Raises:
-            ValueError: it cannot, in one line.
+            ValueError: the space is not available; one line.
         """
         ...
 
@@ -54,17 +54,17 @@ class FeatureSpace(Protocol):
         """Return the map.
 
         Args:
-            inputs: what it may be made of.
+            inputs: the inputs of the map.
 
         Raises:
-            ValueError: the space cannot be had, in one line.
+            ValueError: the space is not available; one line.
         """
         ...
 
 
 @runtime_checkable
 class MadeByFiles(Protocol):
-    """A feature space that depends on what files hold: another content is another space."""
+    """A feature space that depends on files: with another content it is another space."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -80,7 +80,7 @@ class PixelSpace:
     needs_classifier: ClassVar[bool] = False
 
     def check(self, train: Split) -> None:
-        """Pixels can always be had."""
+        """Do nothing, because pixels are always available."""
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Return the identity, flattened."""
@@ -95,7 +95,7 @@ class ClassifierSpace:
     needs_classifier: ClassVar[bool] = True
 
     def check(self, train: Split) -> None:
-        """Any data will do: clusters stand for the classes of those that have none."""
+        """Do nothing: any data are accepted, because clusters replace missing classes."""
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:
         """Return the classifier's penultimate layer.
@@ -110,10 +110,10 @@ class ClassifierSpace:
 
 @dataclass(frozen=True)
 class InceptionSpace:
-    """The pooled features of the Inception network that published FID numbers use.
+    """The pooled features of the Inception network behind published FID values.
 
     Attributes:
-        weights: a file of weights; None for the published file, fetched once.
+        weights: a file of weights; None for the published file, which is downloaded once.
     """
 
     weights: str | None
@@ -121,7 +121,7 @@ class InceptionSpace:
     needs_classifier: ClassVar[bool] = False
 
     def check(self, train: Split) -> None:
-        """Load the network once; its weights may be missing or wrong."""
+        """Load the network once, because its weights may be missing or wrong."""
         self._load()
 
     def open(self, inputs: SpaceInputs) -> FeatureMap:

@@ -1,4 +1,4 @@
-"""Classifier accuracy on synthetic data, both ways, its ceilings, and the balance of classes."""
+"""Classifier accuracy on synthetic data in both directions, its ceilings, and the balance of classes."""
 
 import math
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def _accuracies(
     n_reference: int,
     label_source: str,
 ) -> list[Measurement]:
-    """Return the mean accuracy of s classifiers (unit "") and that of each class that occurs in `label`."""
+    """Return the mean accuracy of s classifiers (unit ""), and for each class that occurs in `label`."""
     return [
         measured(
             measure,
@@ -59,8 +59,8 @@ def _accuracies(
 class RealToSynthetic:
     """`accuracy_real_to_synthetic`: do labelled draws look like their label, to a judge of real images?
 
-    For samplers whose draws carry labels (source or condition); per class in `unit`. Absent for others:
-    scoring a classifier's own labels would be circular.
+    For samplers whose draws carry labels (source or condition); per class in `unit`. There is no value for others,
+    because scoring a classifier's own labels would be circular.
     """
 
     name: ClassVar[str] = "accuracy_real_to_synthetic"
@@ -89,9 +89,10 @@ class RealToSynthetic:
 class SyntheticToReal:
     """`accuracy_synthetic_to_real`: classifiers trained on draws, tested on the real test images; their mean.
 
-    With the labeller's labels for every sampler, and with the draws' own labels where they have some. Samplers are
-    compared at an equal label_source only. The error has the variance of trainings, each on other draws where there
-    are enough, and that of test images. How many, and of how many draws: `reference.classifier` in conf/config.yaml.
+    Draws are labelled by the labeller for every sampler, and by their own labels where they have some. Compare
+    samplers only at equal label_source. The standard error includes the variance over trainings (each on other draws
+    where there are enough) and over test images. `reference.classifier` in conf/config.yaml sets the number of
+    classifiers and of draws.
 
     Attributes:
         own_labels: whether classifiers are also trained on the draws' own labels.
@@ -104,7 +105,7 @@ class SyntheticToReal:
     needs: ClassVar[frozenset[str]] = _NEEDS | {"draw", "decode"}
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return accuracies per label source; n counts test images, n_reference the draws trained on."""
+        """Return accuracies by label source; n counts test images, n_reference the training draws."""
         require(evidence, self.needs)
         reference, classifiers, test_label, n_classes = _known(evidence)
         labels = {"labeller": evidence.labeller_labels}
@@ -129,8 +130,9 @@ class SyntheticToReal:
 class RealToReal:
     """`accuracy_real_to_real`: the ceilings, real-trained classifiers on the real test images.
 
-    label_source "": the judge's, ceiling of real_to_synthetic. "source": trained on as many images as a
-    sampler gives, with true labels; ceiling of synthetic_to_real with own labels. "labeller": labeller's.
+    label_source "": the judge's accuracy, the ceiling of real_to_synthetic. "source": trained on as many images as a
+    sampler gives, with true labels; the ceiling of synthetic_to_real with own labels. "labeller": the same with the
+    labeller's labels.
     """
 
     name: ClassVar[str] = "accuracy_real_to_real"
@@ -161,7 +163,7 @@ class ClassBalance:
     """`class_balance`: total variation between class shares of draws and of test images; 0 is best, 1 worst.
 
     Both sides are labelled by the labeller, so that its errors cancel; `class_share` gives the draws' shares
-    per class. Biased upwards where shares are equal, by some sqrt(k (1/n + 1/n_reference) / 2 pi), k classes.
+    per class. Biased upwards where shares are equal, by about sqrt(k (1/n + 1/n_reference) / 2 pi) for k classes.
     """
 
     name: ClassVar[str] = "class_balance"

@@ -1,4 +1,4 @@
-"""Quality by density: per-sample quality in bands of f(z)/p(z), and what moving z along its gradient does."""
+"""Quality by density: sample quality in bands of f(z)/p(z), and its change when z moves along the gradient."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -42,15 +42,15 @@ class QualityByDensity:
     `difference:b` (prior minus heldout in the same band b, 0 the lowest ratio): an association.
     `<quality>_step`, unit `up`, `down`, `random`: mean change of the *same* prior draws, moved by `step` along
     the gradient of log f/p, against it, and in a random direction: the causal arm, to be read against `random`.
-    Qualities: `realism` (0 to 1, higher is better), `entropy` (of the judge, nats, lower is surer; labelled
+    Qualities: `realism` (0 to 1, higher is better), `entropy` (of the judge, nats, lower is more certain; labelled
     data only), `inconsistency` (|z - mu(decode z)|, lower is better), `log_ratio` (log f/p itself, a check).
 
     Attributes:
-        n_components, n_fit, max_iter, reg_covar: of f, as in `densities.GaussianMixture`.
-        n_draws: draws of the prior, and of validation posteriors.
-        n_bands: bands, of equal mass under both sets together.
-        k: neighbour of the realism score.
-        step: length of a move, in latent units.
+        n_components, n_fit, max_iter, reg_covar: settings of f, as in `densities.GaussianMixture`.
+        n_draws: the number of draws of the prior, and of validation posteriors.
+        n_bands: the number of bands, which have equal mass under both sets together.
+        k: the k-th neighbour of the realism score.
+        step: the length of a step, in latent units.
     """
 
     n_components: int | Sequence[int]
@@ -82,7 +82,7 @@ class QualityByDensity:
         GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the rows of bands, then of steps."""
+        """Return the rows of bands, then those of steps."""
         require(evidence, self.needs)
         model = evidence.model
         reference = model.reference
@@ -117,7 +117,7 @@ class QualityByDensity:
         return lambda z: fitted.log_prob(z.double()) - log_p(z.double())
 
     def _prior(self, model: ModelEvidence, generator: torch.Generator) -> Latents:
-        """Return draws of the prior; a conditional model needs labels, or contexts: those of random images."""
+        """Return draws of the prior; labels or contexts, where the model needs them, are those of random images."""
         assert model.train is not None
         if model.prior is None:
             z = torch.randn(self.n_draws, model.train.mean.shape[1], generator=generator)
@@ -153,7 +153,7 @@ class QualityByDensity:
     def _moves(self, z: Tensor, log_ratio: LogRatio, generator: torch.Generator) -> dict[str, Tensor]:
         start = z.double().requires_grad_()
         with warnings.catch_warnings():
-            # the estimators' checks look at numbers of a tensor that carries a gradient: no harm here
+            # The estimators' checks convert a tensor that requires a gradient to numbers, which is harmless here.
             warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
             (gradient,) = torch.autograd.grad(log_ratio(start).sum(), start)
         along = unit_steps(gradient, self.step)

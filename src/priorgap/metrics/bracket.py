@@ -1,4 +1,4 @@
-"""The bracket of KL(q || p): what is fitted for its lower end, and how it is chosen."""
+"""The bracket of KL(q || p): the densities fitted for its lower end, and the choice among them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,15 +33,16 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, 
 LogDensity = Callable[[Tensor], Tensor]
 
 _LEVEL = 0.975
-# how many directions may have a mixture of their own: a curve takes two, a pair of them four
+# The numbers of directions that may have a mixture of their own: a curve needs two, a pair of curves four.
 _DIRECTIONS = (2, 4)
-# weights of the diagonal in a shrunk covariance, and numbers of directions in a low-rank one, chosen on validation
+# Candidates that validation draws choose from: weights of the diagonal in a shrunk covariance, and numbers of
+# directions in a low-rank one.
 _SHRINKAGE = (0.1, 0.3, 0.6, 0.9)
 _RANKS = (1, 4, 16)
 
 
 class HasLogProb(Protocol):
-    """All that the lower end asks of a fitted distribution."""
+    """What the lower end needs from a fitted distribution."""
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log f(z), nats."""
@@ -49,12 +50,12 @@ class HasLogProb(Protocol):
 
 
 class Family(Protocol):
-    """Hyperparameters of distributions that may join the bracket's list."""
+    """Hyperparameters of distributions that may be added to the bracket's list."""
 
     def fit(
         self, z_train: Float[Tensor, "n d"], z_validation: Float[Tensor, "m d"], *, generator: torch.Generator
     ) -> HasLogProb:
-        """Fit to `z_train`; choose, where there is something to choose, on `z_validation`."""
+        """Fit to `z_train`; choices, where there are any, are made on `z_validation`."""
         ...
 
 
@@ -65,7 +66,7 @@ def _log_var(latents: Latents) -> Float[Tensor, "n d"]:
 
 
 def _draws(latents: Latents, n_draws: int, *, generator: torch.Generator) -> Float[Tensor, "m d"]:
-    """Return n_draws z of each posterior; row k n + i is draw k of image i."""
+    """Return n_draws draws z from each posterior; row k n + i is draw k of image i."""
     return torch.cat([latents.draw(generator=generator) for _ in range(n_draws)])
 
 
@@ -76,10 +77,10 @@ def _candidates(
     extra: Mapping[str, Family],
     generator: torch.Generator,
 ) -> dict[str, LogDensity]:
-    """Return the log-densities that were fitted to training posteriors."""
+    """Return the log-densities fitted to training posteriors."""
     log_var = _log_var(train)
     moments = Moments(*aggregate_moments(train.mean, log_var))
-    # several draws of a posterior where there are few images: EM then sees more of the same mixture
+    # With few images several draws from each posterior are used, so that EM sees more of the same mixture.
     n_draws = max(1, min(4, mixture.n_fit // len(train)))
     z_train = _draws(train, n_draws, generator=generator)
     gmm = mixture.fit(z_train, z_validation, generator=generator)
@@ -95,10 +96,10 @@ def _candidates(
 
 
 def _gaussians(moments: Moments) -> dict[str, Moments]:
-    """Return the Gaussians of a full covariance and of ones with fewer parameters, which few images allow.
+    """Return Gaussians with the full covariance, and with fewer parameters for small numbers of images.
 
-    Shrunk: (1 - w) C + w diag C. Low-rank: of the units' correlation the largest directions are kept, and its other
-    eigenvalues are replaced by their mean (probabilistic principal components, Tipping & Bishop 1999).
+    Shrunk: (1 - w) C + w diag C. Low-rank: the largest directions of the units' correlation are kept, and the other
+        eigenvalues are replaced by their mean (probabilistic principal components, Tipping & Bishop 1999).
     """
     cov = moments.cov.double()
     diagonal = torch.diag(cov.diagonal())
@@ -123,19 +124,19 @@ def chosen_density(
     extra: Mapping[str, Family] = MappingProxyType({}),
     log_prior: LogDensity | None = None,
 ) -> tuple[str, LogDensity]:
-    """Return the density of q that describes validation draws best, among those fitted to training posteriors.
+    """Return the density with the best log-likelihood of validation draws, among those fitted to training posteriors.
 
     Args:
         train, validation: posteriors with log_var.
         mixture: hyperparameters of the Gaussian mixture.
-        n_draws: draws of z of each validation posterior.
+        n_draws: draws of z from each validation posterior.
         generator: makes all draws.
-        extra: further families, by name, beside Gaussians (full, diagonal, shrunk, low-rank), Gaussian mixture,
-            training mixture and mixture in a subspace.
-        log_prior: log p, to be chosen where every fitted density is worse: "prior".
+        extra: further families, by name, in addition to Gaussians (full, diagonal, shrunk, low-rank), Gaussian
+            mixture, training mixture and mixture in a subspace.
+        log_prior: log p, which is chosen (as "prior") where every fitted density is worse.
 
     Returns:
-        Its name, and its log-density.
+        The density's name, and its log-density.
     """
     z_validation = _draws(validation, n_draws, generator=generator)
     fitted = _candidates(train, z_validation, mixture, extra, child(generator))
@@ -167,7 +168,7 @@ def bracket_of_kl(
     Args:
         train, validation, test: posteriors with log_var, of images of one distribution; train trained the encoder.
         mixture: hyperparameters of the Gaussian mixture.
-        n_draws: draws of z of each validation and test posterior.
+        n_draws: draws of z from each validation and test posterior.
         generator: makes all draws.
         log_prior: log p(z), nats.
         extra: further families for the lower end, by name.
@@ -194,16 +195,16 @@ def bracket_of_kl(
 class KLBracket:
     """`kl` (asymptotic 97.5 % limits) and `kl_point` of KL(q || p), each with bound lower and upper. Nats.
 
-    kl_largest_share: the share of one image in the variance of an end; where it is large the limits do not hold.
-    kl_upper_floor: what no upper limit from so many images can be below, rate - 2 log n. kl_rows_per_parameter:
-    training images for each parameter of a full Gaussian; where they are few, a lower end of 0 says nothing.
+    kl_largest_share: the share of one image in the variance of an end; where it is large the limits are not valid.
+    kl_upper_floor: rate - 2 log n, below which no upper limit from this many images can be. kl_rows_per_parameter:
+    training images for each parameter of a full Gaussian; where there are few, a lower end of 0 is no evidence.
 
-    The list of densities is fixed, whatever samplers a study has selected.
+    The list of densities does not depend on the samplers of a study.
 
     Attributes:
         n_components: candidates for the Gaussian mixture, of all units and of a subspace, chosen on validation draws.
         n_fit, max_iter, reg_covar: as in `densities.GaussianMixture`.
-        n_draws: draws of z of each validation and test posterior.
+        n_draws: draws of z from each validation and test posterior.
     """
 
     n_components: int | Sequence[int]
@@ -219,7 +220,7 @@ class KLBracket:
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         if not isinstance(self.n_components, int):
             object.__setattr__(self, "n_components", tuple(self.n_components))
         if self.n_draws < 1:
@@ -230,7 +231,7 @@ class KLBracket:
         return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the limits, their points, and what is known of how far to trust them."""
+        """Return the limits, their point values, and measures of how reliable they are."""
         require(evidence, self.needs)
         model = evidence.model
         require_few_dimensions(model.train)

@@ -1,4 +1,4 @@
-"""Classifiers of real images: a labeller, a judge, and the ceilings of accuracy; shared by all models."""
+"""Classifiers of real images, shared by all models: a labeller, a judge, and the ceilings of accuracy."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -21,19 +21,20 @@ _TENSORS = "classifiers.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Classifiers:
-    """Classifiers of real images, and what comes of them on the real test images.
+    """Classifiers of real images, and their predictions on the real test images.
 
     Half A and half B are random, disjoint halves of the training images.
 
     Attributes:
         labeller: trained on half A with the true labels; it labels the draws of every sampler.
         judge: trained on half B with the true labels; it judges labelled draws and never saw half A.
-        n_train: so many images, at most, train a classifier of synthetic draws; the ceilings use as many.
-        n_seeds: so many classifiers are trained, each on other draws where there are enough.
-        epochs: passes over them, None for the rule of `fit_classifier`.
-        predictions: classes of the test images, by real-trained classifiers, a row each: key "" by the judge;
-            "source" by n_seeds trained on n_train images of half B with true labels; "labeller" on the same with the
-            labeller's.
+        n_train: the largest number of images that train a classifier of synthetic draws; the ceilings use the same
+            number.
+        n_seeds: the number of classifiers, each trained on other draws where there are enough.
+        epochs: passes over the images; None for the rule of `fit_classifier`.
+        predictions: classes of the test images, predicted by classifiers trained on real images, a row each: key ""
+            by the judge; "source" by n_seeds trained on n_train images of half B with true labels; "labeller" on the
+            same with the labeller's.
     """
 
     labeller: Classifier
@@ -44,13 +45,13 @@ class Classifiers:
     predictions: Mapping[str, Int[Tensor, "s n_test"]]
 
     def label(self, x: Tensor) -> Int[Tensor, "n"]:
-        """Return the labeller's classes of stored or float images."""
+        """Return the labeller's predictions for stored or float images."""
         return self.labeller.predict(x)
 
     def trained_on(
         self, x: Tensor, label: Int[Tensor, "n"], test: Split, n_classes: int, *, generator: torch.Generator
     ) -> Int[Tensor, "s n_test"]:
-        """Return the classes of the test images by classifiers trained on draws, a row each."""
+        """Return predictions for the test images by classifiers trained on draws, a row each."""
         spec = self.judge.spec
         return predicted_by_shares(
             x, label, test, n_classes=n_classes, n_train=self.n_train, n_seeds=self.n_seeds, epochs=self.epochs,
@@ -71,9 +72,9 @@ def predicted_by_shares(
     n_features: int,
     generator: torch.Generator,
 ) -> Int[Tensor, "s n_test"]:
-    """Return the classes of the test images by n_seeds classifiers, each trained on at most n_train rows of x.
+    """Return predictions for the test images by n_seeds classifiers, each trained on at most n_train rows of x.
 
-    Together they take as many steps as one that is trained on all of these rows.
+    Together they take as many steps as one classifier that is trained on all of these rows.
     """
     n = min(n_train, len(x))
     found = []
@@ -88,7 +89,7 @@ def predicted_by_shares(
 
 
 def shares(n_rows: int, n: int, n_seeds: int) -> Iterator[Int[Tensor, "n"]]:
-    """Yield the rows that train each classifier, n at most: disjoint where there are enough."""
+    """Yield the training rows of each classifier, at most n; they are disjoint where there are enough."""
     n = min(n, n_rows)
     for seed in range(n_seeds):
         yield (torch.arange(n) + seed * n) % n_rows
@@ -97,12 +98,13 @@ def shares(n_rows: int, n: int, n_seeds: int) -> Iterator[Int[Tensor, "n"]]:
 def accuracies(
     hits: Bool[Tensor, "s n_test"], label: Int[Tensor, "n_test"], n_classes: int
 ) -> dict[str, Estimate]:
-    """Return the mean accuracy of several classifiers, whole ("") and by class of the test images.
+    """Return the mean accuracy of several classifiers, overall ("") and by class of the test images.
 
-    The standard error has both parts: trainings (their variance over s) and test images (binomial, as for one).
+    The standard error has two parts: over trainings (their variance / s) and over test images (binomial, as for one
+    classifier).
 
     Args:
-        hits: whether each classifier tells each test image's class.
+        hits: whether each classifier predicts each test image's class.
         label: the test images' classes.
         n_classes: the number of classes; those without test images are left out.
     """
@@ -136,10 +138,10 @@ def fit_classifiers(
     Args:
         train, test: labelled real images.
         n_classes: the number of classes.
-        n_train: so many images, at most, train each ceiling, and each classifier of synthetic draws.
+        n_train: the largest number of images that train each ceiling, and each classifier of synthetic draws.
         epochs: passes of every classifier over its images, None for the rule of `fit_classifier`.
         seed: seeds the halves and the classifiers.
-        n_seeds: so many train each ceiling, and on each sampler's draws.
+        n_seeds: the number of classifiers for each ceiling, and for each sampler's draws.
         width, n_features: sizes of every classifier.
 
     Raises:
@@ -190,7 +192,7 @@ def save_classifiers(found: Classifiers, directory: Path) -> None:
 
 
 def load_classifiers(directory: Path) -> Classifiers | None:
-    """Read what `save_classifiers` wrote, None where it wrote nothing."""
+    """Read what `save_classifiers` wrote; None where it wrote nothing."""
     if not (directory / _FACTS).is_file():
         return None
     facts, tensors = load_json(directory / _FACTS), load_tensors(directory / _TENSORS)

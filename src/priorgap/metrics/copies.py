@@ -1,4 +1,4 @@
-"""Posterior draws of training and of held-out images, decoded, and how near they come to training images."""
+"""Decoded posterior draws of training and of held-out images, and their distances to training images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from priorgap.estimators.identical import RowSet
 from priorgap.metrics.evidence import ModelEvidence, conditions
 from priorgap.metrics.reference import Reference
 
-# given the numbers of contexts too, where there are any
+# Takes the numbers of contexts as a further argument where there are any.
 Decoded = Callable[..., Split]
 
 
 def flat(split: Split) -> Float[Tensor, "n D"]:
-    """Return a split as float rows, images in [0, 1]: the space in which copies are looked for."""
+    """Return a split as float rows, with images in [0, 1]: the space in which copies are searched."""
     return split.floats().flatten(1)
 
 
@@ -29,7 +29,7 @@ def space_of(split: Split) -> str:
 
 
 def rows_of(split: Split) -> RowSet:
-    """Return a split's rows, to be asked for equal ones: images up to a grey level, as noise of 8 bits leaves."""
+    """Return a split's rows for look-ups of equal ones; images may differ by one grey level, as after 8-bit noise."""
     return RowSet.of(split.x, within=split.modality.grain)
 
 
@@ -39,7 +39,7 @@ Found = tuple[Float[Tensor, "m 2"], Int[Tensor, "m 2"]]
 def found_in_pixels(split: Split, reference: Reference, n: int) -> list[Found]:
     """Return the two nearest training images, and the two nearest validation images, of the first n rows.
 
-    The last search is kept with the reference: the copying measures of one sampler use the same one.
+    The last search is cached with the reference, because the copying measures of a sampler use the same one.
     """
     key = "nearest in pixels"
     kept = reference.memo.get(key)
@@ -53,7 +53,7 @@ def found_in_pixels(split: Split, reference: Reference, n: int) -> list[Found]:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Distances that belong to a model, whatever its samplers; Euclidean, T the training images.
+    """Euclidean distances that belong to a model and no sampler; T is the set of training images.
 
     Attributes:
         posterior_to_train: d(draw of training image i, T).
@@ -71,7 +71,7 @@ class Copies:
 def copies_of(model: ModelEvidence, n: int) -> Copies:
     """Return decoded posterior draws of n training and n validation images, and their nearest images.
 
-    Kept with the model: memorisation and the held-out quantile of every sampler use the same ones.
+    They are cached with the model, because memorisation and every sampler's held-out quantile use the same ones.
 
     Raises:
         ValueError: the model has no training or validation posteriors, or there is no reference.
@@ -90,9 +90,9 @@ def copies_of(model: ModelEvidence, n: int) -> Copies:
 def make_copies(
     train: Latents, validation: Latents, reference: Reference, decoded: Decoded, n: int, seed: int
 ) -> Copies:
-    """Draw from the posteriors of a random n training and n validation images, decode, and search.
+    """Draw from the posteriors of n random training and n random validation images, decode, and search.
 
-    n is cut to the number of images there are: each is used once at most, so that draws are independent.
+    n is reduced to the number of images if that is smaller: each is used at most once, so that draws are independent.
     """
     generator = stream(seed, "copies")
     n = min(n, len(train), len(validation))
@@ -109,7 +109,7 @@ def make_copies(
     posterior_to_train, _ = searched.nearest(draws[0])
     heldout_to_train, winner = searched.nearest(draws[1])
     without = heldout_to_train.clone()
-    # for other rows the image taken out of T was not the nearest: their distance stays
+    # Only where the removed image was the nearest does the distance change.
     again = (winner == swapped).nonzero()[:, 0]
     if len(again):
         without[again] = searched.nearest(draws[1][again], exclude=swapped[again])[0]

@@ -1,4 +1,4 @@
-"""Whether draws are copies of training images: a model's memory, and each sampler's near copies."""
+"""Whether draws are copies of training images: a model's memorisation, and each sampler's near copies."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,11 +42,11 @@ class Memorisation:
 
     memorisation_auc: P(d(posterior_i, T) < d(heldout_j, T with a random image exchanged for x_j)), null
     1/2 where validation images are a random part of the training pool; elsewhere the row's unit is
-    "null unknown". source_auc: the same without the exchange; it only says that draws sit near their
-    source, and is no part of a verdict.
+    "null unknown". source_auc: the same without the exchange; it only shows that draws are near their source, and is
+    not part of a verdict.
 
     Attributes:
-        n_queries: at most so many training and as many validation images are drawn from.
+        n_queries: the largest number of training images, and of validation images, to draw from.
     """
 
     n_queries: int
@@ -59,7 +59,7 @@ class Memorisation:
         _check_queries(self.n_queries)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two areas, with DeLong's standard errors and limits inside [0, 1], for distances in pixels."""
+        """Return the two areas for distances in pixels, with DeLong's standard errors and limits inside [0, 1]."""
         require(evidence, self.needs)
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
@@ -86,7 +86,7 @@ class Copying:
     image, T). train_share: P(d(sample, T') < d(sample, V)), V the validation images, T' as many of T.
 
     Attributes:
-        n_queries: at most so many draws are searched for; and as many held-out posterior draws give Q.
+        n_queries: the largest number of draws that are searched; as many held-out posterior draws give Q.
         quantile: the share of held-out draws that counts as near.
     """
 
@@ -103,7 +103,7 @@ class Copying:
             raise ValueError(f"quantile={self.quantile}: expected a number above 0, at most 0.5")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two numbers, over the first rows: a sampler's rows are exchangeable."""
+        """Return the two numbers, computed on the first rows, because a sampler's rows are exchangeable."""
         require(evidence, self.needs)
         reference = _reference(evidence)
         found = copies_of(evidence.model, self.n_queries)
@@ -129,7 +129,8 @@ class Copying:
             to_train, to_validation, nearest=nearest, n_images=n_train + len(reference.validation)
         )
         n, space = len(queries), space_of(reference.train)
-        # where validation rows lie elsewhere, honest draws are nearer to training rows too
+        # Where validation rows come from another distribution, draws that copy nothing are nearer to training rows,
+        # too.
         unit = NULL_UNKNOWN if evidence.model.heldout_exchangeable is False else ""
         return [
             measured(

@@ -1,4 +1,4 @@
-"""The literature's copying measures, beside our own: C_T, authenticity, feature likelihood divergence."""
+"""Published measures of copying, in addition to our own: C_T, authenticity, feature likelihood divergence."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +29,7 @@ class DataCopying:
     draws farther from their nearest training image than that is from its own nearest.
 
     Attributes:
-        n_queries: at most so many draws, and as many test images, are searched for.
+        n_queries: the largest number of draws, and of test images, that are searched.
         n_cells: cells of a k-means partition of the training images.
         least_share: cells with a smaller share of the draws are left out of c_t.
     """
@@ -50,7 +50,7 @@ class DataCopying:
             )
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two rows, over the first draws: a sampler's rows are exchangeable."""
+        """Return the two rows, computed on the first draws, because a sampler's rows are exchangeable."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         assert reference is not None
@@ -76,13 +76,13 @@ class DataCopying:
         ]
 
     def _shared(self, model: ModelEvidence, train: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what does not depend on the sampler: cells, and the test images' distances within them."""
+        """Return what is common to all samplers: cells, and the test images' distances within them."""
         key = (f"data_copying {self.n_cells}", self.n_queries)
         if key not in model.memo:
             assert model.reference is not None
             generator = stream(model.seed, "data_copying")
             test = flat(model.reference.test)
-            # the first half of a test set may be cleaner than the second
+            # The rows are shuffled, because the first half of a test set may be cleaner than the second.
             test = test[torch.randperm(len(test), generator=generator)[: self.n_queries]]
             centres = _centres(train, self.n_cells, generator=generator)
             train_cell, held_cell = _nearest_cell(train, centres), _nearest_cell(test, centres)
@@ -111,7 +111,7 @@ class FLD:
     """`fld`: feature likelihood divergence of the draws, 0 as good as real data, higher worse; `fld_gap`: memory.
 
     Attributes:
-        n_max: at most so many draws, pool images and test images.
+        n_max: the largest number of draws, of pool images and of test images.
     """
 
     n_max: int

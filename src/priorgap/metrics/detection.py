@@ -1,4 +1,4 @@
-"""Whether a classifier tells samples from test rows, beside whether it tells training rows from them."""
+"""Whether a classifier can tell samples from test rows, compared with training rows from test rows."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -28,13 +28,13 @@ _NEEDS = frozenset({"reference", "values"})
 class Detection:
     """`detection_auc`: area under the ROC curve of a classifier between samples and test rows; 0.5 is best.
 
-    By cross-validation on as many samples as test rows. Tables and vectors: boosted trees of the columns. Series:
-    ridge regression of random convolutions, windows that share steps in one fold. Hold it against its floor.
+    It is cross-validated on as many samples as test rows. Tables and vectors: boosted trees on the columns. Series:
+    ridge regression on random convolutions, with windows that share steps in one fold. Compare it with its floor.
 
     Attributes:
-        n_folds: parts of cross-validation.
-        n_kernels: random convolutions of series, two features each.
-        n_most: rows of each set, at most.
+        n_folds: the number of parts in cross-validation.
+        n_kernels: the number of random convolutions for series, two features each.
+        n_most: the largest number of rows of each set.
     """
 
     n_folds: Annotated[int, AtLeast(2)]
@@ -53,10 +53,10 @@ class Detection:
     def area(
         self, name: str, rows: Split, reference: Reference, *, generator: torch.Generator
     ) -> Measurement:
-        """Compare rows with test rows.
+        """Return the area between rows and test rows.
 
         Raises:
-            NotApplicable: there are too few that share no values.
+            NotApplicable: there are too few rows that share no values.
         """
         test = reference.test
         n = min(len(rows), len(test), self.n_most)
@@ -82,7 +82,7 @@ class DetectionFloor:
     """`detection_auc_floor`: the same between real training rows and test rows; of series, the last windows.
 
     Attributes:
-        n_folds, n_kernels, n_most: as of `Detection`.
+        n_folds, n_kernels, n_most: as in `Detection`.
     """
 
     n_folds: Annotated[int, AtLeast(2)]
@@ -111,7 +111,7 @@ def _known(evidence: Evidence, needs: frozenset[str]) -> Reference:
 
 
 def fixed_rocket(train: Split, n_kernels: int) -> Rocket:
-    """Return the kernels that all windows of a shape share, scaled by training windows."""
+    """Return the kernels that all windows of a shape share, with the scale of training windows."""
     x = train.floats()
     return Rocket.of(x, n_kernels=n_kernels, generator=stream(0, "rocket", *train.shape))
 
@@ -119,7 +119,7 @@ def fixed_rocket(train: Split, n_kernels: int) -> Rocket:
 def _features(
     made: Split, real: Split, train: Split, n_kernels: int, *, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n D"], Float[Tensor, "m D"], Score]:
-    """Return what a classifier sees of both sets, and the classifier."""
+    """Return the classifier, and its features of both sets."""
     if real.modality.sequences:
         rocket = fixed_rocket(train, n_kernels)
         return rocket(made.floats()), rocket(real.floats()), ridge
@@ -127,7 +127,7 @@ def _features(
     if real.table is not None:
         from priorgap.estimators.table_columns import encoded
 
-        # what the file would hold: integers are whole, categories one value
+        # Rows are converted to the file's values, so that integers are whole and a category is one value.
         frames = (real.table.frame(x.x) for x in (real, made))
         y, x, categorical = encoded(*frames, numeric=numeric_of(real.table))
         return x, y, boosted_trees(categorical, seed=seed)
@@ -136,7 +136,7 @@ def _features(
 
 
 def _groups(windows: Split) -> Int[Tensor, "n"]:
-    """Return which windows share steps: blocks of them, or each by itself.
+    """Return groups of windows that share steps: blocks, or each window by itself.
 
     Raises:
         NotApplicable: there are too few blocks.

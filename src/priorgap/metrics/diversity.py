@@ -1,4 +1,4 @@
-"""Variety and sharpness of draws, beside those of the test images."""
+"""Variety and sharpness of draws, compared with those of the test images."""
 
 import math
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Vendi:
     """`vendi`: effective number of distinct draws (cosine kernel of features); `vendi_ratio`: over the test's.
 
     Attributes:
-        n_max: at most so many draws and as many test images.
+        n_max: the largest number of draws and of test images.
         n_blocks: disjoint blocks whose spread is the standard error (of the scatter, not of the bias).
     """
 
@@ -53,7 +53,7 @@ class Vendi:
         reference = evidence.model.reference
         assert reference is not None
         n = min(self.n_max, len(evidence.features), len(reference.test_features))
-        # test sets are often sorted in quality
+        # The rows are shuffled, because test sets are often sorted by quality.
         rows = torch.randperm(len(reference.test_features), generator=stream(0, "vendi", n))[:n]
         own, real = (self._estimate(x) for x in (evidence.features[:n], reference.test_features[rows]))
         space = reference.feature_map.name
@@ -74,7 +74,7 @@ class Vendi:
 class Sharpness:
     """`sharpness`: mean variance of the Laplacian of draws; `sharpness_ratio`: over that of the test images.
 
-    Below 1: blur. Fooled upwards by noise and artefacts: more than 1 is no praise.
+    Below 1 means blur. Noise and artefacts raise it, so that a value above 1 is no sign of quality.
     """
 
     name: ClassVar[str] = "sharpness"

@@ -1,7 +1,6 @@
-"""What metrics look at: a model's posteriors and decoder, the real data, and one sampler's draws.
+"""The evidence that metrics use: a model's posteriors and decoder, the real data, and one sampler's draws.
 
-What costs (decoding, features, searches) is computed when a metric first asks for it and kept, so that a
-metric that needs no images pays for none.
+Expensive parts (decoding, features, searches) are computed when a metric first needs them, and cached.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,12 +21,12 @@ from priorgap.metrics.reference import Reference
 from priorgap.priors.base import Prior
 from priorgap.priors.standard_normal import StandardNormal
 
-# the third argument, the numbers of contexts, only where there are any
+# Takes the numbers of contexts as a third argument where there are any.
 Decode = Callable[..., Tensor]
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 Encode = Callable[[Split], Tensor]
 
-# from the general to the particular: without reference data there is no floor either
+# The reasons go from general to specific: without reference data there is no floor either.
 _REASONS = {
     "encoder": "the model has no encoder",
     "prior": "the model has no prior",
@@ -52,38 +51,37 @@ _REASONS = {
     "label_source": "unlabelled: the sampler's draws carry no label of their own",
 }
 _NOT_FINITE = "decode gave values that are not finite"
-# a latent unit beyond that has left every distribution that is asked about; its squares leave the numbers' range
+# A latent unit beyond this value is outside of every distribution under study, and its squares overflow.
 _EXPLODED = 1e6
 _OF_ENCODER = ("train", "validation", "test", "log_var")
 NAMES = tuple(_REASONS)
 
 
 class NotApplicable(ValueError):  # noqa: N818
-    """This measure cannot be computed from this evidence; the message is the reason, one line."""
+    """This measure cannot be computed from this evidence; the message is the reason, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvidence:
-    """All that is known of one model, shared by the evidence of its samplers. None means missing.
+    """Everything that is known of one model, shared by the evidence of its samplers. None means missing.
 
     Attributes:
-        train, validation, test: posteriors, in the order of the reference's images; none of the three is what
-            a model without an encoder has.
+        train, validation, test: posteriors, in the order of the reference's images; all three are None for a model
+        without an encoder.
         prior: the model's prior; None stands for N(0, I).
-        decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It does
-            its own batching, at a fixed batch size, for any n. Of a model that takes contexts it gets their numbers
-            as a third argument.
-        expected: as decode, E[x|z] whatever decode gives; None: what decode gives stands for it.
-        reference: the real data and what is known of them.
-        distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z an image.
+        decode: (z [n, d], label [n] or None) -> decoded means [n, ...], images in [0, 1], on the CPU. It splits any n
+            into batches of a fixed size. For a model that takes contexts it gets their numbers as a third argument.
+        expected: like decode, but always E[x|z]; None: the result of decode is used instead.
+        reference: the real data, with everything computed from them alone.
+        distortion: -log p(x|z) of each test image with its normaliser, nats; one draw of z for each image.
         distortion_sse: squared error of each test image, summed over its dimensions.
         log_likelihood: (z [m, d], rows [m]) -> log p(x|z) of these test images with its normaliser, nats;
             differentiable in z.
-        encode: decoded draws, as data are stored -> their posterior means [n, d], on the CPU.
+        encode: maps decoded draws in the stored form of data to their posterior means [n, d], on the CPU.
         seed: seeds the draws that the evidence makes itself (of posteriors, for copying and reconstruction).
         heldout_exchangeable: whether the validation images are a random part of the pool that the training
-            images came from. None: not known; the null of memorisation_auc is unknown then. False: as of time
-            series; that of every closeness is.
+            images came from. None: not known; then the null value of memorisation_auc is unknown. False, as for time
+            series: then the null value of every measure of closeness is unknown.
         has_prior: whether the model has a distribution p(z); a plain autoencoder has none.
     """
 
@@ -101,7 +99,7 @@ class ModelEvidence:
     has_prior: bool = True
     encode: Encode | None = None
     expected: Decode | None = None
-    # what metrics share, computed by the first that asks, under names of their own
+    # Results that several metrics share, computed by the first that needs them, each under a name of its own.
     memo: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,7 +122,7 @@ class ModelEvidence:
         Args:
             sampler: the sampler's name.
             role: candidate, control or specimen.
-            draw: all draws that quality measures are to use, made once.
+            draw: all draws for quality measures, made once.
             label_source: `Sampler.label_source`; ignored where the draws carry no label.
         """
         return Evidence(self, sampler, role, draw, label_source if draw.label is not None else "")
@@ -135,11 +133,12 @@ class ModelEvidence:
         label: Int[Tensor, "n"] | None = None,
         context: Int[Tensor, "n"] | None = None,
     ) -> Split:
-        """Return decoded draws as data are stored.
+        """Return decoded draws in the stored form of data.
 
         Raises:
-            ValueError: there is no decoder or no reference, or it gave the wrong shape.
-            NotApplicable: it gave values that are not finite: the model has diverged, or these draws lie too far out.
+            ValueError: there is no decoder or no reference, or the decoder's result has a wrong shape.
+            NotApplicable: the decoder's values are not finite, because the model has diverged or these draws are too
+                far out.
         """
         return self._as_stored(self.decode, z, label, context)
 
@@ -167,7 +166,7 @@ class ModelEvidence:
 
     @cached_property
     def not_finite(self) -> Mapping[str, str]:
-        """The parts whose posteriors hold values that are not finite -> the reason why they cannot be used."""
+        """Maps the parts whose posteriors are not finite to the reason why they cannot be used."""
         found = {}
         for part in ("train", "validation", "test"):
             latents: Latents | None = getattr(self, part)
@@ -179,7 +178,7 @@ class ModelEvidence:
 
     @cached_property
     def exploded(self) -> str | None:
-        """Return the reason for posteriors that are finite, but so wide that sums over them are not."""
+        """Return the reason where posteriors are finite, but so wide that sums over them are not; else None."""
         for part in ("train", "validation", "test"):
             latents: Latents | None = getattr(self, part)
             if latents is None:
@@ -200,14 +199,14 @@ class ModelEvidence:
 
     @cached_property
     def test_reconstructions(self) -> Split:
-        """The test images decoded from their posterior means, as data are stored."""
+        """The test images reconstructed from their posterior means, in the stored form of data."""
         if self.test is None:
             raise ValueError(_REASONS["test"])
         return self.decoded(self.test.mean.float(), self.test.label, self.test.context)
 
     @cached_property
     def test_expectations(self) -> Split:
-        """The expectations of the test observations at their posterior means, as data are stored."""
+        """E[x|z] at the posterior means of the test observations, in the stored form of data."""
         if self.test is None:
             raise ValueError(_REASONS["test"])
         decode = self.expected or self.decode
@@ -223,7 +222,7 @@ class ModelEvidence:
 
 
 def conditions(label: Int[Tensor, "n"] | None, context: Int[Tensor, "n"] | None) -> tuple[Tensor | None, ...]:
-    """Return what a decoder is given beside z: the label, and the context where there is one."""
+    """Return the decoder's inputs other than z: the label, and the context if there is one."""
     return (label,) if context is None else (label, context)
 
 
@@ -236,13 +235,13 @@ def _finite_rows(latents: Latents) -> Bool[Tensor, "n"]:
 class Evidence:
     """A model, and the draws of one of its samplers (none for metrics of scope model).
 
-    Make it with `ModelEvidence.of` or `ModelEvidence.alone`.
+    Build it with `ModelEvidence.of` or `ModelEvidence.alone`.
 
     Attributes:
-        model: what is known of the model.
+        model: the evidence of the model.
         sampler, role: the sampler's name and role.
         draw: its draws of z, with their labels where it has them.
-        label_source: where those labels came from: source, condition, or "" for none.
+        label_source: the origin of these labels: source, condition, or "" for none.
     """
 
     model: ModelEvidence
@@ -252,7 +251,7 @@ class Evidence:
     label_source: str = ""
 
     def lacks(self, name: str) -> str | None:
-        """Return why the evidence of this name is missing, None when it is there.
+        """Return why the evidence with this name is missing; None if it is present.
 
         Names: encoder, prior (a distribution p(z)), train, validation, test (posteriors), log_var, standard_normal
         (the prior is N(0, I)), decode, encode, reference, features (the measure depends on the feature space),
@@ -260,7 +259,7 @@ class Evidence:
         floor, labels, classifiers, distortion, log_likelihood, draw, label_source.
 
         Raises:
-            KeyError: there is no evidence of such a name.
+            KeyError: no evidence has such a name.
         """
         model, reference = self.model, self.model.reference
         given = [x for x in (model.train, model.validation, model.test) if x is not None]
@@ -290,34 +289,34 @@ class Evidence:
         }
         if present[name]:
             return self._not_finite(name)
-        # the cause, where a general lack explains the particular one
+        # A general lack that explains the specific one is given as the reason.
         if name in _OF_ENCODER and not given:
             return _REASONS["encoder"]
         return _REASONS["prior" if name == "standard_normal" and not model.has_prior else name]
 
     def _not_finite(self, name: str) -> str | None:
-        """Return why evidence that is there cannot be used."""
+        """Return why evidence that is present cannot be used."""
         if name == "draw" and self.draw is not None and not bool(torch.isfinite(self.draw.z).all()):
             return "the sampler's draws are not finite"
         return self.model.not_finite.get(name)
 
     @property
     def exploded(self) -> str | None:
-        """Return the reason for a model or draws so wide that sums over them are not finite; None otherwise."""
+        """Return the reason if the model or the draws are so wide that sums over them are not finite; else None."""
         if self.draw is not None and float(self.draw.z.abs().max()) > _EXPLODED:
             return f"the draws have exploded (they reach to {float(self.draw.z.abs().max()):.2g})"
         return self.model.exploded
 
     @cached_property
     def samples(self) -> Split:
-        """The sampler's decoded draws, quantised as the data are, with their own labels if any."""
+        """The sampler's decoded draws, quantised like the data, with their own labels if they have any."""
         if self.draw is None:
             raise ValueError(_REASONS["draw"])
         return self.model.decoded(self.draw.z, self.draw.label, self.draw.context)
 
     @cached_property
     def features(self) -> Float[Tensor, "n D"]:
-        """Features of `samples` in the reference's space."""
+        """The features of `samples` in the reference's space."""
         if self.model.reference is None:
             raise ValueError(_REASONS["reference"])
         return extract(self.model.reference.feature_map, self.samples.x)

@@ -1,4 +1,4 @@
-"""Computing the reference of a data set: features of real images, and the floors of each feature space."""
+"""Computation of a data set's reference: features of real images, and the floors of each feature space."""
 
 from dataclasses import replace
 
@@ -36,9 +36,10 @@ def build_reference(
         train, validation, test: the real data.
         n_classes: the number of classes, None without labels.
         feature_map: the feature space.
-        n: the number of draws that samplers will be measured with; the floor is taken at the same size.
-        n_pool: so many training images, at most, give features for the floor and its range; 2 n is enough.
-        n_classifier: so many images, at most, train each classifier of synthetic draws and each ceiling.
+        n: the number of draws with which samplers are measured; the floor is computed for the same size.
+        n_pool: the largest number of training images for the floor and its range; 2 n is enough.
+        n_classifier: the largest number of images that train each classifier of synthetic draws and each
+            ceiling.
         epochs: passes of every classifier over its images, None for the rule of `fit_classifier`.
         seed: seeds the choice of images and the classifiers.
     """
@@ -78,13 +79,13 @@ def build_features(
 
 
 def compute_floor(reference: Reference, n: int, *, seed: int, n_repeats: int = 20) -> Floor | None:
-    """Return the floor for n draws, None where there are not two images on each side.
+    """Return the floor for n draws; None where either side has fewer than two images.
 
     Args:
-        reference: its features are used.
-        n: the number of training images, cut to the pool's size.
+        reference: the reference whose features are used.
+        n: the number of training images, reduced to the pool's size if that is smaller.
         seed: seeds the random subsets.
-        n_repeats: pairs of subsets behind the range.
+        n_repeats: the number of pairs of subsets that give the range.
     """
     pool, test = reference.pool_features, reference.test_features
     n = min(n, len(pool))

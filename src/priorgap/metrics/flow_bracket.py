@@ -20,12 +20,12 @@ from priorgap.metrics.protocols import Scope, require, require_few_dimensions
 class KLFlowBracket:
     """`kl_flow` (97.5 % limits) and `kl_flow_point` of KL(q || p), each with bound lower and upper. Nats.
 
-    As `KLBracket`, which stays as it is where no flow is wanted: a flow costs minutes.
+    Like `KLBracket`, from which it is separate because fitting a flow takes minutes.
 
     Attributes:
         mixture: hyperparameters of the Gaussian mixture.
-        flow: hyperparameters of the flow; it sees the same draws as the mixture.
-        n_draws: draws of z of each validation and test posterior.
+        flow: hyperparameters of the flow; it is fitted to the same draws as the mixture.
+        n_draws: draws of z from each validation and test posterior.
     """
 
     mixture: GaussianMixture
@@ -41,7 +41,7 @@ class KLFlowBracket:
             raise ValueError(f"n_draws={self.n_draws}: expected an integer of at least 1")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return four rows; the standard error of a limit is that of its point."""
+        """Return four rows; a limit has the standard error of its point value."""
         require(evidence, self.needs)
         require_few_dimensions(evidence.model.train)
         train, validation, test = split_posteriors(evidence.model)

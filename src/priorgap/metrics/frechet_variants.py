@@ -1,4 +1,4 @@
-"""FID by class, and FID without its dependence on the number of samples."""
+"""FID by class, and FID corrected for its dependence on the number of samples."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,9 +20,9 @@ _NEEDS = frozenset({"draw", "decode", "reference", "features"})
 class FIDByClass:
     """`fid` with the class in `unit`: draws of a label against the test images of that class.
 
-    For samplers whose draws carry labels. Sees what the whole FID cannot: classes that are swapped or
-    collapsed one by one. Biased upwards far more than the whole FID, as classes are small: read it beside
-    n and n_reference, and compare samplers at equal ones.
+    For samplers whose draws carry labels. It detects what the overall FID cannot: swapped classes, and the
+    collapse of single ones. It is biased upwards far more than the overall FID, because classes are small:
+    read it together with n and n_reference, and compare samplers only at equal values of these.
 
     Attributes:
         least: classes with fewer draws or test images than this are left out.
@@ -39,7 +39,7 @@ class FIDByClass:
             raise ValueError(f"least={self.least}: expected an integer of at least 2")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return one row a class."""
+        """Return one row for each class."""
         require(evidence, self.needs)
         reference, own = evidence.model.reference, evidence.samples.label
         assert reference is not None
@@ -71,7 +71,7 @@ class FIDInfinity:
     """`fid_infinity`: FID extrapolated to infinitely many draws and test images; lower is better.
 
     Attributes:
-        n_splits: random splits of both sets into halves.
+        n_splits: the number of random splits of both sets into halves.
     """
 
     n_splits: int

@@ -21,7 +21,7 @@ from priorgap.metrics.evidence import Evidence, ModelEvidence
 from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, require_few_dimensions
 
 Part = Literal["train", "validation", "test"]
-# Draws of z per image for a Monte Carlo rate, where it has no closed form
+# The number of draws of z per image for a Monte Carlo rate, where the rate has no closed form.
 _N_DRAWS = 8
 
 
@@ -34,7 +34,7 @@ def _part(evidence: Evidence, part: Part) -> tuple[Latents, Float[Tensor, "n d"]
 
 
 def _unit_rates(model: ModelEvidence, latents: Latents, log_var: Tensor) -> Float[Tensor, "n d"] | None:
-    """Return KL(q(z_j|x_i) || p(z_j)) for each image and unit, nats; None where the prior has no such thing."""
+    """Return KL(q(z_j|x_i) || p(z_j)) for each image and unit, nats; None where the prior gives no rate by unit."""
     if model.prior is None:
         return rate_per_unit(latents.mean, log_var)
     per_unit = model.prior.kl(latents.mean.double(), log_var.double())
@@ -58,7 +58,8 @@ def _drawn_rates(
 class Rate:
     """`rate` of the test images: R_j of every unit, and their sum (unit ""). Nats; informativeness.
 
-    For a learned prior without a closed form the sum alone, by draws: its units are not independent under p.
+    For a learned prior without a closed form only the sum is given, by Monte Carlo, because its units are not
+    independent under p.
     """
 
     name: ClassVar[str] = "rate"
@@ -96,7 +97,7 @@ class ActiveUnits:
     needs: ClassVar[frozenset[str]] = frozenset({"test"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the two counts; the second is left out where there is no rate of a unit."""
+        """Return the two counts; the second is left out where the prior gives no rate by unit."""
         require(evidence, self.needs)
         test = evidence.model.test
         if test is None or len(test) < 2:
@@ -114,10 +115,10 @@ class ActiveUnits:
 class MarginalKL:
     """Mismatch of each unit's marginal with N(0, 1): `marginal_kl` (nats), `marginal_tv`, `marginal_w1`.
 
-    Every unit, and for marginal_kl their sum (unit ""), which is at most KL(q || p).
+    One row for each unit, and for marginal_kl their sum (unit ""), which is at most KL(q || p).
 
     Attributes:
-        part: which posteriors make up the aggregate: train, validation or test.
+        part: the posteriors that form the aggregate: train, validation or test.
     """
 
     part: Part
@@ -160,7 +161,7 @@ class Decomposition:
     """`kl_diag` and `kl_corr` of the test posteriors, and `kl_diag_train`, the mark of convergence. Nats.
 
     Attributes:
-        n_groups: groups of the jackknife that debiases them.
+        n_groups: the number of groups of the jackknife that corrects their bias.
     """
 
     n_groups: Annotated[int, AtLeast(2)]
@@ -181,7 +182,7 @@ class Decomposition:
                 parts = moment_decomposition(
                     latents.mean, latents.log_var, generator=generator, n_groups=self.n_groups
                 )
-            except ValueError as error:  # a constant unit, or too few images
+            except ValueError as error:  # A unit is constant, or there are too few images.
                 raise NotApplicable(str(error)) from error
             found.append((parts, len(latents)))
         (test, n_test), (train, n_train) = found
@@ -197,7 +198,7 @@ class TrainMixture:
     """`kl_train_mixture`: KL of the mixture over training posteriors; it mostly shows log N. Nats.
 
     Attributes:
-        n_draws: so many training images, one draw each, are averaged.
+        n_draws: the number of training images over which is averaged, one draw each.
     """
 
     n_draws: Annotated[int, AtLeast(1)]
@@ -207,7 +208,7 @@ class TrainMixture:
     needs: ClassVar[frozenset[str]] = frozenset({"train", "log_var"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the description; it is no end of the bracket."""
+        """Return one row; it is not an end of the bracket."""
         require(evidence, self.needs)
         train, log_var = _part(evidence, "train")
         n = min(self.n_draws, len(train))

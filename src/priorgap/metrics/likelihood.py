@@ -1,4 +1,4 @@
-"""Tighter bounds of log p(x) of test images than the ELBO, and what the encoder costs against them."""
+"""Bounds of log p(x) of test images that are tighter than the ELBO, and what the encoder costs against them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ def split_log_likelihood(model: Model, split: Split, *, sigma: float | None, bat
     Args:
         model: the model, on its device; a VAE.
         split: the images.
-        sigma: the decoder's standard deviation that the objective implies; None is the likelihood's own.
-        batch: rows decoded at a time.
+        sigma: the decoder's standard deviation that the objective implies; None means the likelihood's own.
+        batch: the number of rows that are decoded at a time.
     """
     device = next(model.parameters()).device
 
@@ -80,11 +80,11 @@ def _images(model: ModelEvidence, n_images: int, *, generator: torch.Generator) 
 class ImportanceWeightedBound:
     """`iw_bound`: lower bounds of log p(x) of test images, one for each number of draws (in `unit`). Nats.
 
-    With 1 draw it is the ELBO in expectation; it grows with the number towards log p(x).
+    With 1 draw its expectation is the ELBO; it grows with the number of draws towards log p(x).
 
     Attributes:
-        n_images: at most so many random test images.
-        n_draws: numbers of draws k; the largest decides the cost.
+        n_images: the largest number of random test images.
+        n_draws: the numbers of draws k; the largest determines the cost.
     """
 
     n_images: int
@@ -95,7 +95,7 @@ class ImportanceWeightedBound:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         object.__setattr__(self, "n_draws", tuple(self.n_draws))
         if not self.n_draws or min(self.n_draws) < 1 or len(set(self.n_draws)) < len(self.n_draws):
             raise ValueError(f"n_draws={list(self.n_draws)}: expected different integers of at least 1")
@@ -114,7 +114,8 @@ class ImportanceWeightedBound:
             log_likelihood=images.log_likelihood,
             log_prior=images.log_prior,
             generator=generator,
-            # an image's draws in one call: a prior that has to be worked out (VampPrior) is so once an image
+            # All draws of an image are in one call, so that a prior that must be computed (VampPrior) is computed
+            # once an image.
             chunk=max(1000, *self.n_draws),
         )
         return [
@@ -128,11 +129,11 @@ class AmortisationGap:
     """`amortisation_gap`: ELBO at the best found (mean, log_var) of each image minus that at the encoder's. Nats.
 
     Attributes:
-        n_images: at most so many random test images.
+        n_images: the largest number of random test images.
         n_steps: gradient steps.
-        n_draws: draws of z an image and step.
-        learning_rate: in posterior standard deviations; it falls to 0.
-        n_final: draws an image for the two ELBOs.
+        n_draws: draws of z for each image and step.
+        learning_rate: Adam's, in posterior standard deviations; it falls to 0.
+        n_final: draws for each image for the two ELBOs.
     """
 
     n_images: int

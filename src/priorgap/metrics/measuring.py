@@ -1,4 +1,4 @@
-"""Running a metric on evidence, with its own stream, so that adding or leaving out another changes nothing."""
+"""Runs metrics on evidence, each with a stream of its own, so that other metrics do not change its numbers."""
 
 import torch
 from jaxtyping import Float
@@ -16,16 +16,16 @@ from priorgap.models.families import Model
 
 
 def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[Measurement], str | None]:
-    """Return a metric's measurements, or none and the reason why it is absent.
+    """Return a metric's measurements, or an empty list and the reason for their absence.
 
-    Evidence that is not finite is as good as missing (`Evidence.lacks`). What is finite may still be so large that a
-    measure of it is not: then that is the reason.
+    Evidence that is not finite counts as missing (`Evidence.lacks`). Finite evidence may still be so large that a
+    measure of it is not finite; then that is the reason.
 
-    All samplers of a model share the metric's stream, so that random subsets are the same ones.
+    All samplers of a model share the metric's stream, so that random subsets are the same.
 
     Raises:
-        ValueError: the metric gave a measure that it does not name, or met numbers that are not finite in a model
-            that has not diverged.
+        ValueError: the metric returned a measure that it does not declare, or met numbers that are not finite
+            although the model has not diverged.
     """
     try:
         require(evidence, metric.needs)
@@ -33,7 +33,8 @@ def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[
     except (NotApplicable, TooFewPoints) as reason:
         return [], str(reason)
     except NotFinite:
-        # numbers of a model that has diverged; of any other, a mistake of the metric's, which must be seen
+        # Such numbers are expected from a diverged model; otherwise they are an error in the metric, which must be
+        # seen.
         if evidence.exploded is None:
             raise
         return [], f"{evidence.exploded}, and this measure of them is not finite"
@@ -51,13 +52,13 @@ def measure_one(metric: Metric, evidence: Evidence, *, seed: int) -> tuple[list[
 def image_distortions(
     model: Model, latents: Latents, split: Split, *, sigma: float | None, batch: int, seed: int
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
-    """Return -log p(x|z) with its normaliser (nats) and the squared error of each image, at one draw of z each.
+    """Return -log p(x|z) with its normaliser (nats) and the squared error of each image, with one draw of z each.
 
     Args:
         model: the model, on its device; it has an encoder.
         latents: the images' posteriors; a conditional model is given their labels.
         split: the images.
-        sigma: the decoder's standard deviation that the objective implies; None is the likelihood's own.
+        sigma: the decoder's standard deviation that the objective implies; None means the likelihood's own.
         batch: the fixed decoding batch; the last one is padded.
         seed: seeds the draws of z.
     """

@@ -1,4 +1,4 @@
-"""Draws that are training images or windows, or lie next to one: exact, near copies, and the same of test rows."""
+"""Draws that equal or nearly equal training images or windows, compared with test rows that do."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -25,9 +25,10 @@ from priorgap.metrics.reference import Reference
 
 Kept = TypeVar("Kept")
 ALIGNED, ALIGNED_STEPS = "aligned pixels", "aligned data"
-# identical rows, and near copies in pixels or data, in these aligned, and in features: their limits hold together
+# The limits that must hold together: identical rows, and near copies in pixels (or data), after alignment, and in
+# features.
 N_LIMITS = 4
-# each lower limit errs with probability .025 / N_LIMITS at most
+# Each lower limit fails with probability at most .025 / N_LIMITS.
 LEVEL = 1 - 0.05 / N_LIMITS
 
 _MEASURES = (
@@ -43,19 +44,21 @@ _MEASURES = (
 class CopyShares:
     """Exact and near copies of training images among a sampler's draws, beside the same of test images.
 
-    identical_share: draws that are a training image, to within a grey level in every pixel (equal to a row of vectors
-    in every column).
-    near_copy_share: draws that have a training image at less than two thirds of the distance to any other image.
-    near_train_share: of the images, training and validation, that have such draws, the share of training images at
-    equal numbers of both; 1/2 where draws do not depend on which images were trained on. The two are searched for in
-    pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. Series: after
-    shifts of up to four steps, over the steps that both windows have; where training windows share steps, those that
-    follow each other count as one. `_floor`: the same of test images. All limits (bound lower and upper) are exact,
+    identical_share: the share of draws that equal a training image, up to one grey level in every pixel (for vectors,
+        equal in every column).
+    near_copy_share: the share of draws with a training image at less than two thirds of the distance to any other
+        image.
+    near_train_share: among the training and validation images with such draws, the share of training images, adjusted
+    to equal numbers of both; 1/2 where draws do not depend on which images were trained on. Near copies are searched
+    in pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. Series:
+    after shifts of up to four steps, over the steps that both windows have; where training windows share steps,
+    consecutive ones count as one. `_floor`: the same for test images. All limits (bound lower and upper) are exact,
     and the lower ones of a sampler hold together with probability .975.
 
     Attributes:
-        n_queries: at most so many draws, and test images, are searched for in pixels; all are compared for equality.
-        n_searched: at most so many after flips and shifts, and in the feature space.
+        n_queries: the largest number of draws, and of test images, that are searched in pixels; all are compared for
+            equality.
+        n_searched: the same limit for searches after flips and shifts, and in the feature space.
     """
 
     n_queries: int
@@ -72,7 +75,7 @@ class CopyShares:
             )
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the rows of all spaces, over the first draws: a sampler's rows are exchangeable."""
+        """Return the rows of all spaces, computed on the first draws, because a sampler's rows are exchangeable."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         assert reference is not None
@@ -104,7 +107,7 @@ class CopyShares:
         """Return the near copies among random test images."""
 
         def found() -> NearCopies:
-            # the first half of a test set may be cleaner than the second
+            # The rows are shuffled, because the first half of a test set may be cleaner than the second.
             order = torch.randperm(
                 len(reference.test), generator=stream(0, "copy_shares", len(reference.test))
             )
@@ -140,7 +143,7 @@ class CopyShares:
 
 
 def _spaces(reference: Reference) -> dict[str, bool]:
-    """Return the spaces to search, and whether training and unseen images are exchangeable in them."""
+    """Return the spaces to search, and for each whether training and unseen images are exchangeable in it."""
     spaces = {space_of(reference.train): True}
     modality = reference.train.modality
     if modality.shifts and not modality.sequences:
@@ -148,7 +151,7 @@ def _spaces(reference: Reference) -> dict[str, bool]:
     elif modality.shifts and _aligned_windows(reference) is not None:
         spaces[ALIGNED_STEPS] = True
     name = reference.feature_map.name
-    # "pixels" is the space that is searched already
+    # The space "pixels" is searched already.
     if name != "pixels" and len(reference.pool_features) >= 2:
         spaces[name] = not knows_the_training_data(reference.feature_map)
     return spaces
@@ -159,7 +162,7 @@ def _aligned(reference: Reference) -> AlignedIndex:
 
 
 def _aligned_windows(reference: Reference) -> AlignedWindows | None:
-    """Return the index of training and validation windows, None where they are too few or too short."""
+    """Return the index of training and validation windows; None where they are too few or too short."""
 
     def made() -> AlignedWindows | None:
         return AlignedWindows.of(reference.train.floats(), reference.validation.floats())
@@ -168,13 +171,13 @@ def _aligned_windows(reference: Reference) -> AlignedWindows | None:
 
 
 def _of_features(reference: Reference) -> tuple[NeighbourIndex, NeighbourIndex]:
-    """Return the indices of a random part of the training images and of the validation images, by features."""
+    """Return indices, by features, of a random part of the training images and of the validation images."""
     train = NeighbourIndex.of(reference.pool_features)
     return train, train.over(extract(reference.feature_map, reference.validation.x))
 
 
 def _kept(reference: Reference, name: Hashable, make: Callable[[], Kept]) -> Kept:
-    """Return what is kept with the reference under a name, as long as its training images are the same."""
+    """Return a value cached with the reference under a name, as long as the training images are the same."""
     kept: tuple[Tensor, Kept] | None = reference.memo.get(("copy_shares", name))
     if kept is None or kept[0] is not reference.train.x:
         kept = reference.memo[("copy_shares", name)] = (reference.train.x, make())
@@ -199,7 +202,7 @@ def _rows(
 def _limited(
     measure: str, share: ExactShare, *, n: int, n_reference: int, space: str, unit: str = ""
 ) -> list[Measurement]:
-    """Return the row of a share, and those of its exact limits."""
+    """Return the row of a share, and the rows of its exact limits."""
     point = measured(measure, share.estimate, n=n, n_reference=n_reference, space=space, unit=unit)
     return [
         point,

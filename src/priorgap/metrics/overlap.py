@@ -1,4 +1,4 @@
-"""What the aggregate posterior leaves uncovered of the prior, and how its mismatch splits over units."""
+"""How much of the prior the aggregate posterior does not cover, and how its mismatch splits over units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,12 +69,12 @@ class Holes:
     sample size of prior draws weighted by f/p, a share; biased upwards where q is far from p.
 
     Attributes:
-        mixture: hyperparameters of the Gaussian mixture; f is it, a full Gaussian or the mixture of training
-            posteriors, chosen on validation draws.
-        n_draws: draws of z of each validation posterior.
-        n_prior: draws of the prior.
-        levels: of the curve, each at most 1/2; those that the test images are too few for are left out.
-        n_repeats: of the bootstrap of effective_share.
+        mixture: hyperparameters of the Gaussian mixture; f is this mixture, a full Gaussian or the mixture of
+            training posteriors, chosen on validation draws.
+        n_draws: draws of z from each validation posterior.
+        n_prior: the number of draws of the prior.
+        levels: levels of the curve, each at most 1/2; levels for which there are too few test images are left out.
+        n_repeats: repeats of the bootstrap of effective_share.
     """
 
     mixture: GaussianMixture
@@ -90,7 +90,7 @@ class Holes:
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test", "log_var"})
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         object.__setattr__(self, "levels", tuple(self.levels))
         if not all(0 < level <= _MOST for level in self.levels):
             raise ValueError(f"levels={list(self.levels)}: expected numbers above 0, at most {_MOST}")
@@ -99,7 +99,7 @@ class Holes:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the rows, each over n prior draws and n_reference test draws."""
+        """Return the rows, each computed on n prior draws and n_reference test draws."""
         require(evidence, self.needs)
         model = evidence.model
         *_, test = split_posteriors(model)
@@ -131,10 +131,10 @@ class Holes:
 class DependenceSplit:
     """KL(q || N(0, I)) = `dimension_wise_kl` + `total_correlation`, each with bound lower and upper. Nats.
 
-    Limits at 97.5 %; the points have the suffix `_point`.
+    The limits are at 97.5 %; point values have the suffix `_point`.
 
     Attributes:
-        mixture, n_draws: as for `Holes`; n_draws also of each test posterior.
+        mixture, n_draws: as in `Holes`; n_draws also from each test posterior.
     """
 
     mixture: GaussianMixture
@@ -151,7 +151,7 @@ class DependenceSplit:
             raise ValueError(f"n_draws={self.n_draws}: expected an integer of at least 1")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return eight rows; the standard error of a limit is that of its point."""
+        """Return eight rows; a limit has the standard error of its point value."""
         require(evidence, self.needs)
         model = evidence.model
         train, _, test = split_posteriors(model)
@@ -170,7 +170,7 @@ class DependenceSplit:
 
 
 def bracket_rows(measure: str, bracket: Bracket, n: int, n_train: int) -> list[Measurement]:
-    """Return a bracket's limits as `measure` and its points as `<measure>_point`, bound lower and upper."""
+    """Return a bracket's limits as `measure` and its points as `<measure>_point`, with bound lower and upper."""
     low, high = bracket.limits()
     ends: tuple[tuple[Bound, float, Estimate], ...] = (
         ("lower", low, bracket.lower),

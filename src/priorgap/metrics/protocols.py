@@ -1,4 +1,4 @@
-"""What a metric is, and how it says that it cannot be computed."""
+"""The contract of metrics, and how a metric reports that it cannot be computed."""
 
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,11 +16,11 @@ Scope = Literal["model", "sampler"]
 
 @runtime_checkable
 class Metric(Protocol):
-    """Frozen hyperparameters of a measure."""
+    """Frozen hyperparameters of a metric."""
 
     @property
     def name(self) -> str:
-        """The label under which its absence is reported, and the file's name in conf/metric."""
+        """The label under which its absence is reported, and the name of the file in conf/metric."""
         ...
 
     @property
@@ -30,14 +30,14 @@ class Metric(Protocol):
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The entries of every measure that it may give: our own from `core.catalogue`, or entries of its own."""
+        """The entries of every measure that it may return: from `core.catalogue`, or entries of its own."""
         ...
 
     @property
     def needs(self) -> frozenset[str]:
-        """Names of the evidence that it cannot do without (see `Evidence.lacks`).
+        """The names of the evidence that it requires (see `Evidence.lacks`).
 
-        A metric may name in `uses`, another such set, what it can do without but makes use of (see `wants`).
+        A second such set, `uses`, may name optional evidence that the metric uses if present (see `wants`).
         """
         ...
 
@@ -45,22 +45,22 @@ class Metric(Protocol):
         """Return the measurements.
 
         Raises:
-            NotApplicable: evidence is missing, or the measure has no meaning here.
+            NotApplicable: evidence is missing, or the measure does not apply here.
         """
         ...
 
 
 def wants(metric: Metric) -> frozenset[str]:
-    """Return what a metric needs, and what it uses where present (`uses` of its class)."""
+    """Return the evidence that a metric needs, and what it uses if present (`uses` of its class)."""
     used: frozenset[str] = getattr(metric, "uses", frozenset())
     return metric.needs | used
 
 
 def require_few_dimensions(latents: Latents | None) -> None:
-    """Refuse z of more dimensions than full covariances are computed for.
+    """Refuse z with more dimensions than full covariances are computed for.
 
     Raises:
-        NotApplicable: with that reason.
+        NotApplicable: the dimension is too large.
     """
     try:
         check_full(0 if latents is None else latents.dim)
@@ -69,10 +69,10 @@ def require_few_dimensions(latents: Latents | None) -> None:
 
 
 def require(evidence: Evidence, needs: frozenset[str]) -> None:
-    """Refuse evidence that lacks something.
+    """Refuse evidence that lacks something required.
 
     Raises:
-        NotApplicable: with the first reason, from the general to the particular.
+        NotApplicable: something is missing; the message is the most general reason.
     """
     for name in sorted(needs, key=NAMES.index):
         reason = evidence.lacks(name)

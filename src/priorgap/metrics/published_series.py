@@ -1,8 +1,8 @@
-"""Scores of generated series as papers publish them, under their own names. They do not see copies of training data.
+"""Published scores of generated series under their own names; these scores do not detect copies of training data.
 
-A sampler that returns training windows has the scores of fresh real windows, which are the best that there are: hold
-them beside `copy_shares`. They differ from the published code in what is real, the test windows, which no model
-trained on; windows that share steps are kept on one side of a split.
+A sampler that returns training windows gets the scores of new real windows, which are the best possible: read the
+scores together with `copy_shares`. They differ from the published code in that the real windows are test windows, on
+which no model was trained, and that windows that share steps stay on one side of a split.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
 _NEEDS = frozenset({"draw", "decode", "reference", "sequences"})
-# the classifier is tested on every fifth window
+# One window in this many is held out to test the classifier.
 _N_PARTS = 5
 
 
@@ -41,12 +41,12 @@ class DiscriminativeScore:
     """`discriminative_score`: |accuracy - 1/2| of a GRU classifier between samples and test windows; 0 is best.
 
     Two layers, trained on four fifths of as many samples as test windows and tested on the rest. Copies of training
-    windows score as fresh real windows do. Near 0 it is biased upwards by about its error.
+    windows score like new real windows. Near 0 the score is biased upwards by about its error.
 
     Attributes:
         n_hidden: units of each layer.
         n_steps: steps of training.
-        n_most: windows of each set, at most.
+        n_most: the largest number of windows of each set.
 
     **Source**: `discriminative_metrics.py` of TimeGAN's code (Yoon et al., NeurIPS 2019), whose GRU has one layer of
     half as many units as channels, and whose split is random.
@@ -84,16 +84,16 @@ class DiscriminativeScore:
 class PredictiveScore:
     """`predictive_score`: error of a GRU trained on samples that predicts test windows' next steps; low is good.
 
-    Mean absolute error over channels and steps, in ranges of the training windows' channels. Beside it
-    `predictive_real`, of the same network trained on as many training windows, and `predictive_persistence`, of the
-    step before: samples that teach nothing about time come near or above the second. Copies of training windows score
-    as `predictive_real`; channels put together from different windows score nearly so where each tells its own next
-    step.
+    The error is the mean absolute error over channels and steps, relative to the range of each channel in training
+    windows. For comparison `predictive_real` is the error of the same network trained on as many training windows,
+    and `predictive_persistence` that of repeating the last step: samples that teach nothing about time come near the
+    latter or exceed it. Copies of training windows score like `predictive_real`, and so nearly do channels combined
+    from different windows if each channel predicts its own next step.
 
     Attributes:
         n_hidden: units of each of two layers.
-        n_steps: steps of training, of both networks.
-        n_most: windows to train on, at most.
+        n_steps: training steps of both networks.
+        n_most: the largest number of training windows.
 
     **Source**: `predictive_metrics.py` of TimeGAN's code (Yoon et al., NeurIPS 2019), which predicts the last
     channel from the others with one layer, and tests on the windows that the generator was trained on.
@@ -110,7 +110,7 @@ class PredictiveScore:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the three; n counts windows trained on (persistence: test windows), n_reference test windows."""
+        """Return three rows; n counts training windows (for persistence, test windows), n_reference test windows."""
         reference = _known(evidence)
         made, train, test = _scaled((evidence.samples, reference.train, reference.test), reference)
         if test.shape[1] < 2:
@@ -129,7 +129,7 @@ class PredictiveScore:
     def _error(
         self, x: Float[Tensor, "n T f"], test: Float[Tensor, "m T f"], group: Int[Tensor, "m"] | None
     ) -> Estimate:
-        # the same initial weights and order for all that is trained on as many windows
+        # Networks trained on equally many windows start from the same weights and use the same order.
         generator = stream(0, "predictor", *x.shape)
         reader = fit_predictor(x, n_hidden=self.n_hidden, n_steps=self.n_steps, generator=generator)
         return prediction_error(predicted(reader, test), test[:, 1:], group)
@@ -142,10 +142,10 @@ class PredictiveScore:
         group: Int[Tensor, "m"] | None,
         n: int,
     ) -> Estimate:
-        """Return the error of a network trained on n training windows; kept with the reference for all samplers."""
+        """Return the error of a network trained on n training windows, cached with the reference for all samplers."""
         key = ("predictive_real", self.n_hidden, self.n_steps, n)
         kept: tuple[Tensor, Tensor, Estimate] | None = reference.memo.get(key)
-        # a reference that was copied with other data has none of the old ones
+        # The data are compared, because a copied reference with other data must not use the old value.
         if kept is None or kept[0] is not reference.train.x or kept[1] is not reference.test.x:
             rows = torch.randperm(len(train), generator=stream(0, "predictive_real", len(train)))[:n]
             found = self._error(train[rows], test, group)
@@ -157,12 +157,12 @@ class PredictiveScore:
 class MarginalDistributionDifference:
     """`mdd`: mean absolute difference of histograms of samples and test windows at each step and channel; 0 is best.
 
-    In ranges of the training windows' channels. It sees neither the order in time nor which channels belong together:
-    windows whose channels were exchanged have the same value, and so have copies of training windows and fresh ones.
-    Biased upwards by few windows; no standard error.
+    Values are relative to the range of each channel in training windows. The measure ignores the order in time and
+    which channels belong together: windows with exchanged channels have the same value, and copies of training
+    windows score like new real windows. Biased upwards by few windows; no standard error.
 
     Attributes:
-        n_bins: bins a step and channel.
+        n_bins: the number of bins for each step and channel.
 
     **Source**: MDD of TSGBench's code (Ang et al., PVLDB 17(3), 2023), which leaves the first step out.
     """
@@ -206,7 +206,7 @@ def _groups(windows: Split) -> Int[Tensor, "n"]:
 
 
 def _held_out(group: Int[Tensor, "n"], *, generator: torch.Generator) -> Tensor:
-    """Return which rows are of a random fifth of the groups.
+    """Return which rows belong to a random fifth of the groups.
 
     Raises:
         NotApplicable: there are too few groups.

@@ -1,4 +1,4 @@
-"""Sample quality against the test set, in the reference's feature space, both sides quantised alike."""
+"""Sample quality compared with the test set in the reference's feature space, with both sides quantised alike."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -25,7 +25,8 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require
 from priorgap.metrics.reference import Reference
 
 _NEEDS = frozenset({"draw", "decode", "reference", "features"})
-# between these the errors of precision and recall are .8 to 1.3 of the true ones (benchmarks/null_calibration.py)
+# Within these limits the standard errors of precision and recall are .8 to 1.3 of the true ones
+# (benchmarks/null_calibration.py).
 _JUDGED = (0.1, 0.9)
 
 
@@ -44,8 +45,8 @@ def _sets(evidence: Evidence, least: int) -> tuple[Float[Tensor, "n D"], Referen
 class FID:
     """`fid`: Fréchet distance of the draws to the test images in feature space; 0 is best.
 
-    Its standard error is the influence function's; near the floor, where that vanishes, it is the spread of
-    the real-against-real distance; where that is 0 or missing (few repeats), the error is unknown. Biased upwards
+    Its standard error comes from the influence function; near the floor, where that vanishes, it is the spread of the
+    real-against-real distance; where that is 0 or missing (few repeats), the error is unknown. Biased upwards
     by about `fid_null_bias`: compare at equal n only.
     """
 
@@ -71,7 +72,8 @@ class FIDFloor:
 
     `fid_floor`: training images against test images (point), and the 95 % range of real against real (bound
     lower and upper). `fid_null_bias`: the expected value under equal distributions. `fid_reconstruction`: the
-    reconstructions of the validation images against the test images, what the decoder's blur costs by itself.
+    reconstructions of the validation images against the test images, which is the loss due to the decoder's blur
+    alone.
     """
 
     name: ClassVar[str] = "fid_floor"
@@ -80,7 +82,7 @@ class FIDFloor:
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "features", "floor", "validation", "decode"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the rows; the range is left out where there were too few images for it."""
+        """Return the rows; the range is left out where there are too few images for it."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         if reference is None or reference.floor is None:
@@ -106,11 +108,12 @@ class FIDFloor:
 class KID:
     """`kid`: unbiased squared MMD of the draws and the test images, cubic kernel; 0 is best, may be negative.
 
-    Its standard error is that at the distribution that was seen; where the distributions may be equal go by the
-    95 % limits (bound lower and upper).
+    Its standard error is that at the observed distributions; where these may be equal, use the 95 % limits (bound
+    lower and upper).
 
     Attributes:
-        n_max: of more draws, or test images, so many random ones, for the work grows with their product; None: all.
+        n_max: the largest number of draws, and of test images; more are reduced to a random subset, because the work
+            grows with the product of both. None: all.
     """
 
     n_max: Annotated[int, AtLeast(2)] | None = None
@@ -120,18 +123,18 @@ class KID:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the row over the draws, and those of its limits."""
+        """Return the row of the draws, and the rows of its limits."""
         require(evidence, self.needs)
         features, reference = _sets(evidence, 2)
         test, memo = reference.test_features, evidence.model.memo
-        # the metric's stream is the same for every sampler, and so are the test images
+        # The metric's stream, and so the choice of test images, is the same for every sampler.
         test, features = (
             x
             if self.n_max is None or len(x) <= self.n_max
             else x[torch.randperm(len(x), generator=generator)[: self.n_max]]
             for x in (test, features)
         )
-        # the test images' own part is the same for every sampler
+        # The sums within the test images are the same for every sampler.
         key = (f"kid, {reference.feature_map.name}", len(test))
         if key not in memo:
             memo[key] = within_sums(test)
@@ -146,7 +149,7 @@ class KID:
 
 
 def has_error(measure: str, value: float) -> bool:
-    """Return whether repeated samples confirm a measure's standard error: not of shares that few points decide."""
+    """Return whether a measure's standard error is reliable, which it is not for shares that few points determine."""
     return measure not in ("precision", "recall") or _JUDGED[0] <= value <= _JUDGED[1]
 
 
@@ -154,11 +157,11 @@ def has_error(measure: str, value: float) -> bool:
 class PRDCMeasures:
     """`precision`, `recall`, `density` and `coverage` of the draws; higher is better.
 
-    Precision and recall below .1 or above .9 have no standard error: few points decide them.
+    Precision and recall below .1 or above .9 have no standard error: few points determine them.
 
     Attributes:
-        k: the neighbour that sets a ball's radius.
-        n_max: at most so many draws and test images, as many of each, a random subset of both.
+        k: the number of the neighbour that sets a ball's radius.
+        n_max: the largest number of draws and of test images, equally many of each, chosen at random.
     """
 
     k: int
@@ -173,13 +176,14 @@ class PRDCMeasures:
             raise ValueError(f"k={self.k}, n_max={self.n_max}: expected k of at least 1 and n_max above k")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return four rows at equal sizes of both sets."""
+        """Return four rows, for sets of equal size."""
         require(evidence, self.needs)
         features, reference = _sets(evidence, self.k + 1)
         n = min(self.n_max, len(features), len(reference.test_features))
-        # test sets are often sorted in quality; the same subset for every sampler, which keeps them paired
+        # The rows are shuffled, because test sets are often sorted by quality. The subset is the same for every
+        # sampler, which keeps samplers paired.
         rows = torch.randperm(len(reference.test_features), generator=stream(0, "prdc", n))[:n]
-        # kept with the reference: the same for every model
+        # Cached with the reference, because it is the same for every model.
         real, memo, key = reference.test_features[rows], reference.memo, ("ball_reach", self.k, n)
         if key not in memo or memo[key][0] is not reference.test_features:
             memo[key] = (reference.test_features, ball_reach(real, self.k))

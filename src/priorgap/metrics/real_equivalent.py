@@ -1,4 +1,4 @@
-"""What draws are worth as training data: accuracy over classifier seeds, and the equivalent number of real images."""
+"""The worth of draws as training data: accuracy over classifier seeds, and the equivalent number of real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ def _accuracies(
 
 
 def accuracy_curve(model: ModelEvidence, sizes: Sequence[int], n_seeds: int) -> dict[int, Accuracies]:
-    """Return real-to-real accuracies at growing numbers of real training images, kept with the model.
+    """Return real-to-real accuracies for growing numbers of real training images, cached with the model.
 
-    Nested random subsets of the training images, true labels; sizes beyond them are left out.
+    The training sets are nested random subsets with true labels; sizes above the number of images are left out.
     """
     reference, _, label, _, _ = _known(model)
     found: dict[int, Accuracies] = {}
@@ -82,7 +82,7 @@ class AccuracyCurve:
 
     Attributes:
         sizes: numbers of real training images.
-        n_seeds: classifiers a size.
+        n_seeds: the number of classifiers for each size.
     """
 
     sizes: Sequence[int]
@@ -97,7 +97,7 @@ class AccuracyCurve:
         _check(self.sizes, self.n_seeds)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return one row a size, over all classes; n counts test images."""
+        """Return one row for each size, over all classes; n counts test images."""
         require(evidence, self.needs)
         _, _, _, test_label, _ = _known(evidence.model)
         curve = accuracy_curve(evidence.model, self.sizes, self.n_seeds)
@@ -116,13 +116,13 @@ class AccuracyCurve:
 class RealEquivalent:
     """`accuracy_over_seeds` (whole and by class) of classifiers trained on draws, and `real_equivalent`.
 
-    real_equivalent: so many correctly labelled real images train a classifier of the same accuracy; bound
-    lower (at least) beyond the curve's end, upper (at most) before its start. Both with the labeller's labels,
-    and with the draws' own where they have some.
+    real_equivalent: the number of correctly labelled real images that train a classifier of the same accuracy; bound
+    lower (at least) beyond the curve's end, upper (at most) before its start. Both are given for the labeller's
+    labels, and for the draws' own labels where they have some.
 
     Attributes:
         sizes: numbers of real training images of the curve.
-        n_seeds: classifiers a size and a label source.
+        n_seeds: the number of classifiers for each size and label source.
     """
 
     sizes: Sequence[int]
@@ -137,7 +137,7 @@ class RealEquivalent:
         _check(self.sizes, self.n_seeds)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the rows of each label source; n counts test images, n_reference the draws trained on."""
+        """Return the rows of each label source; n counts test images, n_reference the training draws."""
         require(evidence, self.needs)
         model = evidence.model
         _, _, _, test_label, _ = _known(model)

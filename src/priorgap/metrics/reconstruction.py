@@ -1,4 +1,4 @@
-"""How much of the test observations reconstructions explain, beside what the mean observation would."""
+"""The share of the test observations' variance that reconstructions explain."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,8 +18,9 @@ _CHUNK = 2000
 class Reconstruction:
     """`explained_share`: 1 - squared error of reconstructions / squared error of the mean training observation.
 
-    Both over all test observations, each reconstructed from its posterior mean as E[x|z], also where x is drawn. 1 is
-    perfect; at 0 the model says no more of an observation than the mean does, and sampling it any way cannot help.
+    Both errors are over all test observations, each reconstructed from its posterior mean as E[x|z], even where the
+    decode rule is a draw. 1 is perfect; at 0 the model describes an observation no better than the mean does, and no
+    sampler can help.
     """
 
     name: ClassVar[str] = "reconstruction"

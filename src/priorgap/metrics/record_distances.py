@@ -1,4 +1,4 @@
-"""Distances to the closest training record (DCR) and their ratio to the second closest (NNDR), beside test rows'."""
+"""Distances to the closest training record (DCR), and their ratio to the second closest (NNDR); also of test rows."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class RecordDistances:
     """`dcr` and `nndr`: a low quantile of the distance to the closest training row, and of d1 / d2.
 
     d1 and d2 are the Euclidean distances of a row to its two closest training rows, in coded columns: numbers
-    standardised, categories one-hot. `_floor`: the same of test rows. Below its floor, samples lie closer to training
-    rows than unseen rows do. Noise around each training row is as far as test rows are, and passes: `train_share`
-    compares with unseen rows one by one, `copy_shares` counts copies.
+    standardised, categories one-hot. `_floor`: the same for test rows. Below its floor, samples lie closer to
+    training rows than unseen rows do. Training rows with added noise can be as far away as test rows, and are not
+    detected: `train_share` compares with unseen rows one by one, `copy_shares` counts copies.
 
     Attributes:
-        quantile: which; audits of privacy take .05.
-        n_queries: at most so many samples, and test rows, are searched for.
+        quantile: the quantile; audits of privacy use .05.
+        n_queries: the largest number of samples, and of test rows, that are searched.
     """
 
     quantile: Annotated[float, Between(0, 1)]
@@ -44,7 +44,7 @@ class RecordDistances:
     needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the four rows, over the first samples: a sampler's rows are exchangeable."""
+        """Return the four rows, computed on the first samples, because a sampler's rows are exchangeable."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         if reference is None or len(reference.train) < 2:
@@ -56,11 +56,11 @@ class RecordDistances:
         ]
 
     def _of_test(self, reference: Reference) -> Nearest:
-        """Return the distances of random test rows to their two closest training rows, kept with the reference."""
+        """Return the distances of random test rows to their two closest training rows, cached with the reference."""
         key: Hashable = ("record distances", self.n_queries)
         kept = reference.memo.get(key)
         if kept is None or kept[0] is not reference.train.x:
-            # the first half of a test set may be cleaner than the second
+            # The rows are shuffled, because the first half of a test set may be cleaner than the second.
             order = torch.randperm(len(reference.test), generator=stream(0, self.name, len(reference.test)))
             some = reference.test.take(order[: self.n_queries])
             found = reference.neighbours("train").nearest_two(flat(some))[0]
@@ -70,7 +70,7 @@ class RecordDistances:
 
     def _rows(self, suffix: str, distance: Nearest, reference: Reference) -> list[Measurement]:
         first, second = distance.double().unbind(1)
-        # two training rows at distance 0 are equally near: no single record stands out
+        # Where two training rows are at distance 0 the ratio is 1, because no single record stands out.
         ratio = torch.where(second > 0, first / second, torch.ones_like(first))
         n_reference, space = len(reference.train), space_of(reference.train)
         return [

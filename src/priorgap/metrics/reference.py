@@ -1,4 +1,4 @@
-"""What is known of the real data before any model: features, floors, classifiers and their ceilings."""
+"""Facts of the real data that depend on no model: features, floors, classifiers and their ceilings."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from priorgap.metrics.classifiers import Classifiers, load_classifiers, save_cla
 
 _FACTS = "reference.json"
 _TENSORS = "reference.safetensors"
-# two-sided 95 % interval of a null value, as a number of its standard deviations
+# The width of a two-sided 95 % interval of a null value, in its standard deviations.
 _INTERVAL_WIDTH = 2 * 1.96
 
 
 @dataclass(frozen=True)
 class Floor:
-    """Fréchet distances between real images, training against test: what no sampler can be expected to beat.
+    """Fréchet distances between real images, training against test: no sampler can be expected to be better.
 
     Attributes:
         value: distance of n training images to the test images.
@@ -43,7 +43,7 @@ class Floor:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation of the distance under equal distributions: the error of an FID near its floor."""
+        """The standard deviation of the distance under equal distributions, used as an FID's error near its floor."""
         return None if self.low is None or self.high is None else (self.high - self.low) / _INTERVAL_WIDTH
 
 
@@ -53,13 +53,13 @@ class Reference:
 
     Attributes:
         train, validation, test: the real data.
-        feature_map: the feature space; its name is the `space` of the measures taken in it.
+        feature_map: the feature space; its name is the `space` of measures in it.
         test_features: features of all test images.
         pool_features: features of a random part of the training images, in random order.
         n_classes: the number of classes, None without labels.
         floor: the real-against-real floor of FID.
         classifiers: labeller and judge, None without labels.
-        memo: what metrics compute of the real data alone and share, under names of their own.
+        memo: results that metrics compute from the real data alone and share, each under a name of its own.
     """
 
     train: Split
@@ -74,9 +74,9 @@ class Reference:
     memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def neighbours(self, part: Literal["train", "validation", "test"]) -> NeighbourIndex:
-        """Return the index of a part's rows as float vectors, images in [0, 1], made once."""
+        """Return the index of a part's rows as float vectors, with images in [0, 1]; it is built once."""
         split: Split = getattr(self, part)
-        # a reference that was copied with other data has none of the old ones
+        # The data are compared, because a copied reference with other data must not use the old index.
         kept = self.memo.get(("neighbours", part))
         if kept is None or kept[0] is not split.x:
             rows = split.floats().flatten(1)
@@ -87,14 +87,14 @@ class Reference:
 
 
 def save_reference(reference: Reference, directory: Path) -> None:
-    """Write all but the data and the feature map."""
+    """Write everything except the data and the feature map."""
     save_features(reference, directory)
     if reference.classifiers is not None:
         save_classifiers(reference.classifiers, directory)
 
 
 def save_features(reference: Reference, directory: Path) -> None:
-    """Write what belongs to the feature space: features and floor."""
+    """Write the results that belong to the feature space: features and floor."""
     tensors = {"test_features": reference.test_features, "pool_features": reference.pool_features}
     facts = {
         "space": reference.feature_map.name,
@@ -117,13 +117,13 @@ def load_reference(
     """Read what was saved, for the same data and feature map.
 
     Args:
-        directory: where `save_reference` or `save_features` wrote.
+        directory: the folder that `save_reference` or `save_features` wrote to.
         train, validation, test: the data.
         feature_map: the feature space.
-        classifiers: where `save_classifiers` wrote; None for the same directory.
+        classifiers: the folder that `save_classifiers` wrote to; None for the same folder.
 
     Raises:
-        ValueError: the feature map is of another space.
+        ValueError: the feature map belongs to another space.
     """
     facts, tensors = load_json(directory / _FACTS), load_tensors(directory / _TENSORS)
     if facts["space"] != feature_map.name:

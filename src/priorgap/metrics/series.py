@@ -1,4 +1,4 @@
-"""How samples move beside test windows: lagged correlations, spectra, values at each step; and their floors."""
+"""Temporal behaviour of samples compared with test windows: lagged correlations, spectra, step marginals, floors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Distance = Callable[[Float[Tensor, "n T f"], Float[Tensor, "m T f"]], SeriesDist
 
 
 def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement]:
-    """Return the distance of all draws to the test windows: the whole, and by channel where there are several."""
+    """Return the distance of all draws to the test windows: overall, and by channel where there are several."""
     require(evidence, _NEEDS)
     reference = evidence.model.reference
     if reference is None:
@@ -50,9 +50,9 @@ def _rows(name: str, distance: Distance, evidence: Evidence) -> list[Measurement
 
 
 def _compared(test: Split) -> list[int]:
-    """Return the channels that are compared: all, but of gaps those that stand still in test windows.
+    """Return the channels to compare: all except channels of gaps that are constant in test windows.
 
-    A column may have gaps in training and none in the test; that is no reason to compare nothing.
+    A column may have gaps in training windows and none in test windows; the other channels can still be compared.
     """
     channels = list(range(test.shape[1]))
     gaps = test.modality.gaps
@@ -72,7 +72,7 @@ def _only(windows: Split, channels: list[int]) -> Float[Tensor, "n T f"]:
 class Autocorrelation:
     """`autocorrelation_distance`: mean absolute difference of autocorrelations at lags 1 to n_lags; 0 is best.
 
-    Rows by channel in `unit`. Biased upwards by the sets' sizes: hold it against its floor.
+    Rows by channel in `unit`. Biased upwards for small sets: compare it with its floor.
 
     Attributes:
         n_lags: the largest lag; shorter windows have fewer.
@@ -85,7 +85,7 @@ class Autocorrelation:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by channel."""
+        """Return the overall row, and the rows by channel."""
         return _rows("autocorrelation_distance", self.distance, evidence)
 
     def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
@@ -97,7 +97,7 @@ class Autocorrelation:
 class CrossCorrelation:
     """`cross_correlation_distance`: the same of pairs of channels, at lags -n_lags to n_lags; 0 is best.
 
-    Rows by channel in `unit`: its mean over the others.
+    Rows by channel in `unit`: the mean over the other channels.
 
     Attributes:
         n_lags: the largest lag; shorter windows have fewer.
@@ -110,7 +110,7 @@ class CrossCorrelation:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by channel."""
+        """Return the overall row, and the rows by channel."""
         return _rows("cross_correlation_distance", self.distance, evidence)
 
     def distance(self, a: Tensor, b: Tensor) -> SeriesDistance:
@@ -122,7 +122,7 @@ class CrossCorrelation:
 class Spectrum:
     """`spectrum_distance`: total variation between normalised power spectra, mean over channels; 0 is best.
 
-    Rows by channel in `unit`. The amplitude does not matter.
+    Rows by channel in `unit`. The measure ignores the amplitude.
     """
 
     name: ClassVar[str] = "spectrum"
@@ -131,7 +131,7 @@ class Spectrum:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by channel."""
+        """Return the overall row, and the rows by channel."""
         return _rows("spectrum_distance", spectrum_distance, evidence)
 
 
@@ -139,8 +139,8 @@ class Spectrum:
 class StepMarginals:
     """`step_marginal_distance`: Wasserstein-1 of the values at each step, mean over steps and channels; 0 is best.
 
-    In standard deviations of the test windows' channel; rows by channel in `unit`. The order in time does not matter
-    beyond the step.
+    In standard deviations of the test windows' channel; rows by channel in `unit`. Apart from the step, the measure
+    ignores the order in time.
     """
 
     name: ClassVar[str] = "step_marginals"
@@ -149,7 +149,7 @@ class StepMarginals:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by channel."""
+        """Return the overall row, and the rows by channel."""
         return _rows("step_marginal_distance", marginal_distance, evidence)
 
 
@@ -157,12 +157,12 @@ class StepMarginals:
 class SeriesFloors:
     """`autocorrelation_floor`, ...: the distances of real training windows to the test windows, in the same way.
 
-    Of the last training windows, as many as there are test windows: what no sampler can be expected to beat. Where
-    test windows are later ones and the series drifts, the floor holds the drift too.
+    They are computed for the last training windows, as many as there are test windows; no sampler can be expected to
+    be better. Where test windows are later and the series drifts, the floor includes the drift.
 
     Attributes:
         autocorrelation_lags: n_lags of the distance of autocorrelations.
-        cross_correlation_lags: n_lags of that of cross-correlations.
+        cross_correlation_lags: n_lags of the distance of cross-correlations.
     """
 
     autocorrelation_lags: Annotated[int, AtLeast(1)]
@@ -175,7 +175,7 @@ class SeriesFloors:
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "sequences"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return a row a distance; that of pairs of channels is left out where there is one channel."""
+        """Return a row for each distance; that of pairs of channels is left out where there is only one channel."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         if reference is None:

@@ -1,4 +1,4 @@
-"""How alike samples and test rows of a table are, in the file's units: columns, pairs, rare categories; floors."""
+"""Similarity of samples and test rows of a table, in the file's units: columns, pairs, rare categories; floors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from priorgap.estimators.tables import TableScore
 
-# more columns or pairs than that have no rows of their own: 500 are the pairs of 32 columns
+# Above this number columns or pairs get no rows of their own; 32 columns have about 500 pairs.
 MOST_PARTS = 500
 _NEEDS = frozenset({"draw", "decode", "reference", "table"})
 
@@ -31,8 +31,7 @@ _NEEDS = frozenset({"draw", "decode", "reference", "table"})
 class ColumnShapes:
     """`column_shapes`: 1 - Kolmogorov-Smirnov or total variation, mean over columns, as SDMetrics; 1 is best.
 
-    Rows by column in `unit`. Missing values are left out. Biased downwards by the sets' sizes: hold it against its
-    floor.
+    Rows by column in `unit`. Missing values are left out. Biased downwards for small sets: compare it with its floor.
     """
 
     name: ClassVar[str] = "column_shapes"
@@ -41,13 +40,13 @@ class ColumnShapes:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by column."""
+        """Return the overall row, and the rows by column."""
         reference, layout = _known(evidence, self.needs)
         return _rows(self.name, self.score, evidence.samples, reference.test, layout)
 
     def score(self, real: "pd.DataFrame", made: "pd.DataFrame", layout: TableLayout) -> "TableScore":
         """Compare two tables."""
-        # with it comes pandas, which reading a configuration does without
+        # Imported here because it imports pandas, which reading a configuration does not need.
         from priorgap.estimators.tables import column_shapes
 
         return column_shapes(real, made, numeric=numeric_of(layout))
@@ -57,12 +56,12 @@ class ColumnShapes:
 class PairTrends:
     """`pair_trends`: how alike correlations and contingency tables are, mean over pairs, as SDMetrics; 1 is best.
 
-    Rows by pair of columns in `unit`, where there are 500 at most. Biased downwards by the sets' sizes: hold it
-    against its floor.
+    Rows by pair of columns in `unit`, if there are at most 500. Biased downwards for small sets: compare it with its
+    floor.
 
     Attributes:
-        least_correlation: pairs of numbers whose |r| among test rows is not above are left out.
-        least_association: other pairs whose Cramér's V is not above are left out. SDMetrics 0.32 takes .5 and .3.
+        least_correlation: numeric pairs with an |r| among test rows of at most this are left out.
+        least_association: other pairs with a Cramér's V of at most this are left out. SDMetrics 0.32 uses .5 and .3.
     """
 
     least_correlation: Annotated[float, AtLeast(0)]
@@ -73,7 +72,7 @@ class PairTrends:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the whole and the rows by pair."""
+        """Return the overall row, and the rows by pair."""
         reference, layout = _known(evidence, self.needs)
         return _rows(self.name, self.score, evidence.samples, reference.test, layout)
 
@@ -95,7 +94,7 @@ class RareCategories:
     """`rare_category_share`, `rare_category_mass`: rare categories of training rows that samples have, how often.
 
     Attributes:
-        level: a category is rare where it takes less than that of its column.
+        level: a category is rare if its share of the column is below this.
     """
 
     level: Annotated[float, Between(0, 1)]
@@ -105,12 +104,12 @@ class RareCategories:
     needs: ClassVar[frozenset[str]] = _NEEDS
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return both; n_reference counts training rows."""
+        """Return both rows; n_reference counts training rows."""
         reference, layout = _known(evidence, self.needs)
         return self.rows("", evidence.samples, reference.train, layout)
 
     def rows(self, suffix: str, made: Split, train: Split, layout: TableLayout) -> list[Measurement]:
-        """Return both of any rows.
+        """Return both measures for any set of rows.
 
         Raises:
             NotApplicable: no category is rare.
@@ -134,11 +133,11 @@ class RareCategories:
 class TableFloors:
     """`column_shapes_floor`, `pair_trends_floor`, ...: the same of real training rows, as many as test rows.
 
-    Of rare categories: of test rows. What no sampler can be expected to beat.
+    For rare categories they are computed for test rows. No sampler can be expected to be better.
 
     Attributes:
-        least_correlation, least_association: as of `PairTrends`.
-        level: as of `RareCategories`.
+        least_correlation, least_association: as in `PairTrends`.
+        level: as in `RareCategories`.
     """
 
     least_correlation: Annotated[float, AtLeast(0)]
@@ -152,7 +151,7 @@ class TableFloors:
     needs: ClassVar[frozenset[str]] = frozenset({"reference", "table"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return a row a score; one that there is not is left out."""
+        """Return a row for each score that exists."""
         reference, layout = _known(evidence, self.needs)
         train, test = reference.train, reference.test
         some = train.take(torch.randperm(len(train), generator=generator)[: len(test)])
@@ -174,7 +173,7 @@ class TableFloors:
 
 
 def numeric_of(layout: TableLayout) -> list[str]:
-    """Return the names of the columns of numbers and points in time."""
+    """Return the names of the columns that hold numbers or points in time."""
     return [column.name for column in layout.columns if column.numeric]
 
 
@@ -194,10 +193,10 @@ def _rows(
     real: Split,
     layout: TableLayout,
 ) -> list[Measurement]:
-    """Return the score of rows beside test rows: the whole, and by part where there are several.
+    """Return the score of rows compared with test rows: overall, and by part where there are several.
 
     Raises:
-        NotApplicable: there is none.
+        NotApplicable: there is no score.
     """
     try:
         found = score(layout.frame(real.x), layout.frame(made.x), layout)

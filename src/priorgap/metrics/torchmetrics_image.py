@@ -1,7 +1,8 @@
-"""Image metrics of torchmetrics as measures: in priorgap's feature spaces, with their own direction.
+"""Image metrics of torchmetrics as measures, in priorgap's feature spaces and with torchmetrics' directions.
 
-A class is judged when a configuration is read; its object is made when it measures, and not before: some fetch a
-network when they are made without `feature`, which is priorgap's to give. Three kinds are taken, told by `update`:
+A class is checked when a configuration is read; its object is built only when it measures, because some classes
+download a network when they are built without `feature`, which priorgap supplies. Three kinds are accepted,
+distinguished by `update`:
 
 - `update(imgs, real)` (FID, KID, MiFID): draws against real images, on features;
 - `update(imgs)` (InceptionScore): draws alone, on the class scores of the feature space's network;
@@ -47,26 +48,26 @@ _SENTENCES: Mapping[Kind, str] = {
     "one set": "Of samples, on the class scores of the feature space's network, by torchmetrics' {name}.",
     "pairs": "Of reconstructions of test images against them, by torchmetrics' {name}.",
 }
-# MiFID asks whether samples are nearer to images than honest ones would be: those that the model was trained on
+# MiFID tests whether samples are nearer than expected to the training images, so it is compared with these.
 _AGAINST_TRAINING = "MemorizationInformedFrechetInceptionDistance"
-# LPIPS' names of its backbones -> torchvision's
+# Maps LPIPS' names of its backbones to torchvision's.
 _BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 _BATCH = 500
 
 
 def is_torchmetrics(given: object) -> bool:
-    """Return whether an object is a class of torchmetrics, a `functools.partial` of one, or made of one."""
+    """Return whether an object is a class of torchmetrics, a `functools.partial` of one, or an instance of one."""
     cls = given.func if isinstance(given, partial) else given
     cls = cls if isinstance(cls, type) else type(cls)
     return any(under(part.__module__, _PACKAGE) for part in cls.__mro__)
 
 
 def build_metric(node: Mapping[str, Any], name: str) -> Metric:
-    """Build the metric that a configuration node describes: one of priorgap's protocol, or of torchmetrics.
+    """Build the metric that a configuration node describes: one of priorgap's protocol, or one of torchmetrics.
 
     Args:
-        node: with `_target_` and its arguments.
-        name: the node's name in `metrics`; of torchmetrics' it becomes the measure's.
+        node: the node, with `_target_` and its arguments.
+        name: the node's name in `metrics`; for a class of torchmetrics it becomes the measure's name.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
@@ -78,7 +79,7 @@ def build_metric(node: Mapping[str, Any], name: str) -> Metric:
     weights = node.get("weights")
     rest = {key: value for key, value in node.items() if key != "weights"}
     receiver = IMAGE_METRIC if weights is None else LPIPS
-    # what text alone can judge is judged before torchmetrics is imported, which takes seconds
+    # Texts are checked before torchmetrics is imported, because that takes seconds.
     for key, value in rest.items():
         if not key.startswith("_"):
             check_foreign(key, value, receiver, f"{where}.{key}")
@@ -97,7 +98,7 @@ def image_metric(given: object) -> "ImageMetric":
         'tm_kernel_inception_distance'
 
     Raises:
-        ValueError: it is an object that was made already, or no metric of images; one line.
+        ValueError: it is an instance, or no metric of images; one line.
     """
     cls = given.func if isinstance(given, partial) else given
     if not isinstance(cls, type):
@@ -114,7 +115,7 @@ def image_metric(given: object) -> "ImageMetric":
 
 @dataclass(frozen=True)
 class _Recipe:
-    """A class and the arguments that it will be made with."""
+    """A class, and the arguments from which its object will be built."""
 
     cls: type
     arguments: tuple[tuple[str, Any], ...]
@@ -127,7 +128,7 @@ class _Recipe:
         return cls(target, tuple(sorted((key, _frozen(value)) for key, value in keywords.items())))
 
     def __call__(self, **supplied: Any) -> Any:
-        """Make the object."""
+        """Build the object."""
         known = {key: value for key, value in supplied.items() if key in parameters(self.cls)}
         return self.cls(**{**known, **dict(self.arguments)})
 
@@ -141,9 +142,10 @@ class ImageMetric:
     """An image metric of torchmetrics as a measure.
 
     Attributes:
-        metric: the class, or a `functools.partial` of it; what priorgap gives (`feature`, `normalize`) is not in it.
-        name: the metric's name, and its measure's.
-        weights: of LPIPS alone: a file with the published weights of its backbone, as torchvision has them.
+        metric: the class, or a `functools.partial` of it; without the arguments that priorgap supplies (`feature`,
+            `normalize`).
+        name: the name of the metric and of its measure.
+        weights: for LPIPS only: a file with the published weights of its backbone, in torchvision's format.
     """
 
     metric: Callable[..., Any]
@@ -176,7 +178,7 @@ class ImageMetric:
         _ = self.measures
 
     def _check_network(self, where: str) -> None:
-        """Refuse a class that would fetch a network when it is made."""
+        """Refuse a class that would download a network when it is built."""
         names = [part.__name__ for part in self._recipe.cls.__mro__]
         if self.weights is None:
             refused = IMAGE_METRIC.refused_classes
@@ -195,22 +197,22 @@ class ImageMetric:
 
     @property
     def kind(self) -> Kind:
-        """What it is given."""
+        """The kind of its inputs."""
         return _kind(self._recipe.cls, f"metrics.{self.name}")
 
     @property
     def scope(self) -> Scope:
-        """Of pairs the model: its reconstructions; else the sampler."""
+        """The model for metrics of pairs (its reconstructions), else the sampler."""
         return "model" if self.kind == "pairs" else "sampler"
 
     @property
     def needs(self) -> frozenset[str]:
-        """The evidence that its kind is given."""
+        """The evidence that its kind requires."""
         return _NEEDS[self.kind]
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """One entry, with the class's own direction."""
+        """One entry, with the direction that the class declares."""
         cls, kind = self._recipe.cls, self.kind
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", cls.__name__)
         direction = _direction(cls)
@@ -235,10 +237,10 @@ class ImageMetric:
         return any(part.__name__ == _AGAINST_TRAINING for part in self._recipe.cls.__mro__)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Make the object, give it what its kind takes, and return one row.
+        """Build the object, feed it the inputs of its kind, and return one row.
 
-        No standard error is given: what KID and InceptionScore return beside their mean is the spread over subsets
-        that overlap, or over parts of the set, not the error of that mean.
+        There is no standard error: the second number of KID and InceptionScore is a spread over overlapping subsets,
+        or over parts of the set, and not the error of their mean.
         """
         require(evidence, self.needs)
         reference = evidence.model.reference
@@ -270,21 +272,21 @@ class ImageMetric:
         made = evidence.model.test_reconstructions
         supplied: dict[str, Any] = {"data_range": 1.0}
         if self.weights is not None:
-            # of images in [0, 1]
+            # The images are in [0, 1].
             supplied["normalize"] = True
         pairs = list(_batches(made, real, colour=self.weights is not None))
         value = self._value(pairs, generator, **supplied)
         return measured(self.name, value, n=len(made), n_reference=len(real), space="pixels")
 
     def _value(self, updates: list[tuple[Any, ...]], generator: torch.Generator, **supplied: Any) -> float:
-        """Make the object and return its number; it draws from the global random state alone.
+        """Build the object and return its value; it can draw only from the global random state.
 
         Raises:
-            NotApplicable: torchmetrics refuses these images or sizes, or gives no one number.
+            NotApplicable: torchmetrics refuses these images or sizes, or does not return a single number.
         """
         try:
             with isolated(generator), torch.no_grad(), warnings.catch_warnings():
-                # that features are held in memory is known: they are
+                # The warning that features are held in memory is expected.
                 warnings.simplefilter("ignore", UserWarning)
                 with _backbone(self.weights, self._net_type):
                     made = self.metric(**supplied)
@@ -303,7 +305,7 @@ class ImageMetric:
 
 
 class _Given(nn.Module):
-    """A `feature` module that hands on features which were computed before, in double precision."""
+    """A `feature` module that returns features computed before, in double precision."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -314,7 +316,7 @@ class _Given(nn.Module):
 
 
 def _batches(made: Split, real: Split, *, colour: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield pairs in batches; with `colour`, grey images repeated over three channels."""
+    """Yield pairs in batches; `colour` repeats grey images over three channels."""
     for start in range(0, len(real), _BATCH):
         rows = slice(start, start + _BATCH)
         pair = made.take(rows).floats(), real.take(rows).floats()
@@ -324,10 +326,10 @@ def _batches(made: Split, real: Split, *, colour: bool) -> Iterator[tuple[Tensor
 
 @contextmanager
 def _backbone(weights: str | None, net_type: str) -> Iterator[None]:
-    """Let torchvision find the published weights of a backbone in a file, so that nothing is fetched.
+    """Let torchvision load a backbone's published weights from a file, so that nothing is downloaded.
 
     Raises:
-        ValueError: the file holds something else than tensors.
+        ValueError: the file holds anything other than tensors.
     """
     if weights is None:
         yield
@@ -335,7 +337,7 @@ def _backbone(weights: str | None, net_type: str) -> Iterator[None]:
     from torchvision import models
 
     try:
-        # torchvision's loader would unpickle anything: this refuses all but tensors, first
+        # torchvision's loader would unpickle anything; this first call refuses everything except tensors.
         torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
@@ -354,10 +356,10 @@ def _backbone(weights: str | None, net_type: str) -> Iterator[None]:
 
 
 def _kind(cls: type, where: str) -> Kind:
-    """Tell what a class's `update` takes.
+    """Return the kind of inputs that a class's `update` takes.
 
     Raises:
-        ValueError: neither sets of images nor pairs.
+        ValueError: it takes neither sets of images nor pairs.
     """
     update = getattr(cls, "update", None)
     taken = list(signature(update).parameters.values())[1:] if callable(update) else []

@@ -1,4 +1,4 @@
-"""What samples are worth for prediction: trained on them and tested on real rows, beside as many real ones."""
+"""The worth of samples for prediction: trained on them and tested on real rows, compared with real training rows."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -26,13 +26,13 @@ from priorgap.tables.layout import Column, TableLayout
 class TrainOnSynthetic:
     """`tstr_auc`, `trtr_auc`, `tstr_gap`: trained on samples, on as many real rows, and the first less the second.
 
-    Area under the ROC curve on test rows, each class against the others, mean over classes. Tables with a target of
-    categories: boosted trees predict it from the other columns. Other rows: the draws' own labels, series by ridge
-    regression of random convolutions.
+    Each is the one-against-rest area under the ROC curve on test rows, averaged over classes. For tables with a
+    categorical target, boosted trees predict it from the other columns. For other rows the draws' own labels are
+    predicted, for series by ridge regression on random convolutions.
 
     Attributes:
-        n_kernels: random convolutions of series, two features each.
-        n_most: rows to train on, at most.
+        n_kernels: the number of random convolutions for series, two features each.
+        n_most: the largest number of training rows.
     """
 
     n_kernels: Annotated[int, AtLeast(1)]
@@ -43,7 +43,7 @@ class TrainOnSynthetic:
     needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference", "values"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the three; n counts test rows, n_reference the rows of each training."""
+        """Return the three rows; n counts test rows, n_reference the rows of each training."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         if reference is None:
@@ -74,7 +74,7 @@ class TrainOnSynthetic:
     def _features(
         self, made: Split, train: Split, test: Split, *, seed: int
     ) -> tuple[list[Float[Tensor, "n D"]], Score]:
-        """Return what a classifier sees of samples, training and test rows, and the classifier."""
+        """Return the classifier, and its features of samples, training and test rows."""
         if test.modality.sequences:
             rocket = fixed_rocket(train, self.n_kernels)
             return [rocket(part.floats()) for part in (made, train, test)], ridge
@@ -99,7 +99,7 @@ def class_scores(
     *,
     n_classes: int,
 ) -> Float[Tensor, "m k"]:
-    """Return each class's score against the others; 0 throughout for one that no training row has, or all have."""
+    """Return each class's score against the others; 0 for a class that no training row has, or all have."""
     found = torch.zeros(len(held), n_classes, dtype=torch.float64)
     for k in range(n_classes):
         own = label == k
@@ -111,7 +111,7 @@ def class_scores(
 def _labels(
     made: Split, train: Split, test: Split, *, source: str
 ) -> tuple[list[Int[Tensor, "n"]], int, str]:
-    """Return each row's class, -1 where training rows have none such, the number of classes, and the labels' source.
+    """Return each row's class (-1 where training rows lack it), the number of classes, and the labels' source.
 
     Raises:
         NotApplicable: there are no classes.

@@ -1,4 +1,4 @@
-"""What sampled series are worth to a forecaster: trained on them, tested on real windows."""
+"""The worth of sampled series to a forecaster: it is trained on them and tested on real windows."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -29,15 +29,15 @@ _FEWEST = 20
 class TrainOnSyntheticForecast:
     """`tstr_forecast`: a forecast of test windows learned from samples, between none (0) and real windows (1).
 
-    Mean squared error of the later steps of test windows, in variances of the training windows' channels, foretold
-    from the first steps by ridge regression; 0 is the error of repeating the last step known (persistence), 1 that
-    of the same regression, with the same penalty, on as many training windows; below 0 samples teach something
-    wrong, as means of p(x|z) do that leave out the noise that real windows have. Not measurable where training
-    windows do not beat persistence. Copies of training windows score 1.
+    Mean squared error of the later steps of test windows, relative to the variances of the training windows'
+    channels, forecast from the first steps by ridge regression; 0 is the error of repeating the last known step
+    (persistence), 1 that of the same regression, with the same penalty, on as many training windows. Below 0 samples
+    are misleading, as means of p(x|z) are, which lack the noise of real windows. There is no value where training
+    windows are not better than persistence. Copies of training windows score 1.
 
     Attributes:
-        n_past: steps that are known; None: half of a window's.
-        n_most: windows to learn from, at most.
+        n_past: the number of known steps; None: half of a window's.
+        n_most: the largest number of windows to learn from.
     """
 
     n_past: Annotated[int, AtLeast(1)] | None
@@ -48,7 +48,7 @@ class TrainOnSyntheticForecast:
     needs: ClassVar[frozenset[str]] = frozenset({"draw", "decode", "reference", "sequences"})
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return the place between the two; n counts test windows, n_reference the windows of each training."""
+        """Return the position between the two; n counts test windows, n_reference the windows of each training."""
         require(evidence, self.needs)
         reference = evidence.model.reference
         if reference is None:
@@ -62,7 +62,7 @@ class TrainOnSyntheticForecast:
         if n < _FEWEST:
             raise NotApplicable(f"{n} windows to learn from: expected at least {_FEWEST}")
         n_past = test.shape[1] // 2 if self.n_past is None else self.n_past
-        # the same training windows beside all samplers that draw as many
+        # All samplers with equally many draws are compared with the same training windows.
         real = _some(train, n, stream(0, self.name, len(train), n))
         try:
             penalty = best_penalty(real, n_past=n_past)

@@ -1,4 +1,4 @@
-"""Can held-out draws of q be told from draws of p: classifiers, and distances beside their null."""
+"""Whether held-out draws of q can be told from draws of p: classifiers, and distances with their null values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def _nearest(seed: int) -> Any:
     return KNeighborsClassifier(n_neighbors=1)
 
 
-# logistic regression on units and their squares; boosted trees; the nearest training draw
+# Logistic regression on units and their squares, boosted trees, and the nearest training draw.
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {
     "logistic": _logistic,
     "boosting": _boosting,
@@ -57,7 +57,7 @@ CLASSIFIERS: dict[str, Callable[[int], Any]] = {
 
 
 def _some(latents: Latents, n: int, *, generator: torch.Generator) -> Float[Tensor, "m d"]:
-    """Return one draw of each of at most n random posteriors."""
+    """Return one draw from each of at most n random posteriors."""
     rows = torch.randperm(len(latents), generator=generator)[:n]
     return latents.take(rows).draw(generator=generator).float()
 
@@ -65,7 +65,7 @@ def _some(latents: Latents, n: int, *, generator: torch.Generator) -> Float[Tens
 def _coins(
     model: ModelEvidence, latents: Latents, n: int, *, generator: torch.Generator
 ) -> tuple[Float[Tensor, "m d"], Bool[Tensor, "m"]]:
-    """Return rows, each of q or of p as a fair coin says, and the coins: hits are then exactly binomial."""
+    """Return rows, each of q or of p by the toss of a fair coin, and the coins, so that hits are exactly binomial."""
     of_q = _some(latents, n, generator=generator)
     coin = torch.rand(len(of_q), generator=generator) < 0.5
     of_p = prior_draws(model, len(of_q), latents.dim, generator=generator)
@@ -76,12 +76,13 @@ def _coins(
 class TotalVariation:
     """`tv_lower`: 2 accuracy - 1 of a classifier between test draws of q and draws of p; TV(q, p) is at least that.
 
-    Row without a unit: the classifier that told validation draws best; rows by classifier in `unit`. Each as a
-    point and as an exact 97.5 % limit (bound lower). 0 to 1; at most 0 in expectation where q = p.
+    The row without a unit is that of the classifier with the best accuracy on validation draws; other rows name the
+    classifier in `unit`. Each has a point value and an exact 97.5 % limit (bound lower). 0 to 1; at most 0 in
+    expectation where q = p.
 
     Attributes:
-        n_fit: draws of q (training posteriors), and as many of p, that classifiers are trained on.
-        n_eval: at most so many validation and test posteriors, one draw each.
+        n_fit: the number of training draws of q (training posteriors), and of p.
+        n_eval: the largest number of validation and of test posteriors, one draw each.
     """
 
     n_fit: int
@@ -97,7 +98,7 @@ class TotalVariation:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least 2")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Train each classifier, choose one on validation draws, count the hits of each on test draws."""
+        """Train each classifier, choose one on validation draws, and count each one's hits on test draws."""
         require(evidence, self.needs)
         model = evidence.model
         if model.train is None or model.validation is None or model.test is None:
@@ -129,12 +130,13 @@ class TotalVariation:
 class LatentDistances:
     """`mmd2` and `sliced_w2` between test draws of q and draws of p, each minus its null, and their p-values.
 
-    The null: the distance between two independent samples of p of the same sizes, repeated. Around 0 where q = p.
+    The null values are distances between two independent samples of p of the same sizes. The differences are around 0
+    where q = p.
 
     Attributes:
-        n_max: at most so many test posteriors, one draw each, against as many draws of p.
-        n_projections: directions of the sliced Wasserstein distance.
-        n_repeats: of the null; the smallest p-value is 1 / (n_repeats + 1).
+        n_max: the largest number of test posteriors, one draw each, compared with as many draws of p.
+        n_projections: the number of directions of the sliced Wasserstein distance.
+        n_repeats: the number of null values; the smallest p-value is 1 / (n_repeats + 1).
     """
 
     n_max: int
@@ -151,7 +153,7 @@ class LatentDistances:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return two rows a distance."""
+        """Return two rows for each distance."""
         require(evidence, self.needs)
         model = evidence.model
         if model.test is None or len(model.test) < 2:

@@ -20,12 +20,12 @@ from priorgap.metrics.protocols import NotApplicable, Scope, measured, require, 
 class UnitDependence:
     """`unit_dependence_linear` and `unit_dependence` of every unit: I(z_j; all other units) under q(z). Nats.
 
-    The first from the aggregate covariance of the test posteriors alone. The second from a Gaussian mixture
-    fitted to draws of training posteriors, its size chosen on validation draws, averaged over draws of test
-    posteriors: as good as the fit, no bound.
+    The first is computed from the aggregate covariance of the test posteriors alone. The second is computed
+    from a Gaussian mixture fitted to draws of training posteriors (its size chosen on validation draws),
+    averaged over draws of test posteriors; it is as good as the fit and no bound.
 
     Attributes:
-        n_components: candidates for the mixture.
+        n_components: candidates for the mixture's number of components.
         n_fit, max_iter, reg_covar: as in `densities.GaussianMixture`.
     """
 
@@ -39,7 +39,7 @@ class UnitDependence:
     needs: ClassVar[frozenset[str]] = frozenset({"train", "validation", "test"})
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         if not isinstance(self.n_components, int):
             object.__setattr__(self, "n_components", tuple(self.n_components))
         self._mixture()
@@ -48,7 +48,7 @@ class UnitDependence:
         return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def measure(self, evidence: Evidence, *, generator: torch.Generator) -> list[Measurement]:
-        """Return two rows a unit."""
+        """Return two rows for each unit."""
         require(evidence, self.needs)
         model = evidence.model
         require_few_dimensions(model.train)
@@ -59,7 +59,7 @@ class UnitDependence:
         _, cov = aggregate_moments(model.test.mean, model.test.log_var)
         try:
             linear = gaussian_dependence(cov)
-        except ValueError as error:  # a constant or redundant unit
+        except ValueError as error:  # The unit is constant or redundant.
             raise NotApplicable(str(error)) from error
         z_train, z_validation, z_test = (
             part.draw(generator=generator) for part in (model.train, model.validation, model.test)

@@ -1,4 +1,4 @@
-"""What an observation is: one file a modality, one protocol; nothing else asks for the kind by its name."""
+"""Modalities: what an observation is, one file each, all with one protocol; no other code asks for a kind by name."""
 
 from dataclasses import replace
 
@@ -15,10 +15,10 @@ _KNOWN: dict[str, Modality] = {one.kind: one for one in (IMAGES, VECTORS, SEQUEN
 
 
 def modality_of(kind: str, table: TableLayout | None = None, gaps: GapLayout | None = None) -> Modality:
-    """Return the modality of a stored kind; that of a table needs its layout, sequences may have one of their gaps.
+    """Return the modality of a stored kind; tables need a layout, and sequences may have a layout of gaps.
 
     Raises:
-        ValueError: there is none of that name, or a layout is missing or one too many.
+        ValueError: no modality has this name, or a layout is missing or not allowed.
     """
     if gaps is not None and kind != SEQUENCES.kind:
         raise ValueError(f"kind={kind!r}: expected no layout of missing values, which sequences have")

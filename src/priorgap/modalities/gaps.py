@@ -1,4 +1,4 @@
-"""How windows of time series hold missing values: channels of values, and channels that say which are missing."""
+"""Windows of time series with missing values: channels of values, and channels of missing-indicators."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-# from here on a missing-indicator says missing, as in tables
+# A missing-indicator of at least this value means missing, as in tables.
 MISSING_FROM = 0.5
 
 
@@ -17,7 +17,7 @@ class GapLayout:
     The values come first, 0 (the mean) where missing; then the indicators, 1 where missing, else 0.
 
     Attributes:
-        n_values: how many channels are values.
+        n_values: the number of value channels.
         about: the value channels that have an indicator, in the indicators' order.
 
     Example:
@@ -42,7 +42,7 @@ class GapLayout:
 
     @property
     def uncertain(self) -> tuple[int, ...]:
-        """The channels that may stand still in a part of the data: indicators, and the values that they are about."""
+        """The channels that may be constant in a part of the data: indicators, and the values that have one."""
         return (*self.about, *range(self.n_values, self.width))
 
     def encoded(self, values: np.ndarray) -> np.ndarray:
@@ -74,10 +74,10 @@ class GapLayout:
         return (*columns, *(f"{columns[i]} missing" for i in self.about))
 
     def json(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the layout as plain data."""
         return {"n_values": self.n_values, "about": list(self.about)}
 
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> Self:
-        """Return what `json` wrote."""
+        """Return the layout that `json` wrote."""
         return cls(int(kept["n_values"]), tuple(map(int, kept["about"])))

@@ -14,7 +14,7 @@ from priorgap.tables.layout import TableLayout
 
 @dataclass(frozen=True)
 class Images:
-    """Images [c, h, w], stored as bytes, floats in [0, 1] elsewhere."""
+    """Images [c, h, w], stored as bytes and elsewhere as floats in [0, 1]."""
 
     kind: ClassVar[Kind] = "uint8_image"
     noun: ClassVar[str] = "image"
@@ -36,7 +36,7 @@ class Images:
         return quantise(x)
 
     def described(self, shape: tuple[int, ...]) -> str:
-        """Return grey or colour images, and their size."""
+        """Return a description such as grey or colour images, with their size."""
         channels, height, width = shape
         return f"{'grey' if channels == 1 else 'colour'} images of {height} x {width}"
 

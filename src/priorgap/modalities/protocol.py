@@ -1,4 +1,4 @@
-"""What a modality answers."""
+"""The protocol of modalities."""
 
 from typing import Literal, Protocol
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from priorgap.modalities.gaps import GapLayout
 from priorgap.tables.layout import TableLayout
 
-# as data sets and results are stored
+# The names under which data sets and results are stored.
 Kind = Literal["uint8_image", "float_vector", "float_sequence", "table"]
 
 
@@ -18,78 +18,78 @@ class Modality(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """The name under which data of it are stored."""
+        """The name under which data of this modality are stored."""
         ...
 
     @property
     def noun(self) -> str:
-        """What one observation is called; its plural ends in s."""
+        """The word for one observation; its plural is formed with s."""
         ...
 
     @property
     def n_axes(self) -> int:
-        """The number of axes of many observations, the first that of rows."""
+        """The number of axes of a set of observations, rows included."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that observations are stored in."""
+        """The data type in which observations are stored."""
         ...
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """The interval that observations stay in as floats; None where there is none."""
+        """The interval of observations as floats; None where it is unbounded."""
         ...
 
     @property
     def pictures(self) -> bool:
-        """Whether an observation can be looked at: previews, picture files, sharpness, metrics of image pairs."""
+        """Whether an observation is an image: for previews, picture files, sharpness, metrics of image pairs."""
         ...
 
     @property
     def n_shown(self) -> int:
-        """How many observations a report keeps to draw pictures of them; 0 where it draws none."""
+        """The number of observations that a report keeps for pictures; 0 where it shows none."""
         ...
 
     @property
     def sequences(self) -> bool:
-        """Whether an observation is values over time, [steps, channels]: measures of series."""
+        """Whether an observation is a sequence of values over time, [steps, channels], for measures of series."""
         ...
 
     @property
     def table(self) -> TableLayout | None:
-        """How a table's columns lie in a vector; None: observations are no rows of a table."""
+        """The layout of a table's columns in a vector; None where observations are not table rows."""
         ...
 
     @property
     def gaps(self) -> GapLayout | None:
-        """Which channels of windows say what is missing; None: observations have no missing-indicators."""
+        """The layout of missing-indicators among the channels of windows; None where there are none."""
         ...
 
     @property
     def space(self) -> str:
-        """The name of the space of the values themselves, in which copies are looked for."""
+        """The name of the space of the values themselves, in which copies are searched."""
         ...
 
     @property
     def feature_space(self) -> str:
-        """The name of the feature space that samples are compared in where none is chosen."""
+        """The name of the default feature space, in which samples are compared."""
         ...
 
     @property
     def shifts(self) -> bool:
-        """Whether a copy that is shifted a little, or of images flipped, is a copy still."""
+        """Whether a copy that is slightly shifted (or, for images, flipped) still counts as a copy."""
         ...
 
     @property
     def grain(self) -> int:
-        """How far stored values may lie apart and still count as equal: a grey level of images."""
+        """The distance up to which stored values count as equal: one grey level for images."""
         ...
 
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
-        """Return what a decoder gave as observations are stored."""
+        """Return a decoder's output in the stored form of observations."""
         ...
 
     def described(self, shape: tuple[int, ...]) -> str:
-        """Return observations of a shape in words, in the plural."""
+        """Return a plural description of observations of this shape."""
         ...

@@ -1,4 +1,4 @@
-"""Rows of tables: numbers standardised, categories one-hot, as a layout says."""
+"""Rows of tables: standardised numbers and one-hot categories, in the places that a layout gives."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +17,7 @@ class Tables:
     """Rows of a table as vectors.
 
     Attributes:
-        table: how the columns lie in a vector, and what values they stand for.
+        table: the layout of the columns in a vector, with the values that they represent.
     """
 
     table: TableLayout
@@ -36,9 +36,9 @@ class Tables:
     grain: ClassVar[int] = 0
 
     def stored(self, x: Float[Tensor, "n d"]) -> Tensor:
-        """Return values as they are, of 32 bits."""
+        """Return the values unchanged, as 32-bit floats."""
         return x.float()
 
     def described(self, shape: tuple[int, ...]) -> str:
-        """Return how many columns of which kinds the rows have."""
+        """Return the number of columns of each kind, in words."""
         return f"rows of {self.table.described()}"

@@ -1,4 +1,4 @@
-"""Numbers on no common scale: vectors, and sequences of them; taken as they are."""
+"""Numbers without a common scale: vectors, and sequences of vectors; they are stored unchanged."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,12 +14,12 @@ from priorgap.tables.layout import TableLayout
 
 @dataclass(frozen=True)
 class Values:
-    """Numbers of 32 bits.
+    """32-bit floats.
 
     Attributes:
         kind: vectors [d] or sequences [t, f].
-        n_axes: with that of rows.
-        gaps: of sequences: which channels say what is missing; None: nothing is.
+        n_axes: the number of axes, rows included.
+        gaps: for sequences: the layout of missing-indicators; None: no values are missing.
     """
 
     kind: Kind
@@ -34,35 +34,35 @@ class Values:
 
     @property
     def noun(self) -> str:
-        """What one observation is called: windows are cut from a series, vectors are rows."""
+        """The word for one observation: windows are cut from series, vectors are rows."""
         return "window" if self.sequences else "row"
 
     @property
     def n_shown(self) -> int:
-        """Enough series for bands and correlations; vectors have no picture."""
+        """Enough series for bands and correlations; 0 for vectors, which have no picture."""
         return 256 if self.sequences else 0
 
     @property
     def sequences(self) -> bool:
-        """Whether they are values over time."""
+        """Whether the values are sequences over time."""
         return self.n_axes == 3
 
     @property
     def feature_space(self) -> str:
-        """Random convolutions over time; a network of the rows' classes or clusters for vectors."""
+        """Random convolutions for sequences; for vectors a network that predicts the rows' classes or clusters."""
         return "rocket" if self.sequences else "classifier"
 
     @property
     def shifts(self) -> bool:
-        """Whether a copy that is shifted a little is a copy still: of series."""
+        """Whether a slightly shifted copy still counts as a copy: only for series."""
         return self.sequences
 
     def stored(self, x: Float[Tensor, "n ..."]) -> Tensor:
-        """Return values as they are, of 32 bits."""
+        """Return the values unchanged, as 32-bit floats."""
         return x.float()
 
     def described(self, shape: tuple[int, ...]) -> str:
-        """Return vectors or sequences, and their size."""
+        """Return vectors or sequences with their size, in words."""
         if len(shape) == 1:
             return f"vectors of {shape[0]} values"
         if self.gaps is None:

@@ -1,13 +1,13 @@
-"""The affine layers on either side of z: whether a shift and a scale of z can be folded into them."""
+"""The affine layers next to z: whether a shift and a scale of z can be folded into them."""
 
 from torch import nn
 
 
 def not_free(layer: nn.Module) -> str | None:
-    """Return why a layer is no affine map whose weights can be set at will; None where it is one.
+    """Return why a layer is not an affine map with free weights; None where it is one.
 
-    Weight norm and spectral norm leave a layer that is an `nn.Linear` by name and computes its weight from other
-    parameters: what is written into `weight` changes its direction, or is overwritten by the next call.
+    With weight norm or spectral norm a layer still is an `nn.Linear`, but computes its weight from other parameters:
+    a value written into `weight` changes its direction, or is overwritten by the next call.
     """
     if not isinstance(layer, nn.Linear):
         return f"is {type(layer).__name__}, no affine layer"

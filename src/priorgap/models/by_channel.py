@@ -1,4 +1,4 @@
-"""Likelihoods of unbounded values with one learned scale for each channel: a Gaussian, and Student's t."""
+"""Likelihoods of unbounded values with one learned scale for each channel: Gaussian, and Student's t."""
 
 import math
 from abc import abstractmethod
@@ -18,12 +18,12 @@ class _ByChannel(Likelihood):
     """x = raw + scale_c noise, independent over steps and channels; the channel is the last axis of x.
 
     A vector's channels are its columns, those of a series [steps, channels] are the same at all steps. The scales are
-    learned with the model, so that none has to be chosen, and they absorb alpha (`ElboLoss.in_sum_units`). The mean
-    is the decoder's raw output.
+    learned with the model, so that none has to be chosen; they absorb alpha (`ElboLoss.in_sum_units`). The mean is
+    the decoder's raw output.
 
     Attributes:
-        initial_scale: where all scales start.
-        log_scale: the learned parameters, one for each channel; there are none before `for_shape`.
+        initial_scale: the initial value of all scales.
+        log_scale: the learned parameters, one for each channel; they exist only after `for_shape`.
     """
 
     absorbs_alpha: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class _ByChannel(Likelihood):
 
     @abstractmethod
     def _with_channels(self, n_channels: int) -> Self:
-        """Return the same likelihood with a scale for each of so many channels."""
+        """Return the same likelihood with this number of channels, each with a scale."""
 
     @abstractmethod
     def _standard(self, squares: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
@@ -46,7 +46,7 @@ class _ByChannel(Likelihood):
 
     @abstractmethod
     def _constant(self) -> float:
-        """Return what `_standard` leaves out."""
+        """Return the constant that `_standard` leaves out."""
 
     @abstractmethod
     def _noise(self, like: Float[Tensor, "n ..."], *, generator: torch.Generator) -> Float[Tensor, "n ..."]:
@@ -73,13 +73,13 @@ class _ByChannel(Likelihood):
         return (self._standard(squares) + self.log_scale).flatten(1).sum(1)
 
     def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return raw."""
+        """Return raw, which is the mean."""
         return raw
 
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z) at the learned scales; sigma has no reading here."""
+        """Return -log p(x|z) at the learned scales; sigma is ignored."""
         return self.reconstruction_loss(raw, x) + math.prod(x.shape[1:]) * self._constant()
 
     @torch.no_grad()
@@ -120,13 +120,13 @@ class GaussianByChannel(_ByChannel):
 
 
 class StudentT(_ByChannel):
-    """x = raw + s_c t, t of Student's distribution with nu degrees of freedom, one learned s for each channel.
+    """x = raw + s_c t, t with Student's distribution of nu degrees of freedom, with one learned s for each channel.
 
-    Its tails are heavier than a Gaussian's, so that single far values move the mean and the scale less. The standard
+    Its tails are heavier than a Gaussian's, so that single outliers affect the mean and the scale less. The standard
     deviation of x is s_c sqrt(nu / (nu - 2)).
 
     Attributes:
-        nu: degrees of freedom, above 2 so that there is a variance.
+        nu: degrees of freedom, above 2, so that the variance is finite.
     """
 
     name = "student_t"
@@ -149,7 +149,7 @@ class StudentT(_ByChannel):
 
     def _noise(self, like: Float[Tensor, "n ..."], *, generator: torch.Generator) -> Float[Tensor, "n ..."]:
         normal = torch.randn(like.shape, generator=generator, dtype=torch.float64)
-        # chi^2 with nu degrees of freedom: twice a gamma variable of shape nu / 2
+        # chi^2 with nu degrees of freedom is twice a gamma variable of shape nu / 2.
         shape = torch.full(like.shape, 0.5 * self.nu, dtype=torch.float64)
         chi2 = 2 * torch._standard_gamma(shape, generator=generator)
         return (normal * (self.nu / chi2).sqrt()).to(like.dtype)

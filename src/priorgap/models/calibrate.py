@@ -1,4 +1,4 @@
-"""Shift and scale the latents: q(z) gets mean 0 and variance 1 per unit, the images stay the same."""
+"""Shift and scale the latents so that q(z) has mean 0 and variance 1 in each unit and images stay the same."""
 
 import copy
 
@@ -16,10 +16,10 @@ def calibration_refusal(vae: Model, loss: ElboLoss | None = None) -> str | None:
     """Return why a model cannot be calibrated, in one line, or None where it can.
 
     The map z -> (z - b) / c can be folded into the networks only where the encoder ends and the decoder
-    starts with an affine layer (a conditional decoder's first layer takes the label beside z, by weights of
-    its own, which stay) whose weights can be set (no weight norm, no spectral norm), and it brings q(z) nearer
-    to the prior only where that is N(0, I). It finishes what training on `loss` (None: the ELBO's two terms)
-    aims at; free bits aim at something else.
+    starts with an affine layer (a conditional decoder's first layer has separate weights for the label, which do not
+    change) whose weights can be set (no weight norm, no spectral norm), and it brings q(z) nearer to the prior only
+    where that is N(0, I). It completes what training on `loss` (None: the ELBO's two terms) aims at; free bits aim at
+    something else.
     """
     if not isinstance(vae, VAE):
         return f"the model is no VAE but {type(vae).__name__}: it has no posterior to bring nearer to a prior"
@@ -34,13 +34,13 @@ def calibrate(vae: Model, latents_train: Latents, *, loss: ElboLoss | None = Non
     """Return a copy whose aggregate posterior has mean 0 and variance 1 in each unit.
 
     With m and v the mean and variance of z under the aggregate posterior, v_j = Var(mean_j) + E s_j^2, the
-    new latent is (z - m) / sqrt(v): folded into the encoder's head, its log-variance shifted by -log v, and
-    undone in the decoder's first layer. Reconstructions stay the same up to rounding.
+    new latent is (z - m) / sqrt(v): it is folded into the encoder's head, whose log-variance is shifted by -log v,
+    and undone in the decoder's first layer. Reconstructions stay the same up to rounding.
 
     Args:
         vae: the trained model; it is not changed.
         latents_train: its posteriors of the training images.
-        loss: what it was trained on.
+        loss: the loss on which it was trained.
 
     Raises:
         ValueError: the model cannot be calibrated (`calibration_refusal`), or the posteriors do not fit it.

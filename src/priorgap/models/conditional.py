@@ -19,10 +19,10 @@ from priorgap.priors.vamp import VampPrior
 
 @dataclass(frozen=True)
 class Classes:
-    """How often each class 0 .. n-1 occurs among the training images.
+    """The number of training images in each class 0 .. n-1.
 
     Attributes:
-        counts: one entry a class of the data; 0 for a class that was never seen.
+        counts: one entry for each class of the data; 0 for a class without training images.
     """
 
     counts: tuple[int, ...]
@@ -41,10 +41,10 @@ class Classes:
         return count / count.sum()
 
     def check(self, label: Int[Tensor, "n"], what: str = "label") -> None:
-        """Refuse labels that the model cannot be given.
+        """Refuse labels that the model cannot use.
 
         Raises:
-            ValueError: a label out of range, or of a class without a training image; one line.
+            ValueError: a label is out of range, or of a class without a training image; one line.
         """
         for value in label.unique().tolist():
             if not 0 <= value < len(self.counts):
@@ -55,7 +55,7 @@ class Classes:
 
 
 class Given(nn.Sequential):
-    """Layers whose first affine one adds a bias per row: the same as a one-hot label beside its input."""
+    """Layers whose first affine one adds a bias for each row, which equals a one-hot label appended to its input."""
 
     def __init__(self, layers: nn.Sequential, bias: Float[Tensor, "n width"]) -> None:
         super().__init__(*layers)
@@ -67,13 +67,13 @@ class Given(nn.Sequential):
         for i, layer in enumerate(self):
             x = layer(x)
             if i == self._first:
-                # a convolution's channels get it at every place
+                # A convolution adds the bias of a channel at every position.
                 x = x + self._bias.reshape(*self._bias.shape, *[1] * (x.ndim - 2))
         return x
 
 
 def first_affine(layers: nn.Sequential) -> int:
-    """Return the place of the first affine layer."""
+    """Return the position of the first affine layer."""
     return next(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear | nn.Conv2d))
 
 
@@ -84,17 +84,17 @@ def _class_bias(layers: nn.Sequential, n_classes: int) -> nn.Linear:
 
 
 class ConditionalVAE(VAE):
-    """q(z|x, y), p(x|z, y) and p(z): z need not say what the label says.
+    """q(z|x, y), p(x|z, y) and p(z), so that z need not encode the label.
 
-    Each network's first affine layer adds a bias of the label's own, which is the one-hot label concatenated
-    to the layer's input. The decoder stays affine in z there, so that calibration folds the same columns as in
-    a plain VAE.
+    Each network's first affine layer adds a bias that depends on the label, which is the same as appending the
+    one-hot label to the layer's input. The decoder stays affine in z there, so that calibration folds the same
+    columns as in a plain VAE.
 
     **Source**: Sohn, Lee & Yan (2015), "Learning Structured Output Representation using Deep Conditional
     Generative Models"; here with p(z) instead of their p(z|y).
 
     Attributes:
-        classes: what was seen in training.
+        classes: the numbers of training images by class.
         encoder_class, decoder_class: one-hot label -> bias of the first layer.
     """
 
@@ -121,7 +121,7 @@ class ConditionalVAE(VAE):
         return label
 
     def given(self, label: Int[Tensor, "n"]) -> VAE:
-        """Return the VAE of these rows' labels; it shares this model's weights."""
+        """Return the VAE for these rows' labels; it shares this model's weights."""
         one_hot = functional.one_hot(label, len(self.classes.counts)).to(self.encoder_class.weight.dtype)
         encoder = Given(self.encoder, self.encoder_class(one_hot))
         decoder = Given(self.decoder, self.decoder_class(one_hot))
@@ -133,7 +133,7 @@ class ConditionalVAE(VAE):
         """Return mean and log-variance of q(z|x, y); deterministic.
 
         Raises:
-            ValueError: a label is missing, out of range, or of a class that was never seen.
+            ValueError: a label is missing, out of range, or of a class without training images.
         """
         return self.given(self._checked(label)).encode(x)
 
@@ -161,7 +161,7 @@ class ConditionalVAE(VAE):
         return self.classes.frequencies
 
     def facts(self) -> dict[str, object]:
-        """Return how often each class was seen."""
+        """Return the number of training images in each class."""
         return {"class_counts": list(self.classes.counts)}
 
     def check_objective(self, loss: ElboLoss) -> None:
@@ -185,6 +185,6 @@ class ConditionalVAE(VAE):
 
 
 def condition(vae: VAE, classes: Classes, *, generator: torch.Generator) -> ConditionalVAE:
-    """Return a conditional VAE of a plain one's networks; the biases of the classes come from `generator`."""
+    """Return a conditional VAE with a plain one's networks; the biases of the classes are drawn from `generator`."""
     with isolated(generator):
         return ConditionalVAE(vae.encoder, vae.decoder, vae.likelihood, vae.prior, vae.shape, classes)

@@ -11,15 +11,16 @@ from torch.nn import functional
 from priorgap.models.likelihoods import Likelihood
 
 _LOG_2 = math.log(2.0)
-# below it the closed forms divide two small numbers; the series are exact to 1e-9 there
+# Below this size the closed forms divide two small numbers, so series are used, which are exact to 1e-9
+# there.
 _SMALL = 0.1
 
 
 class ContinuousBernoulli(Likelihood):
     """p(x|z) = C(l) exp(l x) / (1 + exp l) on [0, 1] in each dimension, l = raw, C(l) = l / tanh(l / 2).
 
-    The cross-entropy of grey values has no density behind it; with this C it has. The mean is not sigmoid(l),
-    and `mean` returns the mean.
+    The cross-entropy of grey values is not the negative logarithm of a density; with the factor C it is. The
+    mean is not sigmoid(l); `mean` returns the mean.
 
     **Source**: Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli".
     """
@@ -30,7 +31,7 @@ class ContinuousBernoulli(Likelihood):
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z): the normaliser depends on raw, so nothing is left out."""
+        """Return -log p(x|z); the normaliser depends on raw, so nothing is left out."""
         cross_entropy = functional.binary_cross_entropy_with_logits(raw, x, reduction="none")
         return (cross_entropy - log_normaliser(raw)).flatten(1).sum(1)
 

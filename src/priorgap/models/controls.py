@@ -18,7 +18,7 @@ from priorgap.priors.standard_normal import StandardNormal
 
 
 class Autoencoder(nn.Module):
-    """x -> code -> raw: a deterministic encoder and no distribution of z at all.
+    """x -> code -> raw: a deterministic encoder, and no distribution of z.
 
     Attributes:
         encoder: x -> [n, d].
@@ -29,7 +29,7 @@ class Autoencoder(nn.Module):
     """
 
     traits: ClassVar[Traits] = Traits(log_var=False, prior=False)
-    # as a VAE's
+    # No part of x is given to the decoder (`vae.VAE.part`).
     part: Part | None = None
     prior: ClassVar[None] = None
 
@@ -63,17 +63,17 @@ class Autoencoder(nn.Module):
 
     @property
     def encoding(self) -> Callable[..., tuple[Tensor, None]]:
-        """What gives codes: `encode`."""
+        """The function that gives codes: `encode`."""
         return self.encode
 
     def raw(
         self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Return the decoder's raw output; the labels are left aside."""
+        """Return the decoder's raw output; labels are ignored."""
         return self.decode_raw(z)
 
     def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
-        """Return what decoding is told of observations beside z and labels: nothing."""
+        """Return what decoding needs of observations beside z and labels: nothing."""
         return None
 
     @property
@@ -82,11 +82,11 @@ class Autoencoder(nn.Module):
         return None
 
     def facts(self) -> dict[str, object]:
-        """Return what the weights and the configuration do not say: nothing."""
+        """Return facts beyond the weights and the configuration: none."""
         return {}
 
     def describe(self, loss: ElboLoss) -> str:
-        """Return one line that says what the model is trained on."""
+        """Return one line that says which objective the model is trained on."""
         line = loss.describe(self.likelihood, math.prod(self.shape))
         return f"{line}; no prior: beta has no effect"
 
@@ -98,7 +98,7 @@ class Autoencoder(nn.Module):
         """Check that a loss suits the model.
 
         Raises:
-            ValueError: it asks for free bits of a KL that is not there.
+            ValueError: it has free bits, but the model has no KL.
         """
         if loss.free_bits is not None:
             raise ValueError(
@@ -106,7 +106,7 @@ class Autoencoder(nn.Module):
             )
 
     def check_decode(self, rule: str) -> None:
-        """Check that x can be had from z by a decode rule; both are allowed."""
+        """Check that x can be computed from z by a decode rule; both are allowed."""
 
     def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
         """Return the reconstruction loss and a rate of 0: there is no prior, and the noise is not used."""
@@ -119,7 +119,7 @@ class Adversary:
     """How the discriminator is trained.
 
     Attributes:
-        r1: weight of its squared gradient at real data, halved in the loss; 0 leaves it out.
+        r1: weight of the discriminator's squared gradient at real data, halved in the loss; 0 leaves it out.
         betas: Adam's, for both networks.
     """
 
@@ -137,7 +137,7 @@ class Adversary:
 class GAN(nn.Module):
     """The VAE's decoder, trained against a discriminator that is the encoder's mirror with one logit.
 
-    z is always drawn from p(z): there is no encoder, so nothing can be said of posteriors.
+    z is always drawn from p(z): there is no encoder, so there are no posteriors.
 
     **Source**: Goodfellow et al. (2014), "Generative Adversarial Nets", the non-saturating loss; Mescheder,
     Geiger & Nowozin (2018), "Which Training Methods for GANs do actually Converge?", the R1 penalty.
@@ -145,14 +145,14 @@ class GAN(nn.Module):
     Attributes:
         decoder: z -> raw [n, *shape].
         discriminator: x -> [n, 1].
-        likelihood: what raw means; its mean is the sample.
+        likelihood: what raw means; its mean is the generated sample.
         prior: N(0, I).
         adversary: how the discriminator is trained.
         shape: shape of one observation.
     """
 
     traits: ClassVar[Traits] = Traits(encoder=False, log_var=False)
-    # as a VAE's
+    # No part of x is given to the decoder (`vae.VAE.part`).
     part: Part | None = None
 
     def __init__(
@@ -183,7 +183,7 @@ class GAN(nn.Module):
         return found
 
     def decode(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
-        """Return the sample."""
+        """Return the generated sample."""
         return self.likelihood.mean(self.decode_raw(z))
 
     @property
@@ -194,11 +194,11 @@ class GAN(nn.Module):
     def raw(
         self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Return the decoder's raw output; the labels are left aside."""
+        """Return the decoder's raw output; labels are ignored."""
         return self.decode_raw(z)
 
     def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
-        """Return what decoding is told of observations beside z and labels: nothing."""
+        """Return what decoding needs of observations beside z and labels: nothing."""
         return None
 
     @property
@@ -207,11 +207,11 @@ class GAN(nn.Module):
         return None
 
     def facts(self) -> dict[str, object]:
-        """Return what the weights and the configuration do not say: nothing."""
+        """Return facts beyond the weights and the configuration: none."""
         return {}
 
     def describe(self, loss: ElboLoss) -> str:
-        """Return one line that says what the model is trained on."""
+        """Return one line that says which objective the model is trained on."""
         return f"a GAN, r1={self.adversary.r1:g}: alpha and beta have no effect"
 
     def moments_may_differ(self, loss: ElboLoss, *, weight_decay: float) -> str | None:
@@ -222,7 +222,7 @@ class GAN(nn.Module):
         """Check that a loss suits the model.
 
         Raises:
-            ValueError: it asks for free bits of a KL that is not there.
+            ValueError: it has free bits, but the model has no KL.
         """
         if loss.free_bits is not None:
             raise ValueError(
@@ -231,10 +231,10 @@ class GAN(nn.Module):
         loss.check_prior(self.prior)
 
     def check_decode(self, rule: str) -> None:
-        """Check that x can be had from z by a decode rule.
+        """Check that x can be computed from z by a decode rule.
 
         Raises:
-            ValueError: a draw, which needs p(x|z).
+            ValueError: the rule is a draw, which needs p(x|z).
         """
         if rule != "mean":
             raise ValueError(f"decode={rule}: a GAN has no p(x|z) to draw from; expected mean")
@@ -242,7 +242,7 @@ class GAN(nn.Module):
     def discriminator_terms(
         self, x: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Return -E log D(x) - E log(1 - D(fake)), nats (2 log 2 where it cannot tell), and E |grad D(x)|^2."""
+        """Return -E log D(x) - E log(1 - D(fake)), nats (2 log 2 at chance level), and E |grad D(x)|^2."""
         real = x.detach().requires_grad_()
         logit = self.discriminator(real)
         loss = functional.softplus(-logit).mean() + functional.softplus(self.discriminator(fake)).mean()

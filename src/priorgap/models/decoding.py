@@ -1,4 +1,4 @@
-"""Decoding by drawing x ~ p(x|z) instead of returning the mean."""
+"""Decoding by a draw x ~ p(x|z) instead of the mean."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,14 +16,15 @@ from priorgap.models.likelihoods import Likelihood
 class DrawnDecoder:
     """z -> one draw of x ~ p(x|z), on the CPU.
 
-    The noise of a row comes from a stream of (seed, that z): whatever batch, order or size a row is decoded in,
-    it gives the same x, so that pictures, measures and generated data agree. Equal z give equal x.
+    The noise of a row comes from a stream of (seed, its z). A row gives the same x in any batch, order or set size,
+    so that pictures, measures and generated data agree. Equal z give equal x.
 
     Attributes:
-        raw: z, its label (None without one) and, where given, its context -> the decoder's raw output, on any device.
-        likelihood: what it means.
-        sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None is the likelihood's own.
-        seed: of the noise.
+        raw: maps z, its label (or None) and, where given, its context to the decoder's raw output, on any device.
+        likelihood: the meaning of the raw output.
+        sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None means the likelihood's
+            own.
+        seed: the seed of the noise.
     """
 
     raw: Callable[..., Tensor]
@@ -57,10 +58,10 @@ def drawn_rows(
 
     Args:
         z: the latents.
-        given: what the decoder gave for each: its raw output, or means.
+        given: the decoder's result for each: raw outputs, or means.
         draw: `Likelihood.draw` of raw outputs, `Likelihood.draw_at` of means.
-        sigma: the standard deviation; None is the likelihood's own.
-        seed: of the noise.
+        sigma: the standard deviation; None means the likelihood's own.
+        seed: the seed of the noise.
     """
     rows = [
         draw(own[None], generator=x_stream(seed, row), sigma=sigma)

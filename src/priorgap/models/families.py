@@ -1,4 +1,4 @@
-"""Which model an architecture becomes: a VAE, or, where it says so, a conditional one or a control."""
+"""The kind of model that an architecture builds: a VAE, or, where it declares so, a conditional one or a control."""
 
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -25,7 +25,7 @@ Model: TypeAlias = VAE | Autoencoder | GAN
 
 @runtime_checkable
 class Family(Protocol):
-    """The optional capability of an architecture to become something else than a VAE."""
+    """The optional capability of an architecture to build another kind of model than a VAE."""
 
     @property
     def traits(self) -> Traits:
@@ -46,7 +46,7 @@ class Family(Protocol):
 
 
 def traits_of(architecture: Architecture) -> Traits:
-    """Return what an architecture's model offers: that of a VAE where it says nothing."""
+    """Return what an architecture's model offers: by default what a VAE does."""
     return architecture.traits if isinstance(architecture, Family) else Traits()
 
 
@@ -62,15 +62,15 @@ def build_model(
     """Build a model whose weights are drawn from `generator`; global random state is untouched.
 
     Args:
-        architecture: sizes of the networks, and which family of models they make.
-        likelihood: p(x|z); what depends on the kind of data is settled here.
+        architecture: sizes of the networks, and the family of models that they form.
+        likelihood: p(x|z); options that depend on the kind of data are resolved here.
         prior: p(z), of the architecture's latent dimension; None is the standard normal.
         shape: shape of one observation.
-        classes: of the training images, None without labels; used by conditional models only.
+        classes: the classes of the training images, None without labels; used by conditional models only.
         generator: draws the initial weights.
 
     Raises:
-        ValueError: the parts do not fit each other or the data, in one line.
+        ValueError: the parts do not fit each other or the data; one line.
     """
     if isinstance(architecture, Family):
         return architecture.model(likelihood, prior, shape, classes, generator=generator)
@@ -83,11 +83,11 @@ def _only_standard(prior: PriorSpec | None, what: str) -> None:
 
 
 class _Conditional:
-    """The label goes into encoder and decoder."""
+    """The label is an input of encoder and decoder."""
 
     @property
     def traits(self) -> Traits:
-        """A VAE's, with labels."""
+        """The traits of a VAE that takes labels."""
         return Traits(conditional=True)
 
     def model(
@@ -116,11 +116,11 @@ class _ForecastArchitecture(Architecture, Protocol):
 
 
 class _Forecast:
-    """The past of a window goes into encoder and decoder, which writes the future."""
+    """The past of a window is an input of encoder and decoder, and the decoder generates the future."""
 
     @property
     def traits(self) -> Traits:
-        """A VAE's, told a past."""
+        """The traits of a VAE that is given a past."""
         return Traits(told=Past.told)
 
     def __post_init__(self: _ForecastArchitecture) -> None:
@@ -141,10 +141,10 @@ class _Forecast:
         *,
         generator: torch.Generator,
     ) -> ToldVAE:
-        """Return a VAE of futures, the decoder of which writes [T - n_past, f].
+        """Return a VAE of futures, whose decoder gives [T - n_past, f].
 
         Raises:
-            ValueError: the data are no series, or have no step after the past.
+            ValueError: the data are not series, or have no step after the past.
         """
         assert self.n_past is not None
         n_steps, _ = steps_and_channels("forecast", shape)
@@ -163,11 +163,11 @@ class _GivenArchitecture(Architecture, Protocol):
 
 
 class _GivenColumns:
-    """Some columns of a table go into encoder and decoder, which writes the others."""
+    """Some columns of a table are inputs of encoder and decoder, and the decoder generates the others."""
 
     @property
     def traits(self: _GivenArchitecture) -> Traits:
-        """A VAE's, told columns."""
+        """The traits of a VAE that is given columns."""
         return Traits(told=told_columns(self.given))
 
     def __post_init__(self: _GivenArchitecture) -> None:
@@ -186,8 +186,8 @@ class _GivenColumns:
         """Return a VAE of the other columns.
 
         Raises:
-            ValueError: the data are no table or the likelihood is not a table's, a column is unknown or constant, or
-                no other column is left; one line.
+            ValueError: the data are no table, the likelihood is not one of tables, a column is unknown or constant,
+                or no other column is left; one line.
         """
         if not isinstance(likelihood, TableLikelihood) or likelihood.table is None:
             raise ValueError(
@@ -202,10 +202,10 @@ class _GivenColumns:
 
 
 def _names(given: object) -> tuple[str, ...]:
-    """Return names of columns.
+    """Return the names of columns, checked.
 
     Raises:
-        ValueError: they are none, or one stands twice.
+        ValueError: there are no names, or one occurs twice.
     """
     several = given if isinstance(given, list | tuple) else (given,)
     right = all(isinstance(name, str | int) and not isinstance(name, bool) for name in several)
@@ -220,7 +220,7 @@ def _names(given: object) -> tuple[str, ...]:
 
 
 class _Deterministic:
-    """The encoder gives a code and no variance."""
+    """The encoder gives a code without a variance."""
 
     @property
     def traits(self) -> Traits:
@@ -288,61 +288,61 @@ class _Adversarial:
 
 @dataclass(frozen=True)
 class ConditionalMLP(_Conditional, MLP):
-    """`MLP`, conditional."""
+    """`MLP` as a conditional model."""
 
 
 @dataclass(frozen=True)
 class ConditionalConv(_Conditional, Conv):
-    """`Conv`, conditional."""
+    """`Conv` as a conditional model."""
 
 
 @dataclass(frozen=True)
 class AutoencoderMLP(_Deterministic, MLP):
-    """`MLP`, as an autoencoder."""
+    """`MLP` as an autoencoder."""
 
 
 @dataclass(frozen=True)
 class AutoencoderConv(_Deterministic, Conv):
-    """`Conv`, as an autoencoder."""
+    """`Conv` as an autoencoder."""
 
 
 @dataclass(frozen=True)
 class GanMLP(_Adversarial, MLP):
-    """`MLP`'s decoder, as a GAN; `adversary` says how the discriminator is trained."""
+    """`MLP`'s decoder as a GAN; `adversary` configures the training of the discriminator."""
 
     adversary: Adversary = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class GanConv(_Adversarial, Conv):
-    """`Conv`'s decoder, as a GAN; `adversary` says how the discriminator is trained."""
+    """`Conv`'s decoder as a GAN; `adversary` configures the training of the discriminator."""
 
     adversary: Adversary = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class ForecastMLP(_Forecast, MLP):
-    """`MLP`, told the first `n_past` steps of a window."""
+    """`MLP`, given the first `n_past` steps of a window."""
 
     n_past: int | None = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class ForecastTCN(_Forecast, TCN):
-    """`TCN`, told the first `n_past` steps of a window."""
+    """`TCN`, given the first `n_past` steps of a window."""
 
     n_past: int | None = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class ForecastGRU(_Forecast, GRU):
-    """`GRU`, told the first `n_past` steps of a window."""
+    """`GRU`, given the first `n_past` steps of a window."""
 
     n_past: int | None = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class GivenMLP(_GivenColumns, MLP):
-    """`MLP`, told the columns `given` of a table's row."""
+    """`MLP`, given the columns `given` of a table's row."""
 
     given: tuple[str | int, ...] | str | int | None = field(kw_only=True)

@@ -13,14 +13,14 @@ from priorgap.models.networks import check_latent_dim, check_widths
 
 
 class BoundedLogVar(nn.Module):
-    """Cuts the second half of the columns, the log-variances, to [low, high]; the gradient is 0 beyond."""
+    """Clamps the second half of the columns, the log-variances, to [low, high]; the gradient is 0 outside."""
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
         self.low, self.high = low, high
 
     def forward(self, x: Float[Tensor, "n d2"]) -> Float[Tensor, "n d2"]:
-        """Return the means as they are, and the log-variances within their bounds."""
+        """Return the means unchanged, and the log-variances clamped to their bounds."""
         mean, log_var = x.chunk(2, dim=1)
         return torch.cat([mean, functional.hardtanh(log_var, self.low, self.high)], dim=1)
 
@@ -29,10 +29,10 @@ class BoundedLogVar(nn.Module):
 class GatedMLP:
     """Gated layers h = (W x + b) * sigmoid(V x + c); the decoder mirrors the encoder.
 
-    W and V stand in one affine layer, before a GLU. All weights start from N(0, 2 / number of inputs).
+    W and V are one affine layer, followed by a GLU. All weights start from N(0, 2 / number of inputs).
 
     **Source**: Dauphin et al. (2017), "Language modeling with gated convolutional networks" (the gate); Tomczak &
-    Welling (2018), "VAE with a VampPrior" (sizes, bounds and first weights).
+    Welling (2018), "VAE with a VampPrior" (sizes, bounds and initial weights).
 
     Attributes:
         latent_dim: d.
@@ -79,7 +79,7 @@ def _checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 def _gated(widths: list[int], n_outputs: int) -> list[nn.Module]:
-    """Gated layers of these widths and an affine head."""
+    """Return gated layers of these widths and an affine head."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [_affine(n_in, 2 * n_out), nn.GLU(dim=1)]

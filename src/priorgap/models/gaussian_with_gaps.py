@@ -1,4 +1,4 @@
-"""p(x|z) of windows of time series with missing values: a Gaussian where a value is there, and whether it is."""
+"""p(x|z) of windows of time series with missing values: Gaussian values, and Bernoulli missing-indicators."""
 
 import math
 from typing import ClassVar
@@ -18,20 +18,21 @@ _LOG_2PI = math.log(2 * math.pi)
 
 
 class GaussianWithGaps(Likelihood):
-    """Independent steps and channels given z, values and missing-indicators.
+    """Independent steps and channels given z, both values and missing-indicators.
 
-    - Values: N(raw, sigma_c^2) with one learned sigma a channel, above `min_sigma`, counted where not missing.
+    - Values: N(raw, sigma_c^2) with one learned sigma for each channel, above `min_sigma`, counted where not missing.
     - Missing-indicators: Bernoulli with logit raw.
 
-    What is missing thus depends on z as values do: gaps that come with high values, or in runs, can be learned. The
-    weight alpha multiplies all of it: sigma of a channel is the root mean squared error of its values at any alpha.
-    `mean` is no expectation: a value is missing where that is the likelier, and the expected one elsewhere, so that
-    gaps rarer than values vanish; `draw` draws both. Values are 0 where missing, as in the data.
+    What is missing thus depends on z as values do, so that gaps that come with high values, or in runs, can be
+    learned. The weight alpha multiplies all terms: sigma of a channel is the root mean squared error of its values at
+    any alpha.
+    `mean` is not an expectation: a value is missing where that is more likely than not, and the expected value
+    elsewhere, so that rare gaps vanish; `draw` draws both. Values are 0 where missing, as in the data.
 
     Attributes:
-        initial_sigma: where each sigma starts, in standard deviations of the column.
-        min_sigma: what each sigma stays above.
-        gaps: which channels are what; None until `for_gaps`.
+        initial_sigma: the initial value of each sigma, in standard deviations of the column.
+        min_sigma: the lower limit of each sigma.
+        gaps: the roles of the channels; None until `for_gaps`.
         log_sigma: the learned parameters, [value channels]: log(sigma - min_sigma).
     """
 
@@ -50,7 +51,7 @@ class GaussianWithGaps(Likelihood):
         """Return the likelihood of windows with these channels.
 
         Raises:
-            ValueError: the data are no windows that mask missing values.
+            ValueError: the data are not windows with masked missing values.
         """
         if gaps is None:
             raise ValueError(
@@ -63,7 +64,7 @@ class GaussianWithGaps(Likelihood):
         """Return the likelihood, with parameters of its own.
 
         Raises:
-            ValueError: windows have other channels, or it is not known which are what.
+            ValueError: windows have other channels, or `for_gaps` was not called.
         """
         if self.gaps is None or len(shape) != 2 or shape[1] != self.gaps.width:
             channels = "none" if self.gaps is None else f"{self.gaps.width} channels"
@@ -80,7 +81,7 @@ class GaussianWithGaps(Likelihood):
 
     @property
     def sigma(self) -> Float[Tensor, "f"]:
-        """The standard deviation of each value channel, in those of the column."""
+        """The standard deviation of each value channel, in units of the column's standard deviation."""
         return self.min_sigma + self.log_sigma.exp()
 
     def _parts(self, x: Float[Tensor, "n t c"]) -> tuple[Float[Tensor, "n t f"], Float[Tensor, "n t m"]]:
@@ -89,7 +90,7 @@ class GaussianWithGaps(Likelihood):
         return x[..., :n], x[..., n:]
 
     def _of_values(self, indicators: Float[Tensor, "n t m"]) -> Float[Tensor, "n t f"]:
-        """Return for each value channel what stands in its indicator's; 0 where it has none."""
+        """Return for each value channel its indicator; 0 where it has none."""
         layout = self._layout
         place = {channel: i for i, channel in enumerate(layout.about)}
         none = indicators.new_zeros((*indicators.shape[:-1], 1))
@@ -114,18 +115,18 @@ class GaussianWithGaps(Likelihood):
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n t c"], x: Float[Tensor, "n t c"], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z): a density of the values that are there, a probability of gaps; sigma is not read."""
+        """Return -log p(x|z): a density of the values present, a probability of gaps; sigma is ignored."""
         return self.reconstruction_loss(raw, x) + 0.5 * _LOG_2PI * self._known(x).to(raw.dtype).flatten(
             1
         ).sum(1)
 
     def mean(self, raw: Float[Tensor, "n t c"]) -> Float[Tensor, "n t c"]:
-        """Return the expected values where being there is the likelier, and indicators of the rest."""
+        """Return the expected values where presence is more likely, and indicators of missing values elsewhere."""
         values, logit = self._parts(raw)
         return self._window(values, (logit >= 0).to(raw.dtype))
 
     def expectation(self, raw: Float[Tensor, "n t c"]) -> Float[Tensor, "n t c"]:
-        """Return E[x|z]: probabilities of gaps, and values by theirs of being there."""
+        """Return E[x|z]: probabilities of gaps, and values times their probabilities of presence."""
         values, logit = self._parts(raw)
         return self._window(values, logit.sigmoid())
 
@@ -133,7 +134,7 @@ class GaussianWithGaps(Likelihood):
     def draw(
         self, raw: Float[Tensor, "n t c"], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n t c"]:
-        """Draw values and what is missing; sigma is not read."""
+        """Draw the values and what is missing; sigma is ignored."""
         raw = raw.cpu()
         values, logit = self._parts(raw)
         noise = torch.randn(values.shape, generator=generator, dtype=raw.dtype)
@@ -144,5 +145,5 @@ class GaussianWithGaps(Likelihood):
     def _window(
         self, values: Float[Tensor, "n t f"], missing: Float[Tensor, "n t m"]
     ) -> Float[Tensor, "n t c"]:
-        """Return windows with these values, times one less their indicator, and these indicators."""
+        """Return windows of these indicators and of the values, which are 0 where an indicator is 1."""
         return torch.cat([values * (1 - self._of_values(missing)), missing], -1)

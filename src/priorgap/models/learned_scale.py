@@ -1,4 +1,4 @@
-"""Likelihoods that learn how wide they are: one scale for all dimensions, trained with the model."""
+"""Likelihoods with a learned width: one scale for all dimensions, trained with the model."""
 
 import math
 from typing import ClassVar
@@ -12,12 +12,12 @@ from priorgap.models.likelihoods import Likelihood
 
 _LOG_2PI = math.log(2 * math.pi)
 _N_LEVELS = 256
-# of an 8-bit image in [0, 1]
+# The distance between two levels of an 8-bit image in [0, 1].
 _STEP = 1 / (_N_LEVELS - 1)
 
 
 def check_positive(key: str, value: float) -> None:
-    """Refuse a scale that is none.
+    """Refuse a scale that is not positive.
 
     Raises:
         ValueError: one line, with the key.
@@ -27,10 +27,10 @@ def check_positive(key: str, value: float) -> None:
 
 
 def start_above(min_sigma: float, initial_sigma: float) -> float:
-    """Return log(initial_sigma - min_sigma), where the parameter of a scale that stays above min_sigma begins.
+    """Return log(initial_sigma - min_sigma), the initial parameter of a scale that stays above min_sigma.
 
     Raises:
-        ValueError: one line, where the first is not positive, or not below the second.
+        ValueError: min_sigma is not positive, or not below initial_sigma; one line.
     """
     if not 0 < min_sigma < initial_sigma < math.inf:
         raise ValueError(
@@ -50,7 +50,7 @@ class LearnedGaussian(Likelihood):
     (the sigma-VAE).
 
     Attributes:
-        initial_sigma: where sigma starts.
+        initial_sigma: the initial sigma.
         squash: whether m is the sigmoid or the identity; None means the sigmoid exactly for images.
         log_sigma: the learned parameter.
     """
@@ -72,14 +72,14 @@ class LearnedGaussian(Likelihood):
         return float(self.log_sigma.detach().exp())
 
     def for_shape(self, shape: tuple[int, ...]) -> "LearnedGaussian":
-        """Return the likelihood with `squash` settled: the sigmoid exactly for images."""
+        """Return the likelihood with `squash` resolved: the sigmoid exactly for images."""
         squash = len(shape) == 3 if self.squash is None else self.squash
         return LearnedGaussian(self.initial_sigma, squash)
 
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n"]:
-        """Return |x - m|^2 / (2 sigma^2) + D log sigma: all but D/2 log(2 pi)."""
+        """Return |x - m|^2 / (2 sigma^2) + D log sigma, without the constant D/2 log(2 pi)."""
         n_dims = math.prod(x.shape[1:])
         return self.squared_error(raw, x) * (0.5 * (-2 * self.log_sigma).exp()) + n_dims * self.log_sigma
 
@@ -96,7 +96,7 @@ class LearnedGaussian(Likelihood):
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z) at the learned sigma, or at the one given."""
+        """Return -log p(x|z) at the learned sigma, or at the given one."""
         log_sigma = self.log_sigma if sigma is None else torch.tensor(math.log(sigma), dtype=raw.dtype)
         n_dims = math.prod(x.shape[1:])
         quadratic = self.squared_error(raw, x) * (0.5 * (-2 * log_sigma).exp())
@@ -122,12 +122,12 @@ class DiscretizedLogistic(Likelihood):
     """A distribution on the 256 levels k / 255 of an image: the logistic with mean sigmoid(raw), one learned scale s.
 
     Level k has the logistic's mass between k - 1/2 and k + 1/2 levels; the outermost levels have the rest on
-    their side. A probability, not a density: nats of it compare with those of other distributions on 256 levels only.
+    their side. It is a probability, not a density, and can be compared only with other distributions on 256 levels.
 
     **Source**: Salimans et al. (2017), "PixelCNN++", with one component and one scale.
 
     Attributes:
-        initial_scale: where s starts, in grey values of [0, 1].
+        initial_scale: the initial s, in grey values of [0, 1].
         log_scale: the learned parameter.
     """
 
@@ -157,7 +157,7 @@ class DiscretizedLogistic(Likelihood):
     ) -> Float[Tensor, "n"]:
         """Return -log p(x|z): the normaliser depends on s, so nothing is left out.
 
-        sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)) keeps its digits far from the mean.
+        sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)) keeps its precision far from the mean.
         """
         inverse = (-self.log_scale).exp()
         centred = x - raw.sigmoid()
@@ -170,7 +170,7 @@ class DiscretizedLogistic(Likelihood):
     def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return E[x|z] = sum_k P(x > level k) / 255 as an integral, s (log(1 + e^(m/s)) - log(1 + e^((m-1)/s))).
 
-        Right to 1e-3 of a grey value where s is at least one level, and to half a level always.
+        Accurate to 1e-3 of a grey value where s is at least one level, and always to half a level.
         """
         scale = self.log_scale.exp()
         centre = raw.sigmoid()
@@ -179,7 +179,7 @@ class DiscretizedLogistic(Likelihood):
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z); sigma has no reading here."""
+        """Return -log p(x|z); sigma is ignored."""
         return self.reconstruction_loss(raw, x)
 
     @torch.no_grad()

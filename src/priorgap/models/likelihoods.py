@@ -1,4 +1,4 @@
-"""What the decoder's raw output means: p(x|z), its loss, its mean, its draws."""
+"""The meaning of the decoder's raw output: p(x|z), its loss, its mean, its draws."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,10 +19,10 @@ class Likelihood(nn.Module, ABC):
     """p(x|z) as a function of the decoder's raw output, factorised over the dimensions of x.
 
     Attributes:
-        name: in messages, and the file's name in conf/likelihood.
+        name: the name in messages, and of the file in conf/likelihood.
         unit_interval: whether x must be in [0, 1].
-        absorbs_alpha: whether a learned scale takes up any weight of the reconstruction (`ElboLoss`).
-        of_mean: whether E[x|z] decides p(x|z), so that `draw_at` can draw from it.
+        absorbs_alpha: whether a learned scale compensates any weight of the reconstruction (`ElboLoss`).
+        of_mean: whether E[x|z] determines p(x|z), so that `draw_at` can draw from it.
         smooth: whether `mean` has a gradient, through which a GAN is trained.
     """
 
@@ -33,18 +33,19 @@ class Likelihood(nn.Module, ABC):
     smooth: ClassVar[bool] = True
 
     def for_table(self, table: TableLayout | None) -> "Likelihood":
-        """Return the likelihood with what depends on a table's columns settled; None: the data are no table.
+        """Return the likelihood with parameters for a table's columns; None: the data are no table.
 
         Raises:
-            ValueError: the likelihood is one of tables, and there is none.
+            ValueError: the likelihood is one of tables, and the data are no table.
         """
         return self
 
     def for_gaps(self, gaps: GapLayout | None) -> "Likelihood":
-        """Return the likelihood with what depends on missing-indicators settled; None: the data have none.
+        """Return the likelihood with parameters for missing-indicators; None: the data have none.
 
         Raises:
-            ValueError: there are some, and the likelihood would take them, and what they say is missing, for values.
+            ValueError: the data have missing-indicators, and the likelihood would treat these and missing values as
+                ordinary values.
         """
         if gaps is not None and gaps.about:
             raise ValueError(
@@ -54,11 +55,11 @@ class Likelihood(nn.Module, ABC):
         return self
 
     def for_shape(self, shape: tuple[int, ...]) -> "Likelihood":
-        """Return the likelihood with what depends on the kind of data settled; images have three axes."""
+        """Return the likelihood with options that depend on the kind of data resolved; images have three axes."""
         return self
 
     def generated(self, n_dims: int) -> "tuple[Likelihood, int]":
-        """Return the distribution that loss weights are about, and how many of x's n_dims dimensions it is of."""
+        """Return the distribution to which loss weights refer, and how many of x's n_dims dimensions it covers."""
         return self, n_dims
 
     @abstractmethod
@@ -69,10 +70,10 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def mean(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return E[x|z], or, where that is no observation, the observation that stands for it."""
+        """Return E[x|z], or, where that is not a possible observation, one that represents it."""
 
     def expectation(self, raw: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return E[x|z], also where it is no observation."""
+        """Return E[x|z], even where it is not a possible observation."""
         return self.mean(raw)
 
     @abstractmethod
@@ -84,8 +85,8 @@ class Likelihood(nn.Module, ABC):
         Args:
             raw: the decoder's output.
             x: the data.
-            sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None is the
-                likelihood's own. Ignored by likelihoods that have no such reading.
+            sigma: the standard deviation that the objective implies (`ElboLoss.sigma_x`); None means the likelihood's
+                own. Ignored by likelihoods without such a parameter.
         """
 
     @abstractmethod
@@ -106,7 +107,7 @@ class Likelihood(nn.Module, ABC):
 
 
 class Bernoulli(Likelihood):
-    """Independent Bernoulli dimensions with logits `raw`; x in [0, 1], grey values count as probabilities."""
+    """Independent Bernoulli dimensions with logits `raw`; x in [0, 1], where grey values count as probabilities."""
 
     name = "bernoulli"
     unit_interval: ClassVar[bool] = True
@@ -125,7 +126,7 @@ class Bernoulli(Likelihood):
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return the cross-entropy: it has no constant left out, and no sigma."""
+        """Return the cross-entropy, which has no constant and no sigma."""
         return self.reconstruction_loss(raw, x)
 
     def draw(
@@ -137,7 +138,7 @@ class Bernoulli(Likelihood):
     def draw_at(
         self, mean: Float[Tensor, "n ..."], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Draw zeros and ones, of these probabilities."""
+        """Draw zeros and ones with these probabilities."""
         uniform = torch.rand(mean.shape, generator=generator, dtype=mean.dtype)
         return (uniform < mean).to(mean.dtype)
 
@@ -147,8 +148,8 @@ class Gaussian(Likelihood):
 
     Attributes:
         sigma: the standard deviation at alpha = beta = 1; the objective scales it (`ElboLoss.sigma_x`).
-        squash: whether m is the sigmoid (so that images stay in [0, 1]) or the identity; None means the
-            sigmoid exactly for images, settled by `for_shape`.
+        squash: whether m is the sigmoid (so that images stay in [0, 1]) or the identity; None means the sigmoid
+            exactly for images, resolved by `for_shape`.
     """
 
     name = "gaussian"
@@ -162,7 +163,7 @@ class Gaussian(Likelihood):
         self.squash = squash
 
     def for_shape(self, shape: tuple[int, ...]) -> "Gaussian":
-        """Return the likelihood with `squash` settled: the sigmoid exactly for images."""
+        """Return the likelihood with `squash` resolved: the sigmoid exactly for images."""
         return Gaussian(self.sigma, len(shape) == 3 if self.squash is None else self.squash)
 
     def reconstruction_loss(

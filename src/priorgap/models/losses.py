@@ -1,4 +1,4 @@
-"""The training objective alpha * reconstruction + beta * KL, and what its weights mean."""
+"""The training objective alpha * reconstruction + beta * KL, and the meaning of its weights."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from priorgap.priors.base import Prior
 
 @dataclass(frozen=True)
 class LossTerms:
-    """What a batch gives before weighting, nats.
+    """The loss terms of a batch before weighting, nats.
 
     Attributes:
         reconstruction: the likelihood's loss of each row.
         rate: KL of each row and unit; or, with `drawn`, one unbiased draw of its sum, [n, 1].
-        drawn: whether the rate is a Monte Carlo draw: the prior has no closed form.
+        drawn: whether the rate is a Monte Carlo draw, because the prior has no closed form.
     """
 
     reconstruction: Float[Tensor, "n"]
@@ -32,8 +32,8 @@ def objective(
 ) -> Float[Tensor, ""]:
     """Return the mean over the batch of alpha * reconstruction + beta * (KL summed over units).
 
-    With `free_bits` = f the KL of each unit counts as max(f, its mean over the batch): below f it costs
-    nothing more to use the unit.
+    With `free_bits` = f the KL of each unit counts as max(f, its mean over the batch): up to f the use of a unit
+    costs nothing.
 
     **Source**: Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow" (free
     bits, by the mean over a minibatch; here each unit is a group of its own).
@@ -51,18 +51,18 @@ class ElboLoss:
     negative log-likelihood without its constant, summed over the D dimensions (Gaussian: SSE / (2 sigma^2)).
     With `reduction="mean"` alpha weighs a mean over dimensions as it is often coded: the mean squared error
     for the Gaussian, which is 2 alpha sigma^2 / D in sum units, and the mean cross-entropy for the Bernoulli,
-    alpha / D in sum units. The KL is a sum over units in both. A likelihood that learns its sigma absorbs
-    alpha: alpha |x - m|^2 / (2 sigma^2) + D log sigma has its minimum over sigma at alpha times the mean
-    squared error, where the weight of the error no longer depends on alpha.
+    alpha / D in sum units. The KL is a sum over units in both. A likelihood with a learned sigma absorbs alpha: alpha
+    |x - m|^2 / (2 sigma^2) + D log sigma has its minimum over sigma at alpha times the mean squared error, where the
+    weight of the error no longer depends on alpha.
 
     Attributes:
         alpha: weight of the reconstruction, above 0.
         beta: weight of the KL, 0 or more.
-        reduction: the units that alpha is given in.
+        reduction: the units of alpha.
         beta_warmup_epochs: epochs W of training at a lower weight of the KL, beta (e + 1) / (W + 1) in epoch e
-            from 0; None for none. Validation losses, hence early stopping, are at beta throughout.
-        free_bits: nats that each unit's KL, averaged over a batch, may have at no cost (`objective`); None for
-            none. Validation losses are without them.
+            from 0; None for no warm-up. Validation losses, and so early stopping, always use beta.
+        free_bits: nats that each unit's KL, averaged over a batch, may have at no cost (`objective`); None for none.
+            Validation losses do not use them.
     """
 
     alpha: float = 1.0
@@ -85,16 +85,16 @@ class ElboLoss:
             raise ValueError(f"loss.free_bits={bits}: expected a number above 0, or null")
 
     def beta_at(self, epoch: int) -> float:
-        """Return the weight of the KL in an epoch of training, from 0."""
+        """Return the weight of the KL in an epoch of training, counted from 0."""
         if self.beta_warmup_epochs is None:
             return self.beta
         return self.beta * min(1.0, (epoch + 1) / (self.beta_warmup_epochs + 1))
 
     def check_prior(self, prior: Prior) -> None:
-        """Refuse a prior for which the objective has no meaning.
+        """Refuse a prior for which the objective is not defined.
 
         Raises:
-            ValueError: free bits, and a prior that has no KL of a unit.
+            ValueError: there are free bits, and the prior has no KL of single units.
         """
         zero = torch.zeros(1, prior.dim)
         if self.free_bits is not None and prior.kl(zero, zero) is None:
@@ -104,7 +104,7 @@ class ElboLoss:
             )
 
     def in_sum_units(self, likelihood: Likelihood, n_dims: int) -> "ElboLoss":
-        """Return the same objective with alpha for `reduction="sum"`; 1 where the likelihood absorbs it."""
+        """Return the same objective with alpha for `reduction="sum"`; alpha is 1 where the likelihood absorbs it."""
         likelihood, n_dims = likelihood.generated(n_dims)
         if likelihood.absorbs_alpha:
             return replace(self, alpha=1.0, reduction="sum")
@@ -116,7 +116,7 @@ class ElboLoss:
     def sigma_x(self, likelihood: Likelihood, n_dims: int) -> float | None:
         """Return the decoder's standard deviation that the weights imply, sigma sqrt(beta / alpha).
 
-        None where there is no such reading: a likelihood that is not a fixed-sigma Gaussian, or beta = 0.
+        None where there is none: for a likelihood other than a Gaussian with fixed sigma, or beta = 0.
         """
         likelihood, n_dims = likelihood.generated(n_dims)
         if not isinstance(likelihood, Gaussian) or self.beta == 0:

@@ -1,6 +1,6 @@
-"""Encoders and decoders: an affine head gives (mean, log_var), an affine first layer takes z.
+"""Encoders and decoders: the encoder ends with an affine head (mean, log_var), the decoder starts affine in z.
 
-Both are needed for calibration (`models.calibrate`). There is no batch normalisation: it would make the
+Calibration needs both (`models.calibrate`). There is no batch normalisation, because it would make the
 decoding of one row depend on the others.
 """
 
@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 MAX_LATENT_DIM = 256
-# a layer between two of these has 4e9 weights: more is a slip of the hand
+# A layer between two layers of this width has 4e9 weights; a larger number is a typing error.
 MAX_WIDTH = 65_536
 
 
@@ -42,7 +42,7 @@ def check_latent_dim(latent_dim: int) -> None:
     """Check the dimension of z.
 
     Raises:
-        ValueError: it is no integer from 1 to `MAX_LATENT_DIM`.
+        ValueError: it is not an integer from 1 to `MAX_LATENT_DIM`.
     """
     if (
         isinstance(latent_dim, bool)
@@ -53,10 +53,10 @@ def check_latent_dim(latent_dim: int) -> None:
 
 
 def check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> None:
-    """Check the widths of layers, which a message calls `key`.
+    """Check the widths of layers; `key` is their name in messages.
 
     Raises:
-        ValueError: one is no integer from 1 to `MAX_WIDTH`, or there is none where there must be.
+        ValueError: one is not an integer from 1 to `MAX_WIDTH`, or the list is empty and must not be.
     """
     fits = [not isinstance(w, bool) and int(w) == w and 1 <= w <= MAX_WIDTH for w in widths]
     if (not widths and not may_be_empty) or not all(fits):
@@ -64,7 +64,7 @@ def check_widths(key: str, widths: tuple[int, ...], *, may_be_empty: bool) -> No
 
 
 def _dense(widths: list[int]) -> list[nn.Module]:
-    """Affine layers of these widths with ReLU between them, none after the last."""
+    """Return affine layers of these widths with ReLU between them and none after the last."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
@@ -134,7 +134,7 @@ class Conv:
 
     Attributes:
         latent_dim: d.
-        channels: channels after each halving; an image's sides must be divisible by 2 to their number.
+        channels: channels after each halving; an image's sides must be divisible by 2^len(channels).
         hidden: width of the affine layer on either side of z.
     """
 
@@ -154,7 +154,8 @@ class Conv:
         Raises:
             ValueError: the data are not images, or a side is not a multiple of 2^len(channels) from 8 to 128.
         """
-        # both lists of convolutions first: the order in which weights are drawn is part of a model's identity
+        # Both lists of convolutions are built first, because the order in which weights are drawn is part of
+        # a model's identity.
         down, up = self._down(shape), self._up(shape)
         return self._encoder(down, shape, 2 * self.latent_dim), self._decoder(up, shape)
 
@@ -190,7 +191,7 @@ class Conv:
         return layers[:-1]
 
     def _smallest(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return the shape of the smallest feature map, or refuse the data's shape."""
+        """Return the shape of the smallest feature map; refuse data of another shape."""
         factor = 2 ** len(self.channels)
         if len(shape) != 3:
             raise ValueError(f"model=conv: expected images [c, h, w], the data have shape {list(shape)}")

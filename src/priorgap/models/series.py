@@ -1,7 +1,7 @@
 """Encoders and decoders of series [T, f]: dilated convolutions over time, and recurrent networks.
 
-As in `models.networks` an affine head gives (mean, log_var) and an affine layer takes z; nothing is normalised over a
-batch, so that no row depends on the others.
+As in `models.networks` the encoder ends with an affine head and the decoder starts with an affine layer; nothing is
+normalised over a batch, so that no row depends on the others.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def steps_and_channels(model: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return T and f of series.
 
     Raises:
-        ValueError: the data are no series.
+        ValueError: the data are not series.
     """
     if len(shape) != 2:
         raise ValueError(
@@ -36,14 +36,14 @@ def _check_n_layers(n_layers: int) -> None:
 
 
 class _Transpose(nn.Module):
-    """[n, a, b] -> [n, b, a]: convolutions have channels before steps."""
+    """[n, a, b] -> [n, b, a], because convolutions expect channels before steps."""
 
     def forward(self, x: Float[Tensor, "n a b"]) -> Float[Tensor, "n b a"]:
         return x.transpose(1, 2)
 
 
 class _DilatedBlock(nn.Module):
-    """x + two dilated convolutions over time, each after a ReLU; the number of steps stays."""
+    """x + two dilated convolutions over time, each after a ReLU; the number of steps does not change."""
 
     def __init__(self, channels: int, kernel_size: int, dilation: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _DilatedBlock(nn.Module):
 class TCN:
     """Residual blocks of dilated convolutions over time; the decoder mirrors the encoder. For series.
 
-    The convolutions see both directions: a window is encoded and generated as a whole, not step by step.
+    The convolutions use both directions of time: a window is encoded and generated as a whole, not step by step.
 
     **Source**: Bai, Kolter & Koltun (2018), "An Empirical Evaluation of Generic Convolutional and Recurrent Networks
     for Sequence Modeling"; here without causal padding, weight norm and dropout.
@@ -68,9 +68,9 @@ class TCN:
     Attributes:
         latent_dim: d.
         hidden: channels of each convolution.
-        n_layers: residual blocks on either side of z; dilations are 1, 2, 4, ... and begin anew where the next one
-            would reach beyond the window.
-        kernel_size: steps that a convolution sees, an odd number.
+        n_layers: residual blocks on either side of z; dilations are 1, 2, 4, ... and start again from 1 where the
+            next one would exceed the window.
+        kernel_size: the number of steps of a convolution's kernel, odd.
     """
 
     latent_dim: int = 16
@@ -90,7 +90,7 @@ class TCN:
         """Return the encoder and the decoder for series [T, f].
 
         Raises:
-            ValueError: the data are no series.
+            ValueError: the data are not series.
         """
         return self.encoder(shape, 2 * self.latent_dim), self.decoder(shape)
 
@@ -122,13 +122,13 @@ class TCN:
         return _DilatedBlock(self.hidden, self.kernel_size, dilation)
 
     def _dilations(self, n_steps: int) -> list[int]:
-        """Return powers of 2 below the number of steps, from the first one again after the last."""
+        """Return powers of 2 below the number of steps, repeated from 1 until there are enough."""
         n_powers = max(1, (n_steps - 1).bit_length())
         return [2 ** (layer % n_powers) for layer in range(self.n_layers)]
 
 
 class _LastStates(nn.Module):
-    """A series -> the last layer's states after reading it forwards and backwards, [n, 2 hidden]."""
+    """Maps a series to the last layer's states after reading it forwards and backwards, [n, 2 hidden]."""
 
     def __init__(self, n_channels: int, hidden: int, n_layers: int) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _LastStates(nn.Module):
 
 
 class _Unroll(nn.Module):
-    """Initial states of all layers, and an input that is the same at every step -> outputs [n, T, hidden]."""
+    """Maps initial states of all layers, and an input that is the same at every step, to outputs [n, T, hidden]."""
 
     def __init__(self, n_steps: int, hidden: int, n_layers: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class _Unroll(nn.Module):
     def forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n t hidden"]:
         parts = x.unflatten(1, (self.gru.num_layers + 1, self.gru.hidden_size))
         driven = parts[:, :1].expand(-1, self.n_steps, -1)
-        # a GRU's states lie between -1 and 1
+        # A GRU's states lie between -1 and 1, and so must the initial ones.
         states = parts[:, 1:].tanh().transpose(0, 1)
         found: Tensor = self.gru(driven.contiguous(), states.contiguous())[0]
         return found
@@ -158,17 +158,17 @@ class _Unroll(nn.Module):
 
 @dataclass(frozen=True)
 class GRU:
-    """A bidirectional GRU reads the series; a GRU that z starts and drives at every step writes it. For series.
+    """A bidirectional GRU encodes the series; a GRU with initial states and inputs from z generates it. For series.
 
     One affine layer gives the decoder's initial states and its input at every step, so that z enters in one place,
-    where calibration folds its shift and scale. The decoder never sees x: there is no teacher forcing.
+    where calibration folds its shift and scale. There is no teacher forcing: the decoder never gets x.
 
     **Source**: Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
     Translation", for the unit.
 
     Attributes:
         latent_dim: d.
-        hidden: width of the state, in the encoder of each direction.
+        hidden: width of the state; in the encoder, of each direction.
         n_layers: recurrent layers on either side of z.
     """
 
@@ -185,7 +185,7 @@ class GRU:
         """Return the encoder and the decoder for series [T, f].
 
         Raises:
-            ValueError: the data are no series.
+            ValueError: the data are not series.
         """
         return self.encoder(shape, 2 * self.latent_dim), self.decoder(shape)
 

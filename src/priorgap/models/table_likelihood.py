@@ -1,4 +1,4 @@
-"""p(x|z) of rows of tables: categories, numbers with a scale each, and what is missing."""
+"""p(x|z) of table rows: categories, numbers with a scale for each column, and missing values."""
 
 import math
 from typing import ClassVar, cast
@@ -14,26 +14,26 @@ from priorgap.models.likelihoods import Likelihood
 from priorgap.tables.layout import TableLayout
 
 _LOG_2PI = math.log(2 * math.pi)
-# an indicator of .5 or more says missing
+# An indicator of at least this value means missing.
 _HALF = 0.5
 
 
 class TableLikelihood(Likelihood):
     """Independent columns given z, each with the distribution of its kind.
 
-    - Categories: one of them, with probabilities softmax(raw) over its block. A row whose category training rows have
-      not (a block of zeros) counts 0 nats.
-    - Numbers: N(raw, sigma^2) with one learned sigma a column, above `min_sigma`.
+    - Categories: one of a block, with probabilities softmax(raw). A category that the training rows lack (a block of
+    zeros) counts 0 nats.
+    - Numbers: N(raw, sigma^2) with one learned sigma for each column, above `min_sigma`.
     - Missing-indicators: Bernoulli with logit raw; the number counts only where it is not missing.
 
-    The weight alpha multiplies all of it: sigma of a column is its root mean squared error at any alpha.
-    `mean` is no expectation of categories: it is the most likely one, as one-hot, which is what decoding a table to
-    its values makes of one anyway. `draw` draws all columns.
+    The weight alpha multiplies all terms: sigma of a column is its root mean squared error at any alpha.
+    `mean` is not an expectation for categories, but the most likely one as one-hot, to which decoding to the table's
+    values would round anyway. `draw` draws all columns.
 
     Attributes:
-        initial_sigma: where each sigma starts, in standard deviations of the column.
-        min_sigma: what each sigma stays above.
-        table: how the columns lie in x; None until `for_table`.
+        initial_sigma: the initial value of each sigma, in standard deviations of the column.
+        min_sigma: the lower limit of each sigma.
+        table: the layout of the columns in x; None until `for_table`.
         log_sigma: the learned parameters, [numeric columns]: log(sigma - min_sigma).
     """
 
@@ -54,7 +54,7 @@ class TableLikelihood(Likelihood):
         indicators = [column.missing for column in numeric if column.missing is not None]
         self._places("indicators", torch.tensor(indicators, dtype=torch.int64))
         has = [i for i, column in enumerate(numeric) if column.missing is not None]
-        # which of the numbers each indicator is about
+        # For each indicator the number of the numeric column that it belongs to.
         self._places("about", torch.tensor(has, dtype=torch.int64))
         width = max((block.stop - block.start for block in blocks), default=0)
         places = torch.zeros((len(blocks), width), dtype=torch.int64)
@@ -63,12 +63,12 @@ class TableLikelihood(Likelihood):
             size = block.stop - block.start
             places[row, :size] = torch.arange(block.start, block.stop)
             beyond[row, :size] = False
-        # blocks side by side, shorter ones filled up
+        # The blocks are stacked, and shorter ones are padded.
         self._places("categories", places)
         self._places("beyond", beyond)
 
     def _places(self, name: str, places: Tensor) -> None:
-        # they follow from the table: no part of the weights
+        # These tensors follow from the table's layout, so they are not stored with the weights.
         self.register_buffer(name, places, persistent=False)
 
     def _place(self, name: str) -> Tensor:
@@ -90,7 +90,7 @@ class TableLikelihood(Likelihood):
         """Return the likelihood, with parameters of its own.
 
         Raises:
-            ValueError: rows of the table have another shape, or there is no table.
+            ValueError: the table's rows have another shape, or there is no table.
         """
         if self.table is None or tuple(shape) != (self.table.width,):
             width = "none" if self.table is None else f"{self.table.width} values"
@@ -101,7 +101,7 @@ class TableLikelihood(Likelihood):
 
     @property
     def sigma(self) -> Float[Tensor, "k"]:
-        """The standard deviation of each numeric column, in those of the training rows."""
+        """The standard deviation of each numeric column, in units of that of the training rows."""
         return self.min_sigma + self.log_sigma.exp()
 
     def _known(self, x: Float[Tensor, "n d"]) -> Bool[Tensor, "n k"]:
@@ -111,7 +111,7 @@ class TableLikelihood(Likelihood):
         return known
 
     def _blocks(self, raw: Float[Tensor, "n d"], fill: float) -> Float[Tensor, "n b w"]:
-        """Return the blocks of categories side by side."""
+        """Return the blocks of categories stacked along a new axis."""
         blocks = raw[:, self._place("categories").reshape(-1)].reshape(len(raw), *self._place("beyond").shape)
         return blocks.masked_fill(self._place("beyond"), fill)
 
@@ -126,14 +126,14 @@ class TableLikelihood(Likelihood):
         )
         log_p = self._blocks(raw, -math.inf).log_softmax(2) if len(self._place("categories")) else raw[:, :0]
         chosen = self._blocks(x, 0.0) if len(self._place("categories")) else x[:, :0]
-        # -inf of what fills a block up, times 0
+        # The padding of a block has log-probability -inf; it is replaced by 0 because -inf times 0 is NaN.
         of_categories = -(chosen * log_p.masked_fill(chosen == 0, 0.0)).flatten(1).sum(1)
         return of_numbers.sum(1) + of_missing.sum(1) + of_categories
 
     def negative_log_likelihood(
         self, raw: Float[Tensor, "n d"], x: Float[Tensor, "n d"], *, sigma: float | None = None
     ) -> Float[Tensor, "n"]:
-        """Return -log p(x|z): a density of the standardised numbers, a probability of all else; sigma is not read."""
+        """Return -log p(x|z): a density of standardised numbers, a probability of all else; sigma is ignored."""
         return self.reconstruction_loss(raw, x) + 0.5 * _LOG_2PI * self._known(x).sum(1)
 
     def mean(self, raw: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -141,7 +141,7 @@ class TableLikelihood(Likelihood):
         return self._row(raw, self._blocks(raw, -math.inf), raw, raw[:, self._place("indicators")] >= 0)
 
     def expectation(self, raw: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return E[x|z]: probabilities of categories and of missing values, numbers by theirs of being there."""
+        """Return E[x|z]: probabilities of categories and missing values, numbers times probabilities of presence."""
         x = torch.zeros_like(raw)
         numbers, indicators, about = (self._place(name) for name in ("numbers", "indicators", "about"))
         x[:, numbers] = raw[:, numbers]
@@ -156,15 +156,15 @@ class TableLikelihood(Likelihood):
     def draw(
         self, raw: Float[Tensor, "n d"], *, generator: torch.Generator, sigma: float | None = None
     ) -> Float[Tensor, "n d"]:
-        """Draw numbers, categories and what is missing; sigma is not read."""
+        """Draw numbers, categories and what is missing; sigma is ignored."""
         device, raw = self.log_sigma.device, raw.to(self.log_sigma.device)
-        # one draw of each kind for all columns: rows are drawn one by one
+        # Noise is drawn once for all columns, because rows are drawn one by one.
         normal = torch.randn(raw.shape, generator=generator, dtype=raw.dtype).to(device)
         uniform = torch.rand(raw.shape, generator=generator, dtype=torch.float64).clamp(min=1e-300).to(device)
         numbers, indicators = self._place("numbers"), self._place("indicators")
         drawn = raw.clone()
         drawn[:, numbers] += self.sigma * normal[:, numbers]
-        # the largest of logits with Gumbel noise is a draw of their softmax
+        # The argmax of logits plus Gumbel noise is a draw from their softmax.
         noisy = raw.double() - (-uniform.log()).log()
         missing = uniform[:, indicators] < raw[:, indicators].double().sigmoid()
         return self._row(drawn, self._blocks(noisy, -math.inf), raw, missing).cpu()
@@ -176,7 +176,7 @@ class TableLikelihood(Likelihood):
         like: Float[Tensor, "n d"],
         missing: Bool[Tensor, "n m"],
     ) -> Float[Tensor, "n d"]:
-        """Return rows with these numbers (0 where missing), the largest of each block as one-hot, and flags."""
+        """Return rows with these numbers (0 where missing), each block's largest entry as one-hot, and indicators."""
         x = torch.zeros_like(like)
         places = self._place("numbers")
         x[:, places] = numbers[:, places]

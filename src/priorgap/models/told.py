@@ -1,4 +1,4 @@
-"""A VAE that is told a part of x: encoder and decoder know it, and the decoder writes the rest."""
+"""A VAE that is given a part of x: encoder and decoder know it, and the decoder generates the rest."""
 
 import math
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from priorgap.priors.base import Prior, PriorSpec
 
 
 class RestLikelihood(Likelihood):
-    """p(rest | z, part), for raw output that has the part of x that is told, as it is, in its place.
+    """p(rest | z, part), for raw output in which the given part of x stands unchanged in its place.
 
-    The part is given, so that it costs nothing and is the same in means and draws.
+    The part adds nothing to the loss, and is the same in means and draws.
 
     Attributes:
-        likelihood: of the rest.
-        part: which part is told.
+        likelihood: the likelihood of the rest.
+        part: the part that is given.
     """
 
     def __init__(self, likelihood: Likelihood, part: Part) -> None:
@@ -36,7 +36,7 @@ class RestLikelihood(Likelihood):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The rest's."""
+        """The name of the rest's likelihood."""
         return self.likelihood.name
 
     @property
@@ -46,12 +46,12 @@ class RestLikelihood(Likelihood):
 
     @property
     def absorbs_alpha(self) -> bool:  # type: ignore[override]
-        """Whether a learned scale takes up any weight of the reconstruction."""
+        """Whether a learned scale compensates any weight of the reconstruction."""
         return self.likelihood.absorbs_alpha
 
     @property
     def of_mean(self) -> bool:  # type: ignore[override]
-        """Whether E[x|z] decides p(x|z)."""
+        """Whether E[x|z] determines p(x|z)."""
         return self.likelihood.of_mean
 
     @property
@@ -60,17 +60,17 @@ class RestLikelihood(Likelihood):
         return self.likelihood.smooth
 
     def for_shape(self, shape: tuple[int, ...]) -> "RestLikelihood":
-        """Return the likelihood with what depends on the rest's shape settled."""
+        """Return the likelihood with options that depend on the rest's shape resolved."""
         return RestLikelihood(self.likelihood.for_shape(self.part.rest_shape), self.part)
 
     def generated(self, n_dims: int) -> tuple[Likelihood, int]:
-        """Return the rest's likelihood, and how many values the rest has."""
+        """Return the rest's likelihood, and the number of values in the rest."""
         return self.likelihood, math.prod(self.part.rest_shape)
 
     def reconstruction_loss(
         self, raw: Float[Tensor, "n ..."], x: Float[Tensor, "n ..."]
     ) -> Float[Tensor, "n"]:
-        """Return that of the rest."""
+        """Return the reconstruction loss of the rest."""
         return self.likelihood.reconstruction_loss(self.part.rest(raw), self.part.rest(x))
 
     def _with_part(self, whole: Tensor, rest: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class RestLikelihood(Likelihood):
 
 
 class _RestDecoder(Given):
-    """A decoder of the rest given the part that is told; its output is the part and the rest's raw output."""
+    """A decoder of the rest, given the part; its output is the part and the rest's raw output."""
 
     def __init__(
         self, layers: nn.Sequential, bias: Float[Tensor, "n width"], part: Part, own: Tensor
@@ -123,18 +123,18 @@ class _RestDecoder(Given):
 
 
 class ToldVAE(VAE):
-    """q(z|x), p(rest|z, part) and p(z), where x has a part that is told: z says what the part leaves open.
+    """q(z|x), p(rest|z, part) and p(z), where a part of x is given, so that z encodes only what the part leaves open.
 
     The encoder reads the whole of x. A network of its own reads the part and adds a bias to the output of the
     decoder's first affine layer, so that the decoder stays affine in z there and calibration folds the same columns
-    as in a plain VAE. What is decoded is the whole of x, the part as it is given: measures see whether the rest goes
-    with its own part.
+    as in a plain VAE. The decoded x includes the part as it was given, so that measures can tell whether the rest
+    fits its part.
 
     **Source**: Sohn, Lee & Yan (2015), "Learning Structured Output Representation using Deep Conditional
     Generative Models"; here with p(z) instead of their p(z|part).
 
     Attributes:
-        part: which part is told.
+        part: the part that is given.
     """
 
     part: Part
@@ -155,20 +155,20 @@ class ToldVAE(VAE):
 
     @property
     def traits(self) -> Traits:  # type: ignore[override]
-        """A VAE's, told the part."""
+        """The traits of a VAE that is given the part."""
         return Traits(told=self.part.told)
 
     @property
     def reader(self) -> nn.Sequential:
-        """Part -> bias of the decoder's first affine layer."""
+        """The network that maps the part to a bias of the decoder's first affine layer."""
         return cast(nn.Sequential, self.get_submodule(self.part.name))
 
     def context_of(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return the part of rows that is told."""
+        """Return the given part of rows."""
         return self.part.of(x)
 
     def given(self, own: Float[Tensor, "n ..."]) -> VAE:
-        """Return the VAE of these rows' parts; it shares this model's weights."""
+        """Return the VAE for these rows' parts; it shares this model's weights."""
         decoder = _RestDecoder(self.decoder, self.reader(own), self.part, own)
         return VAE(self.encoder, decoder, self.likelihood, self.prior, self.shape)
 
@@ -185,7 +185,7 @@ class ToldVAE(VAE):
     def decode_raw(
         self, z: Float[Tensor, "n d"], own: Float[Tensor, "n ..."] | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Return the parts that are told and the decoder's raw output for the rest.
+        """Return the given parts and the decoder's raw output for the rest.
 
         Raises:
             ValueError: a part is missing or of another shape.
@@ -195,7 +195,7 @@ class ToldVAE(VAE):
     def decode(
         self, z: Float[Tensor, "n d"], own: Float[Tensor, "n ..."] | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Return the parts that are told and the mean of the rest; raises as `decode_raw` does."""
+        """Return the given parts and the mean of the rest; raises as `decode_raw` does."""
         return self.likelihood.mean(self.decode_raw(z, own))
 
     def raw(
@@ -205,13 +205,13 @@ class ToldVAE(VAE):
         return self.decode_raw(z, context)
 
     def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
-        """Return the loss terms at z = mean + s * noise; the part is given, and is not reconstructed."""
+        """Return the loss terms at z = mean + s * noise; the given part is not reconstructed."""
         return self.given(self.context_of(x)).terms(x, noise)
 
 
 @dataclass(frozen=True)
 class _Rest:
-    """An architecture whose encoder reads the whole of x and whose decoder writes the rest."""
+    """An architecture whose encoder reads the whole of x and whose decoder generates the rest."""
 
     architecture: Architecture
     part: Part
@@ -239,14 +239,14 @@ def build_told_vae(
     *,
     generator: torch.Generator,
 ) -> ToldVAE:
-    """Return a VAE that is told a part of x.
+    """Return a VAE that is given a part of x.
 
     Args:
-        architecture: of encoder and decoder, and of the network that reads the part.
-        likelihood: of the rest.
+        architecture: sizes of encoder, decoder and the network that reads the part.
+        likelihood: the likelihood of the rest.
         prior: p(z); None is the standard normal.
-        shape: of the whole of x.
-        part: which part is told.
+        shape: the shape of the whole of x.
+        part: the part that is given.
         generator: draws the initial weights, those of the network that reads the part last.
     """
     law = RestLikelihood(likelihood, part)

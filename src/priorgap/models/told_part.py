@@ -1,4 +1,4 @@
-"""Which part of x a model is told: the past of a window, or some columns of a table's row."""
+"""The part of x that a model is given: the past of a window, or some columns of a table's row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from priorgap.tables.layout import TableLayout
 
 
 class Part(Protocol):
-    """Which part of x is told."""
+    """A part of x that is given to a model."""
 
     @property
     def name(self) -> str:
-        """Of the network that reads it, among the model's weights."""
+        """The name, among the model's weights, of the network that reads the part."""
         ...
 
     @property
     def told(self) -> Told:
-        """What it is called."""
+        """How the part is called in texts."""
         ...
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """The shape of the part."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class Part(Protocol):
 
     @property
     def tells_label(self) -> bool:
-        """Whether a row's label follows from it."""
+        """Whether a row's label follows from the part."""
         ...
 
     def of(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
@@ -50,7 +50,7 @@ class Part(Protocol):
         ...
 
     def joined(self, part: Float[Tensor, "n ..."], rest: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
-        """Return whole rows."""
+        """Return whole rows from parts and rests."""
         ...
 
 
@@ -59,7 +59,7 @@ class Past:
     """The first steps of a window [T, f].
 
     Attributes:
-        n_past: how many.
+        n_past: the number of steps.
         window: the shape of a window.
     """
 
@@ -98,9 +98,9 @@ class Columns:
     """Some columns of a table's rows [width].
 
     Attributes:
-        names: of the columns.
-        places: where their values stand in x.
-        others: where those of the other columns do.
+        names: the columns' names.
+        places: the positions of their values in x.
+        others: the positions of the other columns' values.
         tells_label: whether one of them is the labels' column.
     """
 
@@ -116,7 +116,7 @@ class Columns:
         """Return columns of a table by their names.
 
         Raises:
-            ValueError: one is unknown or constant, or no other is left; one line.
+            ValueError: a name is unknown or of a constant column, or no other column is left; one line.
         """
         _check(table, names)
         places = table.places(names)
@@ -125,7 +125,7 @@ class Columns:
 
     @property
     def told(self) -> Told:
-        """By the columns' names."""
+        """How the part is called: by the columns' names."""
         return told_columns(self.names)
 
     @property
@@ -147,27 +147,27 @@ class Columns:
         return x[:, list(self.others)]
 
     def joined(self, part: Float[Tensor, "n g"], rest: Float[Tensor, "n r"]) -> Float[Tensor, "n d"]:
-        """Return rows with all columns in their places."""
+        """Return rows with all columns in their positions."""
         order = torch.tensor([*self.places, *self.others], device=part.device).argsort()
         return torch.cat([part, rest], dim=1)[:, order]
 
 
 def told_columns(names: Sequence[str]) -> Told:
-    """Return what columns of these names are called."""
+    """Return the words for columns of these names."""
     these = f"column{'s' if len(names) > 1 else ''} {', '.join(names)}"
     return Told(f"a row of {these}", f"values of {these}", "rows")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as an override writes them, shortened where they are many."""
+    """Return names in the form of a configuration override, shortened where there are many."""
     return show(f"[{', '.join(names)}]")
 
 
 def _check(table: TableLayout, given: Sequence[str]) -> None:
-    """Check that columns can be given.
+    """Check that these columns can be given.
 
     Raises:
-        ValueError: one is unknown or constant, or no other is left; one line.
+        ValueError: a name is unknown or of a constant column, or no other column is left; one line.
     """
     varying = [column.name for column in table.coded]
     for name in given:

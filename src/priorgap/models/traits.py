@@ -1,16 +1,16 @@
-"""What a model offers: said by the model and by the architecture that makes it."""
+"""What a model offers, declared by the model and by the architecture that builds it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the part of x that decoding is told is called.
+    """The words for the part of x that decoding is given.
 
     Attributes:
-        one: of a single row: "a past".
-        many: of several: "pasts".
-        of: whose they are: "windows".
+        one: for a single row: "a past".
+        many: for several rows: "pasts".
+        of: what they are parts of: "windows".
     """
 
     one: str
@@ -23,8 +23,8 @@ class Traits:
     """What a model offers.
 
     Attributes:
-        encoder: whether there is one.
-        log_var: whether it gives a variance; log p(x|z) then bounds log p(x).
+        encoder: whether there is an encoder.
+        log_var: whether the encoder gives a variance; log p(x|z) then bounds log p(x).
         prior: whether there is a distribution p(z).
         conditional: whether encoder and decoder take a label.
         told: the part of x that is given where the rest is decoded; None where all of it is decoded.

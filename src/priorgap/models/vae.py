@@ -31,7 +31,7 @@ class VAE(nn.Module):
     """
 
     traits: ClassVar[Traits] = Traits()
-    # what decoding is told of x (`told.ToldVAE`); nothing
+    # The part of x that decoding is given (`told.ToldVAE`); a plain VAE is given nothing.
     part: Part | None = None
 
     def __init__(
@@ -70,17 +70,17 @@ class VAE(nn.Module):
 
     @property
     def encoding(self) -> Callable[..., tuple[Tensor, Tensor | None]] | None:
-        """What gives posteriors: `encode`; a model without an encoder has None here."""
+        """The function that gives posteriors: `encode`; None for a model without an encoder."""
         return self.encode
 
     def raw(
         self, z: Float[Tensor, "n d"], label: Int[Tensor, "n"] | None, context: Tensor | None = None
     ) -> Float[Tensor, "n ..."]:
-        """Return the decoder's raw output for z with its labels and contexts, which this model leaves aside."""
+        """Return the decoder's raw output for z; this model ignores labels and contexts."""
         return self.decode_raw(z)
 
     def context_of(self, x: Float[Tensor, "n ..."]) -> Tensor | None:
-        """Return what decoding is told of observations beside z and labels: nothing."""
+        """Return what decoding needs of observations beside z and labels: nothing."""
         return None
 
     @property
@@ -89,18 +89,18 @@ class VAE(nn.Module):
         return None
 
     def facts(self) -> dict[str, object]:
-        """Return what the weights and the configuration do not say, as plain JSON types."""
+        """Return facts beyond the weights and the configuration, as plain JSON types."""
         return {}
 
     def describe(self, loss: ElboLoss) -> str:
-        """Return one line that says what the model is trained on."""
+        """Return one line that says which objective the model is trained on."""
         return loss.describe(self.likelihood, math.prod(self.shape))
 
     def check_objective(self, loss: ElboLoss) -> None:
         """Check that a loss suits the model.
 
         Raises:
-            ValueError: it does not, in one line.
+            ValueError: it does not; one line.
         """
         loss.check_prior(self.prior)
 
@@ -123,12 +123,12 @@ class VAE(nn.Module):
         """Return why a converged model may keep a diagonal mismatch; None where it cannot.
 
         At an optimum of the ELBO with a prior N(0, I) each unit of q(z) has mean 0 and variance 1: otherwise the
-        shift and scale that give it these moments would lower the rate at equal reconstructions. That needs a shift
+        shift and scale that give it these moments would lower the rate at equal reconstructions. This assumes a shift
         and a scale that the networks can express at no cost.
 
         Args:
             loss: what the model was trained on.
-            weight_decay: of its optimiser, which makes the scale cost something.
+            weight_decay: the weight decay of its optimiser, which makes the scale cost something.
         """
         if not isinstance(self.prior, StandardNormal):
             return f"the prior is {type(self.prior).__name__}, not N(0, I)"
@@ -139,7 +139,7 @@ class VAE(nn.Module):
         return self.not_free_at_z()
 
     def check_decode(self, rule: str) -> None:
-        """Check that x can be had from z by a decode rule; a VAE allows both, the mean and a draw of p(x|z)."""
+        """Check that x can be computed from z by a decode rule; a VAE allows both the mean and a draw of p(x|z)."""
 
     def terms(self, x: Float[Tensor, "n ..."], noise: Float[Tensor, "n d"]) -> LossTerms:
         """Return the loss terms at z = mean + s * noise.
@@ -170,7 +170,7 @@ def build_vae(
 
     Args:
         architecture: sizes of the networks.
-        likelihood: p(x|z); what depends on the kind of data is settled here.
+        likelihood: p(x|z); options that depend on the kind of data are resolved here.
         prior: p(z), of the architecture's latent dimension; None is the standard normal.
         shape: shape of one observation.
         generator: draws the initial weights, those of a learned prior last.

@@ -1,1 +1,1 @@
-"""The only package that knows Hydra, W&B and DVC."""
+"""The command-line pipeline, the only package that imports Hydra, W&B and DVC."""

@@ -1,4 +1,4 @@
-"""The console script: commands, exit codes, and nothing heavy before a command needs it."""
+"""The console script: commands and exit codes; heavy imports happen only where a command needs them."""
 
 import errno
 import io
@@ -110,14 +110,15 @@ Draw a synthetic data set from a finished study.
   output_root=DIR where the studies are; default outputs
 """
 
-# a full or read-only disk, a quota, a file-size limit: nobody's fault in the code, so a line and no traceback
+# Errors of the disk (full, read-only, quota, file-size limit, permissions) are no bugs, so they give one line and no
+# traceback.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
-# commands that read no configuration
+# Commands that read no configuration.
 _PLAIN = ("audit", "schema", "generate", "ls", "verify", "gc", "merge", "completion")
-# what reads one and is no stage
+# Commands that read a configuration and are no stages.
 _ON_STUDIES = ("plan", "publish")
-# commands that need the library alone
+# Commands that need only the library, not the pipeline's extra.
 _LIBRARY = ("audit",)
 
 COMMANDS = (*_STAGE_HELP, *_PLAIN)
@@ -128,13 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the console script and exit with its status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # a terminal that lacks a character gets its number, not a traceback
+            # A character that the terminal lacks is written as its code instead of raising an error.
             stream.reconfigure(errors="backslashreplace")
     with as_interrupts() as received:
         try:
             status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
         except KeyboardInterrupt:
-            # the terminal may be gone
+            # The terminal may be closed already.
             with suppress(OSError):
                 say("interrupted; the same command goes on where it stopped")
             status = received.status
@@ -184,7 +185,7 @@ def _dispatch(arguments: list[str]) -> int:
             LINE.quiet, LINE.verbose = typed.quiet, typed.verbose
             LINE.begin()
             LINE.at("reading the configuration")
-            # a Hydra that does not do is refused when it is imported
+            # Importing this module refuses an unsuitable version of Hydra.
             from priorgap.pipeline.commands import run
         if command in _ON_STUDIES:
             own = import_module(f"priorgap.pipeline.commands.{command}")

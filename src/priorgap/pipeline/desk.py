@@ -1,4 +1,4 @@
-"""What a process has loaded or built while it works: data, one model, one sampler's images, each once."""
+"""What a process has loaded or built, each once: data, one model, one sampler's images."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -30,11 +30,11 @@ from priorgap.samplers.drawing import label_source_of
 
 
 class Desk:
-    """What the stages of a process share.
+    """The objects that the stages of a process share.
 
     Args:
-        store: where results stand.
-        following: what looks on at trainings.
+        store: the store of results.
+        following: the observer of trainings.
     """
 
     def __init__(self, store: Store, following: Following | None = None) -> None:
@@ -44,7 +44,7 @@ class Desk:
         self._at_hand: ModelAtHand | None = None
 
     def dataset(self, model: PlannedModel) -> Dataset:
-        """Return the data of a model: as stored, or, before they are, from their source."""
+        """Return the data of a model: as stored or, before they are stored, from their source."""
         step = model.data
         if step not in self._datasets:
             known = next((s for s in self._datasets if s.path == step.path), None)
@@ -53,36 +53,36 @@ class Desk:
         return self._datasets[step]
 
     def stored(self, model: PlannedModel) -> None:
-        """Read a data set anew when next asked for: it is in the store now, paged in as it is used."""
+        """Forget a data set, so that it is read from the store next time, where it is memory-mapped."""
         self._datasets.pop(model.data, None)
 
     def model(self, model: PlannedModel) -> "ModelAtHand":
-        """Return a trained model with all that its stages share; one is kept."""
+        """Return a trained model with everything that its stages share; only one model is kept."""
         if self._at_hand is None or self._at_hand.planned is not model:
             self._at_hand = ModelAtHand(self, model)
         return self._at_hand
 
 
 def n_samples(cell: ModelConfig, n_test: int) -> int:
-    """Return the n of every sampler: no more than there are test images to compare with."""
+    """Return the number of draws of every sampler, which is at most the number of test images."""
     return min(int(cell.config["n_samples"]), n_test)
 
 
 def reference_settings(cell: ModelConfig) -> ReferenceSettings:
-    """Return how the real data are looked at."""
+    """Return the settings for the evaluation of real data."""
     node = cell.config["reference"]
     return ReferenceSettings(seed=int(node["seed"]), n_repeats=int(node["n_repeats"]), **node["classifier"])
 
 
 def feature_map_of(store: Store, model: PlannedModel, space: str, train: Split) -> FeatureMap:
-    """Return the map of a feature space, made of the training rows and of the classifier that is kept."""
+    """Return the map of a feature space, built from the training rows and the stored classifier."""
     seed = reference_settings(model.cell).seed
     opened = parts.feature_space(model.cell.config, space)
     return opened.open(SpaceInputs(train, _feature_network(store, model, space), seed))
 
 
 def _feature_network(store: Store, model: PlannedModel, space: str) -> Classifier | None:
-    """Return the classifier that gives the features of a space; None where none is needed."""
+    """Return the classifier that gives a space's features; None where none is needed."""
     for step in model.references[space]:
         if step.subject.space == FEATURE_CLASSIFIER:
             folder = store.folder(step)
@@ -93,10 +93,10 @@ def _feature_network(store: Store, model: PlannedModel, space: str) -> Classifie
 
 
 class ModelAtHand:
-    """A trained model and what is known of it; each read or computed when first asked for.
+    """A trained model and its derived results, each read or computed when first needed.
 
     Args:
-        desk: what the process shares.
+        desk: the objects that the process shares.
         planned: the model.
     """
 
@@ -113,20 +113,20 @@ class ModelAtHand:
 
     @cached_property
     def trained(self) -> models.TrainedModel:
-        """The model, rebuilt."""
+        """The model, rebuilt from its files."""
         return models.load(self._store.folder(self.planned.weights))
 
     @cached_property
     def functions(self) -> ModelFunctions:
-        """The model as functions, decoding by its rule."""
+        """The model as functions, with its decode rule."""
         trained = self.trained
-        # load the data only if the decoder is told a part of them
+        # The data are loaded only if the decoder is given a part of them.
         contexts = trained.contexts(self.dataset) if trained.vae.traits.told else None
         return trained.functions(self.planned.decode, self.cell.seed, contexts)
 
     @cached_property
     def latents(self) -> dict[str, Latents]:
-        """Its posteriors, by part of the data."""
+        """The model's posteriors, by part of the data."""
         found = load_posteriors(self._store.folder(self.planned.posteriors))
         return found if self.functions.contexts is None else with_own_contexts(found)
 
@@ -143,7 +143,7 @@ class ModelAtHand:
 
     @cached_property
     def bare(self) -> ModelEvidence:
-        """The evidence without what costs: metrics of a model that need no images pay for none."""
+        """The evidence without its expensive parts, for metrics of the model that need no images."""
         return model_evidence(self.functions, self.latents, seed=self.cell.seed)
 
     def evidence(self, space: str) -> ModelEvidence:
@@ -168,7 +168,7 @@ class ModelAtHand:
 
     @cached_property
     def with_distortion(self) -> ModelEvidence:
-        """The bare evidence with distortions."""
+        """The bare evidence with distortions added."""
         if self.distortions is None:
             return self.bare
         distortion, sse = self.distortions
@@ -176,7 +176,7 @@ class ModelAtHand:
 
     @cached_property
     def with_likelihood(self) -> ModelEvidence:
-        """The bare evidence with log p(x|z), where that bounds log p(x)."""
+        """The bare evidence with log p(x|z) added, where that bounds log p(x)."""
         model = self.trained
         if not model.vae.traits.log_var:
             return self.bare
@@ -186,7 +186,7 @@ class ModelAtHand:
         return replace(self.bare, log_likelihood=likelihood)
 
     def of_sampler(self, name: str, space: str) -> Evidence | str:
-        """Return one sampler's evidence, or why there is none; one is kept, with its images, for all metrics."""
+        """Return one sampler's evidence, or why there is none; the last one is cached, images included."""
         if self._sampler is None or self._sampler[0] != (name, space):
             self._sampler = (name, space), self._of_sampler(name, space)
         return self._sampler[1]
@@ -202,6 +202,6 @@ class ModelAtHand:
 
 
 def scratch(store: Store, step: Step, key: str) -> Path:
-    """Return the folder where a training keeps its checkpoint: of this key, so that no other's is resumed."""
+    """Return the folder of a training's checkpoint; it depends on the key, so that no other training is resumed."""
     study, _, name = step.path.parts
     return store.study(study) / "resume" / f"{name}-{key[:8]}"

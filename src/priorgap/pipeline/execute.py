@@ -1,4 +1,4 @@
-"""Doing a plan's jobs: the one place that knows locks, skipping, progress and failures."""
+"""Execution of a plan's jobs, with locks, skipping of finished results, progress and failures."""
 
 import logging
 import time
@@ -24,7 +24,8 @@ from priorgap.pipeline.sweep.engines.processes import spread
 from priorgap.pipeline.sweep.progress import Pieces
 
 log = logging.getLogger(__name__)
-# values of one sampler's images from which on a process for them pays: 1,300 of MNIST's
+# From this number of values in a sampler's images on a process of its own is worthwhile; MNIST reaches it at 1,300
+# images.
 _LARGE = 1_000_000
 
 
@@ -33,8 +34,8 @@ class Failed:
     """A result that could not be made.
 
     Attributes:
-        name: what messages call it.
-        error: why.
+        name: its name in messages.
+        error: the reason.
     """
 
     name: str
@@ -43,11 +44,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job's results.
+    """The outcome of a job.
 
     Attributes:
-        made: names of those that were made now.
-        failed: those that could not be made.
+        made: the names of the results that were made now.
+        failed: the results that could not be made.
     """
 
     made: tuple[Step, ...] = ()
@@ -55,16 +56,17 @@ class Done:
 
 
 def execute(plan: Plan, kinds: Collection[str], desk: Desk, *, workers: int = 1) -> list[Failed]:
-    """Make every result of these kinds that is not there; return what could not be made.
+    """Make every missing result of these kinds; return those that could not be made.
 
     Args:
         plan: all results, of which these kinds are made.
-        kinds: stages.
-        desk: what this process shares.
-        workers: up to so many processes share out the measures of one model, where that pays.
+        kinds: the stages to run.
+        desk: the objects that this process shares.
+        workers: the largest number of processes among which one model's measures are distributed, where that is
+            worthwhile.
 
     Raises:
-        ValueError: a result of an earlier stage is missing, in one line that names the command.
+        ValueError: a result of an earlier stage is missing; one line that names the command.
     """
     failed: list[Failed] = []
     for (kind, _), jobs in groupby(plan.jobs(kinds), key=lambda job: (job.kind, job.model)):
@@ -77,7 +79,7 @@ def execute(plan: Plan, kinds: Collection[str], desk: Desk, *, workers: int = 1)
 
 
 def do(job: Job, desk: Desk) -> Done:
-    """Make what a job lacks, holding its lock: two processes that share a store do each piece of work once."""
+    """Make a job's missing results under its lock: processes that share a store do each piece of work once."""
     store = desk.store
     if _missing(job, store):
         with store.locked(job.path):
@@ -88,7 +90,8 @@ def do(job: Job, desk: Desk) -> Done:
     else:
         done = Done()
     if job.kind == "train":
-        # only now: a kill between publishing and this must cost no training, nor leave a checkpoint for good
+        # The checkpoint is removed only now, so that a kill after publishing neither loses the training nor leaves
+        # the checkpoint for good.
         for step in job.steps:
             _stage(job.kind).tidy(step, store)
     return done
@@ -99,7 +102,7 @@ def _stage(kind: str) -> Any:
 
 
 def _missing(job: Job, store: Store) -> dict[Step, str]:
-    """Return the steps that are not there, or damaged, with their keys."""
+    """Return the missing or damaged steps, with their keys."""
     wanted = {step: keys.key(step, store) for step in job.steps}
     return {step: key for step, key in wanted.items() if not store.is_sound(step, key)}
 
@@ -124,7 +127,7 @@ def _work(job: Job, todo: Mapping[Step, str], desk: Desk) -> Done:
 
 
 def _measure(jobs: Sequence[Job], desk: Desk, workers: int) -> list[Failed]:
-    """Take all measurements of one model: its samplers one after the other, or shared out over processes."""
+    """Make all measurements of one model, its samplers one after the other or distributed over processes."""
     model = jobs[0].model
     workers = _worth_while(jobs, desk, workers)
     kinds = [step.subject.metric for job in jobs for step in job.steps]
@@ -143,7 +146,7 @@ def _measure(jobs: Sequence[Job], desk: Desk, workers: int) -> list[Failed]:
 
 
 def _worth_while(jobs: Sequence[Job], desk: Desk, workers: int) -> int:
-    """Return how many processes pay: one sampler's images must take longer than starting a process."""
+    """Return how many processes are worthwhile: a sampler's images must take longer than starting a process."""
     cell = jobs[0].model.cell
     if workers < 2 or models.device_of(cell.config) != "cpu":
         return 1
@@ -174,7 +177,7 @@ def _each(jobs: Sequence[Job], desk: Desk, workers: int) -> Iterator[tuple[Job, 
 def _elsewhere(
     cell: ModelConfig, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
-    """Take the measurements of one sampler in a process of its own, which makes the plan again."""
+    """Make the measurements of one sampler in a process of its own, which builds the plan again."""
     allow_plugins(cell.config)
     set_numerics(cell.config)
     desk = Desk(Store(root))

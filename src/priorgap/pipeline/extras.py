@@ -1,10 +1,10 @@
-"""The optional parts of an installation: what each consists of, and what to install where it is missing."""
+"""The optional parts of an installation: their packages, and what to install if one is missing."""
 
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-# what `pip install 'priorgap[NAME]'` adds, by the packages that are imported
+# The packages, by import name, that `pip install 'priorgap[NAME]'` adds.
 PIPELINE: Sequence[str] = (
     "hydra",
     "omegaconf",
@@ -19,7 +19,7 @@ TRACKING: Sequence[str] = ("wandb",)
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a package can be imported; it is not imported."""
+    """Return whether a package can be imported, without importing it."""
     if package in sys.modules:
         return sys.modules[package] is not None
     try:
@@ -29,12 +29,12 @@ def is_installed(package: str) -> bool:
 
 
 def require(what: str, extra: str, packages: Sequence[str], otherwise: str = "") -> None:
-    """Refuse what needs an extra that is not installed.
+    """Refuse a command or setting whose extra is not installed.
 
     Args:
         what: the command or the setting that needs it.
-        extra: its name in pyproject.toml.
-        packages: what it installs.
+        extra: the extra's name in pyproject.toml.
+        packages: the packages that it installs.
         otherwise: what can be done without it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What can be checked only when the data are known, before anything is stored: models, feature spaces, labels."""
+"""Checks that need the data, made before anything is stored: models, feature spaces, labels."""
 
 import logging
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from priorgap.pipeline.sweep.batched_program import check_model
 
 log = logging.getLogger(__name__)
 
-# samplers, and distances between sets, take variances
+# Samplers, and distances between sets, compute variances, which need this many rows.
 _FEWEST = 2
 
 
 def check(planned: Sequence[PlannedModel], desk: Desk) -> None:
-    """Check that each model and feature space fits its data: nothing is trained, nothing written.
+    """Check that the data suit each model and feature space; nothing is trained or written.
 
     Raises:
-        ValueError: one line, for the first that does not fit.
+        ValueError: the data do not suit one of them; one line for the first.
     """
     _warn_of_gaps(planned, desk)
     for model in {model.train.path: model for model in planned}.values():
@@ -56,7 +56,7 @@ def _check_rows(cell: ModelConfig, dataset: Dataset) -> None:
 
 
 def _warn_of_gaps(planned: Sequence[PlannedModel], desk: Desk) -> None:
-    """Say once where a study sees means alone, and these hide gaps of its data."""
+    """Warn once if a study measures only means, which hide gaps in its data."""
     if any("draw" in model.cell.decode_rules for model in planned):
         return
     for model in planned:
@@ -83,7 +83,7 @@ def _check_space(cell: ModelConfig, name: str, dataset: Dataset) -> None:
     parts.feature_space(cell.config, name).check(dataset.train)
     usual = dataset.modality.feature_space
     chosen = any(override.lstrip("+~").startswith("features=") for override in cell.overrides)
-    # conf/data names the space where the kind of data is fixed; a file's kind is known only now
+    # conf/data names the space where the kind of data is fixed; a file's kind is known only now.
     if not chosen and usual not in cell.config["feature_spaces"]:
         log.info(
             "data=%s: %s; features=[%s] compares them in the space that is usual for these",

@@ -1,4 +1,4 @@
-"""What looks on while models train: it is told of each epoch, and can change nothing."""
+"""Observers of training, which are told of each epoch and cannot change anything."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-# returns a picture of the model's present samples, None where it has none
+# Returns a picture of the model's current samples, or None if it has none.
 Look = Callable[[], "npt.NDArray[np.uint8] | None"]
-# opens a callback that gets (place in the batch, record of an epoch) while a batch trains; must be picklable
+# Opens a callback that gets (place in the batch, record of an epoch) while a batch trains; it must be picklable.
 FollowBatch = Callable[[], AbstractContextManager[Callable[[int, Record], None]]]
 
 
 class Follower(Protocol):
-    """Looks on at one training."""
+    """Observes one training."""
 
     def resumed(self, curves: Sequence[Record]) -> None:
-        """Take the epochs that were run before."""
+        """Receive the records of earlier epochs."""
 
     def epoch(self, record: Record, look: Look) -> None:
-        """Take an epoch's means; `look` is called where a picture is wanted of the epoch, and at no other time."""
+        """Receive an epoch's means; `look` may be called only within this call, for a picture of this epoch."""
 
 
 class Following(Protocol):
-    """Looks on at all trainings of a process."""
+    """Observes all trainings of a process."""
 
     def training(self, model: PlannedModel) -> Follower:
-        """Return what looks on at a model's training."""
+        """Return the observer of a model's training."""
 
     def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
-        """Return what looks on at a batch; None where nobody does."""
+        """Return the observer of a batch; None if there is none."""
 
 
 class Nobody:
-    """Nobody looks on."""
+    """An observer that does nothing."""
 
     def training(self, model: PlannedModel) -> Follower:
-        """Return what takes no notice."""
+        """Return an observer that does nothing."""
         return self
 
     def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
@@ -49,7 +49,7 @@ class Nobody:
         return None
 
     def resumed(self, curves: Sequence[Record]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, record: Record, look: Look) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -32,15 +32,15 @@ _COSMETIC = (
 
 @dataclass(frozen=True)
 class Gathered:
-    """All that a report shows of some cells.
+    """Everything that a report shows about some cells.
 
     Attributes:
         table: the tidy table.
-        skipped: what is absent -> why.
+        skipped: maps what is absent to the reason.
         missing: names of models whose results are not complete.
         catalogue: the entries of the study's measures: our own, and those of its plugins.
-        costs: sampler -> what drawing from it takes.
-        known_as: sampler -> what it is called in code that circulates, where it has such a name.
+        costs: maps samplers to the cost of drawing from them.
+        known_as: maps samplers to their usual names in published code, if they have one.
         redrawn: whether each seed has a split of the data of its own.
     """
 
@@ -58,7 +58,7 @@ class NothingMeasured(ValueError):  # noqa: N818
 
 
 class FactsMissing(ValueError):  # noqa: N818
-    """An earlier version drew from a study's samplers and did not ask what they are; the message is one line."""
+    """An earlier version drew from a study's samplers without recording their facts; the message is one line."""
 
 
 def catalogue_of(reported: Sequence[Record], store: Store) -> Catalogue:
@@ -76,9 +76,9 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     """Collect every complete measurement of some models into the tidy table.
 
     Raises:
-        NothingMeasured: there is none.
-        FactsMissing: a sampler was drawn from by a version that did not keep its facts.
-        Damaged: a measurement is not what its manifest says.
+        NothingMeasured: there is no measurement.
+        FactsMissing: a version that did not record facts drew from a sampler.
+        Damaged: a measurement differs from its manifest.
     """
     varying = _varying(reported)
     rows: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:
 
 
 def _facts(model: RecordedModel, store: Store) -> dict[str, SamplerFacts]:
-    """Return what each fitted sampler says of itself; those that do not apply to the model say nothing."""
+    """Return the facts that each fitted sampler states about itself; samplers that do not apply have none."""
     records = {name: store.value(step) for name, step in model.samples.items() if store.is_complete(step)}
     return {name: SamplerFacts.from_json(r["facts"]) for name, r in records.items() if "facts" in r}
 
@@ -148,12 +148,12 @@ def _refuse_damaged(step: RecordedStep, store: Store) -> None:
 
 
 def measurements_of(model: RecordedModel) -> list[RecordedStep]:
-    """Return the measurements of a model (what pictures need is none)."""
+    """Return the measurements of a model, without data that only pictures need."""
     return [step for step in model.of("measure") if step.metric != MARGINALS]
 
 
 def models_of(reported: Sequence[Record]) -> list[tuple[Record, RecordedModel]]:
-    """Return every model of some records, trained and calibrated ones, beside its record."""
+    """Return every model of some records, trained and calibrated, with its record."""
     return [(record, model) for record in reported for model in record.models]
 
 
@@ -174,7 +174,7 @@ def _head(
 
 
 def _entry(key: str, value: Any) -> Any:
-    """Return a value as it stands in a column by which the table is grouped: a list as its text."""
+    """Return a value in the form of a column by which the table is grouped: a list becomes text."""
     return str(list(value)) if isinstance(value, list | tuple) else training_precision.named(key, value)
 
 
@@ -189,11 +189,11 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _varying(reported: Sequence[Record]) -> dict[str, None]:
-    """Return the dotted keys that differ between models (and `calibrate` where both kinds are there)."""
+    """Return the dotted keys that differ between models (and `calibrate` if both kinds exist)."""
     flats = [_flat(_relevant(record.config)) for record in reported]
     keys = sorted({key for flat in flats for key in flat})
     varying = {key: None for key in keys if len({str(flat.get(key)) for flat in flats}) > 1}
-    # leave out keys that change only together with another one
+    # Keys that change only together with another key are left out.
     varying = {
         key: None
         for key in varying
@@ -210,7 +210,7 @@ def _varying(reported: Sequence[Record]) -> dict[str, None]:
 
 
 def _follows(key: str, other: str, flats: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a key has one value for each value of another: data sets bring their own files and columns."""
+    """Return whether a key has one value for each value of another: a data set has its own files and columns."""
     values: dict[str, set[str]] = {}
     for flat in flats:
         values.setdefault(str(flat.get(other)), set()).add(str(flat.get(key)))
@@ -218,14 +218,14 @@ def _follows(key: str, other: str, flats: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_an_option_of_a_class(key: str, flats: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether some of a group's classes alone have the key, and each has one value of it."""
+    """Return whether only some of a group's classes have the key, each with a single value of it."""
     target = f"{key.partition('.')[0]}._target_"
     lacking = [flat for flat in flats if key not in flat]
     return key != target and bool(lacking) and _follows(key, target, flats)
 
 
 def _is_redrawn_with_the_seed(key: str, reported: Sequence[Record]) -> bool:
-    """Return whether a key is the data's own seed and has one value for each seed of the study."""
+    """Return whether a key is the data's own seed, with one value for each seed of the study."""
     if key not in [f"data.source.{name}" for name in DATA_SEEDS]:
         return False
     flats = [_flat({"seed": record.config["seed"], "data": record.config["data"]}) for record in reported]
@@ -233,7 +233,7 @@ def _is_redrawn_with_the_seed(key: str, reported: Sequence[Record]) -> bool:
 
 
 def _redraws(reported: Sequence[Record]) -> bool:
-    """Return whether each seed has a split of the data, or synthetic data, of its own."""
+    """Return whether each seed has its own split of the data, or its own synthetic data."""
     for name in DATA_SEEDS:
         sources = [record.config["data"]["source"] for record in reported]
         values = {str(source.get(name)) for source in sources}

@@ -1,22 +1,23 @@
-"""Memory that is freed and asked for again in every step stays with the process."""
+"""Keeps memory that every step frees and requests again in the process."""
 
 import ctypes
 import sys
 
-# of mallopt(3), in <malloc.h>
+# Parameters of mallopt(3), from <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# what a step of training or of a kernel's blocks needs lies below; larger ones still go back to the system at once
+# Blocks that a step of training or a kernel needs are smaller than this; larger ones are still returned to the system
+# at once.
 KEPT_BLOCK = 32 * 2**20
-# loky takes a process that grew by 300 MiB since its first job for a leak, and ends it
+# loky takes a process that grew by 300 MiB since its first job for a leak and ends it, so less than that is kept.
 KEPT_FREE = 128 * 2**20
 
 
 def keep_freed_blocks() -> bool:
-    """Let the C library keep freed blocks of up to 32 MiB, 128 MiB of them at most, and return whether it does.
+    """Let the C library keep freed blocks of up to 32 MiB, at most 128 MiB in all; return whether it does.
 
-    PyTorch asks for each result of each step anew. glibc gives such blocks back to the system and takes them again,
-    each page cleared by the system, which shows in the training of small networks. No number changes. Without glibc
-    nothing is done.
+    PyTorch allocates each result of each step. glibc returns such blocks to the system and gets them again, and the
+    system clears each page, which takes a noticeable time in the training of small networks. No result changes.
+    Without glibc nothing is done.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -24,5 +25,5 @@ def keep_freed_blocks() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    # 1 is success; the second is set where the first could be
+    # mallopt returns 1 on success; the second parameter is set only if the first one was.
     return bool(mallopt(_M_MMAP_THRESHOLD, KEPT_BLOCK) and mallopt(_M_TRIM_THRESHOLD, KEPT_FREE))

@@ -1,4 +1,4 @@
-"""Trained models on disk: weights.safetensors and config.yaml, and their encode and decode as plain callables."""
+"""Trained models on disk: weights.safetensors and config.yaml, with encode and decode as plain callables."""
 
 import copy
 from collections.abc import Mapping
@@ -27,20 +27,20 @@ from priorgap.tables.layout import TableLayout
 
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "config.yaml"
-# key of a table's column layout; absent for other data
+# The keys of a table's column layout and of the layout of gaps; absent for other data.
 _TABLE, _GAPS = "table", "gaps"
-# why a converged model may keep other means and variances than the prior's; null where it cannot
+# Key: why a converged model may have other means and variances than the prior; null where it cannot.
 _MAY_DIFFER = "moments_may_differ"
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model with what is needed to encode and decode with it.
+    """A model with everything needed to encode and decode with it.
 
     Attributes:
         vae: the model, on its device.
         config: the configuration that it was trained with.
-        modality: what one observation is.
+        modality: the modality of observations.
         device: where it computes.
     """
 
@@ -61,12 +61,12 @@ class TrainedModel:
 
     @property
     def encode(self) -> Encode | None:
-        """Mean and log-variance of a batch, given its labels by conditional models; None without an encoder."""
+        """Mean and log-variance of a batch; conditional models also take labels. None without an encoder."""
         return self.vae.encoding
 
     @property
     def decode(self) -> Decode:
-        """The mean of a batch; conditional models, and they alone, take labels, models told a part of x contexts."""
+        """The mean of a batch; only conditional models take labels, only models given a part of x take contexts."""
         if self.vae.traits.told:
             return self._decode_told
         return self._decode_labelled if self.vae.traits.conditional else self._decode
@@ -82,7 +82,7 @@ class TrainedModel:
 
     @property
     def expected(self) -> Decode:
-        """As `decode`, E[x|z], also where that is no observation."""
+        """Like `decode`, but E[x|z] even where that is not a possible observation."""
         if self.vae.traits.told:
             return self._expected_told
         return self._expected_labelled if self.vae.traits.conditional else self._expected
@@ -97,11 +97,11 @@ class TrainedModel:
         return self.vae.likelihood.expectation(self._raw(z, None, context))
 
     def decoder(self, how: str, seed: int) -> Decode:
-        """Return what turns z into x: the mean, or a draw of p(x|z) at the sigma that the objective implies.
+        """Return the function from z to x: the mean, or a draw of p(x|z) with the sigma that the objective implies.
 
         Args:
             how: "mean" or "draw".
-            seed: of the draws.
+            seed: the seed of the draws.
         """
         if how == "mean":
             return self.decode
@@ -112,11 +112,11 @@ class TrainedModel:
         return self.vae.raw(z.to(self.device), *own)
 
     def contexts(self, dataset: Dataset) -> Contexts | None:
-        """Return what decoding is told beside z, of all rows, part after part; None where it is nothing.
+        """Return the contexts that decoding needs beside z, for all rows, part after part; None where there are none.
 
-        Draws that came from a training row get its context. Others get that of a random test row: with a training
-        row's, that part of x would be a copy of training data whatever the model does. Where the context tells the
-        label, draws with a label get that of a test row of their class.
+        Draws that came from a training row get its context. Others get that of a random test row, because with a
+        training row's context that part of x would always be a copy of training data. If the context determines the
+        label, draws with a label get the context of a test row of their class.
         """
         parts_ = (dataset.train, dataset.validation, dataset.test)
         told = [self.vae.context_of(part.floats()) for part in parts_]
@@ -142,7 +142,7 @@ class TrainedModel:
         return self.vae.class_frequencies
 
     def functions(self, how: str, seed: int, contexts: Contexts | None = None) -> ModelFunctions:
-        """Return the model as functions, decoding by a rule (see `decoder`), with what `contexts` gave."""
+        """Return the model as functions, with a decode rule (see `decoder`) and the result of `contexts`."""
         return ModelFunctions(
             encode=self.encode,
             decode=self.decoder(how, seed),
@@ -157,7 +157,7 @@ class TrainedModel:
         )
 
     def sigma_x(self) -> float | None:
-        """Return the decoder's standard deviation that the loss weights imply, None where there is no reading."""
+        """Return the decoder's standard deviation that the loss weights imply; None where there is none."""
         loss = parts.loss(self.config)
         n_dims = int(torch.tensor(self.vae.shape).prod())
         return loss.in_sum_units(self.vae.likelihood, n_dims).sigma_x(self.vae.likelihood, n_dims)
@@ -181,10 +181,10 @@ def build(
     """Build an untrained model; its initial weights come from the seed's own stream.
 
     Args:
-        config: of the model.
-        shape: of one observation.
-        modality: what an observation is: a table's columns, missing-indicators of windows.
-        classes: as `classes_of` gives them.
+        config: the model's configuration.
+        shape: the shape of one observation.
+        modality: the modality, with a table's columns or missing-indicators of windows.
+        classes: the result of `classes_of`.
     """
     return build_model(
         parts.architecture(config),
@@ -197,10 +197,10 @@ def build(
 
 
 def classes_of(config: Mapping[str, Any], dataset: Dataset) -> Classes | None:
-    """Return the training classes of a conditional model, None for others.
+    """Return the training classes of a conditional model; None for others.
 
     Raises:
-        ValueError: the data have no labels, or held-out images of a class without a training image; one line.
+        ValueError: the data have no labels, or held-out images have a class without training images; one line.
     """
     if not parts.traits(config).conditional:
         return None
@@ -247,17 +247,17 @@ def _training_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_file(folder: Path) -> Path:
-    """Return where the weights stand that `save` wrote."""
+    """Return the path of the weights that `save` wrote."""
     return folder / _WEIGHTS
 
 
 def moments_match(folder: Path) -> bool | None:
-    """Return whether training to convergence brings means and variances to the prior's; None where that is not known.
+    """Return whether training to convergence matches means and variances to the prior's; None where not known.
 
-    Reads what `save` wrote, and builds nothing.
+    It reads what `save` wrote, and builds nothing.
 
     Raises:
-        Damaged: the file is not what it was.
+        Damaged: the file has changed.
     """
     artifacts.check(folder, _CONFIG)
     content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
@@ -265,16 +265,16 @@ def moments_match(folder: Path) -> bool | None:
 
 
 def load(folder: Path) -> TrainedModel:
-    """Read a model that `save` wrote, once its checksums hold.
+    """Read a model that `save` wrote, once its checksums are verified.
 
     Raises:
-        Damaged: a file is not what it was.
+        Damaged: a file has changed.
         ValueError: the weights belong to another model; one line that names the tensor and both shapes.
     """
     artifacts.check(folder)
     content = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))
     config = content["config"]
-    # every part that the file names is judged, also one that a mean image does not need
+    # Every part that the file names is checked, even one that a mean does not need.
     parts.loss(config)
     counts = content.get("class_counts")
     classes = None if counts is None else Classes(tuple(counts))

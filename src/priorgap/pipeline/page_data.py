@@ -1,4 +1,4 @@
-"""What a report's page shows of a store: what was studied, observations, latent spaces, training images."""
+"""The data that a report's page takes from a store: study, observations, latent spaces, training images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -25,7 +25,7 @@ _PARTS = ("train", "validation", "test")
 
 
 def studied(reported: Sequence[Record], store: Store) -> Studied:
-    """Return what a study is of: its data, its models in words, and when its last result was made."""
+    """Return the description of a study: its data, its models in words, and the date of its last result."""
     data, nouns = [], []
     for step in _prepared(reported, store):
         facts = artifacts.load_json(store.folder(step) / "dataset.json")
@@ -35,7 +35,7 @@ def studied(reported: Sequence[Record], store: Store) -> Studied:
         sizes = tuple(shapes[f"{part}.x"][0] for part in _PARTS)
         data.append(DataFacts(str(facts["name"]), described, (sizes[0], sizes[1], sizes[2])))
         nouns.append(modality.noun)
-    # one study may be of images and of windows
+    # One study may have data of images and of windows.
     noun = nouns[0] if len(set(nouns)) == 1 else "observation"
     models = list(dict.fromkeys(_in_words(record.config) for record in reported))
     return Studied(
@@ -44,7 +44,7 @@ def studied(reported: Sequence[Record], store: Store) -> Studied:
 
 
 def _in_words(config: Mapping[str, Any]) -> str:
-    """Return a model's configuration as a reader says it: "MLP, hidden=[256, 128], latent_dim=8; Gaussian"."""
+    """Return a model's configuration in readable form: "MLP, hidden=[256, 128], latent_dim=8; Gaussian"."""
     return "; ".join(_node(config[key]) for key in ("model", "likelihood") if key in config)
 
 
@@ -58,7 +58,7 @@ def _node(node: Mapping[str, Any]) -> str:
 
 
 def _last(reported: Sequence[Record], store: Store) -> str:
-    """Return the day on which the last result of a model was measured; "" where none says it."""
+    """Return the date of the last measurement of a model; "" where none is recorded."""
     days = [
         str(known.provenance.get("finished", ""))[:10]
         for _, model in models_of(reported)
@@ -90,7 +90,7 @@ def _gaps(facts: Mapping[str, Any]) -> GapLayout | None:
 def training_images(
     reported: Sequence[Record], store: Store
 ) -> Callable[[str], npt.NDArray[np.uint8] | None]:
-    """Return what gives the training images of a model, [n, h, w, c]; None where its data are no images."""
+    """Return a function that returns a model's training images [n, h, w, c], or None where data are no images."""
     of_model = {}
     for record, model in models_of(reported):
         steps = [step for step in record.steps if step.kind == "prepare" and store.is_complete(step)]
@@ -112,13 +112,13 @@ def training_images(
 
 
 def all_previews(reported: Sequence[Record], store: Store) -> dict[str, dict[str, Preview]]:
-    """Return what is shown of each model, by its id."""
+    """Return the previews of each model, by its id."""
     found = {model.id: previews_of(model, store) for _, model in models_of(reported)}
     return {name: known for name, known in found.items() if known}
 
 
 def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
-    """Return what is shown of a model: real observations, reconstructions, and its samplers' draws."""
+    """Return a model's previews: real observations, reconstructions, and its samplers' draws."""
     step = _described(model, store)
     if step is None or not (facts := store.value(step)):
         return {}
@@ -140,13 +140,13 @@ def previews_of(model: RecordedModel, store: Store) -> dict[str, Preview]:
 
 
 def _described(model: RecordedModel, store: Store) -> RecordedStep | None:
-    """Return what is kept of a model for pictures: marginals of q(z), real observations, reconstructions."""
+    """Return the step with a model's data for pictures: marginals of q(z), real observations, reconstructions."""
     complete = (one for one in model.of("measure") if one.metric == MARGINALS and store.is_complete(one))
     return next(complete, None)
 
 
 def aggregates(reported: Sequence[Record], store: Store) -> dict[str, AggregateFigureData]:
-    """Return what pictures of the latent space need, by model."""
+    """Return the data for pictures of the latent space, by model."""
     found = {}
     for _, model in models_of(reported):
         step = _described(model, store)

@@ -1,4 +1,4 @@
-"""A study's plan as files, one for each stage: what DVC depends on, so that an edit reaches what uses it."""
+"""A study's plan as files, one for each stage, on which DVC depends: an edit then affects the stages that use it."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,17 +10,18 @@ from priorgap.pipeline.store.code_digest import closure, module_file, tree_diges
 from priorgap.pipeline.store.layout import Store
 
 FOLDER = "plan"
-# what reads results; and the packages that write the report: their public names are imported when first used
+# The module that reads results, and the packages that write the report, whose public names are imported when first
+# used.
 _REPORTING, _WRITING = ("priorgap.pipeline.reporting",), ("priorgap.report", "priorgap.verdict")
-# keys of a configuration that only reports read
+# Keys of a configuration that only reports read.
 _SHOWN = ("verdict", "tracking")
 
 
 def write_plan(plan: Plan, store: Store) -> Path:
-    """Write the plan of one study to outputs/<study>/plan: for each stage its results' settings, inputs and code.
+    """Write the plan of one study to outputs/<study>/plan: settings, inputs and code of each stage's results.
 
-    Code is named by the bytes of the modules that a stage's results depend on, comments among them: a stage that
-    looks again for a comment finds its results as their keys say, and makes none.
+    Code is identified by the bytes of the modules on which a stage's results depend, comments included. If only a
+    comment changed, DVC runs the stage again, which finds its results complete by their keys and makes none.
 
     Returns:
         The folder.
@@ -29,7 +30,7 @@ def write_plan(plan: Plan, store: Store) -> Path:
     folder = store.study(first.study) / FOLDER
     for kind in KINDS:
         steps = sorted((s for s in plan.steps.values() if s.kind == kind), key=lambda step: str(step.path))
-        # a stage without results has a file too: DVC asks for every declared dependency
+        # A stage without results has a file, too, because DVC requires every declared dependency.
         artifacts.save_json(folder / f"{kind}.json", [_described(step) for step in steps])
     artifacts.save_json(
         folder / "report.json",
@@ -43,7 +44,7 @@ def write_plan(plan: Plan, store: Store) -> Path:
 
 
 def write_made(plan: Plan, kind: Kind, store: Store) -> None:
-    """Write outputs/<study>/<kind>.json for each study: the content of the results of a stage that studies share."""
+    """Write outputs/<study>/<kind>.json for each study: the content of a stage's results that studies share."""
     if kind not in SHARED_KINDS:
         raise ValueError(f"kind={kind}: expected one of {', '.join(SHARED_KINDS)}")
     for study in {cell.study for cell in plan.cells}:
@@ -83,6 +84,6 @@ def _files_of(packages: tuple[str, ...]) -> Iterator[Path]:
         yield from sorted(
             file
             for file in module_file(package).parent.rglob("*")
-            # the page's style and script too
+            # The page's style and script count, too.
             if file.is_file() and file.suffix != ".pyc"
         )

@@ -1,4 +1,4 @@
-"""What this machine's matrix products are worth: measured at the start, not assumed."""
+"""The precision and speed of this machine's matrix products, measured at the start."""
 
 import logging
 import time
@@ -13,18 +13,18 @@ from priorgap.pipeline import models
 from priorgap.pipeline.memory import keep_freed_blocks
 
 log = logging.getLogger(__name__)
-# float32 products of these sizes are off by 2e-7 to 4e-7, with TF32 by 3e-4, in bfloat16 by 2e-3
+# The relative error of float32 products of these sizes is 2e-7 to 4e-7, with TF32 3e-4, in bfloat16 2e-3.
 FP32_ERROR = 2e-6
 _ROWS, _IN, _OUT = 128, 784, 512
 
 
 def set_numerics(config: Mapping[str, Any]) -> None:
-    """Set threads and GEMM precision for this process: they are part of every result's identity.
+    """Set threads and GEMM precision of this process, which are part of every result's identity.
 
-    Freed memory is kept too, which changes no result.
+    It also keeps freed memory, which changes no result.
 
     Raises:
-        ValueError: a precision that is not float32's on this machine.
+        ValueError: the precision is not that of float32 on this machine.
     """
     from threadpoolctl import threadpool_limits
 
@@ -37,7 +37,7 @@ def set_numerics(config: Mapping[str, Any]) -> None:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse a GEMM precision that is not float32's here, on the device that the model computes on.
+    """Refuse a GEMM precision that is not that of float32 here, on the device of the model.
 
     Raises:
         ValueError: one line.
@@ -54,7 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def advise(config: Mapping[str, Any]) -> None:
-    """Warn where products in bfloat16 are slower than in float32: processors without them compute them by detours."""
+    """Warn where bfloat16 products are slower than float32 ones, as on processors that must emulate them."""
     if config["trainer"].get("precision") != "bf16":
         return
     ratio = bf16_seconds_ratio(models.device_of(config))
@@ -89,10 +89,10 @@ def _factors(device: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _seconds(a: torch.Tensor, b: torch.Tensor, rounds: int = 20) -> float:
-    """Return the least time of a product."""
+    """Return the shortest time of a product."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
-        _ = float((a @ b.T)[0, 0])  # waits for a GPU
+        _ = float((a @ b.T)[0, 0])  # Reading the value waits for a GPU.
         times.append(time.perf_counter() - start)
     return min(times)

@@ -1,4 +1,4 @@
-"""Reading what stages keep: a data set, posteriors, draws."""
+"""Reading stored results: a data set, posteriors, draws."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,10 @@ ABSENT = "absent.json"
 
 
 def obtain_dataset(model: PlannedModel, store: Store) -> Dataset:
-    """Return the data set: as prepared, or from its source, verified; nothing is written.
+    """Return the data set, as prepared or else from its source and verified; nothing is written.
 
     Raises:
-        ValueError: it cannot be had, or a file is corrupt, or it cannot be binarised.
+        ValueError: it is not available, a file is corrupt, or it cannot be binarised.
     """
     step, cell = model.data, model.cell
     if store.is_complete(step, keys.key(step, store)) and not store.damage(step):
@@ -39,7 +39,7 @@ def obtain_dataset(model: PlannedModel, store: Store) -> Dataset:
 
 
 def load_prepared(path: Path) -> Dataset:
-    """Read a prepared data set; where training redraws its images, with the grey ones that it needs."""
+    """Read a prepared data set; if training redraws its images, with the grey images for that."""
     dataset = load_dataset(path)
     if not (path / GREY).is_file():
         return dataset
@@ -48,7 +48,7 @@ def load_prepared(path: Path) -> Dataset:
 
 
 def load_posteriors(path: Path) -> dict[str, Latents]:
-    """Read the posteriors of the three splits; none for a model without an encoder."""
+    """Read the posteriors of the three splits; empty for a model without an encoder."""
     if (path / ABSENT).is_file():
         return {}
     tensors = artifacts.load_tensors(path / POSTERIORS)
@@ -59,7 +59,7 @@ def load_posteriors(path: Path) -> dict[str, Latents]:
 
 
 def with_own_contexts(latents: dict[str, Latents]) -> dict[str, Latents]:
-    """Return posteriors with the numbers of their rows' own contexts, which are numbered part after part."""
+    """Return posteriors with the numbers of their own rows' contexts, which are numbered part after part."""
     found, first = {}, 0
     for part in PARTS:
         n = len(latents[part])
@@ -69,6 +69,6 @@ def with_own_contexts(latents: dict[str, Latents]) -> dict[str, Latents]:
 
 
 def load_draws(store: Store, step: Step) -> LatentDraw:
-    """Read the draws of a sampler."""
+    """Read a sampler's draws."""
     tensors = store.tensors(step)
     return LatentDraw(tensors["z"], tensors.get("source"), tensors.get("label"), tensors.get("context"))

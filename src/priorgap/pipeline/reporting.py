@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 
 class Written(NamedTuple):
-    """What a report came to.
+    """The result of writing a report.
 
     Attributes:
         path: the page.
-        verdict: what it says.
-        untracked: why W&B has not got all of it; None where it has, or was not to.
+        verdict: the verdict.
+        untracked: why W&B did not receive all of it; None where it did, or was not asked to.
     """
 
     path: Path
@@ -51,15 +51,15 @@ def write(reported: Sequence[Record], config: Mapping[str, Any], store: Store) -
 
     Args:
         reported: the models that the report covers, as recorded; nothing that they name is built.
-        config: the command's own configuration: how to report, and where to track.
-        store: where results stand.
+        config: the command's own configuration: settings of the report and of tracking.
+        store: the store of results.
 
     Raises:
         NothingMeasured: nothing of the study is complete.
-        Damaged: a result is not what its manifest says.
+        Damaged: a result differs from its manifest.
     """
     folder = store.study(reported[0].study) / "report"
-    # two processes that share a study must not replace one page at once, nor write one run twice
+    # Two processes that share a study must not replace a page or write a run at the same time.
     with artifacts.locked(folder, store.locks):
         artifacts.sweep_partial(folder)
         return _write(reported, config, store, folder)
@@ -124,7 +124,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
 
 
 def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
-    """Return what must be said of feature spaces that were trained without labels."""
+    """Return findings on feature spaces that were trained without labels."""
     found = set()
     for step in (step for record in reported for step in record.steps):
         if step.space == FEATURE_CLASSIFIER and store.is_complete(step):
@@ -136,7 +136,7 @@ def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
 
 
 def _chosen_by_results(reported: Sequence[Record], rules: VerdictRules) -> list[Finding]:
-    """Return what must be said of models that a sweeper proposed by the results of others."""
+    """Return findings on models that a sweeper proposed by the results of others."""
     sweepers = sorted({record.proposed_by for record in reported} - {""})
     if not sweepers:
         return []
@@ -150,7 +150,7 @@ def _chosen_by_results(reported: Sequence[Record], rules: VerdictRules) -> list[
 
 
 def _matches(reported: Sequence[Record], store: Store) -> dict[str, bool]:
-    """Return by cell whether training to convergence matches means and variances, as its models say themselves."""
+    """Return by cell whether training to convergence matches means and variances, as its models state."""
     found: dict[str, bool] = {}
     for _, model in models_of(reported):
         (step,) = model.of("train")
@@ -175,14 +175,14 @@ def track_models(
     catalogue: Catalogue,
     live: LiveRuns | None = None,
 ) -> None:
-    """Write the W&B run of every measured model; unchanged ones are left alone.
+    """Write the W&B run of every measured model; unchanged runs are skipped.
 
     Args:
         reported: the models.
         settings: the group `tracking`.
-        store: where results stand.
-        catalogue: of their measures.
-        live: runs that are open since their models were trained.
+        store: the store of results.
+        catalogue: the entries of their measures.
+        live: runs that were opened when their models were trained.
 
     Raises:
         TrackingFailed: W&B cannot be reached, or refuses.
@@ -199,7 +199,7 @@ def track_models(
         (training,) = model.of("train")
         if not rows or not store.is_complete(training):
             continue
-        # two processes that share a study must not write one run at once
+        # Two processes that share a study must not write the same run at the same time.
         with store.locked(PurePosixPath(record.study) / "tracked" / model.id):
             track_model(
                 settings,

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: it tidies up, and its exit status says which signal it was."""
+"""SIGTERM and SIGHUP end a command like Ctrl-C: it tidies up, and its exit status tells which signal it was."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# a batch system's or service's way to end a process, and a terminal's that is closed
+# The signals by which batch systems or services end a process, and a closed terminal.
 _NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -17,13 +17,13 @@ class Received:
 
     @property
     def status(self) -> int:
-        """The exit status that a shell gives a process ended so."""
+        """The exit status that a shell gives a process ended by this signal."""
         return 128 + self.number
 
 
 @contextmanager
 def as_interrupts() -> Iterator[Received]:
-    """Raise KeyboardInterrupt on the first of these signals; one that is ignored (as under nohup) stays so."""
+    """Raise KeyboardInterrupt on the first of these signals; an ignored one (as under nohup) stays ignored."""
     received = Received()
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What a study was made with, and what that took: the content of its report's provenance.json."""
+"""How a study was made and what it cost: the content of provenance.json in its report."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ def provenance_of(reported: Sequence[Record], store: Store) -> dict[str, Any]:
         if kind == "train":
             keep = ("packages", "python", "hardware", "commit")
             result["models"] = {k: v for k, v in known.provenance.items() if k in keep}
-            # results of earlier versions do not say
+            # Results of earlier versions do not record the processor.
             processors[str(known.provenance.get("processor") or "not recorded")] = None
     if processors:
         result["models"]["processor"] = "; ".join(sorted(processors))
@@ -32,15 +32,15 @@ def provenance_of(reported: Sequence[Record], store: Store) -> dict[str, Any]:
 
 
 def cost_of(reported: Sequence[Record], store: Store) -> dict[str, Any]:
-    """Return seeds, commits, and what all results of a study took.
+    """Return seeds, commits, and the cost of all results of a study.
 
-    A training that went on after a kill is timed from its last start. Results that other studies share (data, their
-    references) count in each of them.
+    A training that was resumed after a kill is timed from its last start. Results that other studies share (data,
+    their references) count in each of them.
 
     Returns:
         `seeds`; `commits` of all results; `finished`, the day of the newest; `took`: `cpu_seconds` (processor time of
         all threads), `busy_seconds` (the time in which at least one process worked), `results`, and how many of them
-        do not say their processor time (`without_cpu_seconds`).
+        have no recorded processor time (`without_cpu_seconds`).
     """
     found = [known.provenance for _, _, known in _known(reported, store)]
     ended = [datetime.fromisoformat(one["finished"]) for one in found if one.get("finished")]
@@ -74,7 +74,7 @@ def covered(spans: Iterable[tuple[float, float]]) -> float:
 
 
 def _known(reported: Sequence[Record], store: Store) -> Iterable[tuple[str, Any, Known]]:
-    """Yield the stage, the place and the manifest of every result that is there."""
+    """Yield stage, path and manifest of every existing result."""
     for step in {step.path: step for record in reported for step in record.steps}.values():
         known = store.known(step)
         if known is not None:

@@ -1,4 +1,4 @@
-"""What a command says while it works: one line that is written anew on a terminal, plain lines elsewhere."""
+"""The output of a command at work: one line that is rewritten on a terminal, plain lines elsewhere."""
 
 import logging
 import os
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class LiveLine:
-    """One line that says how far a command is, at least once a second; silent where nobody looks.
+    """One line that shows the progress of a command, updated at least once a second; silent without a terminal.
 
     Args:
-        stream: where it is written when that is a terminal; None is standard error at the time.
+        stream: the stream to write to if it is a terminal; None is the current standard error.
         clock: seconds, monotonic.
     """
 
@@ -40,11 +40,11 @@ class LiveLine:
 
     @property
     def live(self) -> bool:
-        """Whether there is such a line now."""
+        """Whether there is a live line now."""
         return self._on
 
     def begin(self) -> None:
-        """Begin, where standard error is a terminal and neither less nor more was asked for."""
+        """Start, if standard error is a terminal and neither quiet nor verbose output was requested."""
         if self.quiet or self.verbose or self._on or not self._stream.isatty():
             return
         with self._lock:
@@ -53,7 +53,7 @@ class LiveLine:
         threading.Thread(target=self._beat, args=(self._stop,), daemon=True, name="priorgap-line").start()
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         with self._lock:
             if self._on:
                 self._on = False
@@ -61,13 +61,13 @@ class LiveLine:
                 self._write(_BACK)
 
     def of(self, total: int) -> None:
-        """Say how many models there are; 0 leaves the count away."""
+        """Set the number of models; 0 hides the count."""
         with self._lock:
             self._total, self._done, self._failed = total, 0, 0
             self._start = self._clock() if total else self._start
 
     def ended(self, *, failed: bool) -> None:
-        """Count a model; where there is no live line and several models, say how many are done."""
+        """Count a model; without a live line and with several models, print how many are finished."""
         with self._lock:
             self._failed += failed
             self._done += not failed
@@ -76,14 +76,14 @@ class LiveLine:
                 log.info("%s", self.line(_WIDE))
 
     def at(self, doing: str) -> None:
-        """Say what is being done."""
+        """Set what is being done."""
         with self._lock:
             self._doing = doing
             self._draw()
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Make room for a line that stays."""
+        """Hide the line while a permanent line is printed."""
         with self._lock:
             if self._on:
                 self._write(_BACK)
@@ -93,7 +93,7 @@ class LiveLine:
                 self._draw()
 
     def line(self, columns: int) -> str:
-        """Return the line, cut to a terminal's width."""
+        """Return the line, shortened to a terminal's width."""
         elapsed, ended = self._clock() - self._start, self._done + self._failed
         parts = [duration(elapsed)]
         if self._total > 1:
@@ -113,7 +113,7 @@ class LiveLine:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            # the terminal is gone; the work goes on
+            # The terminal was closed, but the work continues.
             self._on = False
 
     def _beat(self, stop: threading.Event) -> None:
@@ -126,7 +126,7 @@ LINE = LiveLine()
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """What is logged: on the live line where there is one, as lines elsewhere; warnings are lines that stay."""
+    """Shows log records on the live line if there is one, else as lines; warnings are always permanent lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record."""
@@ -140,27 +140,27 @@ class Handler(logging.StreamHandler[TextIO]):
 
 
 def _doing(message: str) -> str:
-    """Return a message with what it is about at the end: that may be long, and is cut first."""
+    """Return a message with its subject moved to the end, where a long one is cut off first."""
     about, colon, what = message.partition(": ")
     return f"{what} ({about})" if colon else message
 
 
 def say(line: str, *, always: bool = True) -> None:
-    """Write a line that stays to standard error; with `always` false not where little was asked for."""
+    """Print a permanent line to standard error; with `always` false, not if quiet output was requested."""
     if always or not LINE.quiet:
         with LINE.hidden():
             sys.stderr.write(f"priorgap: {line}\n")
 
 
 def marked(line: str, stream: TextIO) -> str:
-    """Return a verdict's line with its first words in colour, where a terminal has it and NO_COLOR is not set."""
+    """Return a verdict's line with its first words in colour, if the terminal supports it and NO_COLOR is not set."""
     words, colon, rest = line.partition(": ")
     plain = not colon or line[:1].isspace() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return line if plain or not stream.isatty() else f"{_BOLD_CYAN}{words}:{_RESET} {rest}"
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
+    """Return a number of seconds in readable units."""
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     if hours:

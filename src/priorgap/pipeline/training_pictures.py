@@ -1,4 +1,4 @@
-"""What a model makes while it trains, as one picture: test rows, their reconstructions, draws of its prior."""
+"""One picture of a model during training: test rows, their reconstructions, draws of its prior."""
 
 import copy
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ def picture(
 ) -> "npt.NDArray[np.uint8] | None":
     """Return a row of test images, a row of their reconstructions, a row of the prior's draws, by means of p(x|z).
 
-    A copy of the model is asked, in evaluation, and draws have a stream of their own: training goes on as if nobody
-    had looked. The draws are the same z each time.
+    A copy of the model in evaluation mode is used, and draws have a stream of their own, so that training is not
+    affected. The z are the same each time.
 
     Args:
-        model: in training, on any device.
-        dataset: its data.
-        config: of the model.
-        seed: of the draws.
+        model: the model in training, on any device.
+        dataset: the model's data.
+        config: the model's configuration.
+        seed: the seed of the draws.
 
     Returns:
         [height, width] or [height, width, 3]; None for data that are no images.
@@ -50,7 +50,7 @@ def picture(
 
 
 def _rows(trained: TrainedModel, dataset: Dataset, seed: int) -> list[Tensor]:
-    """Return images as stored, then those that the model makes, as floats."""
+    """Return stored test images, then the images that the model makes, as floats."""
     functions, test = trained.functions("mean", seed), dataset.test
     n = min(_N_SHOWN, len(test))
     label = test.label[:n] if functions.conditional and test.label is not None else None

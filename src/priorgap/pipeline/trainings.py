@@ -1,4 +1,4 @@
-"""What is kept of a training, whichever way it was trained."""
+"""The stored results of a training, however it was trained."""
 
 from collections.abc import Mapping
 from pathlib import Path

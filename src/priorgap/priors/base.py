@@ -1,4 +1,4 @@
-"""What a prior must be able to do, and how a learned one gets its parameters."""
+"""The contract of priors, and how a learned prior gets its parameters."""
 
 from abc import ABC, abstractmethod
 from typing import Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class PriorSpec(Protocol):
-    """What the configuration names: a prior without parameters, or the sizes of a learned one."""
+    """A prior as the configuration names it: one without parameters, or the sizes of a learned one."""
 
     @property
     def dim(self) -> int:
@@ -18,7 +18,7 @@ class PriorSpec(Protocol):
         ...
 
     def build(self, encoder: nn.Module, shape: tuple[int, ...]) -> "Prior":
-        """Return the prior of one model, its initial parameters drawn from the global random state.
+        """Return the prior of one model; its initial parameters are drawn from the global random state.
 
         Args:
             encoder: the model's own, x -> [n, 2 d], means then log-variances.
@@ -28,7 +28,7 @@ class PriorSpec(Protocol):
 
 
 class Prior(nn.Module, ABC):
-    """A distribution p(z) on R^dim that a VAE is trained with; where it has no parameters, its own `PriorSpec`."""
+    """A distribution p(z) on R^dim that a VAE is trained with; one without parameters is its own `PriorSpec`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Prior(nn.Module, ABC):
         self.dim = dim
 
     def build(self, encoder: nn.Module, shape: tuple[int, ...]) -> "Prior":
-        """Return itself: there is nothing to draw."""
+        """Return itself, because there are no parameters to draw."""
         return self
 
     @abstractmethod
@@ -45,7 +45,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def sample(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n rows of z, on the CPU (where the prior then must be), in one call."""
+        """Draw n rows of z in one call, on the CPU, where the prior must be at that time."""
 
     def kl(self, mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> Float[Tensor, "n d"] | None:
         """Return KL(N(mean, exp log_var) || p) per unit, nats, or None where it has no closed form."""
@@ -53,7 +53,7 @@ class Prior(nn.Module, ABC):
 
 
 def check_count(key: str, value: object, most: int | None = None) -> None:
-    """Refuse what is no positive integer.
+    """Refuse a value that is no positive integer.
 
     Raises:
         ValueError: one line with the key, the value and what was expected.

@@ -14,20 +14,20 @@ from priorgap.priors.base import Prior, check_count
 
 Kind = Literal["nsf", "maf"]
 _LOG_2PI = math.log(2 * math.pi)
-# the inverse holds spline parameters of every row and unit
+# Rows in one call of the inverse, which stores spline parameters for every row and unit.
 _CHUNK = 2000
 
 
 @contextmanager
 def unchanged_distributions() -> Iterator[None]:
-    """Undo what importing zuko does to torch.distributions: it switches off argument checks everywhere."""
+    """Undo a side effect of importing zuko, which switches off torch.distributions' argument checks everywhere."""
     base = torch.distributions.Distribution
     validate, constraints = base._validate_args, base.__dict__["arg_constraints"]
     try:
         yield
     finally:
         base.set_default_validate_args(validate)
-        # a class attribute that zuko replaces by a dictionary
+        # zuko replaces this class attribute by a dictionary.
         base.arg_constraints = constraints  # type: ignore[method-assign]
 
 
@@ -59,7 +59,7 @@ class Flow:
             check_count("hidden", width)
 
     def build(self, encoder: nn.Module, shape: tuple[int, ...]) -> "FlowPrior":
-        """Draw the weights; zuko is imported here, and not before."""
+        """Draw the weights; zuko is imported here and not earlier."""
         with unchanged_distributions():
             import zuko
 
@@ -92,7 +92,7 @@ class FlowPrior(Prior):
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n rows of noise, and take them through the inverse.
+        """Draw n rows of noise, and map them through the inverse.
 
         Raises:
             ValueError: n is below 1.

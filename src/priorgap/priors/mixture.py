@@ -12,10 +12,11 @@ from priorgap.priors.base import Prior, check_count
 
 Covariance = Literal["diag", "full"]
 _LOG_2PI = math.log(2 * math.pi)
-# means and components start with half the variance each, so that the first distribution is about N(0, I)
+# The variance 1 is shared equally between the means and the components, so that the initial distribution is about
+# N(0, I).
 _INITIAL_STD = math.sqrt(0.5)
 _CHUNK_ELEMENTS = 2**22
-# the largest error of a squared distance, in nats, that is taken for speed
+# The largest error of a squared distance, in nats, that is accepted for speed.
 _EXPANDED_ERROR = 1e-9
 
 
@@ -26,7 +27,7 @@ class Mixture:
     Attributes:
         dim: dimension of z.
         n_components: K.
-        covariance: of each component, "diag" or "full".
+        covariance: the form of each component's covariance, "diag" or "full".
     """
 
     dim: int
@@ -40,7 +41,7 @@ class Mixture:
             raise ValueError(f"covariance={self.covariance}: expected diag or full")
 
     def build(self, encoder: nn.Module, shape: tuple[int, ...]) -> "MixturePrior":
-        """Draw the means; all components begin with one weight and one spread."""
+        """Draw the means; all components start with the same weight and spread."""
         return MixturePrior(self.dim, self.n_components, full=self.covariance == "full")
 
 
@@ -96,12 +97,12 @@ def mixture_log_prob(
     log_std: Float[Tensor, "k d"],
     factor: Float[Tensor, "k d d"] | None = None,
 ) -> Float[Tensor, "n"]:
-    """Return the log-density of a Gaussian mixture, nats; memory does not grow with n.
+    """Return the log-density of a Gaussian mixture, nats, in memory that does not grow with n.
 
     Args:
-        z: where.
+        z: the points.
         log_weight: logs of the weights.
-        mean: of the components.
+        mean: the components' means.
         log_std: logs of the components' standard deviations, or of the diagonal of `factor`.
         factor: Cholesky factors of the covariances; None for diagonal ones.
     """
@@ -121,7 +122,7 @@ def mixture_log_prob(
 
 
 def _may_be_expanded(z: Tensor, mean: Tensor, log_std: Tensor) -> bool:
-    """Return whether |z|² - 2 z m + |m|² is exact enough: in float64, where nothing is far from the components."""
+    """Return whether |z|² - 2 z m + |m|² is precise enough: in float64, with all points near the components."""
     if z.dtype != torch.float64 or len(z) == 0 or z.requires_grad:
         return False
     size = torch.maximum(z.detach().abs().amax(0), mean.detach().abs().amax(0)) * (

@@ -29,6 +29,6 @@ class StandardNormal(Prior):
     def kl(self, mean: Float[Tensor, "n d"], log_var: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Return (mean^2 + s^2 - 1 - log s^2) / 2 per unit, nats, never negative.
 
-        expm1 keeps the digits that e^v - 1 - v loses near v = 0.
+        expm1 keeps the precision that e^v - 1 - v loses near v = 0.
         """
         return 0.5 * (mean.square() + torch.expm1(log_var) - log_var)

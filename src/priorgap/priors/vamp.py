@@ -13,7 +13,8 @@ from priorgap.priors.mixture import mixture_log_prob
 
 Squash = Literal["sigmoid", "hardtanh"]
 _INITIAL_STD = 0.5
-# the steepest slope of sigmoid(4 u) is 1: a step in u is a step in grey values, and no value is a dead end
+# With this gain the steepest slope of the sigmoid is 1, so that a step in u is about a step in grey values, and no
+# value has a zero gradient.
 _SIGMOID_GAIN = 4.0
 
 
@@ -26,7 +27,8 @@ class Vamp:
         n_pseudo_inputs: K.
         squash: how raw pseudo-inputs become images: "sigmoid" (of 4 raw) or "hardtanh" (raw cut to [0, 1], as
             published); None is sigmoid.
-        initial_mean, initial_std: of the normal distribution that raw pseudo-inputs start from; None is 0 and 0.5.
+        initial_mean, initial_std: mean and standard deviation of the normal distribution from which raw pseudo-inputs
+        start; None is 0 and 0.5.
     """
 
     dim: int
@@ -46,7 +48,7 @@ class Vamp:
         if not 0 < std < math.inf:
             raise ValueError(f"initial_std={std}: expected a number above 0, or null")
         if self.squash == "hardtanh" and not 0 <= mean <= 1:
-            # beyond [0, 1] there is no gradient: such pseudo-inputs would stay black or white
+            # Outside of [0, 1] the gradient is 0, and such pseudo-inputs would stay black or white.
             raise ValueError(f"initial_mean={mean}: with squash=hardtanh expected a number from 0 to 1")
 
     @property
@@ -71,7 +73,7 @@ class Vamp:
 class VampPrior(Prior):
     """p(z) = (1/K) sum_k q(z | u_k), u_k learned pseudo-inputs, q the model's own encoder.
 
-    The encoder is the model's, used here but not registered: its weights stand in the model's state once, and
+    The encoder belongs to the model and is not registered here: its weights are in the model's state only once, and
     move between devices and precisions with the model, not with the prior.
 
     **Source**: Tomczak & Welling (2018), "VAE with a VampPrior".
@@ -94,11 +96,11 @@ class VampPrior(Prior):
         super().__init__(dim)
         self.raw_inputs = nn.Parameter(initial_mean + initial_std * torch.randn(n_pseudo_inputs, *shape))
         self._squash = squash
-        # in a tuple: a module that is set as an attribute becomes a part of the state
+        # The encoder is wrapped in a tuple, because a module that is set as an attribute becomes part of the state.
         self._encoder = (encoder,)
 
     def pseudo_inputs(self) -> Float[Tensor, "k ..."]:
-        """Return u as data: images in [0, 1], vectors as they are."""
+        """Return u in the form of data: images in [0, 1], vectors unchanged."""
         if self.raw_inputs.ndim != 4:
             return self.raw_inputs
         if self._squash == "hardtanh":
@@ -118,7 +120,7 @@ class VampPrior(Prior):
 
     @torch.no_grad()
     def sample(self, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n rows: the noise first, then which of all K components.
+        """Draw n rows: the noise first, then the choice among all K components.
 
         Raises:
             ValueError: n is below 1.

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# imported on first use (PEP 562): who compares and looks at no page pays for no drawing
+# Names are imported on first use (PEP 562), so that a comparison without a page does not load the drawing
+# libraries.
 _EXPORTS = {
     "AggregateFigureData": "priorgap.report.aggregate",
     "Page": "priorgap.report.page",

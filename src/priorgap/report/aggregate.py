@@ -1,4 +1,4 @@
-"""What a page shows of one model's latent space, as plain arrays."""
+"""The data behind a page's pictures of one model's latent space, as plain arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AggregateFigureData:
-    """What the picture of one model's aggregate posterior over the prior needs.
+    """The data for the picture of one model's aggregate posterior over the prior.
 
     Attributes:
         grid: points [G] at which the marginal densities are given.
-        density: q(z_j) there, [d, G].
+        density: q(z_j) at these points, [d, G].
         z: draws of q(z) in two units, [m, 2].
-        units: which two units these are (the two with the largest marginal KL).
+        units: these two units, which have the largest marginal KL.
         label: the class of each draw, [m]; None without classes.
-        plane: q(z) in these two units, and what the decoder makes of their plane; None where that is not known.
-        traversals: what the decoder makes along single units; None where that is not known.
+        plane: q(z) in these two units, and decoded points of their plane; None where not available.
+        traversals: decoded values along single units; None where not available.
     """
 
     grid: npt.NDArray[np.floating[Any]]
@@ -35,7 +35,7 @@ class AggregateFigureData:
 
     @classmethod
     def of(cls, found: "Mapping[str, Tensor]") -> Self:
-        """Return it from what `evaluation.measure.marginals` returned."""
+        """Build it from the result of `evaluation.measure.marginals`."""
         label = found.get("label")
         ranked = found["divergence"].argsort(descending=True, stable=True).tolist()
         units = (ranked[0], ranked[min(1, len(ranked) - 1)])
@@ -55,12 +55,13 @@ class Plane:
     """The plane of two latent units.
 
     Attributes:
-        units: which two; the first goes from left to right, the second from the bottom up.
-        axis: where the density is given, along both, [A].
-        density: q there, [A, A], its rows from the second unit's lowest value up.
-        at: where the plane is decoded, along both, [G]; [0] where it is not.
-        shown: images there, uint8 [G * G, h, w, c], from the second unit's highest value down; None without them.
-        prior: the density of the model's own prior, as `density`; None for N(0, I).
+        units: the two units; the first goes from left to right, the second from bottom to top.
+        axis: the coordinates, along both units, at which the density is given, [A].
+        density: q at these points, [A, A], with rows from the second unit's lowest value upwards.
+        at: the coordinates, along both units, at which the plane is decoded, [G]; empty where it is not.
+        shown: images at these points, uint8 [G * G, h, w, c], from the second unit's highest value down; None without
+            them.
+        prior: the density of a learned prior, in the form of `density`; None for N(0, I).
     """
 
     units: tuple[int, int]
@@ -72,7 +73,7 @@ class Plane:
 
     @classmethod
     def of(cls, found: "Mapping[str, Tensor]") -> Self:
-        """Return it from what `evaluation.measure.latent_space` returned."""
+        """Build it from the result of `evaluation.measure.latent_space`."""
         first, second = found["plane_units"].tolist()
         shown = found.get("plane_shown")
         return cls(
@@ -87,10 +88,10 @@ class Plane:
 
 @dataclass(frozen=True, eq=False)
 class Traversals:
-    """What the decoder makes of one unit's values, all others at 0.
+    """Decoded values along single units, with all others at 0.
 
     Attributes:
-        units: which units, [K].
+        units: the units, [K].
         at: their values, [T].
         shown: images, uint8 [K, T, h, w, c].
     """
@@ -101,7 +102,7 @@ class Traversals:
 
     @classmethod
     def of(cls, found: "Mapping[str, Tensor]") -> Self:
-        """Return it from what `evaluation.measure.latent_space` returned."""
+        """Build it from the result of `evaluation.measure.latent_space`."""
         units, at = tuple(found["traversed"].tolist()), found["traversed_at"].numpy()
         images = found["traversed_shown"].permute(0, 2, 3, 1).numpy()
         return cls(units, at, images.reshape(len(units), len(at), *images.shape[1:]))

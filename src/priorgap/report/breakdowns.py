@@ -1,4 +1,4 @@
-"""Tables of what a measure has by latent unit, class, size or band, folded away below those of the whole."""
+"""Tables of measures by latent unit, class, size or band, folded below the overall tables."""
 
 import re
 
@@ -10,12 +10,12 @@ from priorgap.report.tables import Cell, TextTable, over_seeds
 from priorgap.verdict import readings as rd
 from priorgap.verdict.units import is_unit_swap
 
-# more rows or columns than these bury what they say; every number is in results.csv
+# Larger tables would be unreadable on the page; every number is in results.csv.
 _MAX_ROWS, _MAX_COLUMNS = 64, 24
 
 
 def breakdowns(cell: Cell, section: Section) -> list[TextTable]:
-    """Return the tables of what a section has by unit, class, size, ...: of each sampler, and of the model."""
+    """Return a section's tables by unit, class, size, ...: for each sampler, and for the model."""
     parts = [_by_unit(cell.rows, measure) for measure in cell.measures(section)]
     rows = pd.concat(parts) if parts else cell.rows[:0]
     own = rd.text_column(rows, "sampler") != ""
@@ -25,7 +25,7 @@ def breakdowns(cell: Cell, section: Section) -> list[TextTable]:
 def _by_unit(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     own = rows[rows["measure"] == measure.name]
     unit = rd.text_column(own, "unit")
-    # a table read back from CSV has 3.0 for 3 where other rows have no unit
+    # In a table read from CSV the unit 3 is 3.0 if other rows have no unit.
     named = own.assign(unit=unit.str.replace(r"(?<=\d)\.0$", "", regex=True))
     return named[own["value"].notna() & ~unit.isin({"", NULL_UNKNOWN})]
 
@@ -49,7 +49,7 @@ def _cut(found: list[str], most: int) -> tuple[list[str], list[str]]:
 
 
 def _model_breakdowns(cell: Cell, rows: pd.DataFrame) -> list[TextTable]:
-    """Return a table for each thing that the model's rows are by: its values × measures."""
+    """Return a table for each kind of unit in the model's rows: units × measures."""
     tables = []
     for by in dict.fromkeys(cell.catalogue[name].by for name in rows["measure"]):
         own = rows[rows["measure"].map(lambda name, by=by: cell.catalogue[name].by == by)]
@@ -83,7 +83,7 @@ def _said(space: str, source: str) -> str:
 
 
 def _sampler_breakdowns(cell: Cell, rows: pd.DataFrame) -> list[TextTable]:
-    """Return a table for each measure, space and label source: samplers × what the rows are by."""
+    """Return a table for each measure, space and label source: samplers × units."""
     tables = []
     keys = [rows["measure"], rd.text_column(rows, "space"), rd.text_column(rows, "label_source")]
     for column in dict.fromkeys(zip(*keys, strict=True)):

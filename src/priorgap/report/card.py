@@ -1,4 +1,4 @@
-"""The card beside a synthetic data set: where it comes from, what was measured, and whether it may be used."""
+"""The card of a synthetic data set: its origin, what was measured, and whether it may be used."""
 
 import platform
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from priorgap.verdict.headline import measure_name, number
 
 @dataclass(frozen=True)
 class Measured:
-    """A number that was measured of the model's draws.
+    """One measured number about the model's draws.
 
     Attributes:
-        title: of the measure.
-        sentence: what it says.
+        title: the measure's title.
+        sentence: the measure's explanation.
         value: the number.
         std_error: its standard error; None where there is none.
     """
@@ -38,24 +38,24 @@ class Measured:
 
 @dataclass(frozen=True)
 class DataCard:
-    """What a synthetic data set is, for whoever gets it.
+    """The description of a synthetic data set, for those who receive it.
 
     Attributes:
         study: the study, or what was compared.
-        model: the model, as the results call it.
+        model: the model's id in the results.
         sampler: the distribution of z.
         role: candidate, control or specimen.
         traits: the sampler's traits in one text, "none" where it has none; "" where they are not known.
         decode: how z became x: "mean" or "draw".
-        seed: of the draws.
+        seed: the seed of the draws.
         n: the number of rows.
         label: the class of all rows; "" for all classes.
-        headline: what the verdict says; "" where there is none.
-        findings: what health says of the model, the gravest first.
+        headline: the verdict's headline; "" where there is none.
+        findings: the findings of health on the model, the gravest first.
         measured: the ranking measure and the numbers on copying.
-        context: where what the model was told beside z comes from; "" where it is told nothing.
+        context: the origin of the model's contexts; "" where it takes none.
         columns: the names of the last axis's values, which are in the units of the data's file; () without names.
-        gaps: those of them that may be missing.
+        gaps: the names of those columns that may be missing.
     """
 
     study: str
@@ -80,7 +80,7 @@ class DataCard:
         return stop_sentence(self.findings)
 
     def to_markdown(self) -> str:
-        """Return facts for programs (YAML between two lines of ---), then the same for people."""
+        """Return the card: facts as YAML for programs, then the same as text for people."""
         facts = {
             "generator": "priorgap",
             "study": self.study,
@@ -131,7 +131,7 @@ class DataCard:
 
 
 def _gap_words(gaps: tuple[str, ...], decode: str) -> str:
-    """Return what stands for missing values, and what the decode rule makes of gaps; "" without gaps."""
+    """Return how missing values are represented, and how the decode rule treats gaps; "" without gaps."""
     if not gaps:
         return ""
     rare = " Gaps rarer than values vanish under this decode rule." if decode == "mean" else ""
@@ -139,7 +139,7 @@ def _gap_words(gaps: tuple[str, ...], decode: str) -> str:
 
 
 def _trait_words(traits: str) -> str:
-    """Return in a sentence what a receiver must know of a sampler's traits; "" where that is nothing."""
+    """Return a sentence on the sampler's traits that a receiver must know; "" where there are none."""
     facts = SamplerFacts.from_traits(traits) if traits else None
     if facts is None or not (facts.reconstructs or facts.needs_training_data):
         return ""
@@ -170,7 +170,7 @@ def measured_of(
         table: the results.
         model: the model's id.
         sampler: the sampler's name.
-        measure: what the verdict ranks by; None where it ranks nothing.
+        measure: the measure that ranks; None where nothing is ranked.
         space: the ranking's feature space.
         catalogue: the entries of the measures.
     """

@@ -1,4 +1,4 @@
-"""Charts that answer when they are pointed at: Vega-Lite by Altair, drawn by a script that stands in the page."""
+"""Interactive charts: Vega-Lite through Altair, drawn by a script embedded in the page."""
 
 import json
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     Chart = altair.LayerChart | altair.FacetChart | altair.VConcatChart
 
-# Okabe & Ito's: told apart by any eye
+# The palette of Okabe & Ito, which people with colour blindness can distinguish, too.
 _COLOURS = {"candidate": "#0072B2", "control": "#777777", "specimen": "#E69F00"}
 _SHAPES = {"candidate": "circle", "control": "square", "specimen": "triangle-up"}
-# half the width of a normal 95 % interval, in standard errors
+# Half the width of a normal 95 % interval, in standard errors.
 _HALF = 1.96
 _WIDTH, _ROW = 420, 22
 
 
 def values_of(cells: Sequence[Cell], measure: Measure, space: str = "") -> pd.DataFrame:
-    """Return what samplers have of a measure: a row for each cell and sampler, best first as the tables have them.
+    """Return samplers' values of a measure: a row for each cell and sampler, best first, in the order of the tables.
 
     Columns: cell, sampler, role, marks; value (the mean over models), low and high (its 95 % interval from
     the standard error of the one model, else the range over models; empty where neither is known), models.
@@ -77,7 +77,7 @@ def by_sampler(cells: Sequence[Cell], measure: Measure, space: str = "") -> "Cha
         return None
     log = measure.scale == "log" and bool((values["value"] > 0).all() and not (values["low"] <= 0).any())
     title = measure_name(measure, space)
-    # one axis for all panels
+    # All panels share one axis.
     ends = values[["low", "value", "high"]].to_numpy(dtype=float)
     limits = [float(np.nanmin(ends)), float(np.nanmax(ends))]
     scale = alt.Scale(
@@ -130,7 +130,7 @@ _BETTER = {"lower": " (smaller is better)", "higher": " (larger is better)", "ne
 
 
 def _described(values: pd.DataFrame, title: str, measure: Measure) -> str:
-    """Return in words what the chart shows, for those who hear it."""
+    """Return a text that describes the chart, for screen readers."""
     said = f"{title}{_BETTER[measure.direction]} of {values['sampler'].nunique()} samplers."
     if values["cell"].nunique() > 1 or measure.direction == "neither":
         return said
@@ -147,18 +147,19 @@ def _described(values: pd.DataFrame, title: str, measure: Measure) -> str:
 
 
 def spec_text(chart: "Chart") -> str:
-    """Return a chart as JSON that may stand inside a script element, whatever the names in it."""
-    # the page's own colour, light or dark
+    """Return a chart as JSON that is safe inside a script element, whatever names it holds."""
+    # A transparent background shows the page's own colour, light or dark.
     text = json.dumps({**chart.to_dict(), "background": "transparent"}, sort_keys=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 @cache
 def script() -> str:
-    """Return what draws charts in a page: Vega, Vega-Lite and Vega-Embed in one text; nothing is fetched."""
+    """Return the script that draws charts: Vega, Vega-Lite and Vega-Embed in one text, without any downloads."""
     import vl_convert
 
-    # its stub asks for a snippet, without which it gives the whole library as a browser needs it
+    # The stub requires a snippet; without one the function returns the whole library in the form that a browser
+    # needs.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    # the text of a script element ends at the first such mark
+    # A script element ends at the first such tag, even inside of a string.
     return bundle.replace("</script", "<\\/script")

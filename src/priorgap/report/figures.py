@@ -20,15 +20,16 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _LINE = {"candidate": "-", "control": "--", "specimen": ":"}
 _MAX_MARGINALS = 9
 _MAX_BRACKETS = 40
-# letters that fit beside or above the axes of a page's width
+# The largest numbers of letters that fit beside and above the axes at a page's width.
 _NAME, _TITLE = 44, 84
-_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # 60, not 6 × 10¹
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")  # Writes 60, not 6 × 10¹.
 
 
 def style(sampler: str, samplers: Sequence[str]) -> tuple[str, str]:
-    """Return (colour, marker) of a sampler: its name's own, the next free one where another sampler has that.
+    """Return (colour, marker) of a sampler: those of its name, or the next free ones where another sampler has them.
 
-    Up to eight samplers have eight colours, and a sampler without a rival has the same one in every study.
+    Up to eight samplers have eight colours, and a sampler whose colour no other one claims has it in every
+    study.
     """
     place = _place(sampler)
     free: set[int] = set()
@@ -68,7 +69,7 @@ def kl_per_unit(rows: pd.DataFrame, title: str) -> bytes | None:
 
 
 def per_unit(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return unit -> value and standard error of a measure that units have."""
+    """Return a measure's value and standard error by unit."""
     unit = rd.text_column(rows, "unit")
     own = rows[(rows["measure"] == measure) & (unit != "")].copy()
     own["unit"] = unit[own.index].map(lambda text: int(float(text)))
@@ -110,7 +111,8 @@ def _draws_by_class(axis: Axes, data: AggregateFigureData) -> None:
         z = data.z if data.label is None else data.z[data.label == label]
         colour = PALETTE[place % len(PALETTE)]
         axis.scatter(z[:, 0], z[:, 1], s=5, color=colour, alpha=0.5, linewidths=0)
-        if label is not None:  # the class is written where it lies: colour alone need not be read
+        # Each class is named at its median, so that readers need not rely on colour alone.
+        if label is not None:
             x, y = np.median(z, axis=0)
             box = {"facecolor": "white", "edgecolor": colour, "alpha": 0.85, "boxstyle": "round,pad=0.15"}
             axis.annotate(str(label), (x, y), fontsize=10, ha="center", va="center", bbox=box)
@@ -151,7 +153,8 @@ def measure_against(
         for place, sampler in enumerate(samplers):
             own = points[(points["panel"] == panel) & (points["sampler"] == sampler)].sort_values("x")
             colour, marker = style(sampler, samplers)
-            offset = 0.03 * (place - (len(samplers) - 1) / 2)  # sideways, so that error bars do not hide
+            # Points are shifted sideways, so that error bars do not hide each other.
+            offset = 0.03 * (place - (len(samplers) - 1) / 2)
             x = own["x"] * np.exp(offset) if log_x else own["x"] + offset * np.ptp(points["x"]) * 0.2
             axis.errorbar(
                 x,
@@ -227,7 +230,7 @@ def _points(cells: Sequence[Cell], measure: str, space: str, key: str, label_sou
 
 
 def brackets(cells: Sequence[Cell]) -> Drawing | None:
-    """Draw the bracket of KL(q(z)‖p(z)) of each model: thin the limits, thick the point values."""
+    """Draw the bracket of KL(q(z)‖p(z)) of each model: limits as thin lines, point values as thick ones."""
     found = [(f"{cell.name}, seed {seed}", ends) for cell in cells for seed, ends in _ends(cell.rows)]
     if not found:
         return None
@@ -245,7 +248,7 @@ def brackets(cells: Sequence[Cell]) -> Drawing | None:
     uppers = [ends["upper"] for _, ends in shown]
     if max(uppers) > 20 * max(min(uppers), 0.05):
         axis.set_xscale("symlog", linthresh=0.1)
-    if min(ends["lower"] for _, ends in shown) >= 0:  # a divergence is not negative
+    if min(ends["lower"] for _, ends in shown) >= 0:  # A divergence is not negative.
         axis.set_xlim(left=0)
     axis.set_xlabel(
         "KL(q(z)‖p(z)), nat:\nasymptotic 97.5 % limits of the lower and the upper end", fontsize=10
@@ -255,12 +258,12 @@ def brackets(cells: Sequence[Cell]) -> Drawing | None:
 
 
 def _short(name: str) -> str:
-    """Cut the middle out of a name that would leave no room for the axes."""
+    """Shorten a name in the middle if it would leave no room for the axes."""
     return name if len(name) <= _NAME else f"{name[: _NAME // 2]} … {name[-_NAME // 2 :]}"
 
 
 def _bounds(rows: pd.DataFrame, measure: str) -> dict[int, dict[str, float]]:
-    """Return seed -> {"lower": value, "upper": value} of a measure of the whole."""
+    """Return a measure's overall bounds by seed: {"lower": value, "upper": value}."""
     own = rows[(rows["measure"] == measure) & (rd.text_column(rows, "unit") == "")]
     found: dict[int, dict[str, float]] = {}
     for seed, end, value in zip(own["seed"], rd.text_column(own, "bound"), own["value"], strict=True):

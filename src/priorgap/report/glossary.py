@@ -1,4 +1,4 @@
-"""The words of the page, each explained once: where it stands, and in the glossary at the page's end."""
+"""The page's terms, each explained once: where it is used, and in the glossary at the end of the page."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from priorgap.core.measures import Measure
 
 @dataclass(frozen=True)
 class Term:
-    """A word of the page.
+    """A term of the page.
 
     Attributes:
-        name: as it stands in the glossary.
-        meaning: one or two sentences; `{one}` and `{many}` stand for what the data are made of.
+        name: the name in the glossary.
+        meaning: one or two sentences; `{one}` and `{many}` are replaced by the words for observations.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Term:
 
     @property
     def id(self) -> str:
-        """The id of its entry."""
+        """The id of its entry in the page."""
         return "term-" + re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
@@ -88,7 +88,7 @@ TERMS = (
 
 @dataclass(frozen=True)
 class Words:
-    """What one observation is called, and many of them.
+    """The words for one observation and for several.
 
     Attributes:
         one: "image", "window", "row".
@@ -104,7 +104,7 @@ class Words:
         return cls(noun, f"{noun}s")
 
     def said(self, text: str) -> str:
-        """Return a sentence of the catalogue, which speaks of images, in these words."""
+        """Return a sentence of the catalogue, which speaks of images, with these words instead."""
         if self.one == "image":
             return text
         a = "an" if self.one[0] in "aeiou" else "a"
@@ -115,7 +115,7 @@ class Words:
 
 
 class Glossary:
-    """Links words of one page to their explanations, and knows which were used."""
+    """Links terms of one page to their explanations, and records which were used."""
 
     def __init__(self, words: Words) -> None:
         self._words = words
@@ -124,7 +124,7 @@ class Glossary:
         self._measures: dict[str, Measure] = {}
 
     def term(self, name: str, text: str = "") -> Markup:
-        """Return a word that explains itself: a link to its entry, which a script shows where the word stands.
+        """Return a term as a link to its entry, which a script shows next to the term.
 
         Raises:
             KeyError: there is no such term.
@@ -134,22 +134,22 @@ class Glossary:
         return _link(term.id, text or name, self._meaning(term))
 
     def use(self, word: str) -> None:
-        """Note that a word stands on the page without a link, so that the glossary explains it if it can."""
+        """Record a word that is on the page without a link, so that the glossary explains it if it can."""
         self._used |= {word} & set(self._terms)
 
     def tip(self, word: str) -> Markup:
-        """Return the attribute by which a word without a link explains itself to a pointer; "" of no term."""
+        """Return the attribute that shows a word's explanation on hovering; "" where there is no such term."""
         self.use(word)
         term = self._terms.get(word)
         return Markup("") if term is None else Markup(' data-tip="{}"').format(self._meaning(term))
 
     def measure(self, measure: Measure, text: str) -> Markup:
-        """Return a measure's heading that explains itself."""
+        """Return a measure's heading with its explanation."""
         self._measures[measure.name] = measure
         return _link(f"measure-{measure.name}", self._words.said(text), self.explained(measure))
 
     def explained(self, measure: Measure) -> str:
-        """Return what a measure says, its unit, and which way is better."""
+        """Return a measure's explanation, its unit, and which way is better."""
         said = [self._words.said(measure.sentence)]
         said += [f"In {measure.unit}s."] if measure.unit else []
         said += [f"{_BETTER[measure.direction]}"] if measure.direction in _BETTER else []
@@ -157,7 +157,7 @@ class Glossary:
         return " ".join(said)
 
     def entries(self) -> Sequence[tuple[str, str, str]]:
-        """Return id, name and meaning of each word and measure that the page has used, in alphabetical order."""
+        """Return id, name and meaning of each term and measure that the page has used, in alphabetical order."""
         terms = [
             (term.id, term.name, self._meaning(term))
             for name, term in self._terms.items()

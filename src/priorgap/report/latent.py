@@ -1,4 +1,4 @@
-"""The part of a page on one model's latent space: the plane of two units, and each unit by itself."""
+"""The page's section on one model's latent space: the plane of two units, and each unit by itself."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,27 +15,28 @@ from priorgap.report.figures import per_unit
 from priorgap.report.picture import Picture, embedded
 from priorgap.report.tiles import is_large, tiled
 
-# N(0, I) of two units has 95 % of its mass within this radius; a hole there has less than a tenth of its density
+# In two dimensions N(0, I) has the share _INSIDE of its mass within _RADIUS. A point there is a hole where q has less
+# than the share _HOLE of the prior's density.
 _RADIUS, _HOLE, _INSIDE = 2.448, 0.1, 0.95
-# of two units that N(0, I) has within 1, 2 and 3 standard deviations
+# The shares of its mass that N(0, I) in two dimensions has within 1, 2 and 3 standard deviations.
 _SHARES = (0.393, 0.865, 0.989)
 _MAX_UNITS, _MAX_DRAWS = 32, 500
 STANDARD, OWN = "N(0, I)", "the model's own prior"
-# a unit's density, drawn: half its width in latent units, points, and the picture's size
+# The drawing of a unit's density: half its width in latent units, its number of points, and the picture's size.
 _REACH, _POINTS, _WIDTH, _HEIGHT = 4.5, 61, 240, 70
 
 
 @dataclass(frozen=True)
 class PlaneView:
-    """The plane of two units as a page shows it.
+    """The plane of two units, in the form that a page shows.
 
     Attributes:
-        units: which.
+        units: the two units.
         field: q(z), the prior and holes.
-        sprite: what the decoder makes of the points of a grid, side by side; None where that is not known.
+        sprite: the decoded points of a grid in one image; None where not available.
         at: the values of either unit on that grid, as text.
-        hole_share: the prior's mass, where it has 95 % of it, that lies in holes.
-        prior: what sentences call it.
+        hole_share: the share of the prior's mass in holes, within the region with 95 % of its mass.
+        prior: the prior's name in sentences.
     """
 
     units: tuple[int, int]
@@ -48,14 +49,14 @@ class PlaneView:
 
 @dataclass(frozen=True)
 class UnitView:
-    """One latent unit as a page shows it.
+    """One latent unit, in the form that a page shows.
 
     Attributes:
         unit: its number.
-        rate: in nats, and its part of the largest.
-        kl: its marginal KL, and its part of the largest.
-        marginal: q(z_j) as the path of an SVG; "" where it is not known.
-        traversal: what the decoder makes of its values; None where that is not known.
+        rate: the rate in nats, and as a share of the largest.
+        kl: the marginal KL, and as a share of the largest.
+        marginal: q(z_j) as the path of an SVG; "" where not available.
+        traversal: decoded values of the unit; None where not available.
     """
 
     unit: int
@@ -66,7 +67,7 @@ class UnitView:
 
 
 def plane_view(data: AggregateFigureData, title: str) -> PlaneView | None:
-    """Return the plane of the two units with the largest marginal KL; None where that is not known."""
+    """Return the plane of the two units with the largest marginal KL; None where it is not available."""
     plane = data.plane
     if plane is None:
         return None
@@ -105,7 +106,7 @@ def _holes(plane: Plane) -> npt.NDArray[np.bool_]:
 
 
 def _inside(plane: Plane) -> npt.NDArray[np.bool_]:
-    """Return where the prior is densest, up to 95 % of its mass."""
+    """Return the region in which the prior is densest and has 95 % of its mass."""
     if plane.prior is None:
         return _squares(plane) <= _RADIUS**2
     (level,) = _levels(plane.prior, (_INSIDE,))
@@ -114,7 +115,7 @@ def _inside(plane: Plane) -> npt.NDArray[np.bool_]:
 
 
 def _levels(density: npt.NDArray[np.floating], shares: Sequence[float]) -> list[float]:
-    """Return levels: the region where the gridded density is above a level holds that share of its mass."""
+    """Return the density levels above which the gridded density has these shares of its mass."""
     falling = np.sort(density, axis=None)[::-1]
     mass = np.cumsum(falling) / falling.sum()
     return [float(falling[min(int(np.searchsorted(mass, share)), len(falling) - 1)]) for share in shares]
@@ -122,7 +123,7 @@ def _levels(density: npt.NDArray[np.floating], shares: Sequence[float]) -> list[
 
 def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]) -> bytes:
     reach = float(plane.axis[-1])
-    # no margin: a place in the picture is a place in the plane
+    # There is no margin, so that positions in the picture correspond to positions in the plane.
     figure = Figure(figsize=(2.4, 2.4))
     axis = figure.add_axes((0, 0, 1, 1))
     levels = np.linspace(0, plane.density.max(), 9)[1:]
@@ -135,7 +136,7 @@ def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]
         for radius in (1, 2, 3):
             axis.plot(radius * np.cos(angle), radius * np.sin(angle), "--", color="black", linewidth=0.7)
     else:
-        # a flat density gives equal levels, and contour() wants increasing ones
+        # A flat density gives equal levels, but contour() needs increasing ones.
         lines = sorted(set(_levels(plane.prior, _SHARES)))
         axis.contour(
             plane.axis,
@@ -153,7 +154,7 @@ def _field(data: AggregateFigureData, plane: Plane, holes: npt.NDArray[np.bool_]
 
 
 def _draws(axis: Axes, data: AggregateFigureData) -> None:
-    """Draw some of q(z), each class in a colour and named where it lies."""
+    """Draw a sample of q(z), each class in a colour and with its name at its place."""
     z = data.z[:_MAX_DRAWS]
     label = None if data.label is None else data.label[:_MAX_DRAWS]
     for place, number in enumerate([None] if label is None else sorted(set(label.tolist()))):
@@ -166,12 +167,12 @@ def _draws(axis: Axes, data: AggregateFigureData) -> None:
 
 
 def unit_views(rows: pd.DataFrame, data: AggregateFigureData | None, title: str) -> Iterator[UnitView]:
-    """Yield the units of a model, the largest rate first: rate and marginal KL, its marginal, its traversal.
+    """Yield a model's units, the largest rate first: rate and marginal KL, marginal, traversal.
 
     Args:
-        rows: of the model.
-        data: what is known of its latent space.
-        title: of the model.
+        rows: the model's rows.
+        data: the data of its latent space.
+        title: the model's title.
     """
     rate, kl = per_unit(rows, "rate")["value"], per_unit(rows, "marginal_kl")["value"]
     order = [unit for unit in rate.sort_values(ascending=False, kind="stable").index if unit in kl.index]
@@ -206,12 +207,12 @@ def _points() -> npt.NDArray[np.floating]:
 
 
 def svg_path(density: npt.NDArray[np.floating]) -> str:
-    """Return a density on the points of a unit's picture as an SVG path; the picture's height is a density of 0.8."""
+    """Return a density at the points of a unit's picture as an SVG path; the full height is a density of 0.8."""
     across = np.linspace(0, _WIDTH, len(density))
     up = _HEIGHT * (1 - np.minimum(density, 0.8) / 0.8)
     return "M" + " ".join(f"{x:.0f},{y:.1f}" for x, y in zip(across, up, strict=True))
 
 
 def normal_path() -> str:
-    """Return the density of N(0, 1) as `svg_path` draws it."""
+    """Return the density of N(0, 1) as a path like those of `svg_path`."""
     return svg_path(np.exp(-0.5 * _points() ** 2) / np.sqrt(2 * np.pi))

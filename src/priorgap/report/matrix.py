@@ -1,4 +1,4 @@
-"""Samplers × cells: a few observations of each, real ones and reconstructions on top."""
+"""Samplers × cells: a few observations of each, with real ones and reconstructions on top."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from priorgap.report.previews import Preview
 from priorgap.report.tables import Cell
 from priorgap.report.tiles import tiled
 
-# images of a sampler in a cell, and how many stand in a row
+# The number of images of a sampler in a cell, and the number in a row.
 _N, _COLUMNS = 4, 2
-# cells that a figure of a paper has room for
+# A figure for print has room for at most this many cells.
 _MAX_CELLS = 8
 _N_ALONE = 10
-# inches of a cell's images, and of a row's where there is one cell
+# The width in inches of a cell's images, and of a row of images where there is only one cell.
 _CELL, _ALONE = 0.9, 4.2
 
 
@@ -30,8 +30,8 @@ class Matrix:
 
     Attributes:
         cells: the names of the columns.
-        rows: name -> its images in each cell, [n, h, w, c]; None where a cell has none.
-        samplers: those names that are samplers'.
+        rows: maps each name to its images in each cell, [n, h, w, c], or None.
+        samplers: the names that belong to samplers.
     """
 
     cells: tuple[str, ...]
@@ -42,11 +42,11 @@ class Matrix:
 def matrix_of(
     models: Sequence[tuple[Cell, str]], previews: Mapping[str, Mapping[str, Preview]]
 ) -> Matrix | None:
-    """Return the matrix of some models, one a cell; None where no images are shown.
+    """Return the matrix of some models, one for each cell; None where no images are shown.
 
     Args:
-        models: cells, each with the id of the model that is shown of it.
-        previews: model -> what is shown, by name.
+        models: cells, each with the id of the model that represents it.
+        previews: maps each model to its previews by name.
     """
     names = [name for cell, _ in models for name in cell.samplers]
     order = list(dict.fromkeys([REAL, RECONSTRUCTIONS, *names]))
@@ -64,12 +64,12 @@ def _images(known: Mapping[str, Preview]) -> dict[str, npt.NDArray[np.uint8]]:
 
 
 def few(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the first images as one, two in a row."""
+    """Return the first images joined into one, two in a row."""
     return tiled(images[:_N], _COLUMNS)
 
 
 def figure_of(matrix: Matrix) -> Drawing:
-    """Draw the matrix for print: a row for each sampler; of one cell a longer row of images."""
+    """Draw the matrix for print: a row for each sampler; a single cell gets longer rows of images."""
     alone = len(matrix.cells) == 1
     cells = matrix.cells[:_MAX_CELLS]
     tile = (lambda images: tiled(images[:_N_ALONE], _N_ALONE)) if alone else few
@@ -102,14 +102,14 @@ def figure_of(matrix: Matrix) -> Drawing:
 
 
 def _room(ratio: float, names: Sequence[str], heads: Sequence[str]) -> tuple[Figure, Axes, bool]:
-    """Return a figure with room for names at the left and heads on top, its axes, and whether heads stand upright.
+    """Return a figure with room for row names and column heads, its axes, and whether heads are vertical.
 
     Args:
         ratio: the height of the images over their width.
-        names: of the rows.
-        heads: of the columns; [] for none.
+        names: the rows' names.
+        heads: the columns' heads; [] for none.
     """
-    letter, small, line, margin = 0.075, 0.062, 0.13, 0.08  # inches
+    letter, small, line, margin = 0.075, 0.062, 0.13, 0.08  # All of these are in inches.
     body = _CELL * len(heads) if heads else _ALONE
     lines = [text for head in heads for text in head.split("\n")]
     longest = max(map(len, lines), default=0)

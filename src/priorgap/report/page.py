@@ -1,4 +1,4 @@
-"""The report's page: gathers tables and figures, and renders them into one HTML file."""
+"""The report's page: collects tables and figures, and renders them into one HTML file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,8 @@ from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name, number
 
-_MAX_MODELS = 8  # models whose pictures are embedded in the page; the others' lie beside it
+# The page embeds the pictures of at most this many models; those of others are files beside it.
+_MAX_MODELS = 8
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Page:
     """A report.
 
     Attributes:
-        html: the page: one text that loads nothing; its charts are drawn by a script in it.
-        pictures: what lies beside it as files; the page has its own copies.
+        html: the page, which loads nothing: charts are drawn by a script in it.
+        pictures: the pictures that are also written as files; the page embeds its own copies.
     """
 
     html: str
@@ -68,21 +69,21 @@ def page_of(
     studied: Studied | None = None,
     training: Callable[[str], Pixels | None] = lambda model: None,
 ) -> Page:
-    """Make the page of a study.
+    """Build the page of a study.
 
     Args:
         study: the study's name, the page's title.
         table: the tidy results, with the columns of results.csv and one per varying key.
-        verdict: what `decide_study` returned.
+        verdict: the result of `decide_study`.
         previews: model id -> sampler, "real" or "reconstructions" -> uint8 images [n, h, w, c], the path of a PNG, or
             windows of series.
-        aggregates: model id -> what the picture of its aggregate posterior needs.
-        provenance: facts on the run (versions, hardware, checksums), nested as they come.
-        config_text: the study's configuration, shown as it is.
-        skipped: what was not measured -> why.
+        aggregates: model id -> the data for the picture of its aggregate posterior.
+        provenance: facts on the run (versions, hardware, checksums), nested.
+        config_text: the study's configuration, shown unchanged.
+        skipped: maps what was not measured to the reason.
         catalogue: the entries of the study's measures.
-        known_as: sampler -> what it is called in code that circulates.
-        studied: what the study is of; None where nothing is known of it.
+        known_as: maps samplers to their usual names in published code.
+        studied: the description of data and models; None where not available.
         training: model id -> its training images, uint8 [n, h, w, c], or None; asked only where a sampler has a
             label of copying.
 
@@ -139,7 +140,7 @@ def page_of(
 
 
 def write_page(page: Page, directory: Path) -> Path:
-    """Write `report.html` and `figures/` into a directory, made if it is missing; return the page's path."""
+    """Write `report.html` and `figures/` into a directory, which is created if missing; return the page's path."""
     for picture in page.pictures:
         write_bytes(directory / "figures" / picture.file, picture.content)
         if picture.vector:
@@ -161,7 +162,7 @@ def write_results(
 
 
 def _chart(cells: Sequence[tab.Cell], verdict: StudyVerdict) -> str:
-    """Return the chart of the ranking measure, as it stands in the page's script; "" where nothing ranks."""
+    """Return the chart of the ranking measure in the form that the page's script takes; "" where nothing ranks."""
     if verdict.measure is None:
         return ""
     drawn = charts.by_sampler(cells[:_MAX_MODELS], verdict.measure, verdict.space)
@@ -189,7 +190,7 @@ def _chips(verdict: StudyVerdict) -> list[str]:
 
 
 def _by_cause(skipped: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Return each reason with all that was not measured for it."""
+    """Return each reason with everything that was not measured because of it."""
     found: dict[str, list[str]] = {}
     for what, reason in skipped.items():
         found.setdefault(reason, []).append(what)

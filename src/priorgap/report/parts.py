@@ -1,4 +1,4 @@
-"""The parts of the page that the catalogue's sections name: each with all tables of its measures."""
+"""The page's sections as the catalogue names them, each with all tables of its measures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _BY_SAMPLER: Mapping[Section, Callable[[tab.Cell], tab.TextTable | None]] = {
     "copying": tab.copying_table,
     "accuracy": tab.accuracy_table,
 }
-# sections whose numbers are of models, not of samplers: they get a table of their own
+# Sections with numbers of models instead of samplers, which get a table of their own.
 _OF_MODELS: tuple[Section, ...] = ("latent", "bands")
 
 
@@ -24,7 +24,7 @@ class Part:
     """One section of the page.
 
     Attributes:
-        whole: the models' own measures × cells.
+        whole: the table of the models' own measures × cells.
         samplers: a table of samplers for each cell.
         details: tables by unit, class, size, ..., folded away.
     """
@@ -39,7 +39,7 @@ class Part:
 
 
 def tables(make: Callable[[tab.Cell], tab.TextTable | None], cells: Sequence[tab.Cell]) -> CellTables:
-    """Return the tables of the cells that have one."""
+    """Return the tables of those cells that have one."""
     made = [(cell, make(cell)) for cell in cells]
     return [(cell, table) for cell, table in made if table is not None]
 

@@ -20,8 +20,8 @@ class Picture:
         content: PNG.
         alt: its alternative text.
         caption: what stands below it.
-        first: whether it is shown at once, not behind a fold.
-        sampler: whose it is; "" where it is of no single sampler.
+        first: whether it is shown directly and not folded away.
+        sampler: the sampler that it shows; "" where it shows no single one.
         vector: PDF, for print; b"" where there is none.
         light: WebP that the page shows in place of the PNG; b"" where it shows the PNG.
     """
@@ -37,27 +37,27 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The picture as a data URI, so that the page loads nothing."""
+        """The picture as a data URI, so that the page does not load files."""
         kind, shown = ("webp", self.light) if self.light else ("png", self.content)
         return f"data:image/{kind};base64," + base64.b64encode(shown).decode()
 
     @property
     def size(self) -> tuple[int, int]:
-        """Its width and height in pixels, so that a page keeps its place while it opens."""
+        """The width and height in pixels, which keep the layout stable while the page loads."""
         return Image.open(io.BytesIO(self.light or self.content)).size
 
 
 def embedded(
     pixels: npt.NDArray[np.uint8], alt: str, *, large: bool, caption: str = "", sampler: str = ""
 ) -> Picture:
-    """Return pixels [h, w] or [h, w, 3] as a picture that has no file of its own.
+    """Return pixels [h, w] or [h, w, 3] as a picture without a file of its own.
 
     Args:
-        pixels: of the picture.
+        pixels: the picture's pixels.
         alt: its alternative text.
-        large: whether it is of large images, and so a WebP.
+        large: whether it shows large images and so is stored as WebP.
         caption: what stands below it.
-        sampler: whose it is.
+        sampler: the sampler that it shows.
     """
     light = webp_of(pixels) if large else b""
     return Picture("", b"" if large else png_of(pixels), alt, caption, sampler=sampler, light=light)

@@ -22,27 +22,27 @@ from priorgap.verdict import StudyVerdict
 from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import measure_name
 
-# how the names of files begin that show one model
+# The prefixes of the names of files that show one model.
 _OF_ONE_MODEL = ("samples-", "kl_per_unit-", "aggregate-")
 
 
 def shows_one_model(file: str) -> bool:
-    """Return whether a picture of a report is of one model, by its file's name; the others are of the study."""
+    """Return whether a picture of a report shows one model, by its file name; others show the study."""
     return file.startswith(_OF_ONE_MODEL)
 
 
 @dataclass
 class ModelPictures:
-    """One model as the page shows it: pictures of its samples and of its latent space."""
+    """The page's pictures of one model: of its samples and of its latent space."""
 
     title: str
     tiles: list[Picture] = field(default_factory=list)
-    note: str = ""  # what must be known to read the pictures
-    together: list[Picture] = field(default_factory=list)  # all samplers in one picture
+    note: str = ""  # A remark that readers need to understand the pictures.
+    together: list[Picture] = field(default_factory=list)  # Pictures that show all samplers together.
     latent: list[Picture] = field(default_factory=list)
     plane: PlaneView | None = None
     units: list[UnitView] = field(default_factory=list)
-    # files only: the page shows the same otherwise
+    # Pictures that are only written as files, because the page shows the same in another form.
     beside: list[Picture] = field(default_factory=list)
 
     @property
@@ -52,27 +52,27 @@ class ModelPictures:
 
     @property
     def has_latent(self) -> bool:
-        """Whether there is anything of the latent space."""
+        """Whether there is anything on the latent space."""
         return bool(self.latent or self.units or self.plane)
 
     @property
     def opens(self) -> bool:
-        """Whether units have more than their two bars."""
+        """Whether units have more to show than two bars."""
         return any(unit.marginal or unit.traversal for unit in self.units)
 
     @property
     def files(self) -> list[Picture]:
-        """All of them."""
+        """All pictures that are written as files."""
         return [*self.tiles, *self.together, *self.latent, *self.beside]
 
 
 def file_name(text: str) -> str:
-    """Return text as a file name: what is not a letter, a digit or one of ._=,- becomes _."""
+    """Return text as a file name: every character except letters, digits and ._=,- becomes _."""
     return re.sub(r"[^A-Za-z0-9._=,-]", "_", text).lstrip(".") or "_"
 
 
 def first_model(cell: tab.Cell) -> pd.DataFrame:
-    """Return the rows of a cell's model that is shown: the first seed's, uncalibrated where there is such a one."""
+    """Return the rows of the model that represents a cell: the first seed's, uncalibrated if possible."""
     uncalibrated = cell.rows[~rd.is_calibrated(cell.rows)] if len(cell.rows) else cell.rows
     rows = uncalibrated if len(uncalibrated) else cell.rows
     found: pd.DataFrame = rows[rows["seed"] == rows["seed"].min()]
@@ -80,13 +80,13 @@ def first_model(cell: tab.Cell) -> pd.DataFrame:
 
 
 def model_name(cell: tab.Cell) -> str:
-    """Return the id of a cell's model that is shown; "" where there is none."""
+    """Return the id of the model that represents a cell; "" where there is none."""
     first = first_model(cell)
     return "" if first.empty else str(first["model"].iloc[0])
 
 
 def matrix_rows(matrix: Matrix) -> Iterator[tuple[str, bool, list[Picture | None]]]:
-    """Yield each name of a matrix, whether it is a sampler's, and its picture in each cell."""
+    """Yield each name of a matrix, whether it belongs to a sampler, and its picture in each cell."""
     for name, row in matrix.rows.items():
         pictures = [
             None if one is None else embedded(few(one), f"{name}, {cell}: a few images", large=is_large(one))
@@ -107,7 +107,7 @@ def copied(
     previews: Mapping[str, Mapping[str, Preview]],
     training: Callable[[str], Pixels | None],
 ) -> Iterator[tuple[str, list[Picture]]]:
-    """Yield for each cell its samplers with a label of copying, above the nearest training images."""
+    """Yield for each cell its samplers with a label of copying, above their nearest training images."""
     for cell in cells:
         known = previews.get(model := model_name(cell), {})
         labels = {} if cell.verdict is None else cell.verdict.labels
@@ -133,14 +133,14 @@ def model_pictures(
     *,
     embedded: bool = True,
 ) -> Iterator[ModelPictures]:
-    """Yield the first seed's model of a cell, if there is anything to see of it.
+    """Yield the pictures of a cell's first model, if there are any.
 
     Args:
         cell: the cell.
-        previews: model -> what is shown of observations, by name.
-        aggregates: model -> what is known of its latent space.
-        baseline: the sampler that is shown wherever not all are.
-        embedded: whether the page shows it; else it has files only.
+        previews: maps each model to its previews by name.
+        aggregates: maps each model to the data of its latent space.
+        baseline: the sampler that is always shown where there is no room for all.
+        embedded: whether the page embeds the pictures; else they are only files.
     """
     first = first_model(cell)
     if first.empty:
@@ -162,7 +162,7 @@ def model_pictures(
     model.units = list(unit_views(first, aggregate, title)) if embedded else []
     if aggregate is not None:
         model.plane = plane_view(aggregate, title) if embedded else None
-        # the plane and the units' marginals show the same
+        # The plane and the units' marginals show the same information.
         told = model.plane is not None and model.plane.sprite is not None and bool(model.units)
         (model.beside if told else model.latent).append(_aggregate_picture(name, title, first, aggregate))
     if model.files or model.has_latent:
@@ -187,7 +187,7 @@ def _aggregate_picture(name: str, title: str, rows: pd.DataFrame, aggregate: Agg
 def study_pictures(
     table: pd.DataFrame, cells: Sequence[tab.Cell], verdict: StudyVerdict, catalogue: Catalogue
 ) -> Iterator[Picture]:
-    """Yield the measures that rank against each key that is a number, and the brackets of all models."""
+    """Yield the ranking measures against each numeric key, and the brackets of all models."""
     curves: list[tuple[Measure, str, str]] = []
     for measure in (one for one in catalogue.values() if one.rankable):
         sources = sorted(set(rd.text_column(rd.select(table, measure.name), "label_source")) - {""})
@@ -219,7 +219,7 @@ def study_pictures(
 
 
 def unit_pictures(cells: Sequence[tab.Cell], *, measure: str, space: str) -> Iterator[Picture]:
-    """Yield for each cell what a swap of each unit costs against what is known of the unit."""
+    """Yield for each cell the cost of swapping each unit against the unit's properties."""
     for cell in cells:
         found = units.unit_costs(cell, measure=measure, space=space)
         if found is not None:

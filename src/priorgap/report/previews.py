@@ -1,4 +1,4 @@
-"""What a report shows of observations, real and made: grids of images, pictures of series."""
+"""Previews of observations in a report, real and synthetic: grids of images, pictures of series and of tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SeriesPreview:
-    """Windows of one sampler, or real ones.
+    """Windows of one sampler, or real windows.
 
     Attributes:
-        values: [n, T, f], in the file's units where these are known; NaN where missing.
-        n_past: steps of the past, 0 where there is none.
-        channels: their names; () where they have none.
+        values: [n, T, f], in the file's units where known; NaN where missing.
+        n_past: the number of steps in the past, 0 where there is none.
+        channels: the channels' names; () where they have none.
     """
 
     values: npt.NDArray[np.floating]
@@ -36,10 +36,10 @@ class SeriesPreview:
 
 @dataclass(frozen=True, eq=False)
 class TablePreview:
-    """Rows of one sampler, or real ones.
+    """Rows of one sampler, or real rows.
 
     Attributes:
-        frame: in the file's units.
+        frame: the rows in the file's units.
         numeric: the names of the columns of numbers and points in time.
     """
 
@@ -47,7 +47,7 @@ class TablePreview:
     numeric: tuple[str, ...]
 
 
-# the path of a finished PNG; images [n, h, w, 1 or 3]; windows; rows
+# The path of a finished PNG, images [n, h, w, 1 or 3], windows, or rows.
 Preview = Path | npt.NDArray[np.uint8] | SeriesPreview | TablePreview
 
 
@@ -56,14 +56,14 @@ class Drawn:
     """A picture of observations.
 
     Attributes:
-        file: what its file's name ends with.
+        file: the suffix of its file's name.
         content: PNG.
-        alt: what it shows.
+        alt: its alternative text.
         caption: what stands below it.
-        note: what must be known to read it.
-        wide: whether it shows all samplers and stands by itself; the others are tiles in a row.
-        beside: whether it is only a file beside the page.
-        light: WebP that the page shows in its place; b"" where it shows the PNG.
+        note: a remark that readers need to understand it.
+        wide: whether it shows all samplers and takes the full width; others are tiles in a row.
+        beside: whether it is only written as a file and not shown on the page.
+        light: WebP that the page shows instead of the PNG; b"" where it shows the PNG.
     """
 
     file: str
@@ -79,13 +79,14 @@ class Drawn:
 def preview_of(
     stored: npt.NDArray[np.generic], modality: Modality, *, n_past: int = 0, channels: tuple[str, ...] = ()
 ) -> Preview | None:
-    """Return observations as a report shows them; None where it shows none of their kind.
+    """Return observations in the form that a report shows; None for kinds that it does not show.
 
     Args:
-        stored: as data are stored, [n, ...]; images have channels first, windows no missing-indicators but NaN.
-        modality: what they are.
-        n_past: of windows: steps of the past.
-        channels: of windows: the channels' names.
+        stored: observations in the stored form of data, [n, ...]; images have channels first, windows have NaN
+            instead of missing-indicators.
+        modality: the modality of observations.
+        n_past: for windows, the number of steps in the past.
+        channels: for windows, the channels' names.
     """
     if modality.pictures:
         return stored.transpose(0, 2, 3, 1).astype(np.uint8)
@@ -103,13 +104,13 @@ def drawn(
     """Yield the pictures of a model: real observations and reconstructions first, then its samplers in order.
 
     Args:
-        known: what is shown, by name.
-        samplers: in the order of their rank.
-        title: of the model.
-        baseline: the sampler that is shown wherever not all are.
+        known: the previews by name.
+        samplers: the samplers in the order of their rank.
+        title: the model's title.
+        baseline: the sampler that is always shown where there is no room for all.
 
     Raises:
-        ValueError: an array that is no uint8 images of one or three channels.
+        ValueError: an array does not hold uint8 images of one or three channels.
     """
     named = [name for name in (REAL, RECONSTRUCTIONS, *samplers) if name in known]
     order = [*named, *sorted(set(known) - set(named))]
@@ -152,7 +153,7 @@ def _of_tables(tables: Mapping[str, TablePreview], title: str, baseline: str) ->
     numeric = next(iter(tables.values())).numeric
     colours = {name: style(name, list(tables))[0] for name in tables}
     frames = {name: one.frame for name, one in tables.items()}
-    # more lines than these cannot be told apart
+    # More lines than this could not be told apart.
     order = dict.fromkeys([REAL, baseline, *(name for name in frames if name != RECONSTRUCTIONS)])
     few = [name for name in order if name in frames][:_MAX_LINES]
     for what, content in table_pictures.pictures_of(frames, few, numeric, colours):

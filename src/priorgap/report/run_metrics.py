@@ -20,14 +20,14 @@ def write_run_metrics(
 ) -> None:
     """Write `metrics.json`, `quality.csv` and `training.csv` into a directory.
 
-    metrics.json: cell -> measure -> sampler -> mean over models, of the measure that the verdict ranks by, and what
-    is recommended. quality.csv: the same with intervals, a row for each cell and sampler. training.csv: the means of
-    the training curves over models, by epoch.
+    metrics.json: cell -> measure -> sampler -> mean over models, of the measure that ranks, with the recommendation.
+    quality.csv: the same with intervals, a row for each cell and sampler. training.csv: the means of the training
+    curves over models, by epoch.
 
     Args:
-        directory: where to.
+        directory: the folder to write to.
         table: the tidy results.
-        verdict: what `decide_study` returned.
+        verdict: the result of `decide_study`.
         catalogue: the entries of the study's measures.
         curves: model id -> a mapping for each epoch.
     """

@@ -1,4 +1,4 @@
-"""Pictures of series: windows over time, autocorrelation, correlations between channels; real beside synthetic."""
+"""Pictures of series, real beside synthetic: windows over time, autocorrelations, correlations between channels."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,10 +9,10 @@ from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.report.drawing import PALETTE, WIDTH, close_matrices, empty_figure, png
 
 Windows = npt.NDArray[np.floating]
-# what fits the page's width and stays readable
+# The numbers of channels and lines that fit the page's width and stay readable.
 _MAX_CHANNELS, _MAX_MATRIX, _N_LINES = 4, 12, 5
 _MAX_LAG = 24
-# inches: a third of the page
+# The width in inches: a third of the page.
 _TILE = 3.2
 _BAND = (5, 50, 95)
 _REAL_COLOUR = "#000000"
@@ -21,14 +21,14 @@ _REAL_COLOUR = "#000000"
 def windows_over_time(
     name: str, values: Windows, real: Windows, *, n_past: int = 0, channels: tuple[str, ...] = ()
 ) -> bytes:
-    """Draw a few windows over the band that holds 90 % of the values at each step, a panel a channel.
+    """Draw a few windows over the band that holds 90 % of the values at each step, with a panel for each channel.
 
     Args:
         name: the sampler, or "real".
         values: its windows [n, T, f], NaN where a value is missing: lines break there.
-        real: the real ones; they set the axes, so that pictures compare.
-        n_past: steps before the future begins, marked where there are any.
-        channels: their names.
+        real: the real windows, which set the axes, so that pictures are comparable.
+        n_past: the number of steps before the future begins, whose end is marked.
+        channels: the channels' names.
     """
     n_steps, shown = values.shape[1], min(values.shape[2], _MAX_CHANNELS)
     figure, axes = empty_figure(0.5 + 0.95 * shown, shown, 1, share_x=True, width=_TILE)
@@ -36,7 +36,7 @@ def windows_over_time(
     steps = np.arange(n_steps)
     for channel, axis in enumerate(axes[:, 0]):
         own = values[:, :, channel]
-        # a value between two gaps is no line
+        # A line does not show a value between two gaps, so values are marked by dots.
         marker = "." if np.isnan(own).any() else ""
         low, middle, high = _percentiles(own)
         axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -54,7 +54,7 @@ def windows_over_time(
 def autocorrelations(
     windows: Mapping[str, Windows], colours: Mapping[str, str], *, channels: tuple[str, ...] = ()
 ) -> bytes | None:
-    """Draw the autocorrelation of each sampler beside that of real windows, a panel a channel; None of one step."""
+    """Draw each sampler's autocorrelation beside that of real windows, a panel per channel; None for one step."""
     n_steps, n_channels = next(iter(windows.values())).shape[1:]
     shown, n_lags = min(n_channels, _MAX_CHANNELS), min(n_steps - 1, _MAX_LAG)
     if n_lags < 1:
@@ -84,7 +84,7 @@ def autocorrelations(
 
 
 def channel_correlations(windows: Mapping[str, Windows], *, channels: tuple[str, ...] = ()) -> bytes | None:
-    """Draw the matrix of correlations between channels of each sampler; None where there is one channel, or many."""
+    """Draw each sampler's matrix of correlations between channels; None for one channel, or for too many."""
     n_channels = next(iter(windows.values())).shape[2]
     if not 2 <= n_channels <= _MAX_MATRIX:
         return None
@@ -103,9 +103,9 @@ def channel_correlations(windows: Mapping[str, Windows], *, channels: tuple[str,
 
 
 def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
-    """Return the autocorrelation [n_lags + 1, f] of all windows, about their mean; 0 where a channel stands still.
+    """Return the autocorrelation [n_lags + 1, f] of all windows about their mean; 0 for constant channels.
 
-    NaN is a missing value; each lag has the pairs of which both are there.
+    NaN is a missing value; each lag uses the pairs without missing values.
     """
     x, known = _centred(values)
     n_steps = x.shape[1]
@@ -126,7 +126,7 @@ def autocorrelation(values: Windows, n_lags: int) -> npt.NDArray[np.float64]:
 
 
 def correlation(values: Windows) -> npt.NDArray[np.float64]:
-    """Return correlations [f, f] at the same step, of values that are both there; 0 where a channel stands still."""
+    """Return correlations [f, f] at the same step over values that are both present; 0 for constant channels."""
     x, known = _centred(values)
     x, known = x.reshape(-1, values.shape[2]), known.reshape(-1, values.shape[2])
     scale = np.sqrt(_divided(np.square(x).sum(0), known.sum(0)))
@@ -138,7 +138,7 @@ def correlation(values: Windows) -> npt.NDArray[np.float64]:
 
 
 def _centred(values: Windows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return values less each channel's mean, 0 where missing, and which are there."""
+    """Return values minus each channel's mean (0 where missing), and which values are present."""
     known = ~np.isnan(values)
     filled = np.where(known, values, 0).astype(np.float64)
     mean = _divided(filled.sum((0, 1)), known.sum((0, 1)))
@@ -146,13 +146,13 @@ def _centred(values: Windows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.b
 
 
 def _divided(total: npt.NDArray[np.float64], n: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
-    """Return means, 0 of nothing."""
+    """Return the quotients, with 0 where nothing was counted."""
     found: npt.NDArray[np.float64] = np.divide(total, n, out=np.zeros_like(total), where=n > 0)
     return found
 
 
 def _percentiles(own: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return the band [3, T] of the values [n, T] that are there, NaN at a step without any."""
+    """Return the percentile band [3, T] of the present values among [n, T]; NaN at a step without any."""
     known = ~np.isnan(own)
     if known.all():
         found: npt.NDArray[np.floating] = np.percentile(own, _BAND, axis=0)
@@ -165,7 +165,7 @@ def _percentiles(own: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def _limits(real: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Return where an axis begins and ends: what real values fill, and a quarter more on either side."""
+    """Return the limits of an axis: the range of real values, extended by a quarter on either side."""
     known = real[~np.isnan(real)]
     low, high = (float(v) for v in np.percentile(known, (0.5, 99.5))) if len(known) else (0.0, 0.0)
     margin = 0.25 * ((high - low) or 1.0)
@@ -183,7 +183,7 @@ def pictures_of(
     n_past: int = 0,
     channels: tuple[str, ...] = (),
 ) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (what, of whom, PNG): "windows" of each, then "autocorrelation" and "channels" of all together."""
+    """Yield (kind, name, PNG): "windows" of each sampler, then "autocorrelation" and "channels" of all together."""
     real = windows.get(REAL, next(iter(windows.values())))
     for name, values in windows.items():
         yield "windows", name, windows_over_time(name, values, real, n_past=n_past, channels=channels)

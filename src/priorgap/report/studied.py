@@ -1,4 +1,4 @@
-"""What a study is of, as the head of its page says it."""
+"""The description of a study's data and models at the head of its page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from priorgap.report.glossary import Words
 from priorgap.report.tables import Cell
 from priorgap.verdict import readings as rd
 
-# values of a varying key that are listed one by one
+# With more values than this a varying key is summarised instead of listed.
 _MAX_VALUES = 8
 
 
@@ -19,8 +19,8 @@ class DataFacts:
 
     Attributes:
         name: its name; "" where it has none.
-        described: what its observations are: "grey images of 28 x 28".
-        sizes: how many there are for training, validation and test; None where that is not known.
+        described: the kind of its observations: "grey images of 28 x 28".
+        sizes: the numbers of training, validation and test rows; None where not known.
     """
 
     name: str
@@ -38,13 +38,13 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Studied:
-    """What a study is of.
+    """The data and models of a study.
 
     Attributes:
-        noun: what one observation is called: "image", "window", "row".
+        noun: the word for one observation: "image", "window", "row".
         data: its data sets.
         models: its models in words, one line each.
-        date: when its last result was made, as an ISO date; "" where that is not known.
+        date: the ISO date of its last result; "" where not known.
     """
 
     noun: str = "observation"
@@ -54,11 +54,11 @@ class Studied:
 
     @property
     def words(self) -> Words:
-        """What observations are called."""
+        """The words for observations."""
         return Words.of(self.noun)
 
     def facts(self, table: pd.DataFrame, cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
-        """Yield what was studied, by name: data, models, what varies, seeds, date."""
+        """Yield the facts of the study by name: data, models, what varies, seeds, date."""
         yield from (("Data", one.text) for one in self.data)
         yield from (("Model", text) for text in self.models)
         for key in rd.varying_keys(table):

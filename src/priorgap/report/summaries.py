@@ -1,4 +1,4 @@
-"""The table of a study in one piece, as Markdown and as LaTeX."""
+"""A study's summary table, as Markdown and as LaTeX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from priorgap.verdict import readings as rd
 
 @dataclass(frozen=True)
 class _Line:
-    """A sampler of a cell: what it is, and its entries."""
+    """A sampler of a cell: its name with its marks, and its entries."""
 
     cell: str
     sampler: str
@@ -25,7 +25,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Summary:
-    """Sampler × measures of all cells; `named`: whether cells have names."""
+    """Samplers × measures of all cells; `named` says whether cells have names."""
 
     named: bool
     header: list[str]
@@ -39,14 +39,14 @@ def readme_table(
     catalogue: Catalogue = BUILTIN,
     verdict: StudyVerdict | None = None,
 ) -> str:
-    """Return sampler × measures as a Markdown table, mean ± s.d. over seeds; cells follow each other.
+    """Return samplers × measures as a Markdown table, mean ± s.d. over seeds, cell after cell.
 
-    Candidates come first, best first; beside a name stands what it is: its role, or what keeps it from being used.
+    Candidates come first, the best first; a name is followed by its role, or by the reason why it may not be used.
 
     Args:
         table: the study's results, with the columns of results.csv.
-        measures: which columns, in this order; those that nobody measured are left out. None is the measures of
-            sample quality that may rank.
+        measures: the columns in this order, without those that were not measured. None: the measures of sample
+            quality that may rank.
         catalogue: the entries of the study's measures.
         verdict: the study's, for its order and its labels; None orders by the first column.
     """
@@ -66,7 +66,7 @@ def latex_table(
     catalogue: Catalogue = BUILTIN,
     verdict: StudyVerdict | None = None,
 ) -> str:
-    """Return what `readme_table` returns as a LaTeX tabular, by booktabs; cells are set apart by rules."""
+    """Return the table of `readme_table` as a LaTeX tabular for booktabs, with rules between cells."""
     found = _summary(table, measures, catalogue, verdict)
     head = ["cell"] * found.named + ["sampler", *found.header]
     lines = [
@@ -96,7 +96,7 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """Return text as LaTeX prints it, whatever marks are in it."""
+    """Return text escaped for LaTeX."""
     return "".join(_LATEX.get(mark, mark) for mark in text)
 
 

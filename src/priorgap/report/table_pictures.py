@@ -1,4 +1,4 @@
-"""Pictures of tables: each column's values, and how columns go together; real beside synthetic."""
+"""Pictures of tables, real beside synthetic: values of each column, and associations between columns."""
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, islice
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = npt.NDArray[np.float64]
-# what fits the page's width and stays readable
+# The numbers of columns, categories and bins that fit the page's width and stay readable.
 _MAX_COLUMNS, _MAX_MATRIX, _MAX_CATEGORIES, _N_BINS = 18, 24, 8, 24
 _N_QUANTILES = 8
 _REAL_COLOUR, _MISSING, _OTHERS = "#000000", "(missing)", "(others)"
@@ -47,7 +47,7 @@ def column_values(
 
 
 def column_pairs(frames: Mapping[str, "pd.DataFrame"], numeric: Collection[str]) -> bytes | None:
-    """Draw the matrix of associations between columns of each sampler; None of one column, or of many."""
+    """Draw each sampler's matrix of associations between columns; None for one column, or for too many."""
     real = frames.get(REAL, next(iter(frames.values())))
     names = list(real.columns)
     if not 2 <= len(names) <= _MAX_MATRIX:
@@ -104,7 +104,7 @@ def _cramer(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> float:
 
 
 def _numbers(column: "pd.Series") -> Array:
-    """Return numbers, or points in time in seconds, NaN where missing."""
+    """Return numbers, or points in time as seconds, with NaN where missing."""
     if column.dtype.kind == "M":
         known = column.notna().to_numpy()
         seconds = column.to_numpy().astype("datetime64[s]").astype(np.float64)
@@ -141,7 +141,7 @@ def _histograms(
     edges = np.linspace(low - 0.1 * width, high + 0.1 * width, _N_BINS + 1)
     for of, column in values.items():
         numbers = _numbers(column)
-        # what lies outside is counted at the edge
+        # Values outside of the range are counted in the first or last bin.
         inside = np.clip(numbers[np.isfinite(numbers)], edges[0], edges[-1])
         heights, _ = np.histogram(inside, edges)
         shares = heights / max(1, len(inside))
@@ -193,7 +193,7 @@ def pictures_of(
     numeric: Collection[str],
     colours: Mapping[str, str],
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (what, PNG): "columns" of a few samplers, then "pairs" of all where the columns are not too many."""
+    """Yield (kind, PNG): "columns" of a few samplers, then "pairs" of all if there are not too many columns."""
     yield "columns", column_values({name: frames[name] for name in few}, numeric, colours)
     pairs = column_pairs(frames, numeric)
     if pairs is not None:

@@ -1,7 +1,7 @@
-"""The tables of a report: numbers of the results table as text, mean ± s.d. over seeds.
+"""The tables of a report: numbers of the results as text, mean ± s.d. over seeds.
 
-What is shown where, under which heading and in which order is the catalogue's; a measure that an outside package
-brings is shown in the section that its entry names.
+The catalogue decides where, under which heading and in which order a measure is shown; a plugin's measure is shown in
+the section that its entry names.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,12 +39,12 @@ class TextTable:
     """A table of strings.
 
     Attributes:
-        heading: what it is of.
-        header: the columns' heads.
-        rows: their first entries name them.
+        heading: the table's heading.
+        header: the heads of the columns.
+        rows: the rows, whose first entries are their names.
         notes: sentences below it.
-        columns: what the columns after the first measure, where each measures one thing; () or None otherwise.
-        lines: what the rows measure, where each measures one thing; () or None otherwise.
+        columns: the measures of the columns after the first, where each has one; () or None otherwise.
+        lines: the measures of the rows, where each has one; () or None otherwise.
     """
 
     heading: str
@@ -55,17 +55,17 @@ class TextTable:
     lines: tuple[Measure | None, ...] = ()
 
     def of_column(self, place: int) -> Measure | None:
-        """Return what a column measures, counted with that of names; None where it measures nothing."""
+        """Return the measure of a column, counting the column of names; None where it has none."""
         return self.columns[place - 1] if 0 < place <= len(self.columns) else None
 
     def of_line(self, place: int) -> Measure | None:
-        """Return what a row measures; None where its entries are of several measures."""
+        """Return the measure of a row; None where its entries are of several measures."""
         return self.lines[place] if place < len(self.lines) else None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One group of models as the report shows it.
+    """One group of models, in the form that the report shows.
 
     Attributes:
         name: its varying keys as text.
@@ -96,22 +96,22 @@ class Cell:
 
     @cached_property
     def measured(self) -> frozenset[str]:
-        """Names of the measures that it has rows of."""
+        """The names of the measures that the cell has rows of."""
         return frozenset(self.rows["measure"])
 
     def measures(self, section: Section) -> list[Measure]:
-        """Return the entries of what it has in one section of the page, in the catalogue's order."""
+        """Return the entries of the cell's measures in one section of the page, in the catalogue's order."""
         return [one for one in measures_of(self.catalogue, section) if one.name in self.measured]
 
     def marks(self, sampler: str) -> list[str]:
-        """Return what is said of a sampler beside its name: recommended, winner, role, labels."""
+        """Return the marks beside a sampler's name: recommended, winner, role, labels."""
         if sampler not in self._marks:
             self._marks[sampler] = self._marks_of(sampler)
         return list(self._marks[sampler])
 
     @cached_property
     def _marks(self) -> dict[str, list[str]]:
-        """What was said so far: a page asks for it at every table."""
+        """A cache of the marks, because a page needs them for every table."""
         return {}
 
     def _marks_of(self, sampler: str) -> list[str]:
@@ -128,7 +128,7 @@ class Cell:
         return found
 
     def traits(self, sampler: str) -> str:
-        """Return what a sampler says of itself, for a reader: what it needs when it draws, what it does not see."""
+        """Return a sampler's traits for readers: what it needs to draw, and what it does not depend on."""
         found = self._traits.get(sampler, set())
         return ", ".join(words for trait, words in _TRAITS.items() if trait in found)
 
@@ -163,14 +163,15 @@ def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] 
         return ABSENT
     mean = float(np.mean(values))
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    if spread > 1e-9 * abs(mean):  # a constant over seeds (a floor, a sample size) has no spread to show
+    # A constant over seeds (such as a floor or a sample size) has no spread to show.
+    if spread > 1e-9 * abs(mean):
         return plus_minus(mean, spread)
     error = std_errors[0] if len(values) == 1 and std_errors else None
     return number(mean) if error is None else f"{plus_minus(mean, error)} (s.e.)"
 
 
 def over_seeds(rows: pd.DataFrame) -> str:
-    """Return the mean of one number over seeds; where it has limits only, these."""
+    """Return the mean of one number over seeds; where it has only limits, these."""
     bound = rd.text_column(rows, "bound")
     points = rows[~bound.isin({"lower", "upper"})].drop_duplicates("seed")
     if len(points):
@@ -180,7 +181,7 @@ def over_seeds(rows: pd.DataFrame) -> str:
 
 
 def _limits(rows: pd.DataFrame) -> str:
-    """Return "0.4 to 1.2", or "≥ 0.4" where there is one end only, averaged over seeds."""
+    """Return "0.4 to 1.2", or "≥ 0.4" with a single end, averaged over seeds."""
     bound = rd.text_column(rows, "bound")
     ends = {end: rows["value"][bound == end] for end in ("lower", "upper")}
     low, high = (number(float(values.mean())) if len(values) else "" for values in ends.values())
@@ -190,14 +191,14 @@ def _limits(rows: pd.DataFrame) -> str:
 
 
 def _whole(rows: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the rows of a measure that are of no single unit or class."""
+    """Return a measure's rows without those of single units or classes."""
     own = rows[rows["measure"] == measure.name]
     return own[own["value"].notna() & rd.text_column(own, "unit").isin({"", NULL_UNKNOWN})]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table of samplers: a measure in a space, with labels of one source where it has several."""
+    """One column of a table of samplers: a measure in a space, with one label source where there are several."""
 
     measure: Measure
     space: str
@@ -213,7 +214,7 @@ class Column:
 
 
 def columns_of(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[Column]:
-    """Return the columns that some sampler has, in the order of the measures."""
+    """Return the columns that any sampler has, in the order of the measures."""
     found = []
     for measure in measures:
         own = _whole(rows, measure)
@@ -226,7 +227,7 @@ def columns_of(rows: pd.DataFrame, measures: Iterable[Measure]) -> list[Column]:
 
 
 def heads(columns: Sequence[Column]) -> list[str]:
-    """Return the heads of columns, each with its space and label source where these tell it from others."""
+    """Return the heads of columns, with space and label source where these are needed to tell columns apart."""
     spaces: dict[str, set[str]] = {}
     for column in columns:
         spaces.setdefault(column.measure.name, set()).add(column.space)
@@ -244,7 +245,7 @@ def _by_sampler(
     columns = columns_of(cell.rows, measures)
     parts = [column.of(cell.rows) for column in columns]
     rows = []
-    # three arms of every unit would bury the samplers; they have a table of their own (`report.units`)
+    # Three arms of every unit would hide the samplers; they have a table of their own (`report.units`).
     for sampler in (name for name in cell.samplers if not is_unit_swap(name)):
         entries = [over_seeds(part[rd.text_column(part, "sampler") == sampler]) for part in parts]
         if any(entry != ABSENT for entry in entries):
@@ -253,7 +254,7 @@ def _by_sampler(
 
 
 def sampler_table(cell: Cell, section: Section, *, notes: bool = True) -> TextTable | None:
-    """Return sampler × the section's measures of a cell; what the model itself has of them as notes."""
+    """Return samplers × the section's measures of a cell, with the model's own values as notes."""
     measures, header, rows = _by_sampler(cell, cell.measures(section))
     if not rows:
         return None
@@ -265,13 +266,13 @@ def _model_notes(cell: Cell, section: Section) -> list[str]:
     return [
         f"{measure_name(measure, space)}: {mean_and_spread(values)}. {measure.sentence}"
         for measure in cell.measures(section)
-        if measure.name != _CEILING  # which has rows of its own
+        if measure.name != _CEILING  # The ceiling has rows of its own.
         for space, values in _model_values(cell.rows, measure.name).items()
     ]
 
 
 def quality_table(cell: Cell) -> TextTable | None:
-    """Return sampler × quality measures of a cell, with its floors and sample sizes as notes."""
+    """Return samplers × quality measures of a cell, with its floors and sample sizes as notes."""
     table = sampler_table(cell, "quality")
     if table is None:
         return None
@@ -291,7 +292,7 @@ def _sizes(cell: Cell) -> str:
 
 
 def _model_values(rows: pd.DataFrame, measure: str) -> dict[str, list[float]]:
-    """Return the values of a measure that belongs to no sampler, by space, one per seed."""
+    """Return the values of a measure that belongs to no sampler, by space, one for each seed."""
     selected = rd.select(rows, measure)
     selected = selected[rd.text_column(selected, "sampler") == ""]
     spaces = rd.text_column(selected, "space")
@@ -302,7 +303,7 @@ def _model_values(rows: pd.DataFrame, measure: str) -> dict[str, list[float]]:
 
 
 def copying_table(cell: Cell) -> TextTable | None:
-    """Return sampler × copying measures of a cell, with its labels."""
+    """Return samplers × copying measures of a cell, with their labels."""
     table = sampler_table(cell, "copying")
     if table is None:
         return None
@@ -330,7 +331,7 @@ def copying_table(cell: Cell) -> TextTable | None:
 
 
 def accuracy_table(cell: Cell) -> TextTable | None:
-    """Return sampler and label source × accuracies, with the ceiling that belongs to each label source."""
+    """Return samplers and label sources × accuracies, with the ceiling of each label source."""
     measures = [
         measure
         for measure in measures_of(cell.catalogue, "accuracy")
@@ -347,7 +348,7 @@ def accuracy_table(cell: Cell) -> TextTable | None:
         selected = rd.select(here, _CEILING)
         values = [float(v) for v in selected.drop_duplicates("seed")["value"]]
         if values:
-            # without a label source it is the judge's own accuracy, the ceiling of real→synthetic
+            # Without a label source it is the judge's own accuracy, which is the ceiling of real→synthetic.
             bounded = _FORWARD if source == "" else _BACKWARD
             entries = [mean_and_spread(values) if m.name == bounded else ABSENT for m in measures]
             rows.append(["ceiling: real→real", source or ABSENT, *entries])
@@ -380,7 +381,7 @@ def model_table(cells: Sequence[Cell], section: Section = "latent") -> TextTable
 
 
 def _of_model(rows: pd.DataFrame, measure: Measure) -> str:
-    """Return a model's value over seeds, and its limits where it has such."""
+    """Return a model's value over seeds, with its limits if it has any."""
     own = _whole(rows, measure)
     own = own[rd.text_column(own, "sampler") == ""]
     points = own[~rd.text_column(own, "bound").isin({"lower", "upper"})]

@@ -10,23 +10,24 @@ from PIL import Image, ImageDraw, ImageFont
 
 _TILE_ROWS = _TILE_COLUMNS = 8
 _TILE_SIDE = 256
-# numbers of an image beyond which a page holds it as WebP, and of what quality; MNIST's have more, scikit-learn's
-# digits fewer. What a decoder makes has some grey everywhere: as PNG it is twice as large as data
+# An image with more numbers than _LARGE is embedded as WebP of this quality; MNIST's images have more, scikit-learn's
+# digits fewer. A decoder's images have some grey everywhere, which makes a PNG twice as large as that of data.
 _LARGE, _QUALITY = 400, 80
-# how many a page holds instead of 8 × 8: of those up to 1,024 numbers, and of still larger ones
+# The side of the embedded grid, instead of 8: for images of up to _VERY_LARGE numbers, and for larger ones.
 _VERY_LARGE, _COLUMNS, _FEWER_COLUMNS = 1024, 7, 6
 
 Images = Path | npt.NDArray[np.uint8]
 
 
 def sample_tile(preview: Images) -> bytes:
-    """Return a preview as one PNG: a finished picture as it is, images [n, h, w, c] as a grid of 8 × 8."""
+    """Return a preview as one PNG: a finished picture unchanged, images [n, h, w, c] as a grid of 8 × 8."""
     if isinstance(preview, Path):
         return preview.read_bytes()
     _check(preview)
     image = Image.fromarray(tiled(preview[: _TILE_ROWS * _TILE_COLUMNS], _TILE_COLUMNS))
     factor = max(1, _TILE_SIDE // max(image.size))
-    if factor > 1:  # whole pixels, so that small images are neither blurred nor resampled unevenly
+    # Only whole multiples of pixels, so that small images are neither blurred nor resampled unevenly.
+    if factor > 1:
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     return _png(image)
 
@@ -37,7 +38,7 @@ def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def is_large(images: npt.NDArray[np.uint8]) -> bool:
-    """Whether single images [n, h, w, c] are so large that a page holds them as WebP, with small losses."""
+    """Whether single images [n, h, w, c] are so large that a page embeds them as WebP, with small losses."""
     return int(images[0].size) > _LARGE
 
 
@@ -49,7 +50,7 @@ def webp_of(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def light_tile(preview: Images) -> bytes:
-    """Return what a page shows in place of a tile: fewer images as WebP; b"" where they are small."""
+    """Return the page's replacement for a tile: fewer images as WebP; b"" where they are small."""
     if isinstance(preview, Path) or not is_large(preview):
         return b""
     columns = _COLUMNS if preview[0].size <= _VERY_LARGE else _FEWER_COLUMNS
@@ -74,8 +75,8 @@ def tiled(images: npt.NDArray[np.uint8], columns: int, line: int = 1) -> npt.NDA
 
     Args:
         images: at least one.
-        columns: how many stand in a row.
-        line: pixels between two of them.
+        columns: the number of images in a row.
+        line: the number of pixels between two images.
     """
     n, h, w, c = images.shape
     columns = min(columns, n)
@@ -93,7 +94,7 @@ def samples_side_by_side(tiles: Mapping[str, bytes], title: str) -> bytes:
     images = [Image.open(io.BytesIO(tile)) for tile in tiles.values()]
     mode = (
         "L" if all(image.mode == "L" for image in images) else "RGB"
-    )  # grey alone is written in a third of the time
+    )  # Grey alone is written in a third of the time.
     gap, text = 16, 30
     width = sum(image.width for image in images) + gap * (len(images) + 1)
     canvas = Image.new(mode, (width, max(image.height for image in images) + 2 * text + gap), "white")

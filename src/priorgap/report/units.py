@@ -1,4 +1,4 @@
-"""The part of a report on single units: what a swap of each costs, as a table and as a picture."""
+"""The report's section on single units: the cost of swapping each one, as a table and as a picture."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ _MARKER = dict(zip(ARMS, "os^", strict=True))
 
 
 def unit_table(cell: Cell, *, measure: str, space: str) -> TextTable | None:
-    """Return a row per unit: the cost of its swap by arm, rate, marginal KL, dependence; correlations as notes."""
+    """Return a row for each unit: cost of its swap by arm, rate, marginal KL, dependence; correlations as notes."""
     effects = unit_effects(cell.rows, measure=measure, space=space or None)
     if effects.empty:
         return None
@@ -49,7 +49,7 @@ def _correlation_notes(effects: pd.DataFrame) -> list[str]:
 
 
 def unit_costs(cell: Cell, *, measure: str, space: str) -> Drawing | None:
-    """Draw the cost of every unit's swap against its rate, marginal KL and dependence, a marker per arm."""
+    """Draw the cost of every unit's swap against its rate, marginal KL and dependence, with a marker for each arm."""
     effects = unit_effects(cell.rows, measure=measure, space=space or None)
     known = [name for name in PROPERTIES if effects[name].notna().any()]
     if effects.empty or not known:

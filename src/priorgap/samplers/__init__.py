@@ -1,10 +1,10 @@
-"""Where z comes from: the prior, posteriors, densities fitted to them, and readings of the question."""
+"""Sources of z: the prior, posteriors, densities fitted to them, and literal readings of the question."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
-# configuration stays light, and a file that moves changes no model's id.
+# The public names, which are also those that a `_target_` uses. A module is imported when its name is first used, so
+# that reading a configuration stays fast, and moving a file changes no model's id.
 _EXPORTS = {
     "ExPostGaussian": "priorgap.samplers.ex_post",
     "ExPostLowRank": "priorgap.samplers.low_rank",

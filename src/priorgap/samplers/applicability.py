@@ -1,4 +1,4 @@
-"""Which sampler has a meaning for which model: decided before training, from what each sampler says it needs."""
+"""Which sampler applies to which model, decided before training from the needs that each sampler declares."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ PriorKind = Literal["standard_normal", "learned", "none"]
 
 @dataclass(frozen=True)
 class ModelTraits:
-    """What a model and its data offer to samplers.
+    """The properties of a model and its data on which samplers depend.
 
     Attributes:
-        encoder: whether there is one, so that images have posteriors.
+        encoder: whether there is an encoder, so that images have posteriors.
         log_var: whether its posteriors have a variance; False for a plain autoencoder.
         prior: the distribution p(z) that the model was trained with: N(0, I), a learned one, or none.
-        conditional: whether the decoder must be told a class with each z; draws without a label then get
-            one (`samplers.drawing`), so that no sampler is invalid for that.
+        conditional: whether the decoder needs a class with each z. Draws without a label then get one
+            (`samplers.drawing`), so that this makes no sampler invalid.
         labels: whether the data have labels.
     """
 
@@ -48,7 +48,7 @@ MODELS: Mapping[str, ModelTraits] = {
 
 
 def offers(traits: ModelTraits) -> frozenset[str]:
-    """Return the needs that a model meets."""
+    """Return the needs of samplers that a model meets."""
     met: dict[str, bool] = {
         "encoder": traits.encoder,
         "log_var": traits.encoder and traits.log_var,
@@ -60,7 +60,7 @@ def offers(traits: ModelTraits) -> frozenset[str]:
 
 
 def invalid(sampler: Sampler, traits: ModelTraits) -> str | None:
-    """Return why a sampler has no meaning for a model, in one line; None where it has one."""
+    """Return why a sampler does not apply to a model, in one line; None where it does."""
     offered = offers(traits)
     for need, reason in _MISSING.items():
         if need in needs_of(sampler) and need not in offered:
@@ -69,7 +69,7 @@ def invalid(sampler: Sampler, traits: ModelTraits) -> str | None:
 
 
 def validity_table(samplers: Iterable[Sampler], models: Mapping[str, ModelTraits] = MODELS) -> str:
-    """Return the sampler x model table as Markdown: yes, or what is missing."""
+    """Return the table of samplers and models as Markdown: yes, or what is missing."""
     lines = [f"| sampler | {' | '.join(models)} |", f"|{'---|' * (len(models) + 1)}"]
     for sampler in sorted(samplers, key=lambda s: s.name):
         cells = (_cell(sampler, traits) for traits in models.values())

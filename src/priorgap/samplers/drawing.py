@@ -1,4 +1,4 @@
-"""Fitting a sampler and drawing from it, with the streams that make samplers of one model comparable."""
+"""Fitting a sampler and drawing from it, with random streams that make the samplers of one model comparable."""
 
 from dataclasses import replace
 
@@ -20,12 +20,12 @@ def class_frequencies(label: Int[Tensor, "n"] | None) -> Tensor | None:
 
 
 def fit_inputs(train: Latents, validation: Latents, prior: Prior | None) -> FitInputs:
-    """Return what a sampler may see: training and validation posteriors, the prior, the class shares."""
+    """Return a sampler's inputs: training and validation posteriors, the prior, the class shares."""
     return FitInputs(train, validation, prior, class_frequencies(train.label))
 
 
 def inputs_without_encoder(prior: Prior, frequencies: Float[Tensor, "n_classes"] | None = None) -> FitInputs:
-    """Return what a sampler may see of a model without an encoder: its prior; the posteriors are empty marks.
+    """Return a sampler's inputs for a model without an encoder: its prior, and empty posteriors.
 
     Samplers that need posteriors must be refused first (`samplers.validity.invalid`).
     """
@@ -34,7 +34,7 @@ def inputs_without_encoder(prior: Prior, frequencies: Float[Tensor, "n_classes"]
 
 
 def fit_sampler(sampler: Sampler, inputs: FitInputs, *, seed: int) -> FittedSampler:
-    """Fit a sampler with its own stream: adding or leaving out another changes nothing."""
+    """Fit a sampler with a stream of its own, so that adding or leaving out another sampler changes nothing."""
     return sampler.fit(inputs, generator=stream(seed, "fit", sampler.name))
 
 
@@ -50,10 +50,10 @@ def draw_latents(
 
     Args:
         fitted: the distribution of z.
-        n: how many.
-        seed: of the stream.
-        classes: for a conditional model, the probability of each class: draws without a label get one.
-        contexts: for a model that takes contexts: draws without one get one.
+        n: the number of draws.
+        seed: the stream's seed.
+        classes: for a conditional model, the probability of each class, by which draws without a label get one.
+        contexts: for a model that takes contexts: the contexts, of which draws without a context get one.
     """
     draw = fitted.sample(n, generator=stream(seed, "draw"))
     draw = with_labels(draw, classes, generator=stream(seed, "draw", "label"))
@@ -63,30 +63,30 @@ def draw_latents(
 def with_labels(
     draw: LatentDraw, classes: Float[Tensor, "n_classes"] | None, *, generator: torch.Generator
 ) -> LatentDraw:
-    """Return draws with a label each where the model asks for one: their own, or one drawn by itself from `classes`.
+    """Return draws with labels where the model needs them: their own, or ones drawn independently from `classes`.
 
-    A label that was drawn says nothing of z: right for p(z), and for a distribution fitted to all classes together
+    A drawn label is independent of z. That is correct for p(z), but for a distribution fitted to all classes together
     only as far as the conditional model's q(z) does not depend on the class.
     """
     if classes is None or draw.label is not None:
         return draw
     uniform = torch.rand(len(draw), generator=generator, dtype=torch.float64)
     edges = classes.cumsum(0) / classes.sum()
-    # the last class of positive probability, where rounding leaves the last edge below 1
+    # Where rounding leaves the last edge below 1, draws beyond it get the last class with a positive probability.
     last = int(classes.nonzero().max())
     return replace(draw, label=torch.searchsorted(edges, uniform, right=True).clamp_max(last))
 
 
 def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: torch.Generator) -> LatentDraw:
-    """Return draws with a context each where the model takes contexts.
+    """Return draws with a context each, where the model takes contexts.
 
-    A draw that came from a row has that row's. Others get a random one of the fresh contexts where there are any,
-    else a random training row's, of their own class where draws and contexts have one; every row is taken as often
-    as every other, to within one. Draws without labels get the same contexts by the same stream. As a label that was
-    drawn, such a context says nothing of z.
+    A draw that came from a row has that row's context. Others get a random one of the fresh contexts where there are
+    any, else a random training row's, of their own class where draws and contexts have one; all rows are used equally
+    often, to within one. Draws without labels get the same contexts by the same stream. Like a drawn label, such a
+    context is independent of z.
 
     Raises:
-        ValueError: a draw is of a class that none of these rows has.
+        ValueError: none of these rows has the class of a draw.
     """
     if contexts is None or draw.context is not None:
         return draw
@@ -111,5 +111,5 @@ def with_contexts(draw: LatentDraw, contexts: Contexts | None, *, generator: tor
 
 
 def label_source_of(sampler: Sampler, *, conditional: bool) -> str:
-    """Return where the labels of a sampler's draws come from; a conditional model's draws have always one."""
+    """Return where the labels of a sampler's draws come from; draws for a conditional model always have a source."""
     return sampler.label_source or ("condition" if conditional else "")

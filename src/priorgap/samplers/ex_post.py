@@ -26,7 +26,7 @@ from priorgap.samplers.protocols import (
     total_moments,
 )
 
-# what is true of a density fitted to draws of the training posteriors
+# Facts of densities that are fitted to draws of the training posteriors.
 FITTED = SamplerFacts(
     reconstructs=False,
     needs_training_data=False,
@@ -37,7 +37,8 @@ _DENSITIES: dict[str, type[FittedGaussian | FittedDiagonal | FittedLowRank | Fit
     density.kind: density for density in (FittedGaussian, FittedDiagonal, FittedLowRank, FittedMixture)
 }
 
-# an epoch is chosen on at most this share of the number of training draws
+# The number of validation draws for the choice of an epoch is at most the number of training draws divided by
+# this.
 _VALIDATION_SHARE = 4
 
 
@@ -48,7 +49,8 @@ class FittedExPost:
     Attributes:
         name: the sampler's name.
         density: the density.
-        facts: what is true of it; a density fitted to the training posteriors where nothing else is said.
+        facts: what is true of the sampler; by default the facts of a density fitted to the training
+            posteriors.
     """
 
     name: str
@@ -79,7 +81,7 @@ class FittedExPost:
 
 @dataclass(frozen=True)
 class ExPostGaussian:
-    """N(m, C) with C = Cov(mu) + diag(mean s²), by total variance, in closed form: no draws are fitted.
+    """N(m, C) with C = Cov(mu) + diag(mean s²), by total variance, in closed form and without draws.
 
     Attributes:
         covariance: "full", or "diag" for the diagonal of C alone.
@@ -109,7 +111,7 @@ class ExPostGaussian:
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -123,9 +125,9 @@ class ExPostGaussian:
 
 
 def aggregate_diagonal(train: Latents) -> FittedDiagonal:
-    """Return the Gaussian with the aggregate means and variances, without a matrix; no variance is 0."""
+    """Return the Gaussian with the aggregate means and variances, without a full matrix; no variance is 0."""
     mean = train.mean.mean(0, dtype=torch.float64)
-    # units at a time, so that no second set of posteriors is made in float64
+    # Blocks of units are converted in turn, so that no float64 copy of all posteriors is made.
     parts = zip(train.mean.split(MOST_FULL, 1), mean.split(MOST_FULL), strict=True)
     variance = torch.cat([(part.double() - m).square().mean(0) for part, m in parts])
     if train.log_var is not None:
@@ -137,14 +139,15 @@ def aggregate_diagonal(train: Latents) -> FittedDiagonal:
 
 @dataclass(frozen=True)
 class ExPostMixture:
-    """A Gaussian mixture fitted to draws of z: not to mu, which would lose the posteriors' own variance.
+    """A Gaussian mixture fitted to draws of z, not to mu, which would lose the posteriors' own variance.
 
     Attributes:
         n_components: one number, or candidates; chosen by the log-likelihood of validation draws.
-        n_fit: EM sees at most so many draws.
-        draws_per_image: at most so many draws of one posterior, where there are fewer images than n_fit.
-        max_iter: at most so many EM steps a candidate.
-        reg_covar: ridge on the covariances, in units of a unit's variance.
+        n_fit: EM uses at most this many draws.
+        draws_per_image: the largest number of draws from one posterior, where there are fewer images than
+            n_fit.
+        max_iter: the largest number of EM steps for each candidate.
+        reg_covar: the ridge on the covariances, relative to each unit's variance.
     """
 
     n_components: int | Sequence[int]
@@ -157,7 +160,7 @@ class ExPostMixture:
     label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists; a frozen value must be hashable
+        # YAML gives lists, but a field of a frozen dataclass must be hashable.
         if not isinstance(self.n_components, int):
             object.__setattr__(self, "n_components", tuple(self.n_components))
         if self.draws_per_image < 1:
@@ -168,7 +171,7 @@ class ExPostMixture:
         return GaussianMixture(self.n_components, self.n_fit, self.max_iter, self.reg_covar)
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
-        """Draw z from the training posteriors, fit every candidate, keep the best on validation draws.
+        """Draw z from the training posteriors, fit every candidate, and keep the best one on validation draws.
 
         Raises:
             SamplerNotApplicable: there are too few images.
@@ -182,14 +185,14 @@ class ExPostMixture:
             z_validation = draw_rows(inputs.validation, n_validation, generator=generator)
         try:
             fitted = density.fit(z_train, z_validation, generator=generator)
-        except TooFewPoints as error:  # too few images for this fit: other samplers can still be fitted
+        except TooFewPoints as error:  # Only this fit lacks images, and other samplers can still be fitted.
             raise SamplerNotApplicable(
                 f"{self.name}: {error} ({len(inputs.train)} training images)"
             ) from error
         return FittedExPost(self.name, fitted)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:
@@ -198,7 +201,7 @@ class ExPostMixture:
 
 
 def check_draws(n_fit: int, draws_per_image: int) -> None:
-    """Refuse numbers of draws that no density can be fitted to.
+    """Refuse numbers of draws to which no density can be fitted.
 
     Raises:
         ValueError: one line that names the setting.
@@ -211,13 +214,13 @@ def check_draws(n_fit: int, draws_per_image: int) -> None:
 def draws_to_fit(
     inputs: FitInputs, n_fit: int, draws_per_image: int, *, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]:
-    """Return draws of the training posteriors to train on, and of the validation ones to choose an epoch by.
+    """Return draws of the training posteriors to train on, and of the validation posteriors to choose an epoch.
 
     Args:
         inputs: the posteriors.
-        n_fit: at most so many draws are trained on, and a quarter of as many chosen by.
-        draws_per_image: at most so many of one posterior.
-        generator: draws them.
+        n_fit: the largest number of training draws; at most a quarter of it are validation draws.
+        draws_per_image: the largest number of draws from one posterior.
+        generator: makes the draws.
     """
     n = min(n_fit, draws_per_image * len(inputs.train))
     n_validation = min(max(1, n // _VALIDATION_SHARE), draws_per_image * len(inputs.validation))
@@ -226,7 +229,7 @@ def draws_to_fit(
 
 
 def draw_rows(latents: Latents, n: int, *, generator: torch.Generator) -> Float[Tensor, "n d"]:
-    """Draw n rows of z from posteriors, every image as often as every other to within one."""
+    """Draw n rows of z from posteriors, using all images equally often, to within one."""
     if n == 0:
         return latents.mean[:0]
     return latents.take(pick_rows(n, len(latents), generator=generator)).draw(generator=generator)

@@ -40,7 +40,7 @@ class FittedFlowSampler:
         return self.flow.log_prob(z)
 
     def state(self) -> SamplerState:
-        """Return the weights, and what the flow is made of."""
+        """Return the weights and the flow's architecture."""
         return SamplerState(
             self.name, self.flow.state(), {"kind": self.kind, "flow": self.flow.description()}
         )
@@ -58,14 +58,14 @@ class FlowSampler:
 
     Attributes:
         kind: "nsf" (masked autoregressive splines) or "maf" (masked autoregressive affine maps).
-        transforms: how many.
+        transforms: the number of transforms.
         hidden: widths of each conditioner's hidden layers.
-        bins: of each spline; of no use to "maf".
+        bins: the number of bins of each spline; not used by "maf".
         dropout: share of a conditioner's hidden units that training drops.
-        n_fit: at most so many draws are trained on.
-        draws_per_image: at most so many draws of one posterior, where there are fewer images than n_fit.
+        n_fit: the largest number of training draws.
+        draws_per_image: the largest number of draws from one posterior, where there are fewer images than n_fit.
         epochs: passes over the draws.
-        batch_size: draws a step.
+        batch_size: draws for each step.
         learning_rate: Adam's, falling to 0.
         weight_decay: decoupled.
     """
@@ -100,7 +100,7 @@ class FlowSampler:
         return FittedFlowSampler(self.name, self._density().fit(*draws, generator=generator))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedFlowSampler:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedFlowSampler.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:

@@ -28,7 +28,7 @@ class FittedFlowMatchingSampler:
         return LatentDraw(self.field.draw(n, generator=generator))
 
     def state(self) -> SamplerState:
-        """Return the weights, and what the field is made of."""
+        """Return the weights and the field's architecture."""
         return SamplerState(
             self.name, self.field.state(), {"kind": self.kind, "field": self.field.description()}
         )
@@ -46,12 +46,12 @@ class FlowMatchingSampler:
 
     Attributes:
         hidden: widths of the field's hidden layers.
-        frequencies: sines and cosines that say the time.
-        steps: of the integration (Runge-Kutta, order 4).
-        n_fit: at most so many draws are trained on.
-        draws_per_image: at most so many draws of one posterior, where there are fewer images than n_fit.
+        frequencies: the number of frequencies of the sines and cosines that encode time.
+        steps: the number of integration steps (Runge-Kutta, order 4).
+        n_fit: the largest number of training draws.
+        draws_per_image: the largest number of draws from one posterior, where there are fewer images than n_fit.
         epochs: passes over the draws.
-        batch_size: draws a step.
+        batch_size: draws for each step.
         learning_rate: Adam's, falling to 0.
         weight_decay: decoupled.
     """
@@ -87,7 +87,7 @@ class FlowMatchingSampler:
         return FittedFlowMatchingSampler(self.name, fitted)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedFlowMatchingSampler:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedFlowMatchingSampler.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:

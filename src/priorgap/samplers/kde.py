@@ -1,4 +1,4 @@
-"""A kernel density on the training posteriors: each posterior, widened by one factor."""
+"""A kernel density on the training posteriors: every posterior is widened by one common factor."""
 
 import math
 from collections.abc import Sequence
@@ -29,19 +29,19 @@ from priorgap.samplers.protocols import (
     total_moments,
 )
 
-# Up to here a widened posterior is that posterior: N(mu, h² s²) is (h² - 1) / 2 - log h nats from N(mu, s²) in each
-# unit, 0.0004 at h = 1.02, and mixtures of the two over the same rows are no further apart.
+# Up to this factor a widened posterior counts as the posterior itself: N(mu, h² s²) is (h² - 1) / 2 - log h nats from
+# N(mu, s²) in each unit, 0.0004 at h = 1.02, and mixtures of the two over the same rows are no further apart.
 _NOT_WIDENED = 1.02
 
 
 @dataclass(frozen=True, eq=False)
 class FittedKde(FittedMixtureOfRows):
-    """z = mu_i + h s_i eps for a training image i: rows whose spread is h s_i.
+    """z = mu_i + h s_i eps for a training image i: a table of rows whose spread is h s_i.
 
     Attributes:
         bandwidth: h.
         bandwidths: the candidates, ascending.
-        scores: mean leave-one-out log-density of each candidate, nats; empty where there was one only.
+        scores: mean leave-one-out log-density of each candidate, nats; empty where there was only one.
     """
 
     bandwidth: float
@@ -50,7 +50,7 @@ class FittedKde(FittedMixtureOfRows):
     kind: ClassVar[str] = "kde"
 
     def state(self) -> SamplerState:
-        """Return the table, and how h was chosen."""
+        """Return the table, and the scores by which h was chosen."""
         table = super().state()
         chosen = {
             "bandwidth": self.bandwidth,
@@ -79,14 +79,14 @@ class FittedKde(FittedMixtureOfRows):
 
 @dataclass(frozen=True)
 class Kde:
-    """z = mu_i + h s_i eps with h >= 1 by leave-one-out; h = 1 is the posterior sampler, draw for draw.
+    """z = mu_i + h s_i eps with h >= 1 by leave-one-out; h = 1 gives the posterior sampler, draw for draw.
 
     h maximises the mean over images i of log (1/(n-1)) sum_{k != i} N(z_i | mu_k, h² diag s_k²) with one draw z_i
     of q(z|x_i): the log-density of q's own draws under a table that does not hold the image they came from.
 
     Attributes:
         bandwidths: the candidates for h, each at least 1; their order does not matter.
-        n_score: at most so many images are scored, a random subset.
+        n_score: the largest number of images that are scored, a random subset.
     """
 
     bandwidths: Sequence[float]
@@ -97,7 +97,7 @@ class Kde:
     needs: ClassVar[frozenset[str]] = frozenset({"encoder", "log_var"})
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists, in any order; a frozen value must be hashable
+        # YAML gives lists in any order, but a field of a frozen dataclass must be hashable.
         object.__setattr__(self, "bandwidths", tuple(sorted({float(h) for h in self.bandwidths})))
         if not self.bandwidths or not all(h >= 1 and math.isfinite(h) for h in self.bandwidths):
             raise ValueError(f"bandwidths={list(self.bandwidths)}: expected numbers of at least 1")
@@ -108,7 +108,7 @@ class Kde:
         """Choose h by leave-one-out on draws of the training posteriors.
 
         Raises:
-            SamplerNotApplicable: the encoder gives no log_var, so that there is nothing to widen.
+            SamplerNotApplicable: the encoder gives no log_var, so that there is no posterior to widen.
         """
         require_log_var(inputs.train, self.name)
         train = inputs.train
@@ -119,7 +119,7 @@ class Kde:
             scores = [leave_one_out(z, row, train, h) for h in self.bandwidths]
             best = self.bandwidths[scores.index(max(scores))]
         spread = best * train.std
-        # at h = 1 the sampler of posteriors, draw for draw
+        # At h = 1 this is the posterior sampler, draw for draw.
         facts = training_posteriors() if best <= _NOT_WIDENED else widened_posteriors()
         return FittedKde(
             self.name,
@@ -134,7 +134,7 @@ class Kde:
         )
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedKde:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedKde.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
@@ -148,6 +148,6 @@ class Kde:
 def leave_one_out(
     z: Float[Tensor, "m d"], row: Int[Tensor, "m"], latents: Latents, bandwidth: float
 ) -> float:
-    """Return the mean log-density of z_i under the widened posteriors of all images but row_i, nats."""
+    """Return the mean log-density of z_i under the widened posteriors of all images except row_i, nats."""
     log_var = require_log_var(latents, "kde") + 2 * math.log(bandwidth)
     return float(mixture_log_prob(z, latents.mean, log_var, exclude=row).mean())

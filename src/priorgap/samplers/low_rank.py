@@ -16,13 +16,13 @@ from priorgap.samplers.protocols import FitInputs, LabelSource, Role, SamplerSta
 class ExPostLowRank:
     """N(m, S (F F' + diag noise) S): aggregate means and variances in closed form, r directions of the correlation.
 
-    `gaussian_diag` is r = 0, and `gaussian_full` what large r come close to; in between are the numbers that rows and
+    `gaussian_diag` is the case r = 0, and large r approach `gaussian_full`; values in between are what rows and
     memory allow where z has thousands of dimensions.
 
     Attributes:
         ranks: candidates for r; chosen by the log-likelihood of validation draws.
-        n_fit: at most so many draws are looked at for the directions, and a quarter as many to choose r.
-        draws_per_image: at most so many draws of one posterior.
+        n_fit: the largest number of draws from which directions are found; at most a quarter as many choose r.
+        draws_per_image: the largest number of draws from one posterior.
     """
 
     ranks: Sequence[int]
@@ -33,7 +33,7 @@ class ExPostLowRank:
     label_source: ClassVar[LabelSource] = ""
 
     def __post_init__(self) -> None:
-        # sequences from YAML are lists, in any order; a frozen value must be hashable
+        # YAML gives lists in any order, but a field of a frozen dataclass must be hashable.
         object.__setattr__(self, "ranks", tuple(sorted(set(self.ranks))))
         whole = all(isinstance(r, int) and not isinstance(r, bool) and r >= 0 for r in self.ranks)
         if not self.ranks or not whole:
@@ -41,15 +41,16 @@ class ExPostLowRank:
         check_draws(self.n_fit, self.draws_per_image)
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedExPost:
-        """Return the Gaussian of the rank that describes validation draws best.
+        """Return the Gaussian of the rank with the highest log-density of validation draws.
 
         Raises:
-            ValueError: there are no validation posteriors to choose by.
+            ValueError: there are no validation posteriors by which to choose.
         """
         diagonal = aggregate_diagonal(inputs.train)
         mean, scale = diagonal.mean, diagonal.variance.sqrt()
         z, z_validation = draws_to_fit(inputs, self.n_fit, self.draws_per_image, generator=generator)
-        # with as many directions as units no unit keeps noise of its own; with as many as points the fit interpolates
+        # With as many directions as units no unit would keep noise of its own; with as many as points the fit would
+        # interpolate.
         most = min(len(mean) - 1, len(z) // 2)
         ranks = sorted({min(r, most) for r in self.ranks})
         values, along = directions(z, mean, scale, max(1, ranks[-1]), generator=generator)
@@ -65,7 +66,7 @@ class ExPostLowRank:
         return FittedExPost(self.name, max(candidates, key=score))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:

@@ -1,4 +1,4 @@
-"""What a sampler says that it cannot do without; `validity` compares it with what a model offers."""
+"""What a sampler declares that it needs; `applicability` compares it with what a model offers."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,18 +7,18 @@ from priorgap.samplers.protocols import Sampler
 
 @runtime_checkable
 class DeclaresNeeds(Protocol):
-    """The optional capability of a sampler to say what it cannot do without."""
+    """The optional capability of a sampler to declare its needs."""
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of encoder, log_var, labels, prior (any p(z)) and standard_prior (N(0, I))."""
+        """A subset of encoder, log_var, labels, prior (any p(z)) and standard_prior (N(0, I))."""
         ...
 
 
-# a sampler that says nothing fits something to posteriors
+# By default a sampler is assumed to fit something to posteriors.
 _DEFAULT: frozenset[str] = frozenset({"encoder"})
 
 
 def needs_of(sampler: Sampler) -> frozenset[str]:
-    """Return what a sampler cannot do without: an encoder where it says nothing."""
+    """Return a sampler's needs; by default an encoder."""
     return sampler.needs if isinstance(sampler, DeclaresNeeds) else _DEFAULT

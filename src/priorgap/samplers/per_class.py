@@ -1,4 +1,4 @@
-"""Any sampler, fitted once a class: class-conditional generation."""
+"""Any sampler, fitted separately to each class: class-conditional generation."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -35,7 +35,7 @@ class FittedPerClass:
         classes: the classes, [k].
         probability: the probability of each, float64 [k].
         members: the fitted sampler of each class.
-        rows: the training rows of each class, by which a member's source becomes a training row.
+        rows: the training rows of each class, which map a member's source to a training row.
     """
 
     name: str
@@ -47,19 +47,19 @@ class FittedPerClass:
 
     @property
     def facts(self) -> SamplerFacts:
-        """Those of the members: it reconstructs where the sampler of any class does."""
+        """The members' facts: it reconstructs if the sampler of any class does."""
         found = united(member.facts for member in self.members)
         return replace(found, cost=f"For each class by itself: {found.cost[:1].lower()}{found.cost[1:]}")
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
-        """Draw n rows; every class's sampler sees the same noise, and a row takes its own class's draw."""
+        """Draw n rows; every class's sampler gets the same noise, and a row takes the draw of its own class."""
         check_n(n)
         start = generator.get_state()
         draws = []
         for member in self.members:
             generator.set_state(start)
             draws.append(member.sample(n, generator=generator))
-        # a generator of its own: the members may have left this one at different places
+        # A child generator is used, because the members may have consumed different amounts of this one.
         uniform = torch.rand(n, generator=child(generator), dtype=torch.float64)
         chosen = torch.searchsorted(self.probability.cumsum(0), uniform).clamp_max(len(self.classes) - 1)
         picked = torch.arange(n)
@@ -87,7 +87,7 @@ class FittedPerClass:
 
 
 class FittedPerClassDensity(FittedPerClass):
-    """The same where every member has a density."""
+    """The same, where every member has a density."""
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log sum_c P(c) f_c(z), nats, float64."""
@@ -106,17 +106,17 @@ def assemble(
     members: tuple[FittedSampler, ...],
     rows: tuple[Int[Tensor, "m"], ...],
 ) -> FittedPerClass:
-    """Return the per-class sampler, with a density where all members have one."""
+    """Return the per-class sampler, with a density if all members have one."""
     dense = all(isinstance(member, LatentDensity) for member in members)
     return (FittedPerClassDensity if dense else FittedPerClass)(name, classes, probability, members, rows)
 
 
 @dataclass(frozen=True)
 class PerClass:
-    """The base sampler, fitted to each class by itself; draws carry the class as their label.
+    """The base sampler, fitted separately to each class; draws carry the class as their label.
 
     Attributes:
-        base: the sampler that is fitted for each class.
+        base: the sampler that is fitted to each class.
     """
 
     base: Sampler
@@ -124,7 +124,7 @@ class PerClass:
 
     @property
     def name(self) -> str:
-        """per_class_ and the base's name."""
+        """per_class_ followed by the base's name."""
         return f"per_class_{self.base.name}"
 
     @property
@@ -151,14 +151,14 @@ class PerClass:
             try:
                 members.append(self.base.fit(part, generator=generator))
             except ValueError as error:
-                # a class that is too small for the base must not stop the other samplers
+                # One class that is too small for the base must not stop the other samplers.
                 few = "" if isinstance(error, SamplerNotApplicable) else f" ({len(row)} training images)"
                 raise SamplerNotApplicable(f"{self.name}: class {label}: {error}{few}") from error
             rows.append(row)
         return assemble(self.name, classes, probability, tuple(members), tuple(rows))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedPerClass:
-        """Return the fitted sampler of a state; the base restores each class's."""
+        """Return the fitted sampler with this state; the base restores the sampler of each class."""
         check_kind(state, FittedPerClass.kind)
         members = []
         for i, member in enumerate(state.json["members"]):
@@ -170,7 +170,7 @@ class PerClass:
         return assemble(state.name, classes, probability, tuple(members), rows)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
-        """Return the moments of the mixture of the classes, None where the base has none."""
+        """Return the moments of the mixture over classes; None where the base has none."""
         classes, probability = self._classes(inputs)
         parts = [self.base.expected_moments(self._part(inputs, label)[1]) for label in classes.tolist()]
         moments = [m for m in parts if m is not None]
@@ -196,7 +196,7 @@ class PerClass:
         return classes, probability / probability.sum()
 
     def _part(self, inputs: FitInputs, label: int) -> tuple[Int[Tensor, "m"], FitInputs]:
-        """Return the training rows of a class and the inputs restricted to it."""
+        """Return the training rows of a class, and the inputs restricted to it."""
         row = (self._labels(inputs.train) == label).nonzero(as_tuple=True)[0]
         if len(row) < 2:
             raise SamplerNotApplicable(

@@ -53,10 +53,10 @@ _MODE_1_MEANT = replace(
 
 
 def pick_rows(n: int, n_rows: int, *, generator: torch.Generator) -> Int[Tensor, "n"]:
-    """Pick n of n_rows rows in random order, every row as often as every other, to within one.
+    """Pick n of n_rows rows in random order, all rows equally often, to within one.
 
-    Up to n_rows it is the prefix of a random permutation. Beyond, the prefixes of further ones are mixed: one
-    after the other they would make neighbours differ more than exchangeable rows do.
+    Up to n_rows the result is the prefix of a random permutation. Beyond that, further permutations are mixed in:
+    permutations one after the other would make neighbours differ more than exchangeable rows do.
     """
     rounds = -(-n // n_rows)
     rows = torch.cat([torch.randperm(n_rows, generator=generator) for _ in range(rounds)])[:n]
@@ -70,11 +70,11 @@ class FittedRows:
     Attributes:
         name: the sampler's name.
         centre: the centres, [n, d].
-        spread: factors of the noise, [n, d]; None for none. May be negative (the literal formula's are).
+        spread: factors of the noise, [n, d]; None without noise. May be negative (the literal formula's are).
         label: classes of the rows, where known.
-        training: whether the rows are training images, so that the row number is a draw's source.
+        training: whether the rows are training images, so that a draw's source is the row number.
         facts: what is true of its draws.
-        context: the numbers of the rows' contexts, where they are no training rows and the model takes contexts.
+        context: the numbers of the rows' contexts, where these are not training rows and the model takes contexts.
     """
 
     name: str
@@ -87,7 +87,7 @@ class FittedRows:
     kind: ClassVar[str] = "rows"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
-        """Draw n rows: the noise first, then the images."""
+        """Draw n rows: first the noise, then the images."""
         check_n(n)
         noise = torch.randn(n, self.centre.shape[1], generator=generator)
         row = pick_rows(n, len(self.centre), generator=generator)
@@ -128,7 +128,7 @@ class FittedRows:
 
 @dataclass(frozen=True, eq=False)
 class FittedMixtureOfRows(FittedRows):
-    """Rows whose noise is never zero: the mixture of N(centre_i, diag spread_i²) has a density."""
+    """Rows whose noise is never zero, so that the mixture of N(centre_i, diag spread_i²) has a density."""
 
     kind: ClassVar[str] = "mixture_of_rows"
 
@@ -139,25 +139,25 @@ class FittedMixtureOfRows(FittedRows):
 
 
 def restore_rows(state: SamplerState) -> FittedRows:
-    """Return the table of posteriors of a state, with a density where it was kept with one.
+    """Return the table of posteriors with this state, with a density if it was stored with one.
 
     Raises:
-        ValueError: the state is no such table's.
+        ValueError: the state belongs to another kind of sampler.
     """
     dense = state.json.get("kind") == FittedMixtureOfRows.kind
     return (FittedMixtureOfRows if dense else FittedRows).from_state(state)
 
 
 def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
-    """Return the sampler of posteriors' draws, with a density unless the encoder is deterministic.
+    """Return the sampler of draws from posteriors, with a density unless the encoder is deterministic.
 
     Args:
         name: the sampler's name.
         latents: the posteriors.
-        training: whether they are those of training images, whose draws reconstruct these.
+        training: whether they belong to training images, which the draws then reconstruct.
     """
     facts = _RECONSTRUCTS if training else _HELDOUT
-    # a training row's number, its draws' source, tells its context
+    # For training rows the row number, which is the draw's source, already determines the context.
     context = None if training else latents.context
     if latents.log_var is None:
         facts = _MEANS if training else _HELDOUT
@@ -168,7 +168,7 @@ def rows_of(name: str, latents: Latents, *, training: bool) -> FittedRows:
 
 
 def widened_posteriors() -> SamplerFacts:
-    """Return what is true of draws of training posteriors that are wider than these: no reconstructions."""
+    """Return the facts of draws from widened training posteriors, which are no reconstructions."""
     return SamplerFacts(
         reconstructs=False,
         needs_training_data=True,
@@ -179,10 +179,10 @@ def widened_posteriors() -> SamplerFacts:
 
 
 def training_posteriors(count: str = "") -> SamplerFacts:
-    """Return what is true of draws of training posteriors as they are: they reconstruct.
+    """Return the facts of draws from training posteriors, which are reconstructions.
 
     Args:
-        count: how many images, where it is not all of them: "some", "one a class".
+        count: the number of images in words, where these are not all: "some", "one a class".
     """
     if not count:
         return _RECONSTRUCTS
@@ -206,7 +206,7 @@ class Posterior:
         return replace(rows_of(self.name, inputs.train, training=True), facts=_MODE_1_MEANT)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -216,7 +216,7 @@ class Posterior:
 
 @dataclass(frozen=True)
 class PosteriorHeldout:
-    """The same from validation images, which it cannot have copied; never from test images."""
+    """The same with validation images, which the model cannot have memorised; never with test images."""
 
     name: ClassVar[str] = "posterior_heldout"
     role: ClassVar[Role] = "control"
@@ -235,7 +235,7 @@ class PosteriorHeldout:
         return rows_of(self.name, inputs.validation, training=False)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -245,7 +245,7 @@ class PosteriorHeldout:
 
 @dataclass(frozen=True)
 class PosteriorMean:
-    """z = mu_i: plain reconstructions of training images, the quality ceiling."""
+    """z = mu_i: plain reconstructions of training images, an upper limit of quality."""
 
     name: ClassVar[str] = "posterior_mean"
     role: ClassVar[Role] = "control"
@@ -256,7 +256,7 @@ class PosteriorMean:
         return FittedRows(self.name, inputs.train.mean, None, inputs.train.label, True, _MEANS)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:

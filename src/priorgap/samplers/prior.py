@@ -1,4 +1,4 @@
-"""Draws from the prior, and from a tempered one."""
+"""Draws from the prior, and from the prior with a temperature."""
 
 import math
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from priorgap.samplers.protocols import (
 
 @dataclass(frozen=True, eq=False)
 class FittedPrior:
-    """p(z), the model's own; nothing is fitted."""
+    """The model's own p(z); nothing is fitted."""
 
     prior: Prior
     kind: ClassVar[str] = "prior"
@@ -52,13 +52,13 @@ class FittedPrior:
             return self.prior.log_prob(z.double()).double()
 
     def state(self) -> SamplerState:
-        """Return the dimension; a learned prior's weights are the model's, and are not copied here."""
+        """Return the dimension; a learned prior's weights belong to the model and are not copied here."""
         learned = not isinstance(self.prior, StandardNormal)
         return SamplerState("prior", {}, {"kind": self.kind, "dim": self.prior.dim, "learned": learned})
 
     @classmethod
     def from_state(cls, state: SamplerState, prior: Prior | None = None) -> Self:
-        """Rebuild from `state`'s result, and from the model's prior where that is a learned one.
+        """Rebuild from `state`'s result, and from the model's prior where that is learned.
 
         Raises:
             ValueError: a learned prior is missing.
@@ -73,7 +73,7 @@ class FittedPrior:
 
 @dataclass(frozen=True)
 class PriorSampler:
-    """z ~ p(z), what the textbook says."""
+    """z ~ p(z), the textbook method."""
 
     name: ClassVar[str] = "prior"
     role: ClassVar[Role] = "candidate"
@@ -85,7 +85,7 @@ class PriorSampler:
         return FittedPrior(StandardNormal(inputs.train.dim) if inputs.prior is None else inputs.prior)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedPrior:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedPrior.from_state(state, prior)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
@@ -126,7 +126,7 @@ class TemperedPrior:
         return FittedExPost(self.name, FittedGaussian.from_moments(moments), facts)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:

@@ -1,4 +1,4 @@
-"""Where z comes from: what a sampler is given, what it returns, and its state."""
+"""The contract of samplers: what a sampler is given, what it returns, and its state."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -16,12 +16,12 @@ LabelSource = Literal["source", "condition", ""]
 
 
 class SamplerNotApplicable(ValueError):  # noqa: N818
-    """This sampler has no meaning for this model or data; the message is the reason, one line."""
+    """This sampler does not apply to this model or data; the message is the reason, in one line."""
 
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a sampler may look at: posteriors, never images, and nothing of the test set.
+    """What a sampler may use: posteriors, but never images, and nothing of the test set.
 
     Attributes:
         train: posteriors of the training images.
@@ -44,12 +44,12 @@ class FitInputs:
 
 @dataclass(frozen=True)
 class SamplerState:
-    """A fitted sampler as tensors and JSON; its sampler's `restore` gives back one that draws the same.
+    """A fitted sampler as tensors and JSON, from which its sampler's `restore` builds one with the same draws.
 
     Attributes:
         name: the sampler's name, its label in tables.
-        tensors: what it learned.
-        json: plain JSON types; `kind` names the class that the state is of.
+        tensors: what the sampler learned.
+        json: plain JSON types; `kind` names the class of the fitted sampler.
     """
 
     name: str
@@ -59,11 +59,11 @@ class SamplerState:
 
 @runtime_checkable
 class FittedSampler(Protocol):
-    """A distribution of z that can be drawn from."""
+    """A distribution of z to draw from."""
 
     @property
     def facts(self) -> SamplerFacts:
-        """What is true of it: whether it reconstructs, needs training data, depends on the encoder; its cost."""
+        """Facts of the sampler: whether it reconstructs, needs training data, depends on the encoder; its cost."""
         ...
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -71,13 +71,13 @@ class FittedSampler(Protocol):
         ...
 
     def state(self) -> SamplerState:
-        """Return what the sampler's `restore` needs to give one that draws the same."""
+        """Return what the sampler's `restore` needs to build one with the same draws."""
         ...
 
 
 @runtime_checkable
 class LatentDensity(Protocol):
-    """The optional second capability of a fitted sampler: its log-density."""
+    """The optional second capability of a fitted sampler: a log-density."""
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return log f(z), nats, float64."""
@@ -90,17 +90,17 @@ class Sampler(Protocol):
 
     @property
     def name(self) -> str:
-        """The label in tables, and the file's name in conf/sampler."""
+        """The label in tables, and the name of the file in conf/sampler."""
         ...
 
     @property
     def role(self) -> Role:
-        """Candidates compete, controls bound, specimens are shown and never ranked."""
+        """Candidates compete, controls give bounds, and specimens are shown but never ranked."""
         ...
 
     @property
     def label_source(self) -> LabelSource:
-        """Labels of draws are those of the source image, the class asked for, or "": there are none."""
+        """Where labels of draws come from: the source image, the requested class, or "" for no labels."""
         ...
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedSampler:
@@ -113,11 +113,11 @@ class Sampler(Protocol):
         ...
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedSampler:
-        """Return the fitted sampler of a state; it draws the same.
+        """Return the fitted sampler with this state, which draws the same.
 
         Args:
-            state: what `FittedSampler.state` returned.
-            prior: the model's own, where that is a learned one: its weights are the model's, not the state's.
+            state: the result of `FittedSampler.state`.
+            prior: the model's own prior, where that is learned: its weights belong to the model, not to the state.
 
         Raises:
             ValueError: the state is of another kind, or a learned prior is missing.
@@ -125,12 +125,12 @@ class Sampler(Protocol):
         ...
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
-        """Return the moments that the distribution implies, None where they have no closed form."""
+        """Return the moments of the distribution; None where they have no closed form."""
         ...
 
 
 def check_kind(state: SamplerState, kind: str) -> None:
-    """Refuse the state of another class.
+    """Refuse a state that belongs to another class.
 
     Raises:
         ValueError: one line.
@@ -142,7 +142,7 @@ def check_kind(state: SamplerState, kind: str) -> None:
 
 
 def require_log_var(latents: Latents, name: str) -> Float[Tensor, "n d"]:
-    """Return log s², or say that this sampler needs it.
+    """Return log s², and refuse a deterministic encoder.
 
     Raises:
         SamplerNotApplicable: the encoder is deterministic.

@@ -30,7 +30,7 @@ from priorgap.samplers.protocols import (
 )
 
 MIN_EFFECTIVE_SHARE = 0.01
-# proposals in memory at a time; fixed, because the order of the draws depends on it
+# The number of proposals in memory at a time. It is fixed, because the order of the draws depends on it.
 _PROPOSALS = 1 << 18
 
 
@@ -52,26 +52,26 @@ class RatioNetwork(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
-        """Return the logit of "this row is of q"."""
+        """Return the logit that a row was drawn from q."""
         white = (z - self.centre) / self.scale
         found: Tensor = self.layers(torch.cat([white, white.square()], 1))[:, 0]
         return found
 
 
 def ratio_loss(network: nn.Module, z: Float[Tensor, "n d"], of_q: Float[Tensor, "n"]) -> Tensor:
-    """Return the cross-entropy of telling draws of q from draws of p; at equal numbers its optimum is log q/p."""
+    """Return the cross-entropy of telling draws of q from draws of p; its optimum is log q/p at equal numbers."""
     return nn.functional.binary_cross_entropy_with_logits(network(z), of_q)
 
 
 @dataclass(frozen=True, eq=False)
 class FittedReweighted:
-    """For every draw, n_proposals of the prior, of which one is kept with probability in proportion to q/p.
+    """Draws by resampling: of n_proposals draws of the prior one is kept, with probability proportional to q/p.
 
     Attributes:
         name: the sampler's name.
         prior: the proposals' distribution.
-        network: log q/p.
-        hidden: its hidden widths.
+        network: the network of log q/p.
+        hidden: the widths of its hidden layers.
         n_proposals: proposals for each draw.
         effective_share: effective sample size of weighted prior draws, as a share of their number.
     """
@@ -86,7 +86,7 @@ class FittedReweighted:
     facts: ClassVar[SamplerFacts] = FITTED
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
-        """Draw n independent rows by sampling-importance-resampling, each with proposals of its own."""
+        """Draw n independent rows by sampling-importance-resampling, each with its own proposals."""
         check_n(n)
         step = max(1, _PROPOSALS // self.n_proposals)
         parts = [self._some(min(step, n - start), generator) for start in range(0, n, step)]
@@ -96,14 +96,14 @@ class FittedReweighted:
         z = self.prior.sample(n * self.n_proposals, generator=generator).z
         with torch.no_grad():
             log_weight = self.network(z).double().view(n, self.n_proposals)
-        # Gumbel's maximum draws from the softmax of the log-weights, without overflow
+        # The argmax of log-weights plus Gumbel noise is a draw from their softmax, without overflow.
         uniform = torch.rand(n, self.n_proposals, generator=generator, dtype=torch.float64)
         gumbel = -(-uniform.clamp_min(torch.finfo(torch.float64).tiny).log()).log()
         kept = (log_weight + gumbel).argmax(1)
         return z.view(n, self.n_proposals, -1)[torch.arange(n), kept]
 
     def state(self) -> SamplerState:
-        """Return the network's weights and the effective sample size; a learned prior stays the model's."""
+        """Return the network's weights and the effective sample size; a learned prior stays with the model."""
         tensors = {f"network/{key}": value for key, value in self.network.state_dict().items()}
         json = {
             "kind": self.kind,
@@ -116,7 +116,7 @@ class FittedReweighted:
 
     @classmethod
     def from_state(cls, state: SamplerState, prior: Prior | None = None) -> Self:
-        """Rebuild from `state`'s result, and from the model's prior where that is a learned one."""
+        """Rebuild from `state`'s result, and from the model's prior where that is learned."""
         check_kind(state, cls.kind)
         json = state.json
         proposals = FittedPrior.from_state(SamplerState("prior", {}, json["proposals"]), prior)
@@ -139,9 +139,9 @@ class ReweightedPrior:
 
     Attributes:
         hidden: widths of the classifier's hidden layers; none makes it a logistic regression on (z, z²).
-        n_fit: draws of q and as many of p that it is trained on, and prior draws for the effective sample size.
-        epochs: passes over them.
-        batch_size: rows a step.
+        n_fit: the number of training draws from q and from p each, and of prior draws for the effective sample size.
+        epochs: passes over the training draws.
+        batch_size: rows for each step.
         learning_rate: Adam's, falling to 0.
         weight_decay: decoupled.
         n_proposals: prior draws for each draw.
@@ -168,7 +168,7 @@ class ReweightedPrior:
                 raise ValueError(f"{key}={getattr(self, key)}: expected an integer of at least {least}")
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedReweighted:
-        """Train the classifier, and measure how many of the prior's draws the ratio leaves.
+        """Train the classifier, and measure the effective sample size of reweighted prior draws.
 
         Raises:
             SamplerNotApplicable: the effective sample size is below 1 % of the prior's draws.
@@ -190,7 +190,7 @@ class ReweightedPrior:
             schedule="cosine",
             generator=generator,
         )
-        # fresh draws: on those it was trained on, an overfitted ratio looks better than it is
+        # New draws are used, because on its training draws an overfitted ratio looks better than it is.
         with torch.no_grad():
             fresh_p = prior.sample(self.n_fit, generator=generator).z
             held_out = inputs.validation if len(inputs.validation) else inputs.train
@@ -204,9 +204,9 @@ class ReweightedPrior:
         return FittedReweighted(self.name, prior, network, tuple(self.hidden), self.n_proposals, share)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedReweighted:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedReweighted.from_state(state, prior)
 
     def expected_moments(self, inputs: FitInputs) -> None:
-        """Return None: the moments follow from an estimated ratio."""
+        """Return None: the moments depend on an estimated ratio."""
         return None

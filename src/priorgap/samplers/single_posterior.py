@@ -1,4 +1,4 @@
-"""Draws of one image's posterior, one image a class: what some mean by "sample the posterior"."""
+"""Draws from one image's posterior for each class, which is what some mean by "sample the posterior"."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,7 +22,7 @@ from priorgap.samplers.protocols import (
 
 @dataclass(frozen=True)
 class SinglePosterior:
-    """z = mu_i + s_i eps for the first training image of each class alone; without labels, the first of all.
+    """z = mu_i + s_i eps for the first training image of each class only; without labels, the first image of all.
 
     Every draw of a class is a noisy reconstruction of the same image.
     """
@@ -40,18 +40,18 @@ class SinglePosterior:
         """
         chosen = _one_a_class(inputs.train)
         require_log_var(chosen, self.name)
-        # its rows are not the training set's, so that a row's number is no draw's source
+        # The rows of this table are not those of the training set, so a row number is not a draw's source.
         facts = training_posteriors("one a class")
         return FittedRows(
             self.name, chosen.mean, chosen.std, chosen.label, False, facts, context=chosen.context
         )
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
-        """Return the moments of the mixture of the chosen posteriors, as many draws from each."""
+        """Return the moments of the mixture of the chosen posteriors with equal weights."""
         chosen = _one_a_class(inputs.train)
         return total_moments(chosen.mean, require_log_var(chosen, self.name).double().exp())
 

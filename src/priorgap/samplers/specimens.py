@@ -1,4 +1,4 @@
-"""Readings of the question that are not the posterior: shown, never ranked."""
+"""Readings of the question that are not the posterior: they are shown and never ranked."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -39,7 +39,7 @@ _MODE_2 = replace(
 
 @dataclass(frozen=True)
 class LiteralLogVar:
-    """z = mu_i + eps · log s_i²: the formula taken literally, log-variance in the place of s."""
+    """z = mu_i + eps · log s_i²: the formula read literally, with the log-variance in place of s."""
 
     name: ClassVar[str] = "literal_log_var"
     role: ClassVar[Role] = "specimen"
@@ -56,7 +56,7 @@ class LiteralLogVar:
         return FittedRows(self.name, inputs.train.mean, log_var, inputs.train.label, True, _MODE_1)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -67,7 +67,7 @@ class LiteralLogVar:
 
 @dataclass(frozen=True)
 class MuPlusLogVar:
-    """z = mu_i + log s_i²: no noise at all."""
+    """z = mu_i + log s_i², without any noise."""
 
     name: ClassVar[str] = "mu_plus_log_var"
     role: ClassVar[Role] = "specimen"
@@ -84,7 +84,7 @@ class MuPlusLogVar:
         return FittedRows(self.name, inputs.train.mean + log_var, None, inputs.train.label, True, _MODE_2)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedRows:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return restore_rows(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -110,7 +110,7 @@ class Pooled:
         return FittedExPost(self.name, FittedGaussian.from_moments(self.expected_moments(inputs)))
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedExPost:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedExPost.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:

@@ -1,4 +1,4 @@
-"""A second VAE, on z: the two-stage sampler of Dai & Wipf (2019), with its learned variance."""
+"""A second VAE, on z: the two-stage sampler of Dai & Wipf (2019), with a learned decoder variance."""
 
 import math
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _LOG_VAR = (-15.0, 5.0)
 
 
 class Residual(nn.Module):
-    """An affine map plus a residual network: it fits separate modes better than plain layers of its size."""
+    """An affine map plus a residual network, which fits separate modes better than plain layers of the same size."""
 
     def __init__(self, n_in: int, n_out: int, width: int, n_blocks: int) -> None:
         super().__init__()
@@ -68,18 +68,19 @@ class SecondStage(nn.Module):
 
     @property
     def gamma(self) -> Tensor:
-        """The decoder's standard deviation, kept above e^-5 of a unit's own."""
+        """The decoder's standard deviation, kept above e^-5 of each unit's own standard deviation."""
         return self.log_gamma.clamp_min(_MIN_LOG_GAMMA).exp()
 
     def negative_elbo(self, z: Float[Tensor, "n d"], noise: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
         """Return KL(q(u|z) ‖ N(0, I)) − log N(z; f(u), gamma² I) at one draw of u, in standardised units, nats."""
         white = (z - self.centre) / self.scale
         mean, log_var = self.encoder(white).chunk(2, 1)
-        # far outside what a fit needs; without it one wild step makes exp overflow and the loss NaN
+        # The bounds are far outside of what a fit needs; without them one wild step makes exp overflow and the loss
+        # NaN.
         log_var = log_var.clamp(*_LOG_VAR)
         rate = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1)
         error = (white - self.decoder(mean + (0.5 * log_var).exp() * noise)) / self.gamma
-        # without log gamma here, gamma cannot be learned; at a fixed gamma = 1 most units of u collapse
+        # Without log gamma in the loss gamma could not be learned, and at a fixed gamma = 1 most units of u collapse.
         normaliser = white.shape[1] * (self.gamma.log() + 0.5 * math.log(2 * math.pi))
         found: Tensor = rate + 0.5 * error.square().sum(1) + normaliser
         return found
@@ -92,13 +93,13 @@ class SecondStage(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FittedTwoStage:
-    """The second stage's decoder and its noise.
+    """The decoder of the second stage, and its noise.
 
     Attributes:
         name: the sampler's name.
         network: the second VAE, in eval mode.
-        width: of its hidden layers.
-        n_blocks: residual blocks of its encoder, and of its decoder.
+        width: the width of its hidden layers.
+        n_blocks: the number of residual blocks of its encoder, and of its decoder.
     """
 
     name: str
@@ -133,7 +134,7 @@ class FittedTwoStage:
         """Rebuild from `state`'s result."""
         check_kind(state, cls.kind)
         json = state.json
-        # the initial weights, which nobody sees, are drawn from the global RNG
+        # The initial weights are overwritten at once. Drawing them must not change the global random state.
         with torch.random.fork_rng(devices=[]):
             network = SecondStage(json["dim"], json["width"], json["n_blocks"])
         network.load_state_dict(state.tensors)
@@ -142,13 +143,13 @@ class FittedTwoStage:
 
 @dataclass(frozen=True)
 class TwoStage:
-    """A second VAE with as many units, fitted to draws of z; its likelihood's gamma is learned.
+    """A second VAE with as many units, fitted to draws of z; the gamma of its likelihood is learned.
 
     Attributes:
-        width: of the hidden layers of encoder and decoder.
-        n_blocks: residual blocks of each.
-        steps: gradient steps; every step sees fresh draws of its images' posteriors.
-        batch_size: images a step.
+        width: the width of the hidden layers of encoder and decoder.
+        n_blocks: the number of residual blocks of each.
+        steps: gradient steps; every step uses new draws from its images' posteriors.
+        batch_size: images for each step.
         learning_rate: Adam's, falling to 0.
     """
 
@@ -195,7 +196,7 @@ class TwoStage:
         return FittedTwoStage(self.name, network, self.width, self.n_blocks)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedTwoStage:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedTwoStage.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> None:

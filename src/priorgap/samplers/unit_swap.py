@@ -1,4 +1,4 @@
-"""Posterior draws in which one unit is replaced: which unit's mismatch costs what."""
+"""Posterior draws in which one unit is replaced, to find out which unit's mismatch costs quality."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, get_args
@@ -33,13 +33,13 @@ _SWAPPED = SamplerFacts(
 
 @dataclass(frozen=True, eq=False)
 class FittedUnitSwap:
-    """`posterior` with unit j replaced; the other units are those of `posterior`, draw for draw.
+    """The sampler `posterior` with unit j replaced; the other units are those of `posterior`, draw for draw.
 
     Attributes:
         name: the sampler's name.
         rows: the table of training posteriors.
         unit: j, from 0.
-        arm: what takes the unit's place.
+        arm: what the unit is replaced by.
         mean: the mean of the normal draws of the arms `prior` and `moments`.
         std: their standard deviation.
     """
@@ -54,7 +54,7 @@ class FittedUnitSwap:
 
     @property
     def facts(self) -> SamplerFacts:
-        """Those of a draw with one unit replaced: it is no reconstruction any more."""
+        """Facts of draws with one unit replaced, which are no reconstructions any more."""
         return self.rows.facts
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
@@ -107,9 +107,9 @@ class FittedUnitSwap:
 class UnitSwap:
     """A posterior draw mu_i + s_i eps whose unit j is replaced, so that it no longer depends on the others.
 
-    `prior`: N(0, 1), as generation from the prior would have it. `moments`: N(m_j, C_jj) with the unit's aggregate
-    mean and variance, so that what is left is its shape and its dependence on the others. `shuffle`: z_j of a draw
-    of another training image, so that its marginal is right and only the dependence is lost.
+    `prior`: N(0, 1), as in generation from the prior. `moments`: N(m_j, C_jj) with the unit's aggregate
+    mean and variance, so that only the shape of its distribution and its dependence on the others are lost.
+    `shuffle`: z_j of a draw of another training image, so that its marginal is kept and only the dependence is lost.
 
     Attributes:
         unit: j, from 0.
@@ -134,14 +134,14 @@ class UnitSwap:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Posteriors, and N(0, 1) for what the arm `prior` puts in the unit's place."""
+        """Posteriors; the arm `prior` also needs N(0, 1), which replaces the unit."""
         return frozenset({"encoder"} | ({"standard_prior"} if self.arm == "prior" else set()))
 
     def fit(self, inputs: FitInputs, *, generator: torch.Generator) -> FittedUnitSwap:
         """Return the table of training posteriors with the unit's replacement.
 
         Raises:
-            SamplerNotApplicable: the model has no such unit, or the arm `prior` meets a learned prior.
+            SamplerNotApplicable: the model has no such unit, or the arm is `prior` and the prior is learned.
         """
         self._check(inputs)
         train = inputs.train
@@ -151,7 +151,7 @@ class UnitSwap:
         return FittedUnitSwap(self.name, rows, self.unit, self.arm, mean, variance**0.5)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedUnitSwap:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedUnitSwap.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments:
@@ -161,7 +161,7 @@ class UnitSwap:
         mean, cov = full.mean.clone(), full.cov.clone()
         between = total_moments(inputs.train.mean, None).cov[self.unit].clone()
         mean[self.unit], variance = self._replacement(inputs)
-        # the other image is drawn without replacement, so the two means have a small negative covariance
+        # The other image is drawn without replacement, so that the two means have a small negative covariance.
         left = -between / (len(inputs.train) - 1) if self.arm == "shuffle" else torch.zeros_like(between)
         cov[self.unit], cov[:, self.unit] = left, left
         cov[self.unit, self.unit] = variance

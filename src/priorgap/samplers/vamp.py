@@ -1,4 +1,4 @@
-"""A VampPrior made after training: the posteriors of K training images, equally weighted."""
+"""A VampPrior built after training: an equally weighted mixture of the posteriors of K training images."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, get_args
@@ -24,13 +24,13 @@ from priorgap.samplers.protocols import (
 )
 
 Choice = Literal["random", "kmeans"]
-# centres only have to land near different images: a few passes do
+# A few iterations suffice, because the centres only have to be near different images.
 _KMEANS_ITERATIONS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class FittedVamp(FittedMixtureOfRows):
-    """A mixture of K posteriors; `source` is the training row of the one that a draw came from.
+    """A mixture of K posteriors; `source` is the training row whose posterior a draw came from.
 
     Attributes:
         rows: the training rows of the K images, [K].
@@ -40,13 +40,14 @@ class FittedVamp(FittedMixtureOfRows):
     kind: ClassVar[str] = "vamp"
 
     def sample(self, n: int, *, generator: torch.Generator) -> LatentDraw:
-        """Draw n rows: the noise first, then the components, each as often as every other to within one."""
+        """Draw n rows: first the noise, then the components, all equally often to within one."""
         check_n(n)
         noise = torch.randn(n, self.centre.shape[1], generator=generator)
         k = len(self.rows)
         part = pick_rows(n, k, generator=generator)
         if n > k:
-            # within one permutation of few components neighbours differ, and are correlated by it
+            # With few components, neighbours within one permutation always differ, which correlates them; so
+            # the order is shuffled.
             part = part[torch.randperm(n, generator=generator)]
         assert self.spread is not None
         z = self.centre[part].float() + self.spread[part].float() * noise
@@ -100,7 +101,7 @@ class Vamp:
         """Choose the K images.
 
         Raises:
-            SamplerNotApplicable: the encoder gives no log_var, so that components would be points.
+            SamplerNotApplicable: the encoder gives no log_var, so that the components would be points.
         """
         require_log_var(inputs.train, self.name)
         rows = self._rows(inputs.train, generator)
@@ -109,7 +110,7 @@ class Vamp:
         return FittedVamp(self.name, kept.mean, kept.std, kept.label, True, facts, rows)
 
     def restore(self, state: SamplerState, prior: Prior | None = None) -> FittedVamp:
-        """Return the fitted sampler of a state."""
+        """Return the fitted sampler with this state."""
         return FittedVamp.from_state(state)
 
     def expected_moments(self, inputs: FitInputs) -> Moments | None:
@@ -128,7 +129,7 @@ class Vamp:
 
 
 def medoids(z: Float[Tensor, "n d"], k: int, *, generator: torch.Generator) -> Int[Tensor, "k"]:
-    """Return the rows nearest to k centres of Lloyd's algorithm; fewer where two centres share one."""
+    """Return the rows nearest to the k centres of Lloyd's algorithm; fewer where two centres share a row."""
     from sklearn.cluster import KMeans
 
     points = z.double().numpy()

@@ -1,1 +1,1 @@
-"""Tables: what their columns are, and how rows become vectors and vectors rows."""
+"""Tables: the kinds of their columns, and the conversion of rows to vectors and back."""

@@ -1,4 +1,4 @@
-"""Rows of a table as vectors x: the layout is fitted on training rows, and used on all."""
+"""Rows of a table as vectors x: the layout is fitted on training rows and applied to all rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from priorgap.core.arguments import show
 from priorgap.tables.columns import TypedColumn
 from priorgap.tables.layout import Column, TableLayout, Value
 
-# a one-hot block of more values is no sensible thing to train on
+# A column with more categories is refused, because its one-hot block would be too wide to train on.
 MOST_CATEGORIES = 500
-# integers of a wider range are not exact with 32 bits of a standardised value
+# Integers of a wider range are not exact as standardised 32-bit floats.
 _EXACT = 2**22
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """A layout, and what fitting it found.
+    """A layout, with remarks from fitting it.
 
     Attributes:
-        layout: of the columns in x.
-        said: what was left out or is worth knowing, in words.
+        layout: the layout of the columns in x.
+        said: what was left out and what a user should know, in words.
     """
 
     layout: TableLayout
@@ -29,18 +29,18 @@ class Codec:
 
 
 def fit(columns: Sequence[TypedColumn], train: np.ndarray, target: str | None, place: str) -> Codec:
-    """Fit the layout of some columns on their training rows; ids are left out.
+    """Fit the layout of columns on their training rows; identifiers are left out.
 
-    A column without a value is left out; a constant one has no place in x and is restored.
+    A column without any value is left out; a constant column has no place in x and is restored on output.
 
     Args:
-        columns: of all rows.
-        train: the places of the training rows.
+        columns: the columns with all rows.
+        train: the indices of the training rows.
         target: the name of the labels' column; None without labels.
         place: the file, for messages.
 
     Raises:
-        ValueError: too many categories, numbers too large, or no column is left; one line.
+        ValueError: there are too many categories, numbers are too large, or no column is left; one line.
     """
     found: list[Column] = []
     said: list[str] = []
@@ -93,7 +93,7 @@ def _one_hot(
     if constant:
         (value,) = there
         return Column(schema.name, schema.kind, start, start, constant=True, value=value)  # type: ignore[arg-type]
-    # categories that training rows lack are left out of a declared order: nothing can be learned about them
+    # Categories that training rows lack are dropped from a declared order, because nothing can be learned about them.
     ordered = [one for one in schema.categories if one in there] or sorted(there, key=_order)
     if len(ordered) > MOST_CATEGORIES:
         raise ValueError(
@@ -107,13 +107,13 @@ def _one_hot(
 
 
 def _order(value: Value) -> tuple[bool, float, str]:
-    # integers by size, before texts
+    # Integers are sorted by size, and come before texts.
     is_text = isinstance(value, str)
     return is_text, 0.0 if is_text or value is None else float(value), str(value)
 
 
 def _noted(column: TypedColumn, found: Column) -> list[str]:
-    """Return what is worth knowing of a column, in words."""
+    """Return remarks on a column that a user should know, in words."""
     if found.constant:
         value = found.value if found.kind != "datetime" else found.values(np.zeros((1, 1)))[0]
         return [f"column {found.name} is constant ({show(value)}): no part of x, restored"]
@@ -130,11 +130,11 @@ def _noted(column: TypedColumn, found: Column) -> list[str]:
 def encode(codec: Codec, columns: Sequence[TypedColumn]) -> np.ndarray:
     """Return rows as x, float32 [n, width].
 
-    A category that training rows have not is a block of zeros, a missing number of a column that training rows never
-    miss the mean: `unseen` counts them.
+    A category that training rows lack becomes a block of zeros. A missing number becomes the mean where training rows
+    have no missing values in its column. `unseen` counts both.
 
     Raises:
-        ValueError: a number lies too far from those of training for 32 bits; one line.
+        ValueError: a number is too far from the training rows' for 32-bit floats; one line.
     """
     layout, by_name = codec.layout, {column.schema.name: column for column in columns}
     n = len(columns[0].values)
@@ -159,7 +159,7 @@ def encode(codec: Codec, columns: Sequence[TypedColumn]) -> np.ndarray:
 
 
 def unseen(codec: Codec, columns: Sequence[TypedColumn], rows: np.ndarray, part: str) -> list[str]:
-    """Return, in words, what rows of a part hold that training rows do not: categories, missing or other values."""
+    """Return, in words, what a part's rows hold that training rows lack: categories, missing or other values."""
     by_name = {column.schema.name: column for column in columns}
     said = []
     for column in codec.layout.columns:

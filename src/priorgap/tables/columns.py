@@ -1,4 +1,4 @@
-"""Columns as a file has them: what they are by their values, and their values as what they are."""
+"""Columns as a file has them: their kinds guessed from the values, and values converted to these kinds."""
 
 import re
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ from priorgap.tables.schema import ColumnKind, ColumnSchema, Schema
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(r"[+-]?\d+")
-# 00123 names something; 0 and 0.5 are numbers
+# 00123 is a name, while 0 and 0.5 are numbers.
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}:?\d{2})?")
 _TRUTH = {"True": True, "False": False}
-# with fewer rows unique values are no sign of an id
+# With fewer rows, distinct values are no sign of an identifier.
 _FEW = 20
-# the share of different values from which a column of texts, or of integers, names the rows
+# From this share of distinct values on, a column of texts, or of integers, counts as an identifier.
 _UNIQUE_TEXTS = 0.95
 _UNIQUE_INTEGERS = 0.99
-# values of an integer column that is one of categories
+# A column of integers with at most this many distinct values counts as categorical.
 _TWO = 2
-# a share of texts, and a number of different numbers, by which a column is one of numbers with something amiss
+# With at most this share of texts and at least this many distinct numbers, a column counts as numeric with errors in
+# it.
 _FEW_TEXTS = 0.1
 _MANY = 30
 _MOST_DECIMALS = 6
@@ -37,7 +38,7 @@ class RawColumn:
     """A column as a reader found it.
 
     Attributes:
-        name: in the file.
+        name: the name in the file.
         values: [n]: objects (texts, truth values or integers, None where missing), float64 with NaN, integers, or
             datetime64[ns] with NaT.
     """
@@ -47,7 +48,7 @@ class RawColumn:
 
     @property
     def missing(self) -> np.ndarray:
-        """Which rows have no value."""
+        """Return which rows have no value."""
         kind = self.values.dtype.kind
         if kind == "O":
             return np.array([value is None for value in self.values], dtype=bool)
@@ -58,20 +59,20 @@ class RawColumn:
 
     @property
     def texts(self) -> bool:
-        """Whether its values are texts."""
+        """Whether the values are texts."""
         known = self.values[~self.missing]
         return self.values.dtype.kind == "O" and all(isinstance(value, str) for value in known)
 
 
 @dataclass(frozen=True, eq=False)
 class TypedColumn:
-    """A column's values as what its schema says.
+    """A column's values, converted to the kind in its schema.
 
     Attributes:
-        schema: what it is.
+        schema: the column's schema.
         values: [n]: float64 with NaN (datetimes in seconds since 1970), or objects, categories with None.
-        decimals: how many decimals numbers have; None: more than six.
-        resolution: of datetimes.
+        decimals: the number of decimals; None: more than six.
+        resolution: the resolution of datetimes.
     """
 
     schema: ColumnSchema
@@ -81,7 +82,7 @@ class TypedColumn:
 
     @property
     def missing(self) -> np.ndarray:
-        """Which rows have no value."""
+        """Return which rows have no value."""
         if self.values.dtype == object:
             return np.array([value is None for value in self.values], dtype=bool)
         found: np.ndarray = np.isnan(self.values)
@@ -89,17 +90,17 @@ class TypedColumn:
 
 
 def guessed(columns: Sequence[RawColumn], place: str, known: Schema | None = None) -> Schema:
-    """Return what columns are: as is known, else by all their values.
+    """Return the columns' schema: as given in `known`, else guessed from all values.
 
     - boolean: truth values, or texts that are all True or False.
     - datetime: points in time, or texts that are all dates as 2024-01-31 or 2024-01-31 12:00:00.
-    - integer: whole numbers. With at most two values they are categorical, and an id where at least 99% of them (of
-      20 rows or more) differ.
+    - integer: whole numbers. With at most two distinct values the column is categorical; it is an identifier if at
+    least 99% of them (of 20 rows or more) differ.
     - continuous: other numbers.
-    - categorical: all other texts; also whole numbers of which some begins with a zero (00123), which are texts. An
-      id where at least 95% of them (of 20 rows or more) differ.
+    - categorical: all other texts; also whole numbers if one begins with a zero (00123). The column is an identifier
+    if at least 95% of them (of 20 rows or more) differ.
 
-    Nothing is taken to be ordinal: the order stands in no file. Missing values count for nothing.
+    No column is guessed to be ordinal, because a file does not state the order. Missing values are ignored.
 
     Raises:
         ValueError: a column of many different numbers holds a few texts, which may stand for missing values.
@@ -144,10 +145,10 @@ def _kind(column: RawColumn, known: np.ndarray) -> ColumnKind:
 
 
 def _check_texts(column: RawColumn, known: np.ndarray, place: str) -> None:
-    """Refuse texts among many numbers.
+    """Refuse a few texts among many numbers.
 
     Raises:
-        ValueError: one line with the first, and what to do.
+        ValueError: one line with the first text and the remedy.
     """
     values = known.tolist()
     texts = [value for value in values if not _NUMBER.fullmatch(value)]
@@ -162,10 +163,10 @@ def _check_texts(column: RawColumn, known: np.ndarray, place: str) -> None:
 
 
 def typed(column: RawColumn, schema: ColumnSchema, place: str) -> TypedColumn:
-    """Return a column's values as what it is.
+    """Return a column's values, converted to the kind in its schema.
 
     Raises:
-        ValueError: a value is something else; one line that names it and its row.
+        ValueError: a value is of another kind; one line that names it and its row.
     """
     if schema.kind == "datetime":
         seconds, resolution = _seconds(column, place)
@@ -227,7 +228,7 @@ def _categories(column: RawColumn, schema: ColumnSchema, place: str) -> np.ndarr
         value = column.values[i]
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, float) and value.is_integer():
-            # a column of integers that misses some
+            # A column of integers with missing values is read as floats.
             value = int(value)
         if schema.kind == "boolean":
             value = _TRUTH.get(value, value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""How the columns of a table lie in a vector x, and the way back from x to the file's values."""
+"""The layout of a table's columns in a vector x, and the conversion of x back to the file's values."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -11,38 +11,39 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["continuous", "integer", "categorical", "ordinal", "boolean", "datetime"]
-# a category, or the value of a constant column; None is a missing value
+# A category, or the value of a constant column; None means missing.
 Value = str | int | float | bool | None
 Resolution = Literal["D", "s", "ns"]
 
 NUMERIC: tuple[Kind, ...] = ("continuous", "integer", "datetime")
 _NANOSECONDS = 1e9
 _DAY = 86_400
-# from here on the missing-indicator says missing
+# A missing-indicator of at least this value means missing.
 _HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, as training rows have it.
+    """A column of a table, with statistics of the training rows.
 
-    A numeric column is one value of x, standardised over the training rows, and, where training rows miss it, a
-    second one: 1 where it is missing (the value is 0 there), else 0. Other columns are one value a category: 1 of the
-    row's category, 0 of the others. A constant column has no place in x.
+    A numeric column takes one value of x, standardised over the training rows, and a second one if training rows have
+    missing values: 1 where missing (the first value is then 0), else 0. Other columns take one value for each
+    category: 1 for the row's category, 0 for the others. A constant column has no place in x.
 
     Attributes:
-        name: in the file.
-        kind: what its values are.
-        start: the first place in x.
-        stop: the place in x after the last of its values.
-        missing: the place of the missing-indicator; None where a numeric column has none.
-        categories: of a column that is not numeric, in the order of their places; None is the missing value.
-        mean: of a numeric column over the training rows; of datetimes, seconds since 1970.
-        scale: its standard deviation.
-        decimals: how many decimals its values have in the file; None: any number.
-        resolution: of datetimes: whole days, whole seconds, or finer.
+        name: the name in the file.
+        kind: the kind of its values.
+        start: the position of its first value in x.
+        stop: the position in x after its last value.
+        missing: the position of the missing-indicator in x; None without one.
+        categories: for a column that is not numeric, its categories in the order of their positions; None is the
+            missing value.
+        mean: for a numeric column the mean over the training rows; for datetimes in seconds since 1970.
+        scale: the same for the standard deviation.
+        decimals: the number of decimals in the file; None: any number.
+        resolution: for datetimes: whole days, whole seconds, or finer.
         constant: whether it holds one value, `value`, and has no place in x.
-        value: of a constant column.
+        value: the value of a constant column.
     """
 
     name: str
@@ -60,16 +61,16 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Whether its values are numbers, or points in time."""
+        """Whether the values are numbers or points in time."""
         return self.kind in NUMERIC
 
     @property
     def places(self) -> slice:
-        """Where its values stand in x, without a missing-indicator."""
+        """The positions of its values in x, without the missing-indicator."""
         return slice(self.start, self.stop)
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
-        """Return the values of a numeric column, float64 [n] as `mean` and `scale` count; NaN where missing."""
+        """Return a numeric column's values, float64 [n], on the scale of `mean`; NaN where missing."""
         if self.constant:
             return np.full(len(x), self.mean)
         found = x[:, self.start].astype(np.float64) * self.scale + self.mean
@@ -80,7 +81,7 @@ class Column:
         return found if self.decimals is None else np.round(found, self.decimals)
 
     def chosen(self, x: np.ndarray) -> np.ndarray:
-        """Return the number of each row's category, int64 [n]; -1 where none is marked."""
+        """Return the index of each row's category, int64 [n]; -1 where no category is marked."""
         block = x[:, self.places]
         found: np.ndarray = block.argmax(1)
         return np.where(block.max(1) > 0, found, -1)
@@ -119,11 +120,11 @@ def _times(seconds: np.ndarray, resolution: Resolution | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TableLayout:
-    """How the columns of a table lie in x [n, width].
+    """The layout of a table's columns in x [n, width].
 
     Attributes:
         columns: in the file's order, without those that were left out.
-        target: the name of the column that the data's labels are; None: there are no labels.
+        target: the name of the column that gives the labels; None: there are no labels.
     """
 
     columns: tuple[Column, ...]
@@ -142,11 +143,11 @@ class TableLayout:
 
     @property
     def coded(self) -> tuple[Column, ...]:
-        """The columns that have a place in x."""
+        """The columns that have a position in x."""
         return tuple(column for column in self.columns if not column.constant)
 
     def places(self, names: Iterable[str]) -> tuple[int, ...]:
-        """Return where the values of some columns stand in x, missing-indicators too, in x's order."""
+        """Return the positions of some columns' values in x, missing-indicators included, in x's order."""
         wanted = set(names)
         found: list[int] = []
         for column in self.coded:
@@ -156,7 +157,7 @@ class TableLayout:
         return tuple(sorted(found))
 
     def part(self, names: Iterable[str]) -> "TableLayout":
-        """Return the layout of some columns alone, which stand in x as they did with the others taken out."""
+        """Return the layout of some columns only, in an x from which the other columns are removed."""
         wanted = set(names)
         places = self.places(wanted)
         kept = []
@@ -195,12 +196,12 @@ class TableLayout:
         return pd.DataFrame({name: _series(values) for name, values in columns})
 
     def json(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the layout as plain data."""
         return {"target": self.target, "columns": [_plain(column) for column in self.columns]}
 
     @classmethod
     def of_json(cls, kept: Mapping[str, Any]) -> Self:
-        """Return what `json` wrote."""
+        """Return the layout that `json` wrote."""
         columns = []
         for one in kept["columns"]:
             given: dict[str, Any] = {**one, "categories": tuple(one.get("categories", ()))}
@@ -208,7 +209,7 @@ class TableLayout:
         return cls(tuple(columns), kept["target"])
 
     def described(self) -> str:
-        """Return how many columns of which kinds there are, in words."""
+        """Return the number of columns of each kind, in words."""
         counts: dict[str, int] = {}
         for column in self.columns:
             counts[column.kind] = counts.get(column.kind, 0) + 1
@@ -221,12 +222,12 @@ class TableLayout:
 def _series(values: np.ndarray) -> "pd.Series":
     import pandas as pd
 
-    # pandas would make texts of a class of its own, and NaN of None
+    # pandas would give texts a dtype of its own, and turn None into NaN.
     return pd.Series(values, dtype=object) if values.dtype == object else pd.Series(values)
 
 
 def _plain(column: Column) -> dict[str, Any]:
-    """Return a column without what has its default."""
+    """Return a column's fields without those at their defaults."""
     defaults = {field.name: field.default for field in fields(column)}
     return {
         key: list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""What the columns of a table are: guessed from their values, or said in a file."""
+"""The kinds of a table's columns: guessed from their values, or declared in a file."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _WITH_CATEGORIES = ("categorical", "ordinal")
 
 @dataclass(frozen=True)
 class ColumnSchema:
-    """What a column is.
+    """The kind of a column, with its declared categories.
 
     Attributes:
-        name: in the file.
-        kind: what its values are; an id is left out.
-        categories: all that there may be, in their order; empty: those of the training rows, sorted.
-        why: why it was taken for an id; "" where nobody guessed that.
+        name: the name in the file.
+        kind: the kind of its values; an identifier is left out.
+        categories: all possible categories, in order; empty: those of the training rows, sorted.
+        why: why it was guessed to be an identifier; "" otherwise.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ColumnSchema:
 
 @dataclass(frozen=True)
 class Schema:
-    """What the columns of a table are, in the file's order."""
+    """The kinds of a table's columns, in the file's order."""
 
     columns: tuple[ColumnSchema, ...]
 
@@ -52,10 +52,10 @@ class Schema:
         return yaml.safe_dump({"columns": columns}, sort_keys=False, allow_unicode=True, width=110)
 
     def check_names(self, names: Sequence[str], place: str) -> None:
-        """Check that there are the columns that it names.
+        """Check that all columns that the schema names exist.
 
         Raises:
-            ValueError: there is one not; one line.
+            ValueError: a column does not exist; one line.
         """
         for name in (column.name for column in self.columns):
             if name not in names:
@@ -65,12 +65,12 @@ class Schema:
 
 
 def read_schema(path: Path) -> Schema:
-    """Return the schema in a YAML or JSON file: `columns`, and of each its `kind` and, where wanted, `categories`.
+    """Return the schema in a YAML or JSON file: under `columns`, for each its `kind` and optional `categories`.
 
-    Columns that it does not name are guessed.
+    The kinds of other columns are guessed.
 
     Raises:
-        ValueError: there is no such file, or it holds something else; one line.
+        ValueError: the file does not exist or holds no schema; one line.
     """
     place = f"data.schema={path}"
     if not path.is_file():
@@ -110,7 +110,7 @@ def _column(name: str, node: object, place: str) -> ColumnSchema:
 
 
 def left_out(columns: Iterable[ColumnSchema]) -> list[str]:
-    """Return which columns are ids, in words."""
+    """Return which columns are identifiers, in words."""
     return [
         f"column {column.name} left out: an id{f' ({column.why})' if column.why else ''}"
         for column in columns

@@ -1,4 +1,4 @@
-"""What every data source must satisfy, one function a law, so that wrong sources can be shown to fail each."""
+"""Laws that every data source must satisfy, one function each, so that a wrong source can be shown to fail each."""
 
 import copy
 import random
@@ -43,7 +43,7 @@ def gives_three_splits(source: DataSource, root: Path) -> None:
 
 
 def repeats_itself(source: DataSource, root: Path) -> None:
-    """The same source, the same rows in the same splits."""
+    """The same source gives the same rows in the same splits."""
     first, second = _load(source, root), _load(copy.deepcopy(source), root)
     for part in PARTS:
         assert _same(getattr(first, part), getattr(second, part)), part
@@ -51,7 +51,7 @@ def repeats_itself(source: DataSource, root: Path) -> None:
 
 
 def leaves_global_rng_alone(source: DataSource, root: Path) -> None:
-    """It neither moves nor reads the global generators of torch, Python and numpy."""
+    """The source neither changes nor reads the global generators of torch, Python and numpy."""
 
     def state() -> tuple[Any, ...]:
         numpy: Any = np.random.get_state()
@@ -69,7 +69,7 @@ def leaves_global_rng_alone(source: DataSource, root: Path) -> None:
 
 
 def splits_are_not_copies(source: DataSource, root: Path) -> None:
-    """No split is another one again, in any order."""
+    """No split holds the same rows as another one, in any order."""
     dataset = _load(source, root)
     rows = {part: getattr(dataset, part).x.flatten(1).float().sum(1).sort().values for part in PARTS}
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
@@ -77,7 +77,7 @@ def splits_are_not_copies(source: DataSource, root: Path) -> None:
 
 
 def survives_the_store(source: DataSource, root: Path) -> None:
-    """What stages read back is what was loaded, provenance too."""
+    """Stages read back from the store exactly what was loaded, provenance included."""
     dataset = _load(source, root)
     folder = root / "kept"
     folder.mkdir(exist_ok=True)
@@ -90,7 +90,7 @@ def survives_the_store(source: DataSource, root: Path) -> None:
 
 
 def is_a_value(source: DataSource, root: Path) -> None:
-    """Frozen, hashable, equal to a copy."""
+    """The source is frozen, hashable, and equal to a copy."""
     assert copy.deepcopy(source) == source
     assert hash(source) == hash(copy.deepcopy(source))
     with pytest.raises((AttributeError, TypeError)):

@@ -1,4 +1,4 @@
-"""What every metric must satisfy, one function a law, so that wrong metrics can be shown to fail each."""
+"""Laws that every metric must satisfy, one function each, so that a wrong metric can be shown to fail each."""
 
 import copy
 import math
@@ -27,14 +27,14 @@ def _numpy_state() -> Any:
 
 
 def world_of(metric: Metric) -> World:
-    """Return the world that a metric is about."""
+    """Return the world that suits a metric."""
     if {"table", "values"} & metric.needs:
         return table_world()
     return series_world() if "sequences" in metric.needs else world()
 
 
 def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence:
-    """Evidence of the metric's scope, of a model or of draws; of series or tables where it is about these."""
+    """Return evidence of the metric's scope, model or draws; of series or tables for metrics of these."""
     here = world_of(metric)
     model = here.model if model is None else model
     if metric.scope == "model":
@@ -43,7 +43,7 @@ def evidence_for(metric: Metric, model: ModelEvidence | None = None) -> Evidence
 
 
 def tensors_of(evidence: Evidence) -> dict[str, Tensor]:
-    """Every tensor that a metric could write into."""
+    """Return every tensor that a metric could write into."""
     model, found = evidence.model, dict[str, Any]()
     for name in ("train", "validation", "test"):
         latents: Latents = getattr(model, name)
@@ -77,7 +77,7 @@ def run(metric: Metric, evidence: Evidence | None = None, seed: int = 0) -> list
 def gives_finite_named_rows(metric: Metric) -> None:
     """At least one row; known names, finite values and errors, a size, one row per key; survives JSON.
 
-    No value and no limit lies outside what its measure's entry gives as its range.
+    No value and no limit lies outside the range in its measure's entry.
     """
     rows = run(metric)
     assert rows
@@ -97,13 +97,13 @@ def gives_finite_named_rows(metric: Metric) -> None:
 
 
 def repeats_itself(metric: Metric) -> None:
-    """The same generator, the same rows."""
+    """The same generator gives the same rows."""
     assert run(metric) == run(metric)
 
 
 def leaves_global_rng_alone(metric: Metric) -> None:
-    """It neither moves nor reads the global generators of torch, Python and numpy."""
-    # a library that it imports may draw from them while it is imported (rich does), once
+    """The metric neither changes nor reads the global generators of torch, Python and numpy."""
+    # The first run is separate, because a library may draw from them once while it is imported, as rich does.
     first = run(metric)
     torch.manual_seed(3)
     random.seed(3)
@@ -121,23 +121,23 @@ def leaves_global_rng_alone(metric: Metric) -> None:
 
 
 def leaves_evidence_alone(metric: Metric) -> None:
-    """What it looks at stays as it was."""
+    """The metric does not change the evidence."""
     evidence = evidence_for(metric)
     before = copy.deepcopy(tensors_of(evidence))
     first = run(metric, evidence)
     for name, tensor in tensors_of(evidence).items():
         assert torch.equal(tensor, before[name]), name
-    assert run(metric, evidence) == first  # and what it cached is what it had computed
+    assert run(metric, evidence) == first  # The second run reads what the first one cached.
 
 
 def without(model: ModelEvidence, name: str) -> ModelEvidence:
-    """The evidence with one thing missing."""
+    """Return the evidence with one item missing."""
     reference = model.reference
     assert reference is not None
     if name in ("sequences", "table", "values"):
-        # what is known of images in place of what is known of series
+        # Evidence of images lacks all three.
         return fresh(world().model)
-    if name == "features":  # they are of the reference
+    if name == "features":  # Features belong to the reference.
         name = "reference"
     if name in ("train", "validation", "test", "decode", "encode", "reference", "log_likelihood"):
         return fresh(model, **{name: None})
@@ -166,7 +166,7 @@ def without(model: ModelEvidence, name: str) -> ModelEvidence:
 
 
 def says_what_is_missing(metric: Metric) -> None:
-    """Each thing that it needs, taken away, gives one line of reason: not NaN, not nothing, not a crash."""
+    """If something that it needs is missing, it gives a reason in one line: no NaN, no empty result, no crash."""
     assert metric.needs
     for name in sorted(metric.needs):
         evidence = evidence_for(metric)
@@ -185,7 +185,7 @@ def says_what_is_missing(metric: Metric) -> None:
 
 
 def names_all_it_needs(metric: Metric) -> None:
-    """What `needs` does not name may be missing: the metric still answers, or says why not."""
+    """If anything that `needs` does not name is missing, the metric still answers, or gives a reason."""
     everything = {"train", "validation", "test", "log_var", "decode", "reference", "floor", "classifiers"}
     for name in sorted((everything | {"labels", "distortion", "log_likelihood"}) - metric.needs):
         implied = {"reference": {"floor", "classifiers", "labels", "decode"}}.get(name, set())
@@ -199,7 +199,7 @@ def names_all_it_needs(metric: Metric) -> None:
 
 
 def is_a_value(metric: Metric) -> None:
-    """Frozen, hashable, equal to a copy; a scope that exists."""
+    """The metric is frozen, hashable, equal to a copy, and has a scope that exists."""
     assert copy.deepcopy(metric) == metric
     assert hash(metric) == hash(copy.deepcopy(metric))
     assert metric.scope in ("model", "sampler")

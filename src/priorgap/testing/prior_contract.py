@@ -1,4 +1,4 @@
-"""What every prior must satisfy, one function a law, so that wrong priors can be shown to fail each."""
+"""Laws that every prior must satisfy, one function each, so that a wrong prior can be shown to fail each."""
 
 import math
 import random
@@ -16,7 +16,7 @@ from priorgap.models.networks import MLP
 from priorgap.models.vae import VAE, build_vae
 from priorgap.priors.base import Prior, PriorSpec
 
-# dimension -> the sizes of a prior
+# Maps a dimension to the sizes of a prior.
 Make = Callable[[int], PriorSpec]
 N_DRAWS = 20_000
 SHAPE = (1, 4, 4)
@@ -28,7 +28,7 @@ def _numpy_state() -> Any:
 
 
 def model(make: Make, dim: int, seed: int = 0) -> VAE:
-    """A model whose prior has been moved away from where it starts, as training does."""
+    """Return a model whose prior was moved away from its initial state, as training would."""
     vae = build_vae(MLP(dim, (8,)), Bernoulli(), make(dim), SHAPE, generator=stream(seed, "weights"))
     g = stream(seed, "move")
     with torch.no_grad():
@@ -39,25 +39,25 @@ def model(make: Make, dim: int, seed: int = 0) -> VAE:
 
 
 def prior(make: Make, dim: int, seed: int = 0) -> Prior:
-    """Its prior alone."""
+    """Return the prior of such a model."""
     return model(make, dim, seed).prior
 
 
 def grid(dim: int) -> tuple[Tensor, float]:
-    """Points of a regular grid, and the volume of its cells."""
+    """Return the points of a regular grid, and the volume of its cells."""
     axis = torch.linspace(-12, 12, 8001 if dim == 1 else 481, dtype=torch.float64)
     step = float(axis[1] - axis[0])
     return torch.cartesian_prod(*[axis] * dim).view(-1, dim), step**dim
 
 
 def density(law: Prior, z: Tensor) -> Tensor:
-    """p(z), in parts that fit into memory."""
+    """Return p(z), computed in blocks that fit into memory."""
     with torch.no_grad():
         return torch.cat([law.log_prob(part) for part in z.split(50_000)]).exp()
 
 
 def integrates_to_one(make: Make) -> None:
-    """The density's mass on a grid, in one and two dimensions."""
+    """The density integrates to 1 on a grid, in one and two dimensions."""
     for dim in (1, 2):
         z, cell = grid(dim)
         mass = float(density(prior(make, dim), z).sum()) * cell
@@ -65,7 +65,7 @@ def integrates_to_one(make: Make) -> None:
 
 
 def sample_matches_log_prob(make: Make) -> None:
-    """Moments, and E log p itself (which sees missing modes), within 4 s.e. of the density's own."""
+    """Moments, and E log p (which reveals missing modes), are within 4 s.e. of the density's own."""
     for dim in (1, 2):
         law = prior(make, dim)
         z, cell = grid(dim)
@@ -83,7 +83,7 @@ def sample_matches_log_prob(make: Make) -> None:
 
 
 def repeats_itself(make: Make) -> None:
-    """The same generator, the same draws."""
+    """The same generator gives the same draws."""
     law = prior(make, 3)
     first = law.sample(200, generator=stream(1))
     assert torch.equal(first, law.sample(200, generator=stream(1)))
@@ -94,7 +94,7 @@ def repeats_itself(make: Make) -> None:
 
 
 def leaves_global_rng_alone(make: Make) -> None:
-    """It neither moves nor reads the global generators."""
+    """The prior neither changes nor reads the global generators."""
     torch.manual_seed(3)
     random.seed(3)
     np.random.seed(3)
@@ -106,12 +106,13 @@ def leaves_global_rng_alone(make: Make) -> None:
     assert before[1] == random.getstate()
     assert (before[2] == _numpy_state()).all()
     torch.manual_seed(4)
-    assert torch.equal(first, prior(make, 2).sample(50, generator=stream(1)))  # nor is it read
+    # The draws do not depend on the global generator either.
+    assert torch.equal(first, prior(make, 2).sample(50, generator=stream(1)))
     assert torch.distributions.Distribution._validate_args is True
 
 
 def survives_its_state(make: Make) -> None:
-    """The model's weights, through the file format, give the same prior; each tensor is stored once."""
+    """The model's weights, through the file format, restore the same prior; each tensor is stored once."""
     from safetensors.torch import load, save
 
     vae, other = model(make, 2), model(make, 2, seed=5)
@@ -128,7 +129,7 @@ def survives_its_state(make: Make) -> None:
 
 
 def minds_sizes_and_types(make: Make) -> None:
-    """float32 draws, densities in the precision of z, one-line refusals."""
+    """Draws are float32, densities have z's precision, and refusals are one line."""
     law = prior(make, 3)
     assert law.dim == 3
     for n in (1, 7):
@@ -147,7 +148,7 @@ def minds_sizes_and_types(make: Make) -> None:
 
 
 def depends_on_every_parameter(make: Make) -> None:
-    """Each parameter gets a gradient from log p: none is dead, none is left out."""
+    """Each parameter gets a gradient from log p, so that none is unused."""
     law = prior(make, 3)
     parameters = dict(law.named_parameters())
     if not parameters:
@@ -156,12 +157,12 @@ def depends_on_every_parameter(make: Make) -> None:
     gradients = torch.autograd.grad(law.log_prob(z).sum(), list(parameters.values()))
     for name, gradient in zip(parameters, gradients, strict=True):
         each = gradient.abs().flatten(1).sum(1) if gradient.ndim > 1 else gradient.abs()
-        # inside a flow's networks masked weights have none by design
+        # Masked weights in a flow's networks have no gradient by design.
         assert float(each.max()) > 0 if name.startswith("transform") else bool((each > 0).all()), name
 
 
 def trains_with_a_model(make: Make) -> None:
-    """Where the KL is drawn, the draw is unbiased: its mean is that of a closed form, or of many draws."""
+    """A Monte Carlo KL is unbiased: its mean equals the closed form, or the mean of many draws."""
     vae = model(make, 2)
     x = torch.rand(6, *SHAPE, generator=stream(1))
     noise = torch.randn(4000, 6, 2, generator=stream(2))

@@ -1,4 +1,4 @@
-"""What every sampler must satisfy, one function a law, so that wrong samplers can be shown to fail each."""
+"""Laws that every sampler must satisfy, one function each, so that a wrong sampler can be shown to fail each."""
 
 import copy
 import random
@@ -25,7 +25,7 @@ def _numpy_state() -> Any:
 
 
 def posteriors(n: int, seed: int, n_classes: int = 3) -> Latents:
-    """Posteriors with correlated units, unequal spreads, and classes that sit apart."""
+    """Return posteriors with correlated units, unequal spreads, and separate classes."""
     g = stream(seed, "posteriors")
     label = torch.randint(0, n_classes, (n,), generator=g)
     mixing = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.2, 0.5]])
@@ -35,18 +35,18 @@ def posteriors(n: int, seed: int, n_classes: int = 3) -> Latents:
 
 
 def example_inputs(n: int = 600) -> FitInputs:
-    """Posteriors of training and of validation images."""
+    """Return posteriors of training and of validation images."""
     return FitInputs(posteriors(n, 1), posteriors(n // 2, 2))
 
 
 def draw(sampler: Sampler, inputs: FitInputs, n: int, seed: int = 5) -> LatentDraw:
-    """Fit with one stream, draw with another."""
+    """Fit with one stream, and draw with another."""
     fitted = sampler.fit(inputs, generator=stream(seed, "fit"))
     return fitted.sample(n, generator=stream(seed, "sample"))
 
 
 def parts(value: LatentDraw) -> list[Tensor]:
-    """The tensors of a draw."""
+    """Return the tensors of a draw."""
     return [t for t in (value.z, value.source, value.label) if t is not None]
 
 
@@ -58,7 +58,7 @@ def same(a: LatentDraw, b: LatentDraw) -> bool:
 
 
 def repeats_itself(sampler: Sampler) -> None:
-    """Same generator, same tensors; another generator, or the same one again, others."""
+    """The same generator gives the same tensors; another one, or the same one used again, gives others."""
     inputs = example_inputs()
     first = draw(sampler, inputs, 200)
     assert same(first, draw(sampler, inputs, 200))
@@ -71,7 +71,7 @@ def repeats_itself(sampler: Sampler) -> None:
 
 
 def leaves_global_rng_alone(sampler: Sampler) -> None:
-    """It neither moves nor reads the global generators of torch, Python and numpy."""
+    """The sampler neither changes nor reads the global generators of torch, Python and numpy."""
     torch.manual_seed(3)
     random.seed(3)
     np.random.seed(3)
@@ -84,11 +84,12 @@ def leaves_global_rng_alone(sampler: Sampler) -> None:
     torch.manual_seed(4)
     random.seed(4)
     np.random.seed(4)
-    assert same(first, draw(sampler, example_inputs(), 100))  # nor does it read it
+    # The draws do not depend on the global generators either.
+    assert same(first, draw(sampler, example_inputs(), 100))
 
 
 def leaves_inputs_alone(sampler: Sampler) -> None:
-    """What it is fitted to stays as it was."""
+    """Fitting does not change the inputs."""
     inputs = example_inputs()
     before = copy.deepcopy(inputs)
     draw(sampler, inputs, 100)
@@ -101,7 +102,7 @@ def leaves_inputs_alone(sampler: Sampler) -> None:
 
 
 def meets_moments(sampler: Sampler) -> None:
-    """Mean and covariance within 4 standard errors of what the law implies, for each entry."""
+    """Mean and covariance are within 4 standard errors of the implied ones, for each entry."""
     inputs = example_inputs()
     expected = sampler.expected_moments(inputs)
     if expected is None:
@@ -116,7 +117,7 @@ def meets_moments(sampler: Sampler) -> None:
 
 
 def has_exchangeable_rows(sampler: Sampler) -> None:
-    """First and second half have one mean, and neighbours are not correlated: no order, no blocks."""
+    """Both halves have the same mean, and neighbours are uncorrelated: there is no order and there are no blocks."""
     z = draw(sampler, example_inputs(), N_ROWS).z.double()
     half = len(z) // 2
     gap = (z[:half].mean(0) - z[half:].mean(0)) / (z.var(0) * 2 / half).sqrt()
@@ -145,7 +146,7 @@ def survives_its_state(sampler: Sampler) -> None:
 
 
 def minds_sizes(sampler: Sampler) -> None:
-    """sample(1) works, sample(0) is refused in one line; so is a fit on fewer than two points."""
+    """sample(1) works, sample(0) is refused in one line, and so is a fit on fewer than two points."""
     fitted = sampler.fit(example_inputs(), generator=stream(5, "fit"))
     one = fitted.sample(1, generator=stream(5))
     assert one.z.shape == (1, 3)
@@ -158,7 +159,7 @@ def minds_sizes(sampler: Sampler) -> None:
 
 
 def speaks_its_types(sampler: Sampler) -> None:
-    """float32 [n, d]; int64 source rows in range; labels of the data; a role that exists."""
+    """Draws are float32 [n, d], sources are int64 rows in range, labels are the data's, and the role exists."""
     inputs = example_inputs()
     known = inputs.train.label
     assert known is not None
@@ -178,9 +179,9 @@ def speaks_its_types(sampler: Sampler) -> None:
 
 
 def islands(n: int = 60) -> FitInputs:
-    """Posteriors so narrow and so far apart that a draw is near one of them only if it was made from it.
+    """Return posteriors so narrow and far apart that a draw is near one only if it was made from it.
 
-    Their means are none of a kind: no unit, class or pair of images sits at the average of the others.
+    Their means are irregular: no unit, class or pair of images lies at the average of others.
     """
     g = stream(3, "islands")
     label = torch.arange(n) % 3
@@ -190,16 +191,16 @@ def islands(n: int = 60) -> FitInputs:
 
 
 def nearest_posterior(z: Tensor, latents: Latents) -> Tensor:
-    """Squared distance of each row to its nearest posterior, in that posterior's standard deviations."""
+    """Return the squared distance of each row to its nearest posterior, in that posterior's standard deviations."""
     gap = (z.double()[:, None] - latents.mean.double()) / latents.std.double()
     return gap.square().sum(2).min(1).values
 
 
 def says_what_it_is(sampler: Sampler) -> None:
-    """Facts that hold: reconstructs, needs_training_data, fixed; a cost in one line; the state keeps them.
+    """The declared facts hold: reconstructs, needs_training_data, fixed; the cost is one line; the state keeps them.
 
     Reconstructs: the squared distance of draws to their nearest training posterior has the mean of chi-squared,
-    or less (means alone); a wider distribution exceeds it. Fixed: two encoders, the same draws.
+    or a smaller one (for means only); a wider distribution exceeds it. Fixed: two encoders give the same draws.
     """
     inputs = islands()
     try:

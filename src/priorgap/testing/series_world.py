@@ -1,4 +1,4 @@
-"""A small world of series with a known truth: windows of two waves, a smooth decoder, an honest encoder."""
+"""A small world of series with a known truth: windows of two waves, a smooth decoder, an accurate encoder."""
 
 import math
 
@@ -17,7 +17,7 @@ SIZES = {"train": 400, "validation": 250, "test": 250}
 
 
 def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
-    """One window per z: two units are a wave's phase, the third its level; the second channel is a step behind."""
+    """Return one window per z: two units give a wave's phase, the third its level; channel 2 lags one step behind."""
     t = 2 * math.pi * torch.arange(STEPS) / STEPS
     z = z.float()
     channels = []
@@ -28,7 +28,7 @@ def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
 
 
 def encode(x: Split) -> Tensor:
-    """The decoder's inverse in least squares."""
+    """Return the least-squares inverse of the decoder."""
     basis = decode(torch.eye(DIM)).flatten(1)
     found: Tensor = x.floats().flatten(1) @ torch.linalg.pinv(basis)
     return found
@@ -46,7 +46,7 @@ class SeriesWorld(World):
     """Real windows and one model's evidence."""
 
     def draw(self, n: int = 250, seed: int = 3) -> LatentDraw:
-        """Draws of the true law of z."""
+        """Draw from the true distribution of z."""
         z = torch.randn(n, DIM, generator=stream(seed, "series draw"))
         return LatentDraw(z * torch.tensor([1.0, 1.0, 0.5]))
 
@@ -55,7 +55,7 @@ _WORLDS: dict[str, SeriesWorld] = {}
 
 
 def series_world() -> SeriesWorld:
-    """The world, built once; every call returns fresh evidence, with nothing cached in it."""
+    """Return the world, built once; every call returns new evidence with an empty cache."""
     if "world" not in _WORLDS:
         (train, z_train), (validation, z_validation), (test, z_test) = map(_part, SIZES)
         reference: Reference = build_reference(

@@ -1,4 +1,4 @@
-"""A small world of tables with a known truth: two numbers, two columns of categories, an honest encoder."""
+"""A small world of tables with a known truth: two numbers, two categorical columns, an accurate encoder."""
 
 import torch
 from torch import Tensor
@@ -26,12 +26,12 @@ LAYOUT = TableLayout(
 
 
 def city_of(z: Tensor) -> Tensor:
-    """The number of the city, by the second unit."""
+    """Return the number of the city, which the second unit determines."""
     return (z[:, 1] > -0.5).long() + (z[:, 1] > 0.7).long()
 
 
 def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
-    """One row per z: numbers by two units, the city by the second; the third makes values missing and grades rare."""
+    """Return one row per z: two units give numbers, the second the city, the third missing and rare values."""
     z = z.float()
     missing, rare = (z[:, 2] > 1.3).float(), (z[:, 2] < -1.8).long()
     income = (0.6 * z[:, 0] + 0.8 * z[:, 1]) * (1 - missing)
@@ -40,7 +40,7 @@ def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
 
 
 def noisy(z: Tensor, *names: str | int) -> Tensor:
-    """A row of the data: numbers with what z does not say of them."""
+    """Return a row of the data: its numbers have noise that z does not determine."""
     x = decode(z)
     noise = 0.3 * torch.randn(len(z), 2, generator=stream(5, "table", *names))
     x[:, :2] += noise * torch.stack([torch.ones(len(x)), 1 - x[:, 2]], 1)
@@ -48,7 +48,7 @@ def noisy(z: Tensor, *names: str | int) -> Tensor:
 
 
 def encode(x: Split) -> Tensor:
-    """The units of numbers; of the third one, whether it is large or small."""
+    """Return the units that give numbers; for the third one only whether it is large or small."""
     v = x.floats()
     return torch.stack([v[:, 0], (v[:, 1] - 0.6 * v[:, 0]) / 0.8, 1.5 * v[:, 2] - 2 * v[:, 7]], 1)
 
@@ -65,7 +65,7 @@ class TableWorld(World):
     """Real rows and one model's evidence."""
 
     def draw(self, n: int = 250, seed: int = 3) -> LatentDraw:
-        """Draws of the true law of z, labelled by their city."""
+        """Draw from the true distribution of z, labelled by city."""
         z = torch.randn(n, DIM, generator=stream(seed, "table draw"))
         return LatentDraw(z, None, city_of(z))
 
@@ -74,7 +74,7 @@ _WORLDS: dict[str, TableWorld] = {}
 
 
 def table_world() -> TableWorld:
-    """The world, built once; every call returns fresh evidence, with nothing cached in it."""
+    """Return the world, built once; every call returns new evidence with an empty cache."""
     if "world" not in _WORLDS:
         (train, z_train), (validation, z_validation), (test, z_test) = map(_part, SIZES)
         reference: Reference = build_reference(

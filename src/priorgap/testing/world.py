@@ -1,4 +1,4 @@
-"""A small world with a known truth: two classes of 8x8 images, a smooth decoder, and an honest encoder."""
+"""A small world with a known truth: two classes of 8x8 images, a smooth decoder, and an accurate encoder."""
 
 import math
 from dataclasses import dataclass, replace
@@ -26,19 +26,19 @@ def _weights() -> Tensor:
 
 
 def decode(z: Tensor, label: Tensor | None = None) -> Tensor:
-    """One image per z; neighbouring z give neighbouring images."""
+    """Return one image per z; neighbouring z give similar images."""
     return torch.sigmoid(z.float() @ _weights()).view(-1, 1, 8, 8)
 
 
 def encode(x: Split) -> Tensor:
-    """The decoder's inverse in least squares, of stored images."""
+    """Return the least-squares inverse of the decoder, for stored images."""
     logits = torch.logit(x.floats().flatten(1).clamp(1e-3, 1 - 1e-3))
     found: Tensor = logits @ torch.linalg.pinv(_weights())
     return found
 
 
 def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
-    """z of images: two clusters at +-1.5 in the first unit, one a class; there the prior has a hole."""
+    """Return z of images: two clusters at +-1.5 in the first unit, one for each class, and a hole between them."""
     g = stream(1, "truth", name)
     label = torch.randint(0, CLASSES, (n,), generator=g)
     z = 0.5 * torch.randn(n, DIM, generator=g)
@@ -47,7 +47,7 @@ def truth(n: int, name: str) -> tuple[Tensor, Tensor]:
 
 
 def part(name: str) -> tuple[Split, Latents]:
-    """The images of one split, and their posteriors."""
+    """Return the images of one split, and their posteriors."""
     z, label = truth(SIZES[name], name)
     g = stream(1, "noise", name)
     x = decode(z) + 0.05 * torch.randn(len(z), 1, 8, 8, generator=g)
@@ -56,7 +56,7 @@ def part(name: str) -> tuple[Split, Latents]:
 
 
 def log_likelihood_of(split: Split) -> LogLikelihood:
-    """log N(x | decode z, 0.1² I) of the rows of a split."""
+    """Return the function log N(x | decode z, 0.1² I) of the rows of a split."""
 
     def log_likelihood(z: Tensor, row: Tensor) -> Tensor:
         error = (decode(z) - split.batch(row)).flatten(1).square().sum(1)
@@ -73,12 +73,12 @@ class World:
     model: ModelEvidence
 
     def draw(self, n: int = 250, seed: int = 3) -> LatentDraw:
-        """Draws of the true law of z, labelled."""
+        """Draw from the true distribution of z, with labels."""
         z, label = truth(n, f"draw {seed}")
         return LatentDraw(z, None, label)
 
     def prior_draw(self, n: int = 250) -> LatentDraw:
-        """Draws of N(0, I), without labels."""
+        """Draw from N(0, I), without labels."""
         return LatentDraw(torch.randn(n, DIM, generator=stream(2, "prior")))
 
 
@@ -86,7 +86,7 @@ _WORLDS: dict[str, World] = {}
 
 
 def world() -> World:
-    """The world, built once; every call returns fresh evidence, with nothing cached in it."""
+    """Return the world, built once; every call returns new evidence with an empty cache."""
     if "world" not in _WORLDS:
         (train, z_train), (validation, z_validation), (test, z_test) = map(part, SIZES)
         reference = build_reference(
@@ -119,5 +119,5 @@ def world() -> World:
 
 
 def fresh(model: ModelEvidence, **changes: Any) -> ModelEvidence:
-    """The same evidence with other fields and an empty cache."""
+    """Return the same evidence with some fields changed and an empty cache."""
     return replace(model, **({"memo": {}} | changes))

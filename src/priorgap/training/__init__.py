@@ -1,4 +1,4 @@
-"""Training: Lightning for every model of `trainer=default`, the batched program for those of `trainer=batched`.
+"""Training: with Lightning for every model of `trainer=default`, with the batched program for `trainer=batched`.
 
 Importing this package imports no Lightning: `fit` and `gan` do.
 """
@@ -6,8 +6,8 @@ Importing this package imports no Lightning: `fit` and `gan` do.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Public names, the ones that a `_target_` has: a module is imported when its name is first used, so that reading a
-# configuration stays light, and a file that moves changes no model's id.
+# The public names, which are also those that a `_target_` uses. A module is imported when its name is first used, so
+# that reading a configuration stays fast, and moving a file changes no model's id.
 _EXPORTS = {
     "BatchedTrainerConfig": "priorgap.training.config",
     "TrainResult": "priorgap.training.config",

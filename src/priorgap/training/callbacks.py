@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: curves, best weights, one checkpoint, progress."""
+"""Callbacks at the end of an epoch: curves, best weights, one checkpoint, progress."""
 
 import io
 import sys
@@ -15,12 +15,12 @@ from priorgap.training.config import Record
 from priorgap.training.lightning import pl
 from priorgap.training.module import MONITOR, Trainee
 
-# the name of the history in a checkpoint
+# The key of the history in a checkpoint.
 HISTORY = "History"
 
 
 class History:
-    """Curves by epoch and, where asked for, the best epoch's weights; `EpochCheckpoint` adds to it and keeps it.
+    """Curves by epoch and, on request, the best epoch's weights; `EpochCheckpoint` adds to it and saves it.
 
     Args:
         keep_best: whether to keep the weights of the best validation loss.
@@ -35,7 +35,7 @@ class History:
         self.stopped = False
 
     def add(self, record: Record, network: nn.Module) -> None:
-        """Add an epoch: strictly better than the best so far counts as better."""
+        """Add an epoch; only a strictly smaller loss counts as better."""
         self.curves.append(record)
         if self._keep_best:
             best = self.curves[self.best_epoch][MONITOR] if self.best_epoch >= 0 else float("inf")
@@ -47,7 +47,7 @@ class History:
             listener(dict(record))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resume needs."""
+        """Return the state from which training is resumed."""
         return {
             "curves": [dict(r) for r in self.curves],
             "best_epoch": self.best_epoch,
@@ -56,7 +56,7 @@ class History:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds."""
+        """Restore the state from a checkpoint."""
         self.curves = [dict(r) for r in state_dict["curves"]]
         self.best_epoch = state_dict["best_epoch"]
         self.best_weights = state_dict["best_weights"]
@@ -64,16 +64,17 @@ class History:
 
 
 class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
-    """Writes one file at the end of each epoch, whole or not at all: what a resume needs, with the history inside.
+    """Writes one file at the end of each epoch, in full or not at all, with everything that a resume needs.
 
-    Lightning's own writes best and last to two files, which a kill can leave in different epochs, and forgets its
-    scores where the store has moved. Here `best_model_path` and `last_model_path` are that one file: the best epoch's
-    weights are in its history. Lightning runs it after all other callbacks.
+    Lightning's own checkpoint writes best and last epoch to two files, which a kill can leave at different epochs,
+    and loses its scores when the store is moved. Here `best_model_path` and `last_model_path` are the same file,
+    because the history in it holds the best epoch's weights. Lightning runs this callback after all others.
 
     Args:
-        path: of the file.
-        history: what is added to, and saved with it.
-        at_the_end: save the last epoch only after training has ended: a callback may change the weights there.
+        path: the path of the file.
+        history: the history, which each epoch is added to and which is saved in the file.
+        at_the_end: whether the last epoch is saved only after training has ended, because a callback may change the
+            weights then.
     """
 
     def __init__(self, path: Path, history: History, *, at_the_end: bool = False) -> None:
@@ -85,7 +86,7 @@ class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """The name of its state in the checkpoint."""
+        """The key of this callback's state in the checkpoint."""
         return HISTORY
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,14 +94,14 @@ class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
         return self._history.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the history."""
+        """Restore the history."""
         self._history.load_state_dict(state_dict)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Nothing: the place is given."""
+        """Do nothing, because the path is given."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_train_batch_end(
         self,
@@ -110,29 +111,29 @@ class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Nothing: no checkpoint inside an epoch is exact."""
+        """Do nothing, because no checkpoint within an epoch can be resumed exactly."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing: the epoch has not ended."""
+        """Do nothing, because the epoch has not ended."""
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Nothing: a checkpoint inside an epoch would not be exact."""
+        """Do nothing, because a checkpoint within an epoch could not be resumed exactly."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch to the history and save."""
         assert isinstance(pl_module, Trainee)
         epoch = trainer.current_epoch
         self._history.add({"epoch": epoch, **pl_module.means}, pl_module.network)
-        # after early stopping, which has decided
+        # Early stopping has run before and made its decision.
         self._history.stopped = trainer.should_stop
         is_last = trainer.should_stop or epoch + 1 == trainer.max_epochs
         if not (self._at_the_end and is_last):
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what callbacks made of the weights at the end."""
+        """Save the final weights, which callbacks may have changed at the end of training."""
         if self._at_the_end:
             self._save(trainer)
 
@@ -143,7 +144,7 @@ class EpochCheckpoint(pl.callbacks.ModelCheckpoint):
 
 
 class AtomicCheckpointIO(pl.plugins.TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all."""
+    """Writes a checkpoint in full or not at all."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -194,7 +195,7 @@ class ProgressBar(pl.Callback):
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar, also after an error."""
+        """Close the bar, even after an error."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -1,4 +1,4 @@
-"""Whether data fit a model, before it is trained."""
+"""Checks, before training, of whether data suit a model."""
 
 import torch
 
@@ -7,15 +7,15 @@ from priorgap.models.controls import GAN, Autoencoder
 from priorgap.models.vae import VAE
 from priorgap.training.config import NonFiniteLoss
 
-# observations beyond that are on no scale that networks are initialised for
+# Larger observations are outside of the scale for which networks are initialised.
 _LARGE = 100.0
 
 
 def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
-    """Refuse data that do not fit a model.
+    """Refuse data that do not suit a model.
 
     Raises:
-        ValueError: their shape or range; one line.
+        ValueError: the data's shape or range does not suit the model; one line.
     """
     if dataset.shape != vae.shape:
         raise ValueError(
@@ -34,10 +34,10 @@ def check_data(vae: VAE | Autoencoder | GAN, dataset: Dataset) -> None:
 
 
 def likely_cause(error: NonFiniteLoss, train: Split) -> NonFiniteLoss:
-    """Return an error of a loss that is not finite with what to do: about the scale of x, where that is the cause.
+    """Return a NonFiniteLoss with advice: about the scale of x, where that is the likely cause.
 
     Args:
-        error: says where it happened, alone.
+        error: the error, which says only where it happened.
         train: the training data.
     """
     low, high = (float(as_float(end)) for end in (train.x.min(), train.x.max()))

@@ -1,4 +1,4 @@
-"""How a model is trained and what training gives: plain data, without Lightning."""
+"""The settings and the result of training: plain data, without Lightning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ VALIDATION_BATCH = 500
 
 
 class NonFiniteLoss(RuntimeError):  # noqa: N818
-    """The loss became NaN or infinite; the message says at which step, and from `likely_cause` on what to do.
+    """The loss became NaN or infinite; the message says at which step, and `likely_cause` adds what to do.
 
     Attributes:
-        untrained: whether that was the first step of training: no weight had moved yet.
+        untrained: whether it happened at the first step of training, before any weight had changed.
     """
 
     def __init__(self, message: str, *, untrained: bool = False) -> None:
@@ -37,19 +37,19 @@ class TrainerConfig:
     """How Lightning trains a model (`trainer=default`).
 
     Attributes:
-        max_epochs: passes over the training data at most.
+        max_epochs: the largest number of passes over the training data.
         batch_size: rows per step.
-        learning_rate: of the optimiser.
-        weight_decay: of the optimiser.
+        learning_rate: the optimiser's learning rate.
+        weight_decay: the optimiser's weight decay.
         gradient_clip: largest norm of the gradient, None for no clipping.
         patience: epochs without a better validation loss before training stops, None for never.
-        optimizer: "adam" or "adamw", or (a node with `_partial_`) what makes an optimiser of parameters; `lr` and
-            `weight_decay` that it does not say are those of here.
-        scheduler: what makes a schedule of an optimiser, a step an epoch; `ReduceLROnPlateau` watches the
+        optimizer: "adam", "adamw", or a node with `_partial_` that builds an optimiser from parameters; its `lr` and
+            `weight_decay` default to the fields here.
+        scheduler: builds a schedule from an optimiser, with a step for each epoch; `ReduceLROnPlateau` monitors the
             validation loss. None: the rate is constant.
         accelerator: "auto", "cpu" or "cuda".
-        precision: "bf16": the networks' products in bfloat16 while training (`mixed`), validation and all else in
-            float32; None: float32 throughout.
+        precision: "bf16": the networks' products are in bfloat16 during training (`mixed`), validation and all else
+            in float32; None: float32 throughout.
     """
 
     batched: ClassVar[bool] = False
@@ -72,7 +72,7 @@ class TrainerConfig:
             raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
 
     def _check_optimizer(self) -> None:
-        """Refuse one number in two places: one of them would be without effect."""
+        """Refuse settings that are given twice, because one of them would have no effect."""
         given = self.optimizer.keywords if isinstance(self.optimizer, partial) else {}
         for key, own, place in (
             ("lr", self.learning_rate, "learning_rate"),
@@ -89,12 +89,12 @@ def _made(make: object) -> object:
 
 
 def check_for_gan(trainer: TrainerConfig) -> None:
-    """Refuse what has no meaning for a GAN.
+    """Refuse settings that do not apply to a GAN.
 
     Raises:
-        ValueError: early stopping, or a schedule that watches a loss: no loss of a GAN falls as its samples get
-            better; an optimiser that evaluates the loss itself; mixed precision, which is for the networks of
-            `VaeModule`.
+        ValueError: there is early stopping or a schedule that monitors a loss, although no loss of a GAN falls as its
+            samples improve; or an optimiser that evaluates the loss itself; or mixed precision, which only
+            `VaeModule` supports.
     """
     if trainer.patience is not None:
         raise ValueError(f"trainer.patience={trainer.patience}: a GAN has no loss to stop on; expected null")
@@ -139,13 +139,14 @@ class BatchedTrainerConfig(TrainerConfig):
 
 @dataclass(frozen=True)
 class TrainResult(Generic[Network]):
-    """What training gives.
+    """The result of training.
 
     Attributes:
-        vae: the trained model, on the CPU, in eval mode: the best epoch's with patience, else the last's.
+        vae: the trained model, on the CPU, in eval mode, with the best epoch's weights if there is patience, else the
+            last epoch's.
         curves: one record per epoch: epoch, and train_ and validation_ loss, reconstruction and kl (with
             kl_std_error where the prior has no closed form).
-        stopped_epoch: the number of epochs that were run.
+        stopped_epoch: the number of epochs run.
         best_epoch: the epoch (from 0) whose weights `vae` holds.
         reason: "max_epochs" or "early_stopping".
     """

@@ -1,4 +1,4 @@
-"""A data set in memory as Lightning's data module: order and draws of an epoch depend on (seed, epoch) alone."""
+"""A data set in memory as Lightning's data module; an epoch's order and draws depend only on (seed, epoch)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,12 +16,13 @@ from priorgap.training.lightning import pl
 
 
 class Batch(NamedTuple):
-    """Some rows.
+    """Some rows of a split.
 
     Attributes:
-        x: as stored.
-        noise: of validation rows, the same in every epoch; training draws its own.
-        label: for conditional models.
+        x: the rows as they are stored.
+        noise: noise for validation rows, the same in every epoch; None for training rows, whose noise is drawn at
+            each step.
+        label: the labels, for conditional models.
     """
 
     x: Tensor
@@ -30,15 +31,15 @@ class Batch(NamedTuple):
 
 
 class Rows(TorchDataset[Batch]):
-    """The rows of a split, gathered a batch at a time.
+    """The rows of a split, gathered one batch at a time.
 
     Args:
         split: the data.
         labels: whether batches carry the split's labels, for a conditional model.
-        noise: a row for each of the split's, or none.
+        noise: one row of noise for each row of the split, or None.
 
     Raises:
-        ValueError: labels are asked for, and there are none.
+        ValueError: labels are requested, and the split has none.
     """
 
     def __init__(self, split: Split, *, labels: bool = False, noise: Tensor | None = None) -> None:
@@ -51,23 +52,23 @@ class Rows(TorchDataset[Batch]):
         return len(self.x)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """Return the batch of these rows: PyTorch's way to ask for many at once."""
+        """Return the batch of these rows; PyTorch calls this method to get many rows at once."""
         index = torch.tensor(rows)
-        # index_select copies rows whole, which indexing does not
+        # index_select copies whole rows, which is faster than indexing.
         parts = (self.x, self._noise, self._label)
         return Batch(*(None if part is None else part.index_select(0, index) for part in parts))  # type: ignore[arg-type]
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation of the training rows that belongs to (seed, epoch): stream(seed, "order", epoch).
+    """A permutation of the training rows that depends on (seed, epoch): stream(seed, "order", epoch).
 
-    Lightning calls `set_epoch` before each epoch, after a resume too, so that a run that goes on at an epoch's
-    boundary sees what an undisturbed run would have seen; so do images that are binarised anew in each epoch.
+    Lightning calls `set_epoch` before each epoch, after a resume too, so that a run resumed between epochs gets the
+    same order as an uninterrupted run. The same holds for images that are binarised anew in each epoch.
 
     Args:
-        rows: what is sampled; its images are those of the epoch.
-        split: where they come from.
-        seed: the run's.
+        rows: the rows that are sampled; their images are set for each epoch.
+        split: the split that they come from.
+        seed: the run's seed.
     """
 
     def __init__(self, rows: Rows, split: Split, seed: int) -> None:
@@ -75,7 +76,7 @@ class EpochSampler(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next."""
+        """Set the number of the next epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -88,18 +89,18 @@ class EpochSampler(Sampler[int]):
 
 
 def _whole(batch: Any) -> Any:
-    """Return what `Rows` gathered: a batch already."""
+    """Return the argument, because `Rows` has already built the batch."""
     return batch
 
 
 class ImageData(pl.LightningDataModule):
-    """Training rows in an order of their own in each epoch, validation rows in order with the same noise.
+    """Training rows in a new order in each epoch, validation rows in order with fixed noise.
 
     Args:
-        dataset: `train` and `validation` are read.
-        latent_dim: columns of the noise.
+        dataset: the data set, of which `train` and `validation` are read.
+        latent_dim: the number of columns of the noise.
         batch_size: rows per step; the last of an epoch may be smaller.
-        seed: the run's.
+        seed: the run's seed.
         labels: whether batches carry labels, for a conditional model.
     """
 
@@ -127,12 +128,12 @@ class ImageData(pl.LightningDataModule):
         return self._loader(self._validation, VALIDATION_BATCH, None)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch: three tensors at most, where Lightning's own way looks through nested collections."""
+        """Move a batch of at most three tensors; Lightning's own method would search through nested collections."""
         return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in batch))  # type: ignore[arg-type]
 
     @staticmethod
     def _loader(rows: Rows, batch_size: int, sampler: EpochSampler | None) -> DataLoader[Batch]:
-        # a generator of its own: without one PyTorch draws from the global stream
+        # Without a generator of its own PyTorch's loader draws from the global stream.
         return DataLoader(
             rows, batch_size, sampler=sampler, collate_fn=_whole, num_workers=0, generator=torch.Generator()
         )

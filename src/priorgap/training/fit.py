@@ -49,24 +49,24 @@ def train_vae(
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> TrainResult[Trained]:
-    """Train a model in place, going on from a checkpoint in `directory` where there is one.
+    """Train a model in place, resuming from a checkpoint in `directory` if there is one.
 
     Order and noise of epoch e come from streams of (seed, e), and the state is written at the end of each
-    epoch, so that a run that was killed and started again ends with the same weights, bit for bit, as an
-    undisturbed one.
+    epoch, so that a run that was killed and restarted ends with the same weights, bit for bit, as an uninterrupted
+    one.
 
     Args:
         vae: the model with its initial weights.
         dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
         loss: the weights of the objective.
         trainer: how to train.
-        seed: of order and noise.
-        directory: where the checkpoint is kept; a readable one there is resumed from.
+        seed: the seed of order and noise.
+        directory: the folder of the checkpoint, from which training resumes if it is readable.
         progress: show a bar on standard error.
         on_epoch: called with each newly run epoch's record.
-        on_resume: called with the records of the epochs that were run before, where there are any.
-        callbacks: more Lightning callbacks.
-        loggers: Lightning's, each given the epoch's means.
+        on_resume: called with the records of earlier epochs, if there are any.
+        callbacks: additional Lightning callbacks.
+        loggers: Lightning loggers, which get each epoch's means.
 
     Raises:
         ValueError: data, objective or callbacks do not fit the model, or the checkpoint belongs to another model.
@@ -92,15 +92,15 @@ def train_vae(
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a training is given beside model, data and settings.
+    """The options of a training run other than model, data and settings.
 
     Attributes:
-        directory: where the checkpoint is kept; a readable one there is resumed from.
+        directory: the folder of the checkpoint, from which training resumes if it is readable.
         progress: show a bar on standard error.
         on_epoch: called with each newly run epoch's record.
-        on_resume: called with the records of the epochs that were run before, where there are any.
-        callbacks: more Lightning callbacks.
-        loggers: Lightning's, each given the epoch's means.
+        on_resume: called with the records of earlier epochs, if there are any.
+        callbacks: additional Lightning callbacks.
+        loggers: Lightning loggers, which get each epoch's means.
     """
 
     directory: Path
@@ -121,16 +121,16 @@ def run(
     precision: Precision | None = None,
     clip: float | None = None,
 ) -> TrainResult[Network]:
-    """Train the network of a module, as `train_vae` says, its errors included.
+    """Train the network of a module as `train_vae` does, with the same errors.
 
     Args:
         module: a `Trainee`.
-        network: what it trains, published in the result.
+        network: the network that it trains, which becomes part of the result.
         data: the batches.
         trainer: how to train.
-        options: what it is given besides.
-        precision: what the products of training steps are computed in, None for float32.
-        clip: largest norm of the gradient, where Lightning takes the steps.
+        options: the other options of the run.
+        precision: the precision of products in training steps, None for float32.
+        clip: the largest norm of the gradient, where Lightning takes the steps.
     """
     assert isinstance(module, Trainee)
     check_callbacks(options.callbacks, trainer, has_logger=bool(options.loggers))
@@ -162,18 +162,18 @@ def run(
 
 
 class _NoProfiler(Profiler):
-    """Measures nothing, in a third of the time that Lightning's own takes for that: it is asked 30 times a step."""
+    """Measures nothing, three times as fast as Lightning's own empty profiler, which is called 30 times a step."""
 
     _nothing = nullcontext()
 
     def start(self, action_name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def stop(self, action_name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def summary(self) -> str:
-        """Return nothing."""
+        """Return an empty text."""
         return ""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
@@ -188,7 +188,8 @@ def _trainer(
     precision: Precision | None,
     clip: float | None,
 ) -> pl.Trainer:
-    # the environment is said, not guessed: inside a Slurm job Lightning would requeue it on its own
+    # The environment is given explicitly, because inside of a Slurm job Lightning would otherwise requeue the job
+    # itself.
     plugins: list[Any] = [
         AtomicCheckpointIO(),
         LightningEnvironment(),
@@ -217,14 +218,14 @@ def _fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, resum
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
         except SystemExit as stop:
-            # Lightning turns Ctrl-C into exit(1) and leaves SIGINT ignored; `_quiet` restores the handler
+            # Lightning turns Ctrl-C into exit(1) and leaves SIGINT ignored; `_quiet` restores the handler.
             if trainer.interrupted:
                 raise KeyboardInterrupt from stop
             raise
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return a checkpoint; None where there is none, or (said in the log) where it cannot be read."""
+    """Return a checkpoint; None where there is none, or where it is unreadable, which is logged."""
     if not path.is_file():
         return None
     try:
@@ -249,7 +250,7 @@ def _take_over(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Lightning's banners and advice, and keep the process's signal handlers as they were."""
+    """Silence Lightning's banners and advice, and restore the process's signal handlers."""
     names = ("pytorch_lightning", "lightning_fabric")
     levels = {name: logging.getLogger(name).level for name in names}
     in_main = threading.current_thread() is threading.main_thread()

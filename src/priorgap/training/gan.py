@@ -1,4 +1,4 @@
-"""Train a GAN with Lightning: two optimisers, and the same exact resume as a VAE's."""
+"""Train a GAN with Lightning: two optimisers, and the same exact resume as for a VAE."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ from priorgap.training.lightning import Logger, OptimizerLRScheduler, pl
 from priorgap.training.module import EpochModule
 from priorgap.training.options import optimizer_of
 
-# train_loss and validation_loss are the generator's; a discriminator loss of 2 log 2 = 1.386 says: cannot tell
+# train_loss and validation_loss are the generator's. A discriminator loss of 2 log 2 = 1.386 means chance level.
 _TERMS = ("loss", "discriminator", "penalty")
 
 
 class GanModule(EpochModule):
     """Alternates one step of the discriminator and one of the decoder on each batch, at the same z.
 
-    Two optimisers that take turns are beyond Lightning's automatic optimisation: the steps are taken here.
+    Lightning's automatic optimisation does not support alternating optimisers, so the steps are taken here.
 
     Args:
         gan: the model; its weights are changed.
-        seed: of the noise of training.
+        seed: the seed of the noise of training.
         trainer: settings of both optimisers, their schedules, and the largest norm of either network's gradient.
     """
 
@@ -42,11 +42,11 @@ class GanModule(EpochModule):
 
     @property
     def network(self) -> nn.Module:
-        """The model."""
+        """The model that is trained."""
         return self.gan
 
     def _step(self, optimizer: Any, network: nn.Module, loss: Tensor) -> None:
-        """Change one network; the other's gradients are of no use, and are dropped at its own step."""
+        """Update one network; the gradients that reach the other one are dropped at its own step."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self._trainer_config.gradient_clip is not None:
@@ -54,7 +54,7 @@ class GanModule(EpochModule):
         optimizer.step()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take both steps."""
+        """Take a step of both networks."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         of_discriminator, of_decoder = optimizers
@@ -67,7 +67,7 @@ class GanModule(EpochModule):
         self._epoch_means.add("train", [generator_loss, loss, penalty], len(batch.x))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a validation batch: where `discriminator` is above training's, it knows the images."""
+        """Add a validation batch; a `discriminator` loss above training's shows that it memorised images."""
         fake = self.gan.decode(self.noise(batch))
         with torch.inference_mode(mode=False), torch.enable_grad():
             loss, penalty = self.gan.discriminator_terms(as_float(batch.x.clone()), fake.clone())
@@ -75,7 +75,7 @@ class GanModule(EpochModule):
             self._epoch_means.add("validation", terms, len(batch.x))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the discriminator's optimiser and the decoder's, each with its schedule where there is one."""
+        """Return the optimisers of discriminator and decoder, each with its schedule if there is one."""
         betas = {"betas": self.gan.adversary.betas}
         both = [
             optimizer_of(self._trainer_config, network, **betas)
@@ -86,7 +86,7 @@ class GanModule(EpochModule):
         return both, [self._trainer_config.scheduler(optimizer) for optimizer in both]
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and take the schedules' steps, which Lightning leaves to manual optimisation."""
+        """Log the epoch's means and step the schedules, which Lightning does not do in manual optimisation."""
         super().on_train_epoch_end()
         for schedule in self._schedules():
             schedule.step()
@@ -105,10 +105,11 @@ def train_gan(
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> TrainResult[GAN]:
-    """Train a GAN in place; see `train_vae`, whose promises on resuming hold here too.
+    """Train a GAN in place; see `train_vae`, whose guarantees for resuming hold here, too.
 
     Raises:
-        ValueError: the data do not fit the model, early stopping was asked for, or the checkpoint is another's.
+        ValueError: the data do not fit the model, early stopping was asked for, or the checkpoint belongs to another
+            model.
         NonFiniteLoss: a loss became NaN or infinite.
     """
     check_for_gan(trainer)

@@ -1,4 +1,4 @@
-"""Lightning, imported in one place: it imports torchmetrics, and that torchvision, which must be importable first."""
+"""The one import of Lightning: it imports torchmetrics, and that torchvision, which must be importable first."""
 
 from priorgap.core import torchvision_compat
 

@@ -1,4 +1,4 @@
-"""Means of an epoch's losses, added up without waiting for the device in any step."""
+"""Means of an epoch's losses, accumulated without waiting for the device in any step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from priorgap.training.config import NonFiniteLoss, Part
 
 
 class EpochMeans:
-    """Collects the terms of each batch, and gives their means over rows at the end of an epoch.
+    """Collects the terms of each batch, and returns their means over rows at the end of an epoch.
 
-    The terms of a batch stay where they were computed until then: reading a number in every step would make a GPU
-    wait. A value that is not finite is therefore reported at the epoch's end, with the step at which it came up.
+    Until then the terms stay on their device, because reading a number in every step would make a GPU wait. A value
+    that is not finite is therefore reported at the end of the epoch, with the step at which it occurred.
 
     Args:
-        terms: their names, for records and messages.
+        terms: the terms' names, for records and messages.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
@@ -29,10 +29,10 @@ class EpochMeans:
         """Add a batch.
 
         Args:
-            part: of the data.
-            means: of each term over the batch's rows.
-            n_rows: how many.
-            drawn: a KL for each row where it is an estimate, for the standard error of its mean.
+            part: the part of the data.
+            means: the mean of each term over the batch's rows.
+            n_rows: the number of rows.
+            drawn: the KL of each row where it is a Monte Carlo estimate, for the standard error of its mean.
         """
         self._batches.setdefault(part, []).append(torch.stack([m.detach() for m in means]))
         self._n_rows.setdefault(part, []).append(n_rows)
@@ -40,9 +40,9 @@ class EpochMeans:
             self._squares.setdefault(part, []).append(drawn.detach().double().square().sum())
 
     def take(self, part: Part, epoch: int) -> Mapping[str, float]:
-        """Return the means since the last call, and start anew.
+        """Return the means since the last call, and reset them.
 
-        Where the KL is drawn, its standard error over rows (of the images and of the draws) is beside it.
+        Where the KL is drawn, its standard error over rows (of the images and of the draws) is included.
 
         Raises:
             NonFiniteLoss: a term became NaN or infinite.

@@ -1,4 +1,4 @@
-"""Training in mixed precision, as Lightning's precision plugin."""
+"""Training in mixed precision, as a precision plugin for Lightning."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,13 @@ from priorgap.training.lightning import Precision
 
 
 class Bf16Products(Precision):
-    """`bf16` in training steps.
+    """Applies `bf16` to training steps.
 
-    Lightning's own `bf16-mixed` would cast what enters the losses (means, log-variances), and validation too.
+    Lightning's own `bf16-mixed` would also cast the inputs of the losses (means, log-variances), and
+    validation.
 
     Args:
-        networks: whose products are in bfloat16.
+        networks: the networks whose products are in bfloat16.
     """
 
     def __init__(self, *networks: nn.Module) -> None:
@@ -23,6 +24,6 @@ class Bf16Products(Precision):
 
     @contextmanager
     def train_step_context(self) -> Iterator[None]:
-        """Open `bf16` for the forward pass; the backward pass follows it."""
+        """Open `bf16` for the forward pass; the backward pass uses the same types."""
         with bf16(*self._networks):
             yield

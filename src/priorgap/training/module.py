@@ -1,4 +1,4 @@
-"""The Lightning module: it moves batches through the model and logs by epoch; the formulas are in `models`."""
+"""The Lightning module, which passes batches to the model and logs by epoch; the formulas are in `models`."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -17,17 +17,17 @@ from priorgap.training.datamodule import Batch
 from priorgap.training.lightning import OptimizerLRScheduler, pl
 from priorgap.training.means import EpochMeans
 
-# what a configured scheduler may watch
+# The metric that a configured scheduler may monitor.
 MONITOR = "validation_loss"
 
 
 @runtime_checkable
 class Trainee(Protocol):
-    """What callbacks need of a module.
+    """What callbacks need from a module.
 
     Attributes:
-        prefix: of the network's names in the module's state.
-        means: of the epoch that has ended, by part and term.
+        prefix: the prefix of the network's names in the module's state.
+        means: the means of the last epoch, by part and term.
     """
 
     prefix: str
@@ -35,17 +35,17 @@ class Trainee(Protocol):
 
     @property
     def network(self) -> nn.Module:
-        """What is trained and published."""
+        """The network that is trained and published."""
         ...
 
 
 class EpochModule(pl.LightningModule):
-    """What the modules here share: the noise of a step, and means that are logged once an epoch.
+    """The common base of the modules here: the noise of a step, and means that are logged once an epoch.
 
     Args:
         terms: names of the losses that steps add.
-        seed: of the noise of training.
-        latent_dim: of the noise.
+        seed: the seed of the noise of training.
+        latent_dim: the dimension of the noise.
     """
 
     def __init__(self, terms: tuple[str, ...], *, seed: int, latent_dim: int) -> None:
@@ -56,24 +56,24 @@ class EpochModule(pl.LightningModule):
         self._noise = torch.Generator()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; the name of the running hook, which Lightning sets dozens of times a step, quickly."""
+        """Set an attribute, fast for the name of the running hook, which Lightning sets dozens of times a step."""
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def noise(self, batch: Batch) -> Tensor:
-        """Return the noise of a batch: validation brings its own, training draws from the epoch's stream."""
+        """Return the noise of a batch: stored for validation, drawn from the epoch's stream for training."""
         if batch.noise is not None:
             return batch.noise
         return torch.randn(len(batch.x), self._d, generator=self._noise).to(batch.x.device)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's stream of noise."""
+        """Start the epoch's stream of noise."""
         self._noise = stream(self._seed, "noise", self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
-        """Read the epoch's training means before validation: a loss that is not finite ends the training here."""
+        """Read the epoch's training means before validation, so that a loss that is not finite ends training here."""
         self._take("train")
 
     def on_validation_epoch_end(self) -> None:
@@ -81,7 +81,7 @@ class EpochModule(pl.LightningModule):
         self._log(self._take("validation"))
 
     def on_train_epoch_end(self) -> None:
-        """Log the means over the training rows, and lower the rate of a schedule that watches validation."""
+        """Log the means over the training rows, and step a schedule that monitors validation."""
         self._take("train")
         self._log({name: value for name, value in self.means.items() if name.startswith("train_")})
         for schedule in self._schedules():
@@ -89,9 +89,9 @@ class EpochModule(pl.LightningModule):
                 schedule.step(self.means[MONITOR])
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
-        """Take a schedule's step; one that watches validation has its own by now.
+        """Step a schedule, except one that monitors validation, which was stepped already.
 
-        Lightning would take it after the epoch's checkpoint is written, and a resumed run would miss it.
+        Lightning would step that one after the epoch's checkpoint was written, and a resumed run would miss the step.
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
@@ -108,24 +108,25 @@ class EpochModule(pl.LightningModule):
         return found
 
     def _log(self, means: dict[str, float]) -> None:
-        # in float64: the best epoch must not depend on how far float32 tells two losses apart
+        # In float64, because the choice of the best epoch must not depend on float32's resolution.
         values = {name: torch.tensor(value, dtype=torch.float64) for name, value in means.items()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the checkpoint loadable with `weights_only=True`: no hyperparameter objects."""
+        """Remove hyperparameter objects from the checkpoint, so that it can be loaded with `weights_only=True`."""
         checkpoint.pop("hyper_parameters", None)
 
 
 class VaeModule(EpochModule):
-    """Trains a VAE, or an autoencoder (its rate is 0), on `objective`.
+    """Trains a VAE, or an autoencoder (with rate 0), on `objective`.
 
     Args:
         vae: the model; its weights are changed.
         loss: the weights of the two terms, in sum units.
-        seed: of the noise of training.
-        optimizer: makes the optimiser of a network.
-        scheduler: makes the learning rate's schedule of an optimiser, a step an epoch; None: it is constant.
+        seed: the seed of the noise of training.
+        optimizer: builds a network's optimiser.
+        scheduler: builds the learning rate's schedule from an optimiser, with a step for each epoch; None: the rate
+            is constant.
     """
 
     prefix: str = "vae."
@@ -146,7 +147,7 @@ class VaeModule(EpochModule):
 
     @property
     def network(self) -> nn.Module:
-        """The model."""
+        """The model that is trained."""
         return self.vae
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -167,14 +168,14 @@ class VaeModule(EpochModule):
         return loss
 
     def _weighted(self, part: Part, terms: LossTerms) -> Tensor:
-        """Return a batch's loss: warm-up and free bits shape training alone, validation is at the final weights."""
+        """Return a batch's loss; warm-up and free bits apply to training only, validation uses the final weights."""
         if part == "validation":
             return objective(terms, self._loss.alpha, self._loss.beta)
         beta = self._loss.beta_at(self.current_epoch)
         return objective(terms, self._loss.alpha, beta, self._loss.free_bits)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimiser and, where there is one, the schedule."""
+        """Return the optimiser and the schedule, if there is one."""
         optimizer = self._make_optimizer(self.vae)
         if self._make_scheduler is None:
             return optimizer

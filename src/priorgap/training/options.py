@@ -1,4 +1,4 @@
-"""Optimisers, schedules and callbacks by configuration: what is made of them, and what is refused."""
+"""Optimisers, schedules and callbacks from the configuration: how they are built, and which are refused."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,13 +19,13 @@ def optimizer_of(trainer: TrainerConfig, network: nn.Module, **more: Any) -> tor
     """Return the optimiser of a network.
 
     Args:
-        trainer: its settings.
-        network: what it changes.
+        trainer: the settings.
+        network: the network that it trains.
         more: further arguments of `adam` and `adamw`.
     """
     settings = {"lr": trainer.learning_rate, "weight_decay": trainer.weight_decay}
     if isinstance(trainer.optimizer, str):
-        # the fused one does a step in one pass over the weights
+        # The fused version takes a step in one pass over the weights.
         found: torch.optim.Optimizer = _ADAMS[trainer.optimizer](
             network.parameters(), **settings, **more, fused=True
         )
@@ -36,7 +36,7 @@ def optimizer_of(trainer: TrainerConfig, network: nn.Module, **more: Any) -> tor
 
 
 def early_stopping(trainer: TrainerConfig) -> list[pl.Callback]:
-    """Return Lightning's early stopping by `trainer.patience`: only a strictly better loss counts as better."""
+    """Return Lightning's early stopping with `trainer.patience`; only a strictly smaller loss counts as better."""
     if trainer.patience is None:
         return []
     return [
@@ -49,13 +49,13 @@ def early_stopping(trainer: TrainerConfig) -> list[pl.Callback]:
 def check_callbacks(
     callbacks: Sequence[pl.Callback], trainer: TrainerConfig, *, has_logger: bool, has_loss: bool = True
 ) -> None:
-    """Refuse callbacks that cannot work here, or would break exact resume.
+    """Refuse callbacks that cannot work here or would break exact resume.
 
     Args:
-        callbacks: to be given to Lightning.
+        callbacks: the callbacks for Lightning.
         trainer: how the model is trained.
-        has_logger: whether anything takes what callbacks log.
-        has_loss: whether a loss falls as the model gets better: no GAN's does.
+        has_logger: whether there is a logger for what callbacks log.
+        has_loss: whether a loss falls as the model improves, which no loss of a GAN does.
 
     Raises:
         ValueError: one line.

@@ -1,4 +1,4 @@
-"""A study's statistics and its conclusion, as data and in words: health, what is shown, what to do."""
+"""A study's statistics and conclusion, as data and in words: health, what is shown, what to do."""
 
 from priorgap.verdict.advice import Advice
 from priorgap.verdict.contrasts import Contrast

@@ -1,4 +1,4 @@
-"""What to do: which sampler to use, and whether the baseline (the prior) will do."""
+"""Advice: which sampler to use, and whether the baseline (the prior) suffices."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ Kind = Literal["replace", "keep", "keep_for_now", "open", "use", "none"]
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do in one cell.
+    """The advice for one cell.
 
     Attributes:
-        kind: replace (the baseline is shown to be worse than the recommended sampler), keep (nothing else that may be
-            used is better by what counts), keep_for_now (nothing else is shown to be better), open (the recommended
-            sampler has the better mean, but is not shown to be better), use (there is no baseline beside it), none
-            (no sampler may be recommended).
+        kind: replace (the baseline is shown to be worse than the recommended sampler), keep (no other usable sampler
+            is better by the smallest difference that counts), keep_for_now (nothing else is shown to be better), open
+            (the recommended sampler has the better mean, but is not shown to be better), use (there is no baseline to
+            compare with), none (no sampler may be recommended).
         recommended: the sampler to use; None where there is none.
         best_set: the candidates that are not shown to be worse than the leader, best mean first.
         against: the recommended sampler (for `keep`, the best other one) against the baseline; None without one.
-        ties: the other candidates that are not shown to differ from the recommended one, but the baseline.
-        barred: what is shown to be better than the recommended sampler, and may not be used.
+        ties: the other candidates, without the baseline, that are not shown to differ from the recommended one.
+        barred: the samplers that are shown to be better than the recommended one, but may not be used.
     """
 
     kind: Kind
@@ -72,15 +72,15 @@ def advise(
     Args:
         order: the candidates from best to worst mean.
         family: their differences.
-        facts: what they say of themselves.
-        labels: what was found of them.
-        measure: what ranks them.
-        baseline: the sampler that the question is about.
-        smallest_ratio: a difference counts from this ratio on.
+        facts: the facts that they state about themselves.
+        labels: the labels that were found for them.
+        measure: the measure that ranks them.
+        baseline: the sampler that all others are compared with.
+        smallest_ratio: the smallest ratio that counts as a difference.
     """
 
     def worse(one: str, other: str) -> bool:
-        """Whether `one` is shown to be worse than `other`, by what counts; on means it is."""
+        """Return whether `one` is shown to be worse than `other` by a difference that counts; its mean is worse."""
         return counts(family.contrast(one, other), smallest_ratio)
 
     best = (order[0], *(name for name in order[1:] if not worse(name, order[0])))
@@ -94,7 +94,7 @@ def advise(
         kind, first, against = _beside_baseline(eligible, family, measure, baseline, smallest_ratio)
     above = order[: order.index(first)]
     ties = tuple(n for n in order if n not in (first, baseline) and not worse(n, first))
-    # samplers with a better mean that are shown to be better, but may not be recommended
+    # Samplers with a better mean that are shown to be better, but may not be recommended.
     barred = tuple(name for name in above if worse(name, first) and name not in eligible)
     return Advice(kind, first, best, against, ties, barred)
 
@@ -102,7 +102,7 @@ def advise(
 def _beside_baseline(
     eligible: Sequence[str], family: Family, measure: Measure, baseline: str, smallest_ratio: float
 ) -> tuple[Kind, str, Contrast | None]:
-    """Return (kind, recommended, what it rests on), for a baseline among the candidates."""
+    """Return (kind, recommended, the contrast behind it), for a baseline among the candidates."""
     first = eligible[0]
     others = [family.contrast(name, baseline) for name in eligible if name != baseline]
     if first != baseline:
@@ -124,7 +124,7 @@ def _beside_baseline(
 
 
 def _none_better(others: Sequence[Contrast], measure: Measure, smallest_ratio: float) -> bool:
-    """Return whether the intervals exclude that another sampler is better than the baseline by what counts."""
+    """Return whether the intervals exclude that another sampler beats the baseline by a difference that counts."""
     for contrast in others:
         if contrast.interval is None or contrast.scale != "log":
             return False

@@ -1,4 +1,4 @@
-"""Comparisons of two samplers, and of a measure with its null; `family` compares all candidates of a cell."""
+"""Comparisons of two samplers, and of a measure with its null value; `family` compares all candidates of a cell."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ class Contrast:
 
     Attributes:
         sampler: the sampler that is compared.
-        against: what it is compared with.
+        against: the sampler that it is compared with.
         effect: on the log scale the ratio sampler / against, else the difference sampler − against.
-        interval: the interval of `effect`; None where there is nothing to base one on.
+        interval: the interval of `effect`; None where no standard error is known.
         p_value: the adjusted p-value; 1 where there is no interval.
         n_pairs: the models (seeds) that have both.
         scale: "log" (the effect is a ratio) or "identity" (a difference).
@@ -56,8 +56,8 @@ class Difference:
     """One pair of samplers on the scale on which seeds are averaged.
 
     Attributes:
-        mean: over the common seeds; without one the difference of the means.
-        std_error: of the mean; None where it is unknown, and so is every claim.
+        mean: the mean over the common seeds; without a common seed the difference of the means.
+        std_error: the mean's standard error; None where it is unknown; then no difference can be shown.
         n_pairs: the common seeds.
     """
 
@@ -116,21 +116,21 @@ def _difference(a: dict[int, Reading], b: dict[int, Reading], scale: Scale, one_
 
 
 def within_model(a: dict[int, Reading], b: dict[int, Reading], scale: Scale) -> Difference:
-    """Return a difference with its error from the two within-model errors, for samplers of the same models."""
+    """Return a difference of samplers of the same models, with the error from both within-model errors."""
     seeds = sorted(set(a) & set(b))
     mean = scaled_mean(a, seeds, scale) - scaled_mean(b, seeds, scale)
     return Difference(mean, combined_error(a[seeds[0]], b[seeds[0]], scale), len(seeds))
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
-    """Return a difference of scaled values by seed, with its error from how much the pairs vary."""
+    """Return a difference of scaled values by seed, with the error from the spread of the pairs."""
     seeds = sorted(set(a) & set(b))
     each = [a[seed] - b[seed] for seed in seeds]
     if not each:
         return Difference(_mean(list(a.values())) - _mean(list(b.values())), None, 0)
     mean, n = _mean(each), len(each)
     spread = math.sqrt(sum((x - mean) ** 2 for x in each) / (n - 1)) if n > 1 else 0.0
-    # a spread within rounding error counts as 0: no standard error is known
+    # A spread within rounding error counts as 0, and then no standard error is known.
     known = spread > 1e-12 * max(1.0, *(abs(own[seed]) for own in (a, b) for seed in seeds))
     return Difference(mean, spread / math.sqrt(n) if known else None, n)
 
@@ -146,10 +146,10 @@ def _p_value(difference: Difference, df: float) -> float:
 
 
 def combined_error(a: Reading, b: Reading, scale: Scale) -> float | None:
-    """Return the standard error of a difference within one model; None where one is unknown, as one of 0 is."""
+    """Return the standard error of a difference within one model; None where one error is unknown or 0."""
     if not a.std_error or not b.std_error:
         return None
-    if scale == "log":  # delta method: the error of log v is the relative error of v
+    if scale == "log":  # Delta method: the standard error of log v is the relative error of v.
         return math.hypot(a.std_error / a.value, b.std_error / b.value)
     return math.hypot(a.std_error, b.std_error)
 
@@ -162,5 +162,5 @@ def _interval(difference: Difference, df: float, level: float) -> tuple[float, f
 
 
 def back(value: float, scale: Scale) -> float:
-    """Return a difference on a scale as an effect: a ratio on the log scale."""
+    """Return a difference on a scale as an effect: as a ratio on the log scale."""
     return math.exp(value) if scale == "log" else value

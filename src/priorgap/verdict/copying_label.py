@@ -1,4 +1,4 @@
-"""Whether a sampler copies training images, or the decoder memorises them: the rule, from the rows of one cell."""
+"""The rule that decides from a cell's rows whether a sampler copies training images or the decoder memorises them."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,20 @@ from priorgap.verdict.readings import Reading, add_reading, text_column
 
 CopyingLabel = Literal["copies", "the decoder memorises"]
 
-# near_copy_excess must exceed 0 by a whole point, not merely by its error: blurred draws raise it, too
+# near_copy_excess must exceed 0 by a whole percentage point, not only by its error, because blurred draws raise it,
+# too.
 _EXCESS_NULL = 0.01
 _SHARE_NULL = 0.5
-# level of the joint rule's two limits: rarer than one of the exact limits, which hold together at .975
+# The level of the joint rule's two limits, at which it errs less often than one of the exact limits, which hold
+# together at .975.
 _JOINT = 0.995
 
-# model (seed) -> value
+# Maps a model (seed) to its value.
 _Values = dict[int, float]
 
 
 class Row(NamedTuple):
-    """A row of a sampler's; a verdict reads these of every sampler, which a table's own selections make slow."""
+    """One row of a sampler. A verdict reads all rows of every sampler, for which pandas' selections are slow."""
 
     measure: str
     space: str
@@ -44,14 +46,14 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
     Or, over all models: near_copy_excess above one point and train_share above 1/2.
     `the decoder memorises`: train_share above 1/2 alone.
 
-    Models of one cell may share their split into training and unseen images, and with it the error of what they
-    say: so exact limits must hold in every one of them, and the error of a mean over models is taken to be as
-    large as that of one model (`shared_limit_exceeds`).
+    Models of one cell may share their split into training and unseen images, and with it the error of their values.
+    So exact limits must hold in every model, and a mean over models is given the error of one model
+    (`shared_limit_exceeds`).
 
     Args:
         table: rows of one cell's models.
-        sampler: whose label.
-        level: two-sided, of the limit behind `the decoder memorises`.
+        sampler: the sampler's name.
+        level: the two-sided level of the limit behind `the decoder memorises`.
     """
     rows = rows_of(table, sampler)
     if _identical(rows) or any(_near(rows, space) for space in spaces(rows, "near_copy_share")):
@@ -69,15 +71,15 @@ def copying_label(table: pd.DataFrame, sampler: str, level: float) -> CopyingLab
 
 
 def shared_limit_exceeds(by_model: dict[int, Reading], null: float, level: float) -> bool:
-    """Return whether the mean over models lies above a null beyond an error that all models may share.
+    """Return whether the mean over models exceeds a null value by more than an error that all models may share.
 
-    The error of the mean is taken as the mean of the models' own, its largest possible value (no model averages
-    another's error out). Without an error of every model nothing is known.
+    The error of the mean is taken as the mean of the models' errors, which is its largest possible value (errors do
+    not average out if models share them). The result is False unless every model has an error.
 
     Args:
         by_model: each model's value and standard error.
-        null: what the mean must exceed.
-        level: one-sided.
+        null: the value that the mean must exceed.
+        level: the one-sided level.
     """
     errors = [reading.std_error for reading in by_model.values()]
     if not by_model or any(error is None for error in errors):
@@ -107,11 +109,11 @@ def _identical(rows: Sequence[Row]) -> bool:
 
 
 def _near(rows: Sequence[Row], space: str) -> bool:
-    """Return whether near copies are those of training images in every model that was searched in a space."""
+    """Return whether near copies are of training images in every model that was searched in a space."""
     own = [row for row in rows if row.space == space]
     searched = limits(own, "near_copy_share", "lower")
     lower = limits(own, "near_train_share", "lower")
-    # a model without near copies has no such row, and copies nothing
+    # A model without near copies has no such row, and copies nothing.
     if not _above(lower, dict.fromkeys(searched, _SHARE_NULL)):
         return False
     known = all(row.unit != NULL_UNKNOWN for row in own if row.measure == "near_train_share")
@@ -129,10 +131,10 @@ def limits(rows: Sequence[Row], measure: str, bound: str) -> _Values:
 
 
 def _readings(rows: Sequence[Row], sampler: str, measure: str, space: str) -> dict[int, Reading]:
-    """Return each model's value of a measure of all draws, in one space.
+    """Return each model's value of a measure over all draws, in one space.
 
     Raises:
-        ValueError: a model has two.
+        ValueError: a model has two values.
     """
     found: dict[int, Reading] = {}
     for row in rows:
@@ -143,5 +145,5 @@ def _readings(rows: Sequence[Row], sampler: str, measure: str, space: str) -> di
 
 
 def spaces(rows: Sequence[Row], measure: str) -> list[str]:
-    """Return the feature spaces that a measure was taken in, sorted."""
+    """Return the feature spaces in which a measure was computed, sorted."""
     return sorted({row.space for row in rows if row.measure == measure})

@@ -1,4 +1,4 @@
-"""The decision for one cell: rank the candidates, name a winner only where the evidence does."""
+"""The decision for one cell: rank the candidates, and name a winner only where the evidence shows one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from priorgap.verdict.labels import NOT_CLEAN, MemorisationAuc, candidate_labels
 from priorgap.verdict.planning import Plan, plan
 from priorgap.verdict.sentences import details
 
-_ENOUGH_SEEDS = 5  # below this a conclusion is provisional
+_ENOUGH_SEEDS = 5  # With fewer seeds a conclusion is provisional.
 
 
 @dataclass(frozen=True)
@@ -41,48 +41,48 @@ class Verdict:
     """The conclusion for one cell.
 
     Where health says stop, `winner`, `winner_clean`, `effect`, `interval`, `recommended` and `best_set` are None:
-    the numbers are there, and mean nothing yet.
+    the numbers exist, but have no meaning yet.
 
     Attributes:
-        measure: what ranks the candidates: its entry of the catalogue.
-        space: the feature space it was measured in.
+        measure: the measure that ranks the candidates, as an entry of the catalogue.
+        space: the feature space in which it was measured.
         winner: the leader, where every other candidate is shown to be worse; None otherwise.
         winner_clean: the same among candidates that are neither reconstructive nor copies.
         effect: the winner's (without one, the leader's) ratio to, or difference from, `against`.
-        interval: its interval, which holds together with all others of the study.
+        interval: its interval, at a level at which all intervals of the study hold together.
         n_seeds: the models behind the decision.
         provisional: fewer than five seeds.
         labels: candidate -> its labels (reconstructive, copies, the decoder memorises).
         disagree: second opinions on which the leader is worse than the runner-up.
         headline: what to do; one or two plain sentences.
-        sure: how sure that is, and what it is conditional on.
-        details: the sentences that it rests on.
-        health: what is wrong, or worth knowing, the gravest first.
+        sure: how sure that is, and on what it depends.
+        details: the sentences with the evidence for it.
+        health: findings on what is wrong or worth knowing, the gravest first.
         keys: the varying keys' values of this cell.
         scale: "log": effects are ratios; "identity": differences.
-        against: what the effect is relative to: the baseline (the runner-up, where the leader is it).
-        leader: the candidate with the best mean, named or not; None where nothing could be ranked.
+        against: what the effect is relative to: the baseline (or the runner-up, where the baseline leads).
+        leader: the candidate with the best mean, whether or not it is the winner; None where nothing could be ranked.
         leader_clean: the same among candidates that are neither reconstructive nor copies.
         reason: why there is no winner; "" where there is one.
         candidates: every candidate from best to worst mean.
         advice: what to do, as data; None where health says stop or nothing could be ranked.
         against_leader: leader - every other candidate.
         against_baseline: every other candidate - baseline; with `against_leader` of one family.
-        n_cells: the cells of the study, for which the intervals allow.
-        n_rows: test observations behind the ranking; None where unknown.
+        n_cells: the number of cells in the study, for which the intervals are corrected.
+        n_rows: the number of test observations in the ranking; None where unknown.
         redrawn: whether each seed has a split of the data of its own.
         second_opinions: leader - runner-up on the measures that the catalogue names for that, and on the ranking
             measure in other feature spaces.
-        without_error: second opinions that have no valid standard error, and so say nothing.
-        agreement: other feature space -> Kendall's tau of its ranking with this one.
+        without_error: second opinions without a valid standard error, which are no evidence.
+        agreement: maps each other feature space to Kendall's tau between its ranking and this one.
         calibration: the calibrated prior - the prior, where both exist.
-        memorisation_auc: whether training made the posterior's own images closer; None where not measured.
-        train_share: candidate that the decoder memorises for -> its largest mean train share.
+        memorisation_auc: whether training made posterior draws closer to their own images; None where not measured.
+        train_share: maps candidates with the label `the decoder memorises` to their largest mean train share.
         not_converged: seeds whose means and variances are not matched; None where that was not measured.
-        caveats: one sentence each.
-        planning: what the seeds could have shown of leader - the nearest candidate that it is not shown to
-            beat (without such a one, - the runner-up); None with one seed.
-        facts: candidate -> what it says of itself.
+        caveats: caveats, one sentence each.
+        planning: what the seeds could have shown about the difference between the leader and the nearest candidate
+            that it is not shown to beat (else the runner-up); None with one seed.
+        facts: maps each candidate to the facts that it states about itself.
         catalogue: the entries of all measures of the study.
     """
 
@@ -150,7 +150,7 @@ class Verdict:
         return is_stop(self.health)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the public keys, and all that they rest on under `details`."""
+        """Return the public keys, and all of their evidence under `details`."""
         public = ("space", "winner", "winner_clean", "effect", "n_seeds", "provisional", "labels")
         record: dict[str, Any] = {
             "headline": self.headline,
@@ -209,25 +209,25 @@ def decide(
     costs: Mapping[str, str] | None = None,
     catalogue: Catalogue = BUILTIN,
 ) -> Verdict:
-    """Decide one cell: is the model healthy, what is shown of its samplers, what is to be done.
+    """Decide one cell: whether the model is healthy, what is shown about its samplers, and what to do.
 
     The best set are the candidates that are not shown to be worse than the one with the best mean; a winner is named
-    only where that is the leader alone. What the catalogue has on the log scale (FID) is compared by ratios, all else
-    by differences. Controls and specimens are never ranked. One model: the intervals come from the measure's own
-    standard errors, and the conclusion is about this trained model only. Two to four: provisional.
+    only where that is the leader alone. Measures on the catalogue's log scale (FID) are compared by ratios, all
+    others by differences. Controls and specimens are never ranked. One model: the intervals come from the measure's
+    own standard errors, and the conclusion is about this trained model only. Two to four: provisional.
 
     Args:
         table: rows of one cell (and of its calibrated twin), with the columns of results.csv, `traits` included.
-        measure: what ranks.
-        space: the feature space; None where the measure was made in one only.
+        measure: the measure that ranks.
+        space: the feature space; None where there is only one.
         baseline: the candidate that effects are relative to.
         level: the level at which all intervals hold together.
-        smallest_ratio: a difference counts from this ratio on; None for that of conf/config.yaml.
-        limits: of a healthy model; None for those of conf/config.yaml.
-        findings: what is known to be wrong already: of the model's functions, or of the data.
+        smallest_ratio: the smallest ratio that counts as a difference; None for that of conf/config.yaml.
+        limits: the limits of a healthy model; None for those of conf/config.yaml.
+        findings: findings from earlier checks of the model's functions or of the data.
         matches: whether training to convergence would match means and variances (see `findings_of`).
-        skipped: measure -> why it was not computed, for the reason of an absent verdict.
-        costs: sampler -> what drawing from it takes, said of the winner.
+        skipped: maps measures to the reason why they were not computed, for use where there is no verdict.
+        costs: maps samplers to the cost of drawing from them, which is stated for the winner.
         catalogue: the entries of all measures of the study.
 
     Returns:
@@ -252,10 +252,10 @@ def decide(
 
 @dataclass(frozen=True)
 class Asked:
-    """What a verdict is asked: the same for every cell of a study.
+    """The questions that a verdict answers, the same for every cell of a study.
 
-    `space` is the measure's own, `features` the feature space of what is looked at beside it; `redrawn` says whether
-    each seed has a split of the data of its own.
+    `space` is the measure's own space, `features` the feature space of the other measures in the verdict; `redrawn`
+    says whether each seed has a split of the data of its own.
     """
 
     measure: Measure
@@ -290,7 +290,7 @@ class Asked:
         redrawn: bool = False,
         features: str | None = None,
     ) -> Self:
-        """Check what is asked, and fill in the values of conf/.
+        """Check the arguments, and fill in the default values of conf/.
 
         Raises:
             ValueError: a measure that does not rank, a level outside (0, 1), a ratio below 1.
@@ -310,7 +310,7 @@ class Asked:
 def decide_cell(
     keys: dict[str, Any], group: pd.DataFrame, asked: Asked, *, matches: bool | None = None
 ) -> Verdict:
-    """Decide one cell of a study whose varying keys have these values; see `decide`."""
+    """Decide one cell of a study, with the given values of its varying keys; see `decide`."""
     group = rd.with_calibrated_labels(group)
     health = findings_of(
         group,
@@ -365,7 +365,7 @@ def _absent(group: pd.DataFrame, values: rd.Readings, asked: Asked) -> str:
 
 
 def _nulled(draft: Verdict) -> Verdict:
-    """Return the verdict of a model that is not healthy: nothing is named, whatever its numbers."""
+    """Return the verdict of an unhealthy model, in which no sampler is named."""
     return replace(
         draft, winner=None, winner_clean=None, effect=None, interval=None, advice=None, planning=None, disagree=[],
         reason=draft.health[0].sentence.removesuffix("."),
@@ -422,7 +422,7 @@ def _ranked_verdict(
 
 
 def _alone(order: Sequence[str], family: Family, smallest_ratio: float) -> str | None:
-    """Return the first of some candidates where every other of them is shown to be worse."""
+    """Return the first of some candidates if all others are shown to be worse."""
     others = [family.contrast(name, order[0]) for name in order[1:]]
     return order[0] if order and all(counts(contrast, smallest_ratio) for contrast in others) else None
 
@@ -440,7 +440,7 @@ def _summary(name: str, by_seed: dict[int, rd.Reading]) -> CandidateSummary:
 def _second_opinions(
     group: pd.DataFrame, source: str, leader: str, runner_up: str, draft: Verdict, asked: Asked
 ) -> tuple[dict[str, Contrast], tuple[str, ...]]:
-    """Return leader − runner-up on each second opinion, with its own interval, and those without a valid error."""
+    """Return leader − runner-up on each second opinion, with its interval, and the opinions without a valid error."""
     asked_of = [
         (one.name, asked.features, one.name) for one in asked.catalogue.values() if one.second_opinion
     ]
@@ -470,7 +470,7 @@ def _other_spaces(group: pd.DataFrame, measure: str, space: str) -> list[str]:
 
 
 def _agreement(group: pd.DataFrame, source: str, order: Sequence[str], asked: Asked) -> dict[str, float]:
-    """Return Kendall's tau of the ranking with that in every other feature space."""
+    """Return Kendall's tau between the ranking and that in every other feature space."""
 
     def means(where: str) -> dict[str, float]:
         rows = rd.select(group, asked.measure.name, where or None, label_source=source)

@@ -1,4 +1,4 @@
-"""What the decode rule costs beside the choice of z: a sentence where a study measures draws of p(x|z) and means."""
+"""The effect of the decode rule compared with that of the choice of z, in studies that measure draws and means."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ DECODE, MEAN, DRAW = "decode", "mean", "draw"
 def decode_lines(
     cells: "Sequence[Verdict]", groups: Sequence[tuple[Mapping[str, Any], pd.DataFrame]]
 ) -> list[str]:
-    """Return a line for each two cells that differ only in the decode rule: what sampler and decode rule each cost.
+    """Return a line for each two cells that differ only in the decode rule, with the effects of sampler and rule.
 
     Args:
         cells: the verdicts of a study.
@@ -33,7 +33,7 @@ def decode_lines(
 
 
 def _pairs(keys: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
-    """Yield the places of cells that differ in the decode rule alone: the mean's, the draw's."""
+    """Yield pairs of indices of cells that differ only in the decode rule: mean, draw."""
     rest = [{key: value for key, value in own.items() if key != DECODE} for own in keys]
     for i, own in enumerate(keys):
         for j, other in enumerate(keys):
@@ -68,13 +68,13 @@ def _line(cell: "Verdict", of_means: pd.DataFrame, of_draws: pd.DataFrame) -> li
 
 
 def _beside_the_baseline(cell: "Verdict") -> str | None:
-    """Return the sampler that stands for a choice of z: the recommended one, but for the baseline the next."""
+    """Return the sampler that represents a choice of z: the recommended one, or the next if that is the baseline."""
     named = [cell.recommended, cell.leader_clean, *(summary.sampler for summary in cell.candidates)]
     return next((name for name in named if name is not None and name != cell.baseline), None)
 
 
 def _effect(contrast: Contrast, name: str) -> str:
-    """Return "1.5 times [1.2, 1.9] the FID", or "a coverage higher by 0.1 [0.05, 0.2] than that", before "of"."""
+    """Return "1.5 times [1.2, 1.9] the FID", or "a coverage higher by 0.1 [0.05, 0.2] than that", to precede "of"."""
     if contrast.scale == "log":
         return f"{number(contrast.effect)} times {interval_text(contrast.interval)} the {name}"
     lower = contrast.effect < 0

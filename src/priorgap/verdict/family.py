@@ -1,7 +1,7 @@
-"""All pairs of candidates of a cell as one family: intervals that hold together, and adjusted p-values.
+"""All pairs of a cell's candidates as one family: intervals that hold together, and adjusted p-values.
 
-Pairs are chosen by looking at the data (the leader against all others), so the family is that of all pairs: what
-holds for all of them together holds for those that are looked at.
+The pairs of interest are chosen from the data (the leader against all others), so the family consists of all pairs:
+intervals that hold together for all pairs also hold for the chosen ones.
 """
 
 import math
@@ -19,7 +19,7 @@ from priorgap.verdict.contrasts import Contrast, Difference, back, paired, scale
 from priorgap.verdict.readings import Readings
 
 Pair = tuple[str, str]
-# below this p-value samplers are held to differ in how much they vary over seeds, and nothing is pooled
+# Below this p-value samplers are taken to vary over seeds by different amounts, and their variances are not pooled.
 _EQUAL_BELOW = 0.05
 _NULL_DRAWS = 4000
 
@@ -31,9 +31,9 @@ class Family:
     Attributes:
         scale: "log" (effects are ratios) or "identity".
         level: the level at which all its intervals hold together, and all of the study's with them.
-        n_cells: the cells of the study: each family has its share of 1 - level.
-        pooled: whether one residual variance stands for all samplers.
-        df: the degrees of freedom of the standard errors; infinite for those of one model.
+        n_cells: the number of cells in the study, among which 1 - level is divided.
+        pooled: whether one residual variance is used for all samplers.
+        df: the degrees of freedom of the standard errors; infinite where there is only one model.
     """
 
     scale: Scale
@@ -42,7 +42,7 @@ class Family:
     pooled: bool
     df: float
     n_samplers: int
-    differences: Mapping[Pair, Difference]  # (a, b) with a before b by name
+    differences: Mapping[Pair, Difference]  # Keys are (a, b) with a before b by name.
     adjusted: Mapping[Pair, float]
     critical: float
 
@@ -75,20 +75,20 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
     With several models: differences are paired by seed. Where the residual variances of the samplers are not shown
     to be unequal they are pooled over samplers (two-way layout without interaction, (K - 1)(n - 1) degrees of
     freedom), and the intervals are Tukey's: single-step, from the studentized range. A pair whose own differences
-    vary more than the pooled variance says has its own spread instead. Where the variances are unequal, or samplers
-    lack seeds, each pair has its own variance, and the intervals are Bonferroni's.
+    vary more than that uses its own spread instead. Where the variances are unequal, or samplers lack seeds, each
+    pair has its own variance, and the intervals are Bonferroni's.
 
-    With one model: from the within-model standard errors, taken as independent.
+    With one model the within-model standard errors are used, taken as independent.
 
     The adjusted p-values are those of the intervals, the smaller of Tukey's and Bonferroni's times the number of
-    cells: below 1 - level where an interval excludes equality, and there alone. Values that step down (Holm's) find
-    a little more, and would show differences whose interval holds equality.
+    cells: they are below 1 - level exactly where an interval excludes equality. Step-down values (Holm's) have
+        slightly more power, but would show differences whose interval includes equality.
 
     Args:
         values: a reading by candidate and seed, two candidates or more.
         scale: the scale on which seeds are averaged.
         level: the level at which the intervals of all cells hold together.
-        n_cells: the cells of the study.
+        n_cells: the number of cells in the study.
     """
     names = sorted(values)
     seeds = {seed for by_seed in values.values() for seed in by_seed}
@@ -97,7 +97,7 @@ def family_of(values: Readings, *, scale: Scale, level: float, n_cells: int = 1)
     pooled, df = False, float(len(seeds) - 1)
     if len(seeds) == 1:
         found, df = {(a, b): within_model(values[a], values[b], scale) for a, b in pairs}, math.inf
-        pooled = all(d.std_error is not None for d in found.values())  # Tukey-Kramer
+        pooled = all(d.std_error is not None for d in found.values())  # Tukey-Kramer's method.
     else:
         scaled = {n: {s: scaled_mean(v, [s], scale) for s in v} for n, v in values.items()}
         found = {(a, b): paired(scaled[a], scaled[b]) for a, b in pairs}
@@ -122,14 +122,14 @@ def _residuals(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _with_pooled(
     found: Mapping[Pair, Difference], y: npt.NDArray[np.float64], *, everywhere: bool
 ) -> dict[Pair, Difference]:
-    """Return differences with the pooled error, or a pair's own where that is larger.
+    """Return differences with the pooled error, or with a pair's own error where that is larger.
 
-    Without `everywhere` only for pairs that do not vary at all: an error of 0 is unknown, not small.
+    Without `everywhere` this applies only to pairs without any variation, whose error of 0 is unknown and not small.
     """
     n_samplers, n_seeds = y.shape
     variance = float((_residuals(y) ** 2).sum()) / ((n_samplers - 1) * (n_seeds - 1))
     error = math.sqrt(2 * variance / n_seeds)
-    # an error that rounding alone gives is none
+    # An error that is due to rounding alone counts as 0.
     error = error if error > 1e-12 * max(1.0, float(np.abs(y).max())) else 0.0
     return {
         pair: replace(d, std_error=max(error, d.std_error or 0.0) or None)
@@ -146,7 +146,7 @@ def _p_values(found: Mapping[Pair, Difference], df: float) -> dict[Pair, float]:
 
 @lru_cache(maxsize=512)
 def _critical(n_samplers: int, df: float, alpha: float, n_pairs: int, tukey: bool) -> float:
-    """Return by how many standard errors the intervals reach to each side."""
+    """Return the half width of the intervals, in standard errors."""
     bonferroni = float(scipy.stats.t.isf(alpha / (2 * n_pairs), df))
     if not tukey or n_samplers == 2:
         return bonferroni
@@ -167,7 +167,7 @@ def _adjusted(
         error = found[pair].std_error
         excluded = error is not None and abs(found[pair].mean) > critical * error
         if tukey is not None and error is not None and excluded and p >= alpha:
-            # the integral is slow: it is made only where it decides
+            # The integral is slow, so it is computed only where it can change the result.
             range_p = float(
                 scipy.stats.studentized_range.sf(abs(found[pair].mean) / error * math.sqrt(2), *tukey)
             )
@@ -179,8 +179,9 @@ def _adjusted(
 def p_equal_variances(y: npt.NDArray[np.float64]) -> float:
     """Return the p-value of equal residual variances of samplers (strictly: of sphericity), [samplers, seeds].
 
-    John's test, the locally best invariant one, on the covariance of contrasts: it exists with fewer seeds than
-    samplers. Its null distribution has no parameter and is drawn. Returns 1 with two seeds, which say nothing of it.
+    This is John's test, the locally best invariant one, on the covariance of contrasts; it exists even with fewer
+    seeds than samplers. Its null distribution has no parameters and is simulated. Returns 1 with two seeds, which are
+    not enough to test it.
 
     **Source**: John (1971), "Some optimal multivariate tests"; Ledoit & Wolf (2002) for more variables than rows.
     """
@@ -196,7 +197,8 @@ def p_equal_variances(y: npt.NDArray[np.float64]) -> float:
 
 def _spherical(residuals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return tr(S²) / tr(S)² of the residuals' covariances [draws, samplers, seeds]."""
-    inner = residuals.swapaxes(1, 2) @ residuals  # seeds × seeds has the same traces, and is smaller
+    # The seeds × seeds matrix has the same traces and is smaller.
+    inner = residuals.swapaxes(1, 2) @ residuals
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((inner**2).sum((1, 2)) / np.trace(inner, axis1=1, axis2=2) ** 2)
 

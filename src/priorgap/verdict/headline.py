@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def measure_name(measure: Measure, space: str = "") -> str:
-    """Return a measure's name as prose has it, with its space: "FID (classifier)"."""
+    """Return a measure's name in prose, with its space: "FID (classifier)"."""
     return f"{measure.title} ({space})" if space not in ("", OF_DATA) else measure.title
 
 
 def number(value: float) -> str:
-    """Return a value at three significant digits, without an exponent where one is avoidable."""
+    """Return a value with three significant digits, without an exponent where possible."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1000:
@@ -30,7 +30,7 @@ def number(value: float) -> str:
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:
-    """Return "[low, high]", or the words for having none."""
+    """Return "[low, high]", or words where there is no interval."""
     return "[no interval]" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
 
 
@@ -45,7 +45,7 @@ def either(names: Sequence[str]) -> str:
 
 
 def spoken(sampler: str) -> str:
-    """Return a sampler's name as prose has it: "the prior" and, of a calibrated model, what must be done for it."""
+    """Return a sampler's name in prose: "the prior"; for a calibrated model with the calibration that it needs."""
     if sampler == "prior":
         return "the prior"
     if sampler == f"prior{CALIBRATED}":
@@ -54,7 +54,7 @@ def spoken(sampler: str) -> str:
 
 
 def headline(verdict: "Verdict") -> str:
-    """Return what to do in a cell."""
+    """Return the advice for a cell, in words."""
     if verdict.stopped:
         return verdict.health[0].sentence
     if verdict.advice is None:
@@ -103,7 +103,7 @@ def _capital(text: str) -> str:
 
 
 def _remedy(verdict: "Verdict") -> str:
-    """Return what to do where no sampler may be used; if the decoder returns only copies, no sampler helps."""
+    """Return the advice where no sampler may be used; if the decoder returns only copies, no sampler helps."""
     copiers = [
         name
         for name in _names(verdict)
@@ -147,7 +147,7 @@ def _what_it_is(verdict: "Verdict", sampler: str) -> str:
 
 
 def _beside(verdict: "Verdict", advice: "Advice") -> str:
-    """Return the end of a sentence: what else is as good, and what is better and may not be used."""
+    """Return the end of a sentence: which samplers are as good, and which are better but may not be used."""
     parts = []
     if advice.ties:
         verb = "is" if len(advice.ties) == 1 else "are"
@@ -185,7 +185,7 @@ def _seeds(n: int) -> str:
 
 
 def basis(verdict: "Verdict") -> str:
-    """Return what a conclusion rests on: seeds, or one model."""
+    """Return the basis of a conclusion: a number of seeds, or one model."""
     if verdict.n_seeds == 1:
         return "For this trained model only (how much training again would change is unknown)"
     if verdict.provisional:
@@ -226,13 +226,13 @@ def _disagreement(verdict: "Verdict") -> list[str]:
 
 
 def opinion_name(verdict: "Verdict", name: str) -> str:
-    """Return a second opinion's name as prose has it."""
+    """Return a second opinion's name in prose."""
     measure, _, space = name.partition(" (")
     return measure_name(verdict.catalogue[measure], space.removesuffix(")"))
 
 
 def study_headline(cells: "Sequence[Verdict]") -> str:
-    """Return what to do over several cells: the same in all, or how often which."""
+    """Return the advice over several cells: the same for all, or how many cells recommend which sampler."""
     parts = [
         *_stops(cells),
         *_replacements(cells),
@@ -245,7 +245,7 @@ def study_headline(cells: "Sequence[Verdict]") -> str:
 
 
 def place(cell: "Verdict") -> str:
-    """Return a cell's varying keys as prose has them: classes by their own name, without what is not set."""
+    """Return a cell's varying keys in prose: classes by their names, unset keys left out."""
     named = {
         key.removesuffix("._target_"): value.rpartition(".")[2] if key.endswith("._target_") else value
         for key, value in cell.keys.items()
@@ -294,7 +294,7 @@ def _replacements(cells: "Sequence[Verdict]") -> list[str]:
     text = f"Do not sample {spoken(some[0].baseline)} {_share(some, cells)}: use {_counted(some)}."
     if all(cell.scale == "log" for cell in some) and effects:
         name = measure_name(some[0].measure)
-        # ends that are shown alike are one number
+        # Ends that look the same after rounding are shown once.
         ends = dict.fromkeys(number(end) for end in (min(effects), max(effects)))
         text += f" Its {name} is {' to '.join(ends)} times {spoken(some[0].baseline)}'s."
     return [text]

@@ -1,7 +1,7 @@
-"""Is the model healthy? Findings from its measurements, before anything is ranked.
+"""Health: findings from a model's measurements on whether it can be judged, made before anything is ranked.
 
-A finding with severity `stop` means that no sampler can be recommended: its sentence says what to do first. `warn`
-stands beside a recommendation; `note` is for the reader of details. The limits stand in conf/, `verdict.health`.
+A finding with severity `stop` means that no sampler can be recommended; its sentence says what to do first. `warn`
+accompanies a recommendation, and `note` is for readers of the details. The limits are in conf/, `verdict.health`.
 """
 
 import math
@@ -26,7 +26,7 @@ MEANS = "means_hide_what_the_decoder_can"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
 
-# findings that another one causes: they are listed below it, and are no faults of their own
+# Findings that another finding causes; they are listed below it and are not faults of their own.
 CONSEQUENCES: Mapping[str, frozenset[str]] = {
     EXPLODED: frozenset({EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
     EMPTY_LATENT: frozenset({RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS}),
@@ -34,9 +34,9 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
     DECODER: frozenset({NOT_CONVERGED, MOMENTS}),
     TOO_FEW_ROWS: frozenset({DECODER, MEANS}),
 }
-# findings that are computed here, causes before their consequences
+# The findings that this module computes, causes before their consequences.
 COMPUTED = (TOO_FEW_ROWS, EXPLODED, EMPTY_LATENT, RECONSTRUCTION, DECODER, MEANS, NOT_CONVERGED, MOMENTS)
-# what a wrongly wired model may bring with it
+# The findings that a wrongly connected model may cause.
 _OF_ANY = frozenset(COMPUTED) - {TOO_FEW_ROWS}
 
 
@@ -46,11 +46,11 @@ def is_stop(findings: Sequence[Finding]) -> bool:
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return findings as they are said: the gravest first, a cause before what follows from it.
+    """Return findings in the order in which they are stated: the gravest first, a cause before its consequences.
 
-    Findings that come from outside (from looking at the model's own functions) stand before what is computed from
-    measurements with them: a wrongly wired model explains bad numbers, never the other way round. What a stop
-    explains is marked as following from it.
+    Findings from outside (checks of the model's own functions) come before findings from measurements: a wrongly
+    connected model explains bad numbers, but not the reverse. Findings that a stop explains are marked as following
+    from it.
     """
     known = {name: place for place, name in enumerate(COMPUTED)}
     ranked = sorted(findings, key=lambda f: (_ORDER[f.severity], known.get(f.name, -1)))
@@ -71,19 +71,19 @@ def findings_of(
     matches: bool | None = None,
     given: Sequence[Finding] = (),
 ) -> tuple[Finding, ...]:
-    """Return what is wrong with the models of one cell.
+    """Return the findings on the models of one cell.
 
     Args:
         group: the cell's rows of results.csv.
-        limits: what is held to be healthy.
+        limits: the limits of a healthy model.
         space: the feature space of the ranking.
-        baseline: the sampler that the question is about.
+        baseline: the sampler that all others are compared with.
         matches: whether training to convergence would bring the means and variances of q(z) to the prior's: an
             affine head and first layer, no weight decay and no constraint on their norm. None: not known.
-        given: findings from elsewhere: of the model's functions, or of the data.
+        given: findings from earlier checks of the model's functions or of the data.
 
     Returns:
-        Findings, the gravest first. What was not measured is not judged.
+        Findings, the gravest first. Quantities that were not measured give no findings.
     """
     model = _Model(group[rd.text_column(group, "sampler") == ""], group, space, baseline)
     computed = (
@@ -97,7 +97,7 @@ def findings_of(
 
 @dataclass(frozen=True)
 class _Model:
-    """The rows that findings look at."""
+    """The rows from which findings are computed."""
 
     own: pd.DataFrame
     group: pd.DataFrame
@@ -113,7 +113,7 @@ class _Model:
         return found
 
     def of_units(self, measure: str) -> dict[int, float]:
-        """Return by seed the largest value over latent units."""
+        """Return the largest value over latent units, by seed."""
         rows = self.own[(self.own["measure"] == measure) & (rd.text_column(self.own, "unit") != "")]
         found: dict[int, float] = {}
         for seed, value in zip(rows["seed"], rows["value"], strict=True):
@@ -222,7 +222,8 @@ def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
     beside = fids.get(model.baseline, max(fids.values()))
     times, best = own / floor, min(fids.values())
     far = times >= limits.decoder_warn and own >= limits.decoder_share * beside
-    # reconstructions are less far off, but they limit every sampler: the best one is hardly better than they are
+    # Reconstructions are closer here, but still limit every sampler: even the best one is hardly better than they
+    # are.
     near = times >= limits.decoder_near and own >= limits.decoder_near_share * beside
     near &= best >= limits.decoder_near_share * own
     if not far and not near:
@@ -240,7 +241,7 @@ def _decoder(model: _Model, limits: HealthLimits) -> Finding | None:
 
 
 def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
-    """Judge the best sampler where there are no reconstructions."""
+    """Return a finding on the best sampler, for models without reconstructions."""
     times = best / floor
     if times < limits.decoder_stop:
         return None
@@ -252,10 +253,10 @@ def _all_far(best: float, floor: float, limits: HealthLimits) -> Finding | None:
 
 
 def _means(model: _Model, limits: HealthLimits) -> Finding | None:
-    """Note means of p(x|z) that lie further from test rows than a sampler's: they are no end that it could reach.
+    """Note that means of p(x|z) are further from test rows than a sampler's draws, so that they set no limit for it.
 
-    Reconstructions and samplers have other numbers of rows, and the smaller has the larger FID. A difference counts
-    where it is larger than what real rows have among themselves.
+    Reconstructions and samplers differ in their numbers of rows, and fewer rows have a larger FID. So only a
+    difference larger than that among real rows counts.
     """
     if (rd.text_column(model.group, "decode") == "draw").any():
         return None
@@ -299,7 +300,7 @@ def _moments(model: _Model, limits: HealthLimits, matches: bool | None) -> Findi
 
 
 def unmatched_seeds(group: pd.DataFrame, limits: HealthLimits) -> list[int] | None:
-    """Return the seeds whose means and variances are not matched; None where that was not measured."""
+    """Return the seeds whose means and variances are not matched; None where these were not measured."""
     own = group[~rd.is_calibrated(group)] if len(group) else group
     by_seed = rd.readings_of(rd.select(own, "kl_diag_train"), [""]).get("")
     if by_seed is None:
@@ -308,7 +309,7 @@ def unmatched_seeds(group: pd.DataFrame, limits: HealthLimits) -> list[int] | No
 
 
 def sentences_of(findings: Sequence[Finding], severities: Sequence[Severity]) -> Iterator[str]:
-    """Yield the sentences of findings of these severities, in order; what follows from another says so."""
+    """Yield the sentences of findings with these severities, in order; consequences are marked as such."""
     for finding in findings:
         if finding.severity in severities:
             tail = f" (follows from {finding.follows.replace('_', ' ')})" if finding.follows else ""

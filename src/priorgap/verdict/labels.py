@@ -1,4 +1,4 @@
-"""What is said of a candidate beside its rank: reconstructive, copies, the decoder memorises."""
+"""Labels of candidates beside their rank: reconstructive, copies, the decoder memorises."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ def candidate_labels(
 ) -> dict[str, list[str]]:
     """Return the labels of each candidate that has any.
 
-    `reconstructive`: the sampler says so itself: its draws are noisy reconstructions of training images. Their
-    `train_share` has no null of ½ (its distribution depends on the split), so that nothing else is tested of them.
+    `reconstructive`: the sampler states that its draws are noisy reconstructions of training images. The null value
+    of their `train_share` is not ½ (its distribution depends on the split), so that no other label is tested.
 
     `copies`, `the decoder memorises`: by `copying_label`.
     """
@@ -51,9 +51,9 @@ class MemorisationAuc:
 
     Attributes:
         value: the mean.
-        interval: its interval inside [0, 1] (`mean_share`), None where there is nothing to base one on.
-        null_known: whether 0.5 is what no memorisation gives (else the held-out images were not drawn at random
-            from the training pool, and only a comparison of models means something).
+        interval: its interval inside [0, 1] (`mean_share`), None where no error is known.
+        null_known: whether the value without memorisation is 0.5; if not, the held-out images were not drawn at
+            random from the training pool, and only comparisons of models are meaningful.
     """
 
     value: float
@@ -98,7 +98,7 @@ def _limits(rows: pd.DataFrame, bound: str) -> dict[int, float]:
 
 
 def train_shares(table: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return the largest mean train share, over spaces, of each candidate that the decoder memorises for."""
+    """Return the largest mean train share, over spaces, of each candidate labelled `the decoder memorises`."""
     found: dict[str, float] = {}
     for name in (name for name, own in labels.items() if DECODER_MEMORISES in own):
         for space in sorted(set(text_column(table[table["measure"] == "train_share"], "space"))):

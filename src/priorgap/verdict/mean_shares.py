@@ -1,4 +1,4 @@
-"""The mean over models of a share or an area, and an interval of it that stays inside [0, 1]."""
+"""The mean over models of a share or an area, with an interval that stays inside [0, 1]."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from priorgap.estimators.uncertainty import normal_quantile, t_interval
 
-# level of the limits that metrics write beside a share or an area
+# The level of the limits that metrics give with a share or an area.
 _LEVEL_OF_LIMITS = 0.95
 
 
@@ -26,20 +26,21 @@ class BoundedReading:
 
 
 def mean_share(readings: Sequence[BoundedReading], level: float) -> tuple[float, tuple[float, float] | None]:
-    """Return the mean over models and its interval, inside [0, 1]; None where there is nothing to base one on.
+    """Return the mean over models and its interval, inside [0, 1]; None where no error is known.
 
-    Two errors are put together, on the scale of log odds, where an interval cannot leave [0, 1]: that of training
-    again, Student's t over models, and that of the images that were looked at, the mean of the models' own limits.
-    Models may share those images, so no model averages another's error out. The distances of the two intervals' ends
-    from the mean are added by their squares; what the models' own errors add to their spread is counted twice, so
-    the interval covers in at least `level`. With one model, or where no two models differ, the limits alone are left.
+    Two errors are combined on the scale of log odds, on which an interval cannot leave [0, 1]: that of repeated
+    training (Student's t over models) and that of the finite number of images (the mean of the models' own limits).
+    Models may share those images, so that their errors do not average out. The distances of the two intervals' ends
+    from the mean are added in squares. The contribution of the models' own errors to their spread is counted twice,
+    so that the interval covers with at least `level`. With one model, or where no two models differ, only the limits
+    are used.
 
     **Source**: Zou & Donner (2008), "Construction of confidence limits about effect measures", for adding intervals
     that are not symmetric.
 
     Args:
         readings: one for each model, at least one.
-        level: two-sided.
+        level: the two-sided level.
     """
     values = [reading.value for reading in readings]
     mean = math.fsum(values) / len(values)
@@ -48,7 +49,7 @@ def mean_share(readings: Sequence[BoundedReading], level: float) -> tuple[float,
     if own is None and spread is None:
         return mean, None
     low, high = own or (mean, mean)
-    if not 0 < mean < 1:  # at infinity, in log odds
+    if not 0 < mean < 1:  # The log odds of 0 and 1 are infinite.
         return mean, (low, high)
     centre = _log_odds(mean)
     below = math.hypot(centre - _log_odds(low), spread or 0.0)
@@ -77,7 +78,7 @@ def _own_limits(readings: Sequence[BoundedReading], mean: float, level: float) -
 
 
 def _moved(value: float, end: float, factor: float) -> float:
-    """Return a limit of another level: `factor` times as far from its value, in log odds."""
+    """Return a limit converted to another level: `factor` times as far from its value, in log odds."""
     if not 0 < value < 1 or not 0 < end < 1 or factor == 1:
         return end
     centre = _log_odds(value)

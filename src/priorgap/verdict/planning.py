@@ -1,4 +1,4 @@
-"""What the seeds at hand could have shown, and how many the observed difference would need."""
+"""What the available seeds could have shown, and how many seeds the observed difference would need."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -17,14 +17,14 @@ _MOST_SEEDS = 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """Planning numbers of one paired comparison, two-sided t at a level that allows for all comparisons.
+    """Planning numbers of one paired comparison, for a two-sided t test at a level corrected for all comparisons.
 
     Attributes:
-        sampler, against: what is compared.
-        n_seeds: the pairs at hand.
-        detectable: the least true difference that they show with probability `power`: a ratio above 1 on
+        sampler, against: the two samplers that are compared.
+        n_seeds: the number of pairs available.
+        detectable: the least true difference that these seeds would show with probability `power`: a ratio above 1 on
             the log scale, else an absolute difference.
-        seeds_needed: the least number of seeds that shows the observed difference, were it true; None above
+        seeds_needed: the least number of seeds that would show the observed difference if it were true; None above
             100,000 or where no difference was observed.
         power: the probability of showing it.
         level: the level of one comparison, 1 - (1 - family level) / number of comparisons.
@@ -55,14 +55,14 @@ def plan(
     n_comparisons: int,
     pooled_error: float | None = None,
 ) -> Plan | None:
-    """Return the plan for a pair of samplers, None with fewer than 2 common seeds or without any spread.
+    """Return the plan for a pair of samplers; None with fewer than 2 common seeds or without any spread.
 
     Args:
         values: a reading by candidate and seed.
         sampler, against: the pair.
         scale: the scale on which seeds are averaged.
         level: the family-wise level.
-        n_comparisons: the comparisons that share it.
+        n_comparisons: the number of comparisons that share this level.
         pooled_error: the standard error of the difference, pooled over all samplers; None for the pair's own spread.
     """
     seeds = sorted(set(values[sampler]) & set(values[against]))
@@ -82,13 +82,13 @@ def plan(
             return None
         least = minimal_detectable_difference(spread, n, level=own, power=_POWER)
         needed = pairs_needed(effect, spread, level=own, power=_POWER)
-    # exp would overflow above 709
+    # The exponential would overflow above 709.
     least = math.exp(min(least, 700.0)) if scale == "log" else least
     return Plan(sampler, against, n, least, needed, _POWER, own, scale)
 
 
 def _pooled_power(ratio: float, n_seeds: int, n_samplers: int, level: float) -> float:
-    """Return the probability of showing a difference of `ratio` spreads, by a variance pooled over samplers."""
+    """Return the probability of showing a difference of `ratio` spreads, with a variance pooled over samplers."""
     df = (n_samplers - 1) * (n_seeds - 1)
     critical = float(scipy.stats.t.isf((1 - level) / 2, df))
     return float(scipy.stats.nct.sf(critical, df, ratio * math.sqrt(n_seeds)))

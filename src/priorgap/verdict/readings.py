@@ -1,4 +1,4 @@
-"""What a verdict reads from the tidy results table: cells, candidates, and one reading per seed."""
+"""How a verdict reads the tidy results table: cells, candidates, and one reading for each seed."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -28,10 +28,10 @@ RESULT_COLUMNS = (
     "n_reference",
     "bound",
 )
-# what a row's sampler says of itself, and how its samples were decoded: the last columns of results.csv
+# The last columns of results.csv: the traits that a row's sampler states, and the decode rule of its samples.
 FACT_COLUMNS = ("traits", "decode")
 CALIBRATE = "calibrate"
-# what the name of a sampler of a calibrated model ends in, beside the same of the model as trained
+# The suffix of the name of a calibrated model's sampler, where it is shown beside that of the uncalibrated model.
 CALIBRATED = " (calibrated)"
 
 
@@ -43,14 +43,14 @@ class Reading:
     std_error: float | None
 
 
-Readings = dict[str, dict[int, Reading]]  # sampler -> seed -> reading
+Readings = dict[str, dict[int, Reading]]  # Maps sampler and seed to a reading.
 
 
 def ranking(catalogue: Catalogue, measure: str) -> Measure:
-    """Return the entry of the measure that samplers are ranked by.
+    """Return the entry of the measure by which samplers are ranked.
 
     Raises:
-        ValueError: it is none that ranks.
+        ValueError: the measure does not rank.
     """
     known = sorted(name for name, one in catalogue.items() if one.rankable)
     if measure not in known:
@@ -77,11 +77,11 @@ def varying_keys(table: pd.DataFrame) -> list[str]:
 
 
 def facts_of(table: pd.DataFrame, costs: Mapping[str, str] | None = None) -> dict[str, SamplerFacts]:
-    """Return what the samplers of a table say of themselves, over all of its models.
+    """Return the facts that the samplers of a table state about themselves, over all of its models.
 
     Args:
         table: rows with the column `traits`.
-        costs: sampler -> what drawing from it takes, where that is known.
+        costs: maps samplers to the cost of drawing from them, where known.
 
     Raises:
         ValueError: a sampler's traits are missing.
@@ -105,7 +105,7 @@ def facts_of(table: pd.DataFrame, costs: Mapping[str, str] | None = None) -> dic
 
 
 def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
-    """Return a column as text, with "" for what is missing (a CSV read back gives NaN for it)."""
+    """Return a column as text, with "" for missing values (which a CSV gives as NaN)."""
     if column not in table.columns:
         return pd.Series("", index=table.index, dtype=object)
     values = table[column]
@@ -115,9 +115,9 @@ def text_column(table: pd.DataFrame, column: str) -> "pd.Series[str]":
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with every text column as text, so that it is converted once and not at each look.
+    """Return the table with all text columns converted to text, so that this is done only once.
 
-    Text stands as Python's own: pandas' string columns take half as long again to select rows from.
+    Texts are Python objects, because selecting rows takes half as long again with pandas' string columns.
     """
     columns = (
         "cell",
@@ -139,7 +139,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_calibrated(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Return which rows belong to calibrated models; none, where the study never calibrates."""
+    """Return which rows belong to calibrated models; none where the study never calibrates."""
     return text_column(table, CALIBRATE).str.lower().isin({"true", "1", "1.0"})
 
 
@@ -150,7 +150,7 @@ def cell_groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFr
     the calibrated prior competes with the samplers of the model that it shares its training with.
 
     Raises:
-        ValueError: two cells agree on every varying key, so the table does not tell them apart.
+        ValueError: two cells agree on every varying key, so that the table cannot tell them apart.
     """
     keys = [key for key in varying_keys(table) if key != CALIBRATE]
     rows = table[text_column(table, "cell") != ""]
@@ -166,7 +166,7 @@ def cell_groups(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFr
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON type: numpy scalars become Python's, missing becomes None."""
+    """Return a value as a JSON type: numpy scalars become Python's, missing values become None."""
     if isinstance(value, str | bool | int):
         return value
     if pd.isna(value):
@@ -177,8 +177,9 @@ def _plain(value: Any) -> Any:
 def with_calibrated_labels(group: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one group with `prior` of the calibrated twin renamed `prior (calibrated)`.
 
-    Where both variants are present, calibrated rows of the model itself are left out, and those of samplers that
-    follow the encoder: calibration moves both alike, so they repeat the uncalibrated ones.
+    Where both variants are present, the calibrated rows of the model itself and of samplers that depend on the
+    encoder are left out: calibration changes encoder and decoder together, so these rows repeat the uncalibrated
+    ones.
 
     Raises:
         ValueError: a calibrated sampler's traits are missing.
@@ -199,7 +200,7 @@ def with_calibrated_labels(group: pd.DataFrame) -> pd.DataFrame:
 def select(
     table: pd.DataFrame, measure: str, space: str | None = None, *, label_source: str | None = None
 ) -> pd.DataFrame:
-    """Return the whole-set rows (no unit, not a bound) of a measure, in a space where one is given."""
+    """Return the overall rows (no unit, not a bound) of a measure, in a space where one is given."""
     rows = table[table["measure"] == measure]
     if rows.empty:
         return rows
@@ -233,7 +234,7 @@ def add_reading(by_seed: dict[int, Reading], sampler: str, seed: int, reading: R
     """Add one model's value of a sampler.
 
     Raises:
-        ValueError: the seed has one, which means that the selection was too wide.
+        ValueError: the seed has a value already, which means that the selection was too wide.
     """
     if seed in by_seed:
         raise ValueError(f"sampler={sampler}: two values for seed {seed} of one measure and cell")
@@ -241,12 +242,12 @@ def add_reading(by_seed: dict[int, Reading], sampler: str, seed: int, reading: R
 
 
 def one_space(table: pd.DataFrame, measure: str, space: str | None) -> str:
-    """Return the space a verdict is made in: the given one, or the only one the measure was made in.
+    """Return the space of a verdict: the given one, or the only one in which the measure was computed.
 
-    What is measured on the data themselves has no feature space: it is ranked whichever is given.
+    A measure of the data themselves has no feature space and is ranked whatever space is given.
 
     Raises:
-        ValueError: the measure was made in several spaces and none was named.
+        ValueError: the measure was computed in several spaces, and none was named.
     """
     rows = select(table, measure)
     found = sorted(set(text_column(rows[text_column(rows, "sampler") != ""], "space")))
@@ -258,7 +259,7 @@ def one_space(table: pd.DataFrame, measure: str, space: str | None) -> str:
 
 
 def most_common_label_source(rows: pd.DataFrame) -> str:
-    """Return the label source that most samplers share: accuracies compare only at an equal one."""
+    """Return the label source that most samplers share, because accuracies are comparable only at an equal one."""
     pairs = set(zip(text_column(rows, "label_source"), text_column(rows, "sampler"), strict=True))
     counts: dict[str, int] = {}
     for source, _ in pairs:
@@ -278,5 +279,5 @@ def describe(keys: Mapping[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a number without needless digits, anything else as text."""
+    """Return a number without unnecessary digits, anything else as text."""
     return f"{value:g}" if isinstance(value, float) else str(value)

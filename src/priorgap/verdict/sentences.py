@@ -1,4 +1,4 @@
-"""The third tier of a verdict: the details that it rests on, and the paragraph of a study of several cells."""
+"""The third tier of a verdict: the details behind it, and the paragraph of a study of several cells."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def plus_minus(mean: float, spread: float) -> str:
-    """Return "20.4 ± 0.6": both at the decimals that give the larger of them three significant digits."""
+    """Return "20.4 ± 0.6", both with the number of decimals that gives the larger one three significant digits."""
     largest = max(abs(mean), abs(spread))
     decimals = 0 if largest == 0 else min(6, max(0, 2 - math.floor(math.log10(largest))))
     return f"{mean:,.{decimals}f} ± {spread:,.{decimals}f}"
@@ -51,7 +51,7 @@ def mean_text(summary: "CandidateSummary") -> str:
 
 
 def details(verdict: "Verdict") -> tuple[str, ...]:
-    """Return the sentences that a cell's headline rests on."""
+    """Return the sentences with the evidence for a cell's headline."""
     follows = list(
         sentences_of(verdict.health[1:] if verdict.stopped else verdict.health, _SAID_HERE[verdict.stopped])
     )
@@ -74,7 +74,8 @@ def details(verdict: "Verdict") -> tuple[str, ...]:
     return tuple(sentences)
 
 
-# whether the verdict stopped -> severities of findings that stand here; the tier above states the others
+# Maps whether the verdict stopped to the severities of findings that are listed here; the tier above states the
+# others.
 _SAID_HERE: Mapping[bool, tuple[Severity, ...]] = {True: ("stop", "warn", "note"), False: ("note",)}
 
 
@@ -99,7 +100,8 @@ def _opening(verdict: "Verdict") -> str:
             f"{basis(verdict)}, measures disagree: {verdict.winner} has the {extreme} {name} of {count} "
             f"candidates, {mean}."
         )
-    if verdict.winner != verdict.leader_clean:  # the winner reconstructs or copies: stated, not advised
+    # The winner reconstructs or copies, so it is stated but not recommended.
+    if verdict.winner != verdict.leader_clean:
         return f"{basis(verdict)}, {verdict.winner} has the {extreme} {name} of {count} candidates, {mean}."
     if verdict.provisional:
         return f"{basis(verdict)}, use {verdict.winner}: the {extreme} {name} of {count} candidates, {mean}."
@@ -120,7 +122,7 @@ def _evidence(verdict: "Verdict") -> str:
 
 
 def _planning(verdict: "Verdict") -> list[str]:
-    """Say what could have been shown, where nothing was: silence of a small study is no evidence of equality."""
+    """State what could have been shown where nothing was: a small study without result is no evidence of equality."""
     plan = verdict.planning
     if verdict.winner is not None or plan is None:
         return []
@@ -152,7 +154,7 @@ def _clean_choice(verdict: "Verdict") -> list[str]:
 
 
 def _agreement(verdict: "Verdict") -> list[str]:
-    """Say how alike other feature spaces rank, and which second opinions have no valid error."""
+    """State how similarly other feature spaces rank, and which second opinions have no valid error."""
     sentences = [
         f"The feature space {space} ranks the candidates {_alike(tau)} (Kendall's tau {number(tau)})."
         for space, tau in verdict.agreement.items()
@@ -164,7 +166,8 @@ def _agreement(verdict: "Verdict") -> list[str]:
 
 
 def _alike(tau: float) -> str:
-    tau = round(tau, 3)  # by the number that is shown: Kendall's 0.8 may be 0.7999...
+    # Rounded like the number that is shown, because Kendall's 0.8 may be 0.7999... in floating point.
+    tau = round(tau, 3)
     if tau >= 0.8:
         return "alike"
     if tau >= 0.3:
@@ -227,7 +230,7 @@ def _is_ex_post(verdict: "Verdict", name: str) -> bool:
 
 
 def study_lines(cells: "Sequence[Verdict]") -> list[str]:
-    """Return the study's paragraph in pieces: one cell's own text, or what holds of all and then a line per cell."""
+    """Return the study's paragraph in pieces: one cell's own text, or a common text and then a line for each cell."""
     if not cells:
         return ["No verdict: the study has no finished cell."]
     if len(cells) == 1:
@@ -243,7 +246,7 @@ def study_lines(cells: "Sequence[Verdict]") -> list[str]:
 
 
 def _marked(cells: "Sequence[Verdict]", name: str) -> str:
-    """Return a sampler's name, with the labels (reconstructive, copies) that it has in some of the cells."""
+    """Return a sampler's name with the labels (reconstructive, copies) that it has in any of the cells."""
     found = {label for cell in cells for label in cell.labels.get(name, []) if label in NOT_CLEAN}
     return f"{name} ({', '.join(sorted(found))})" if found else name
 

@@ -1,4 +1,4 @@
-"""The decision for a study: one verdict per cell, and what they say together."""
+"""The decision for a study: one verdict for each cell, and their common conclusion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,17 +45,17 @@ class StudyVerdict:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The sentences that it rests on: of the one cell, or a line for each."""
+        """The sentences with the evidence: those of the only cell, or a line for each cell."""
         return self.cells[0].details if len(self.cells) == 1 else tuple(self.lines[1:])
 
     @property
     def health(self) -> tuple[Finding, ...]:
-        """The findings of all cells, the gravest first, each once."""
+        """The findings of all cells, each once, the gravest first."""
         return in_order(list(dict.fromkeys(finding for cell in self.cells for finding in cell.health)))
 
     @property
     def tiers(self) -> list[str]:
-        """What to do, how sure that is, and the details: a line each, for a terminal."""
+        """What to do, how sure that is, and the details, as lines for a terminal."""
         lines = [f"Do this: {self.headline}"]
         lines += [f"How sure: {self.sure}"] if self.sure else []
         lines += ["Details:", *(f"  {line}" for line in self.details)] if self.details else []
@@ -73,7 +73,7 @@ class StudyVerdict:
 
     @property
     def measure(self) -> Measure | None:
-        """What ranks the candidates; None where no cell is finished."""
+        """The measure that ranks the candidates; None where no cell is finished."""
         return self.cells[0].measure if self.cells else None
 
     @property
@@ -93,12 +93,12 @@ class StudyVerdict:
 
     @property
     def provisional(self) -> bool:
-        """Whether some cell's decision is, or there is none."""
+        """Whether any cell's decision is provisional, or there is none."""
         return any(cell.provisional for cell in self.cells) or not self.cells
 
     @property
     def disagree(self) -> list[str]:
-        """The second opinions that contradict the ranking of some cell."""
+        """The second opinions that contradict the ranking of any cell."""
         return sorted({name for cell in self.cells for name in cell.disagree})
 
     def to_json(self) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _unanimous(names: list[str | None]) -> str | None:
 
 
 def _common(sets: Sequence[Sequence[str] | None]) -> list[str] | None:
-    """Return the one best set that all cells have; None where they differ or one has none."""
+    """Return the best set that all cells share; None where they differ or one has none."""
     known = [sorted(one) for one in sets if one is not None]
     alike = len(known) == len(sets) and known and all(one == known[0] for one in known)
     return known[0] if alike else None
@@ -174,17 +174,17 @@ def decide_study(
 
     Args:
         table: all rows of the study, with the columns of results.csv and one per varying key.
-        measure: what ranks the candidates.
-        space: the study's one declared feature space; None where the measure was made in one only. A measure of the
+        measure: the measure that ranks the candidates.
+        space: the study's one declared feature space; None where there is only one. A measure of the
             data themselves (an accuracy, a distance of series) is ranked whatever the space.
         baseline: the candidate that effects are relative to.
         level: the level at which all intervals of the study hold together.
-        smallest_ratio: a difference counts from this ratio on; None for that of conf/config.yaml.
-        limits: of a healthy model; None for those of conf/config.yaml.
-        findings: what is known to be wrong already: of the models' functions, or of the data.
-        matches: cell -> whether training to convergence would match means and variances (`health.findings_of`).
-        skipped: measure -> why it was not computed.
-        costs: sampler -> what drawing from it takes, said of a winner.
+        smallest_ratio: the smallest ratio that counts as a difference; None for that of conf/config.yaml.
+        limits: the limits of a healthy model; None for those of conf/config.yaml.
+        findings: findings from earlier checks of the models' functions or of the data.
+        matches: maps cells to whether training to convergence would match means and variances (`health.findings_of`).
+        skipped: maps measures to the reason why they were not computed.
+        costs: maps samplers to the cost of drawing from them, which is stated for a winner.
         redrawn: whether each seed has a split of the data of its own.
         catalogue: the entries of all measures of the study.
 
@@ -197,7 +197,7 @@ def decide_study(
     table = rd.tidy(table)
     groups = list(rd.cell_groups(table))
     if not groups and findings:
-        # nothing was measured: the findings say why
+        # Nothing was measured, and the findings say why.
         groups = [({}, table)]
     asked = Asked.of(
         measure=measure, space=rd.one_space(table, measure, space), baseline=baseline, level=level,
@@ -217,13 +217,13 @@ def _matches(group: pd.DataFrame, known: Mapping[str, bool]) -> bool | None:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What a stored verdict recommends, cell by cell.
+    """The recommendations in a stored verdict, cell by cell.
 
     Attributes:
-        measure: what ranked.
+        measure: the measure that ranked.
         space: the feature space; None where there is none.
-        samplers: per cell the recommended sampler; None where there is none.
-        findings: per cell what health says, the gravest first.
+        samplers: for each cell the recommended sampler, or None.
+        findings: for each cell the findings of health, the gravest first.
         headline: what to do, in a sentence.
     """
 
@@ -235,12 +235,12 @@ class Recommendation:
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Per cell the sentence of health that forbids a recommendation; "" where none does."""
+        """For each cell the sentence of health that forbids a recommendation; "" where there is none."""
         return tuple(stop_sentence(cell) for cell in self.findings)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Read it from what `StudyVerdict.to_json` returned.
+        """Read the recommendation from the result of `StudyVerdict.to_json`.
 
         Raises:
             ValueError: the record is of an earlier version or damaged.
@@ -267,16 +267,16 @@ class Recommendation:
 def pick_model(
     table: pd.DataFrame, recommended: Recommendation, *, sampler: str | None = None
 ) -> tuple[str, str]:
-    """Return (model id, sampler) to generate from when nobody names one.
+    """Return the (model id, sampler) from which data are generated by default.
 
-    The sampler is the given one or, cell by cell, the recommended. One that reconstructs, copies or needs the
-    training data is never taken unasked, and no model of a cell where health says stop. The model is the one with
-    that sampler's best value of the verdict's measure in the whole study.
+    The sampler is the given one or, cell by cell, the recommended one. A sampler that reconstructs, copies or needs
+    the training data is never chosen by default, and no model is taken from a cell where health says stop. The model
+    is the one with that sampler's best value of the verdict's measure in the whole study.
 
     Args:
         table: the study's results.
-        recommended: what its verdict recommends.
-        sampler: a candidate's name; None for the verdict's.
+        recommended: the recommendation of its verdict.
+        sampler: a candidate's name; None for the recommended one.
 
     Raises:
         ValueError: no model is healthy, no cell ranks its candidates, none of them may be taken, or the sampler was
@@ -306,11 +306,11 @@ def pick_model(
 
 
 def health_of(table: pd.DataFrame, recommended: Recommendation, model: str) -> tuple[Finding, ...]:
-    """Return what health says of a model's cell.
+    """Return the findings of health on a model's cell.
 
     Args:
         table: the study's results.
-        recommended: what its verdict recommends.
+        recommended: the recommendation of its verdict.
         model: the model's id.
     """
     for (_, group), found in zip(rd.cell_groups(table), recommended.findings, strict=True):

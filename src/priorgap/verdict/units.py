@@ -1,4 +1,4 @@
-"""Which latent unit matters: what swapping each one costs, and what that cost goes with."""
+"""Which latent unit matters: the cost of replacing each one, and the properties that this cost is correlated with."""
 
 import re
 from collections.abc import Hashable
@@ -13,12 +13,12 @@ from priorgap.samplers.unit_swap import Arm
 from priorgap.verdict import readings as rd
 
 ARMS: tuple[str, ...] = get_args(Arm)
-# what is known of a single unit, in nats: its information, its mismatch, its dependence on the others
+# Properties of a single unit, in nats: its information, its mismatch, its dependence on the others.
 PROPERTIES = tuple(m.name for m in BUILTIN.values() if m.by == "latent unit" and m.unit == "nat")
 _SWAP = re.compile(rf"unit_swap_(\d+)_({'|'.join(ARMS)})")
-# a table read back from CSV has 3.0 for 3 where other rows have no unit
+# In a table read from CSV the unit 3 is 3.0 if other rows have no unit.
 _UNIT = r"\d+(?:\.0)?"
-# fewer units than this order by chance too often for a rank correlation to say anything
+# With fewer units a rank correlation is too often perfect by chance.
 _MIN_UNITS = 4
 
 
@@ -28,18 +28,18 @@ def is_unit_swap(sampler: str) -> bool:
 
 
 def unit_effects(table: pd.DataFrame, *, measure: str = "fid", space: str | None = None) -> pd.DataFrame:
-    """Return what each swap of a unit costs a model: measure(unit_swap_<j>_<arm>) - measure(posterior).
+    """Return the cost of each swap of a unit to a model: measure(unit_swap_<j>_<arm>) - measure(posterior).
 
     All other units of a swap equal those of `posterior` draw for draw, so the difference belongs to unit j.
 
     Args:
         table: results with the columns of results.csv.
-        measure: what the cost is in.
-        space: its feature space, needed where there are several.
+        measure: the measure in which the cost is given.
+        space: the measure's feature space, required where there are several.
 
     Returns:
         A row per (cell, model, seed, arm, unit) with `cost` and, where measured, the unit's rate, marginal_kl,
-        unit_dependence_linear and unit_dependence. Empty without swaps or without `posterior` beside them.
+        unit_dependence_linear and unit_dependence. Empty without swaps, or without the sampler `posterior`.
     """
     rows = rd.select(table, measure, rd.one_space(table, measure, space) or None)
     columns = ["cell", "model", "sampler"]
@@ -75,12 +75,12 @@ def unit_correlations(effects: pd.DataFrame) -> pd.DataFrame:
     """Return Spearman's rank correlation over units between a swap's cost and each property, by model and arm.
 
     Args:
-        effects: `unit_effects`' result.
+        effects: the result of `unit_effects`.
 
     Returns:
         A row per (cell, model, seed, arm, property) with `correlation`, its two-sided `p_value` (t approximation;
-        not adjusted for the number of pairs shown) and `n_units`. Left out: properties that were not measured,
-        fewer than four units, and properties that are equal for all of them.
+        not adjusted for the number of pairs shown) and `n_units`. Properties that were not measured, that are equal
+        for all units, or that have fewer than four units are left out.
     """
     found = []
     for (cell, model, seed, arm), group in effects.groupby(["cell", "model", "seed", "arm"], sort=True):

@@ -1,1 +1,1 @@
-"""Readers of a user's own files, one a format: text tables, Parquet, MATLAB, HDF5; and what all of them check."""
+"""Readers of a user's own files, one for each format (text, Parquet, MATLAB, HDF5), and their common checks."""

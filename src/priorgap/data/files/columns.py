@@ -1,4 +1,4 @@
-"""Columns of a table: which are observations and which is the label, and whether all of them are numbers."""
+"""Columns of a table: which hold observations, which holds the label, and whether all of them are numbers."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,22 +10,22 @@ import numpy as np
 from priorgap.core.arguments import show
 from priorgap.data.own_arrays import role_of
 
-# what pandas calls an index that it wrote as a column
+# The prefix of the name that pandas gives to an index when it writes it as a column.
 INDEX = "__index_level_"
-# fewer rows number nothing; more names are not listed
+# With fewer rows than this, consecutive integers are no sign of a row number. Messages list at most this many names.
 _FEW = 3
-# integers that floats hold
+# Integers below this limit are exact as 64-bit floats.
 _MOST = 2**53
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says of columns, or of arrays.
+    """The user's choice of columns, or of arrays.
 
     Attributes:
-        x: the observations' names; None: all that is neither label nor dropped.
-        target: the label's name; None: what is called as labels are (y, label, target).
-        drop: names that are left out.
+        x: the observations' names; None: all but the label and the dropped ones.
+        target: the label's name; None: the column with a label's usual name (y, label, target).
+        drop: the names to leave out.
     """
 
     x: tuple[str, ...] | None = None
@@ -35,12 +35,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Selection:
-    """Places of columns in a table.
+    """The positions of the chosen columns in a table.
 
     Attributes:
-        x: of the observations' values, in their order.
-        target: of the label; None without one.
-        n_left_out: how many others there are that nobody dropped by name.
+        x: positions of the observations' columns, in their order.
+        target: position of the label's column; None without one.
+        n_left_out: the number of other columns, without those that the user dropped by name.
     """
 
     x: tuple[int, ...]
@@ -49,10 +49,10 @@ class Selection:
 
 
 def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
-    """Return which columns are what.
+    """Return the positions of the chosen columns.
 
     Raises:
-        ValueError: a name occurs twice, or there is no such column; one line.
+        ValueError: a name occurs twice, or no column has it; one line.
     """
     check_names(names, {"x": choice.x or (), "drop": choice.drop, "target": _one(choice.target)}, place)
     labels = [i for i, name in enumerate(names) if name and role_of(name) == ("y", "")]
@@ -77,11 +77,11 @@ def select(names: Sequence[str], choice: Choice, place: str) -> Selection:
 
 
 def check_names(names: Sequence[str], asked: Mapping[str, Sequence[str]], place: str) -> None:
-    """Check that no two columns have one name, and that there are those that were asked for.
+    """Check that column names are unique, and that all columns that were asked for exist.
 
     Args:
-        names: of the columns; "" has none.
-        asked: names by the key that they were given under.
+        names: the columns' names; "" is a column without a name.
+        asked: the names that were asked for, by configuration key.
         place: the file.
 
     Raises:
@@ -103,7 +103,7 @@ def _one(name: str | None) -> tuple[str, ...]:
 
 
 def nearest(name: str, names: Sequence[str], what: str = "column") -> str:
-    """Return what was looked for, and which names are meant most likely, or all of them."""
+    """Return a message that a name was not found, with the most similar names, or all of them."""
     near = get_close_matches(name, [one for one in names if one], n=2)
     if near:
         return f"{what}; did you mean {' or '.join(near)}?"
@@ -111,7 +111,7 @@ def nearest(name: str, names: Sequence[str], what: str = "column") -> str:
 
 
 def typed(key: str, names: Sequence[str]) -> str:
-    """Return an override with a list of names as a shell takes it."""
+    """Return a configuration override that sets a key to a list of names, quoted for a shell."""
     plain = all(name.replace("_", "a").replace("-", "a").isalnum() and name.isascii() for name in names)
     inner = ",".join(names if plain else ['"' + name.replace('"', '\\"') + '"' for name in names])
     return f"{key}=[{inner}]" if plain else f"'{key}=[{inner}]'"
@@ -120,15 +120,15 @@ def typed(key: str, names: Sequence[str]) -> str:
 def not_numbers(
     name: str, values: Sequence[object], total: int, where: str, place: str, remedy: str = ""
 ) -> ValueError:
-    """Return the error of a column that holds something else.
+    """Return the error for a column that should hold numbers and does not.
 
     Args:
         name: the column's.
-        values: those that are no numbers.
-        total: the number of its values.
-        where: where the first of them stands.
+        values: the values that are no numbers.
+        total: the number of all values.
+        where: where the first of these values is.
         place: the file.
-        remedy: what to do; "" for what `data=file` offers.
+        remedy: what to do; "" for the advice that fits `data=file`.
     """
     first = show(values[0])
     as_label = "" if remedy else f"data.target={quoted(name)} takes it as the label, "
@@ -145,12 +145,12 @@ def not_numbers(
 
 
 def quoted(name: str) -> str:
-    """Return a name as a shell takes it."""
+    """Return a name quoted for a shell."""
     return name if name.isidentifier() else f"'{name}'"
 
 
 def _likely(text: str) -> str:
-    """Return what a text that was to be a number most likely is."""
+    """Return what a text that should be a number most likely is."""
     digits = text.strip().lstrip("+-")
     if digits.replace(",", "").replace(".", "").replace(" ", "").replace("'", "").isdigit():
         if digits.count(",") == 1 and len(digits.partition(",")[2]) != 3 and "." not in digits:
@@ -169,8 +169,8 @@ class Matrix:
 
     Attributes:
         array: [n, d].
-        names: of its columns.
-        done: what was left out or is worth knowing, in words.
+        names: the names of its columns.
+        done: what was left out and what a user should know, in words.
     """
 
     array: np.ndarray
@@ -189,14 +189,14 @@ def matrix_of(
     """Return columns of numbers as one array.
 
     Args:
-        columns: by their places in the table; NaN is a missing value.
-        names: of all columns of the table; "" has none.
+        columns: by position in the table; NaN is a missing value.
+        names: the names of all columns of the table; "" is a column without a name.
         place: the file.
-        asked: whether the user named these columns: they are then taken whatever they hold.
-        line: where a row stands, in words.
+        asked: whether the user named these columns; then even a row number is accepted.
+        line: returns where a row is in the file, in words.
 
     Raises:
-        ValueError: missing values, or a column that numbers the rows; one line.
+        ValueError: missing values, or a column that is a row number; one line.
     """
     done, kept = [], dict(columns)
     for i, column in columns.items():
@@ -227,7 +227,7 @@ def _shown(column: np.ndarray) -> str:
 
 
 def numbers_the_rows(column: np.ndarray) -> bool:
-    """Whether a column holds as many integers in a row as there are rows, in any order."""
+    """Whether a column's values are consecutive integers, as many as there are rows, in any order."""
     if len(column) < _FEW or column.dtype.kind not in "fiu":
         return False
     if column.dtype.kind == "f" and not np.isfinite(column).all():
@@ -266,7 +266,7 @@ def _dropped(names: Sequence[str]) -> str:
 
 
 def check_target(values: np.ndarray, name: str, place: str, *, asked: bool) -> None:
-    """Refuse a label by its name alone that holds fractions: another quantity of that name.
+    """Refuse a column of fractions as the label where only its name suggests that it is one.
 
     Raises:
         ValueError: one line.
@@ -283,7 +283,7 @@ def check_target(values: np.ndarray, name: str, place: str, *, asked: bool) -> N
 
 
 def labels_of_texts(values: Sequence[str]) -> np.ndarray:
-    """Return labels as written: integers where each is one as Python writes it, floats, else names."""
+    """Return labels with the type they are written in: integers as Python writes them, floats, else texts."""
     texts = np.array([value.strip() for value in values], dtype=str)
     try:
         floats = texts.astype(np.float64)
@@ -295,6 +295,6 @@ def labels_of_texts(values: Sequence[str]) -> np.ndarray:
         integers = floats.astype(np.int64)
         if (integers.astype(str) == texts).all():
             return integers
-    # 007 is a name; 7.0 is what a tool made of an integer
+    # 007 is a name, and 7.0 is an integer that some tool wrote as a float.
     pointed = bool((np.char.find(texts[np.isfinite(floats)], ".") >= 0).all())
     return floats if pointed or not whole else texts

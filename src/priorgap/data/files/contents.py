@@ -1,4 +1,4 @@
-"""What is told of a file before it is read: whether it is what its name says, and fits in memory."""
+"""Checks of a file before it is read: whether its content fits its name, and whether it fits into memory."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ FORMATS: dict[str, Format] = {
     ".csv": "text", ".tsv": "text", ".txt": "text", ".parquet": "parquet", ".pq": "parquet", ".mat": "mat",
     ".h5": "hdf5", ".hdf5": "hdf5", ".npz": "npz", ".npy": "npz",
 }  # fmt: skip
-# ends of names that have a remedy of their own
+# Suffixes of files that are not read, with the advice for each.
 _REMEDIES = {
     ".xlsx": "an Excel workbook: save the sheet as .csv",
     ".xls": "an Excel workbook: save the sheet as .csv",
@@ -23,7 +23,7 @@ _REMEDIES = {
     ".gz": "compressed: unpack it first",
     ".zip": "an archive: unpack it first",
 }
-# how files begin: what they are, and the formats that may begin so
+# The first bytes of known kinds of files, what each is, and the formats whose files may begin with them.
 _BEGINNINGS: tuple[tuple[bytes, str, tuple[Format, ...]], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the data: fetch them by `git lfs pull`", ()),
     (b"PK\x03\x04", "an Excel workbook or another zip archive: save the sheet as .csv, or unpack it", ("npz",)),
@@ -47,7 +47,7 @@ def format_of(path: Path) -> Format:
     """Return the format that a file's name says.
 
     Raises:
-        ValueError: none that is read; one line with the remedy.
+        ValueError: files of this name are not read; one line with the remedy.
     """
     found = FORMATS.get(path.suffix.lower())
     if found is None:
@@ -60,7 +60,7 @@ def format_of(path: Path) -> Format:
 
 
 def check_beginning(path: Path, file_format: Format) -> None:
-    """Refuse a file that is not there, is empty, or is something else than its name says.
+    """Refuse a file that is missing or empty, or whose first bytes show another format than its name.
 
     Raises:
         DataUnavailable: there is no such file.
@@ -83,10 +83,10 @@ def check_beginning(path: Path, file_format: Format) -> None:
 
 
 def check_size(n_bytes: int, what: str) -> None:
-    """Refuse what does not fit in memory, before it is read.
+    """Refuse data that do not fit into memory, before they are read.
 
     Args:
-        n_bytes: as the file says.
+        n_bytes: the size that the file states.
         what: the file and the array, for the message.
 
     Raises:
@@ -101,5 +101,5 @@ def check_size(n_bytes: int, what: str) -> None:
 
 
 def memory_bytes() -> int:
-    """Return the size of this machine's memory."""
+    """Return the size of this machine's memory, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -17,9 +17,9 @@ from priorgap.data.splits import DataCorrupt
 if TYPE_CHECKING:
     import h5py
 
-# bytes of a number of 64 bits
+# The bytes of a 64-bit float; larger floats are converted to it.
 _DOUBLE = 8
-# what MATLAB keeps beside the variables
+# Groups that MATLAB writes for its own use, beside the variables.
 _MATLABS_OWN = ("#refs#", "#subsystem#")
 
 
@@ -27,8 +27,8 @@ def read_hdf5(path: Path, choice: Choice) -> OwnArrays:
     """Return the arrays of an HDF5 file; no link to another file is followed.
 
     Raises:
-        DataCorrupt: it is none.
-        ValueError: the reader is not installed; no plain arrays, or none that is chosen; one line.
+        DataCorrupt: it is no HDF5 file, or damaged.
+        ValueError: h5py is not installed, or the file lacks plain arrays or the chosen ones; one line.
     """
     place = f"data.path={path}"
     with opened(path, place) as file:
@@ -40,7 +40,7 @@ def read_hdf5(path: Path, choice: Choice) -> OwnArrays:
 
 @contextmanager
 def opened(path: Path, place: str) -> "Iterator[h5py.File]":
-    """Open a file to read.
+    """Open an HDF5 file for reading.
 
     Raises:
         DataCorrupt: it is no HDF5 file, or cannot be read.
@@ -61,13 +61,13 @@ def opened(path: Path, place: str) -> "Iterator[h5py.File]":
 
 
 def _datasets(group: Any) -> "list[tuple[str, Any]]":
-    """Return what is no group, by name; links are not followed."""
+    """Return all data sets (nodes that are no groups) with their names; links are not followed."""
     import h5py
 
     found: list[tuple[str, Any]] = []
 
     def note(name: str | bytes, node: Any) -> None:
-        # a name that is no UTF-8 comes as bytes, and cannot be asked for
+        # h5py gives names that are no UTF-8 as bytes; a user cannot type these.
         if (
             isinstance(name, str)
             and isinstance(node, h5py.Dataset)
@@ -80,13 +80,13 @@ def _datasets(group: Any) -> "list[tuple[str, Any]]":
 
 
 def _variable(name: str, node: Any) -> Variable:
-    """Return what the file says of a data set."""
+    """Return the file's description of a data set."""
     shape = tuple(node.shape or ())
     return Variable(name, _kind(node), shape, bytes_of(node), fault_of(node))
 
 
 def type_of(node: Any) -> "np.dtype[Any] | None":
-    """Return the type of a data set's values; None: NumPy has none such."""
+    """Return the type of a data set's values; None where NumPy has no such type."""
     try:
         found: np.dtype[Any] = node.dtype
     except (TypeError, ValueError):
@@ -95,7 +95,7 @@ def type_of(node: Any) -> "np.dtype[Any] | None":
 
 
 def bytes_of(node: Any) -> int:
-    """Return the size of a data set in memory."""
+    """Return the bytes that a data set takes in memory."""
     kind = type_of(node)
     return 0 if kind is None else math.prod(node.shape or ()) * kind.itemsize
 
@@ -116,7 +116,7 @@ def _is_text(node: Any) -> bool:
 
 
 def fault_of(node: Any) -> str:
-    """Return why a data set is no plain array, with the remedy; "" for one."""
+    """Return why a data set is no plain array, with the remedy; "" for a plain one."""
     import h5py
 
     if node.shape is None:
@@ -135,7 +135,7 @@ def fault_of(node: Any) -> str:
 
 
 def _array(node: Any, where: str) -> np.ndarray:
-    """Return a data set as an array of this machine's byte order, texts as such.
+    """Return a data set as an array in this machine's byte order; texts stay texts.
 
     Raises:
         DataCorrupt: it cannot be read.
@@ -148,6 +148,6 @@ def _array(node: Any, where: str) -> np.ndarray:
         raise DataCorrupt(f"{where} cannot be read ({show(error)})") from error
     if found.dtype.kind == "f" and found.dtype.itemsize > _DOUBLE:
         with np.errstate(over="ignore"):
-            # values too large for float64 become infinite, and are refused later
+            # Values beyond float64's range become infinite here, and are refused later.
             found = found.astype(np.float64)
     return found.astype(found.dtype.newbyteorder("="), copy=False)

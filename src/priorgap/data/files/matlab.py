@@ -1,4 +1,4 @@
-"""Arrays in MATLAB files: those of versions 4 to 7 by SciPy, those of version 7.3, which are HDF5, by h5py."""
+"""Arrays in MATLAB files: versions 4 to 7 are read by SciPy, version 7.3 (which is HDF5) by h5py."""
 
 import math
 import warnings
@@ -23,11 +23,12 @@ _HDF5 = (b"MATLAB 7.3", b"\x89HDF")
 
 
 def read_mat(path: Path, choice: Choice) -> OwnArrays:
-    """Return the arrays of a MATLAB file; structs, cells, functions and objects are never made.
+    """Return the arrays of a MATLAB file; structs, cells, functions and objects are never constructed.
 
     Raises:
-        DataCorrupt: it is none.
-        ValueError: no plain arrays, or none that is chosen; rows that come last without a label to tell; one line.
+        DataCorrupt: it is no MATLAB file, or damaged.
+        ValueError: the file lacks plain arrays or the chosen ones, or rows may be the last axis and no label decides
+            it; one line.
     """
     place = f"data.path={path}"
     with path.open("rb") as file:
@@ -66,7 +67,7 @@ def _of_scipy(path: Path, choice: Choice, place: str) -> _Found:
     try:
         variables = [_variable(*one) for one in whosmat(path)]
     except Exception as error:
-        # of a damaged file SciPy raises whatever its place in it leads to
+        # A damaged file can make SciPy raise any exception.
         raise DataCorrupt(f"{place}: no MATLAB file, or a damaged one ({show(error)})") from error
     xs, ys = roles_of(variables, choice, place)
     names = [*xs.values(), *ys.values()]
@@ -74,7 +75,8 @@ def _of_scipy(path: Path, choice: Choice, place: str) -> _Found:
         if matfile_version(path)[0] > 0:
             check_tags(path, names)
         with warnings.catch_warnings():
-            # by MATLAB's types SciPy leaves the imaginary part out
+            # When SciPy converts to MATLAB's types it drops imaginary parts with only a warning; here that is an
+            # error.
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             found = loadmat(path, variable_names=names, mat_dtype=True)
         arrays = {name: _native(np.asarray(found[name])) for name in names}
@@ -92,12 +94,12 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 
 def _variable(name: str, shape: tuple[int, ...], kind: str) -> Variable:
-    """Return what the file says of a variable."""
+    """Return the file's description of a variable."""
     return Variable(name, kind, tuple(shape), math.prod(shape) * _SIZES.get(kind, 8), _fault(name, kind))
 
 
 def _fault(name: str, kind: str) -> str:
-    """Return why a variable is no plain array, with the remedy; "" for one."""
+    """Return why a variable is no plain array, with the remedy; "" for a plain one."""
     if kind in _SIZES:
         return ""
     remedies = {
@@ -130,7 +132,7 @@ def _class(node: Any) -> str:
 
 
 def _of_node(name: str, node: Any) -> Variable:
-    """Return what the file says of a variable of version 7.3."""
+    """Return the file's description of a variable in a file of version 7.3."""
     kind = "sparse" if "MATLAB_sparse" in node.attrs else _class(node)
     shape = getattr(node, "shape", None)
     if shape is None or "MATLAB_empty" in node.attrs:
@@ -142,7 +144,7 @@ def _of_node(name: str, node: Any) -> Variable:
 
 
 def _array(node: Any) -> np.ndarray:
-    """Return an array with its axes in MATLAB's order, and texts one a row."""
+    """Return an array with its axes in MATLAB's order, and texts as one text for each row."""
     found = _native(np.asarray(node[()]))
     kind = _class(node)
     found = found.T if kind else found
@@ -153,19 +155,19 @@ def _array(node: Any) -> np.ndarray:
 
 
 def _flat(label: np.ndarray) -> np.ndarray:
-    """Return labels that are a row or a column as one axis."""
+    """Return labels that are a row or a column as a one-dimensional array."""
     if label.ndim == 2 and 1 in label.shape:
         label = label.reshape(-1)
     return np.char.rstrip(label) if label.dtype.kind == "U" else label
 
 
 def _label_tells(array: np.ndarray, label: np.ndarray) -> bool:
-    """Whether there are as many labels as the last axis is long, and not as the first."""
+    """Whether the number of labels equals the length of the last axis, and not that of the first."""
     return array.ndim > 1 and label.ndim > 0 and array.shape[0] != len(label) == array.shape[-1]
 
 
 def _channels_tell(array: np.ndarray) -> bool:
-    """Whether only [h, w, c, n] makes sense of the axes."""
+    """Whether the axes can only be [h, w, c, n]."""
     if array.ndim != 4:
         return False
     first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)

@@ -1,31 +1,31 @@
-"""The tags of a MATLAB 5 to 7 file, checked before SciPy reads by them: wrong ones would end the process."""
+"""Checks of the tags in a MATLAB 5 to 7 file before SciPy relies on them: wrong ones would crash the process."""
 
 import math
 import struct
 import zlib
 from pathlib import Path
 
-# bytes of one value, by the number of its type
+# The bytes of one value, by the number that MATLAB's format gives its type.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 _TEXTS = {1: 1, 2: 1, 3: 2, 4: 2, 16: 1, 17: 2, 18: 4}
 _MATRIX, _COMPRESSED = 14, 15
 _CHAR, _NUMERIC = 4, range(6, 16)
 _COMPLEX = 0x0800
 _FIRST = 128
-# flags, shape and name stand at the beginning
+# Enough bytes from the start of an array for its flags, shape and name.
 _HEAD = 4096
 
 
 class Complex(ValueError):  # noqa: N818
-    """An array has an imaginary part."""
+    """An array has complex values."""
 
 
 def check_tags(path: Path, names: list[str]) -> None:
-    """Check what a file of version 5 to 7 says of some arrays before their values.
+    """Check the tags of some arrays in a file of version 5 to 7 before their values are read.
 
     Raises:
-        Complex: one of them is complex.
-        ValueError: what it says does not hold together; one line.
+        Complex: one of the arrays is complex.
+        ValueError: the tags contradict each other; one line.
     """
     seen = set()
     with path.open("rb") as file:
@@ -55,7 +55,7 @@ def check_tags(path: Path, names: list[str]) -> None:
 
 
 def _check_matrix(body: bytes, order: str, names: list[str]) -> str:
-    """Return the name of an array, checked if it is one of those."""
+    """Return an array's name; its tags are checked if it is one of `names`."""
     kind, size, at, after = _tag(body, order, 0)
     flags, _ = struct.unpack_from(f"{order}II", body, at)
     known = kind == 6 and size == 8
@@ -81,10 +81,10 @@ def _check_matrix(body: bytes, order: str, names: list[str]) -> str:
 
 
 def _tag(body: bytes, order: str, at: int) -> tuple[int, int, int, int]:
-    """Return an element's type, its size, where its content stands, and where the next element does."""
+    """Return an element's type, its size, the position of its content, and the position of the next element."""
     (first,) = struct.unpack_from(f"{order}I", body, at)
     if first >> 16:
-        # small ones have all in 8 bytes
+        # Small elements hold tag and content in 8 bytes.
         return first & 0xFFFF, min(first >> 16, 4), at + 4, at + 8
     (size,) = struct.unpack_from(f"{order}I", body, at + 4)
     return first, size, at + 8, at + 8 + -(-size // 8) * 8

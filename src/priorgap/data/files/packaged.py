@@ -1,4 +1,4 @@
-"""Data files of installed packages: found without importing the package, verified by checksum."""
+"""Data files of installed packages: located without importing the package, verified by checksum."""
 
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -8,18 +8,18 @@ from priorgap.data.splits import DataCorrupt, DataUnavailable
 
 
 def packaged_file(package: str, name: str, sha256: str, *, data: str, install: str) -> Path:
-    """Return the path of a file that an installed package holds; nothing of the package runs.
+    """Return the path of a file in an installed package; none of the package's code runs.
 
     Args:
         package: the distribution.
-        name: the file in it, as its list of files has it.
-        sha256: of the file.
+        name: the file's name in the package's list of files.
+        sha256: the file's checksum.
         data: the option of `data=` that reads it.
         install: the command that installs the package.
 
     Raises:
-        DataUnavailable: the package is not installed, or holds no such file; the line says how to install it.
-        DataCorrupt: the file is another one.
+        DataUnavailable: the package is not installed, or lacks the file; the line says how to install it.
+        DataCorrupt: the file's checksum differs.
     """
     try:
         found = distribution(package)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-# bytes of a number in memory
+# The bytes of a number in memory.
 _NUMBER = 8
 
 
@@ -25,8 +25,8 @@ def read_parquet(path: Path, choice: Choice) -> OwnArrays:
     """Return the table of a Parquet file.
 
     Raises:
-        DataCorrupt: it is none.
-        ValueError: the reader is not installed; columns that are no numbers, missing values, ...; one line.
+        DataCorrupt: it is no Parquet file, or damaged.
+        ValueError: pyarrow is not installed, or columns are no numbers, hold missing values, ...; one line.
     """
     place = f"data.path={path}"
     with opened(path, place) as file:
@@ -61,11 +61,11 @@ def read_parquet(path: Path, choice: Choice) -> OwnArrays:
 
 
 def opened(path: Path, place: str) -> "pq.ParquetFile":
-    """Return a Parquet file, open.
+    """Return an open Parquet file.
 
     Raises:
-        DataCorrupt: it is none.
-        ValueError: the reader is not installed.
+        DataCorrupt: it is no Parquet file.
+        ValueError: pyarrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -86,7 +86,7 @@ def columns_of(file: "pq.ParquetFile", places: list[int], place: str) -> "pa.Tab
 
     Raises:
         DataCorrupt: it is damaged.
-        ValueError: they do not fit in memory.
+        ValueError: they do not fit into memory.
     """
     import pyarrow as pa
 
@@ -99,7 +99,7 @@ def columns_of(file: "pq.ParquetFile", places: list[int], place: str) -> "pa.Tab
 
 
 def _width(schema: "pa.Schema", places: list[int]) -> int:
-    """Return how many numbers a row has at least."""
+    """Return a lower limit of the number of values in a row."""
     return sum(max(getattr(schema.field(i).type, "list_size", 1), 1) for i in places)
 
 
@@ -110,10 +110,10 @@ def _is_list(kind: "pa.DataType") -> bool:
 
 
 def numbers_of(column: "pa.ChunkedArray", name: str, place: str, remedy: str = "") -> np.ndarray:
-    """Return a column of numbers; missing values are NaN; `remedy` as in `columns.not_numbers`.
+    """Return a column of numbers, with NaN for missing values; `remedy` as in `columns.not_numbers`.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something other than numbers.
     """
     import pyarrow as pa
     from pyarrow import types
@@ -133,12 +133,12 @@ def numbers_of(column: "pa.ChunkedArray", name: str, place: str, remedy: str = "
     if column.null_count:
         column = column.cast(pa.int8()) if types.is_boolean(kind) else column
         column = column.cast(pa.float64(), safe=False)
-    # with NaN for what is missing
+    # `to_numpy` gives NaN for missing values.
     return np.asarray(column.to_numpy())
 
 
 def holds_numbers(kind: "pa.DataType") -> bool:
-    """Return whether a column of a type is one of numbers."""
+    """Return whether a column of this type holds numbers."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
@@ -148,10 +148,10 @@ def holds_numbers(kind: "pa.DataType") -> bool:
 
 
 def plain_of(column: "pa.ChunkedArray", key: str) -> np.ndarray:
-    """Return a column of times or names: numbers, datetime64, or texts with None for what is missing.
+    """Return a column of times or names as numbers, datetime64, or texts with None for missing values.
 
     Raises:
-        ValueError: it holds something else; one line that begins with the key.
+        ValueError: it holds values of another type; one line that begins with the key.
     """
     import pyarrow as pa
     from pyarrow import types
@@ -170,10 +170,10 @@ def plain_of(column: "pa.ChunkedArray", key: str) -> np.ndarray:
 
 
 def _of_lists(table: "pa.Table", names: list[str], place: str) -> np.ndarray:
-    """Return a column of lists of numbers as an array; its shape may stand in the file, as `generate` writes it.
+    """Return a column of lists of numbers as an array; its shape is read from the metadata that `generate` writes.
 
     Raises:
-        ValueError: lists beside other columns, of several lengths, or of something else; one line.
+        ValueError: there are other columns too, or the lists differ in length or hold no numbers; one line.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -204,7 +204,7 @@ def _of_lists(table: "pa.Table", names: list[str], place: str) -> np.ndarray:
 
 
 def _shape(metadata: "dict[bytes, bytes]", size: int) -> tuple[int, ...] | None:
-    """Return the shape of a row where the file says one of this many values."""
+    """Return the shape of a row that the metadata state, if it has this many values; else None."""
     try:
         found: Any = json.loads(metadata.get(b"shape", b"null"))
     except ValueError:
@@ -218,7 +218,7 @@ def _label(column: "pa.ChunkedArray", name: str, place: str) -> np.ndarray:
     """Return labels: numbers, truth values or names.
 
     Raises:
-        ValueError: they are neither.
+        ValueError: they are of another type.
     """
     from pyarrow import types
 

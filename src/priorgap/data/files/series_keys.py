@@ -1,4 +1,4 @@
-"""The columns of a table of series that say when and of which series a row is."""
+"""The columns of a table of series that hold the time of a row, and the series that it belongs to."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,11 @@ def times_of(raw: "np.ndarray | None", name: str, line: Line) -> np.ndarray:
 
     Args:
         raw: numbers, datetime64, or texts: numbers or ISO dates.
-        name: of the column.
-        line: where a row stands, in words.
+        name: the column's name.
+        line: returns where a row is in the file, in words.
 
     Raises:
-        ValueError: a time is missing or is neither; one line.
+        ValueError: a time is missing, or is neither number nor date; one line.
     """
     assert raw is not None
     if raw.dtype.kind in "iubM":
@@ -38,10 +38,10 @@ def times_of(raw: "np.ndarray | None", name: str, line: Line) -> np.ndarray:
 
 
 def entities_of(raw: "np.ndarray | None", name: str, line: Line) -> np.ndarray:
-    """Return the names of the series that rows are of, as texts.
+    """Return for each row the name of its series, as text.
 
     Raises:
-        ValueError: a row has none; one line.
+        ValueError: a row has no name; one line.
     """
     assert raw is not None
     texts = np.array([_text(value) for value in raw.tolist()], dtype=str)
@@ -55,12 +55,12 @@ def entities_of(raw: "np.ndarray | None", name: str, line: Line) -> np.ndarray:
 
 
 def _text(value: object) -> str:
-    # what is missing is not equal to itself
+    # A missing value such as NaN is not equal to itself.
     return "" if value is None or value != value else str(value).strip()
 
 
 def _known(found: np.ndarray, odd: "np.ndarray | None", raw: np.ndarray, name: str, line: Line) -> np.ndarray:
-    """Return times of which none is missing."""
+    """Return the times, and refuse missing ones."""
     if odd is not None and odd.any():
         row = int(odd.argmax())
         given = show(raw[row])

@@ -1,4 +1,4 @@
-"""Tables of time series in text, Parquet and NumPy files: when, of which series, and what was measured."""
+"""Tables of time series in text, Parquet and NumPy files: time, series and measurements of each row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _REMEDY = "data.values=[NAME,...] names the columns to take, or put numbers for 
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """What the user says of the columns of a table of series.
+    """The user's choice of columns in a table of series.
 
     Attributes:
         time: the name of the column of times; None: the rows are in order.
-        entity: the name of the column that says of which series a row is; None: one series.
+        entity: the name of the column that says which series a row belongs to; None: there is one series.
         values: the names of the columns of measurements; None: all others that hold numbers.
     """
 
@@ -36,15 +36,15 @@ class SeriesChoice:
     values: tuple[str, ...] | None = None
 
     def asked(self) -> dict[str, tuple[str, ...]]:
-        """Return the names by their keys."""
+        """Return the chosen names by configuration key."""
         time, entity = (() if name is None else (name,) for name in (self.time, self.entity))
         return {"time": time, "entity": entity, "values": self.values or ()}
 
     def wanted(self, names: Sequence[str], place: str) -> list[int]:
-        """Return the places of the columns of measurements, or of all that may be such.
+        """Return the positions of the chosen columns of measurements, or of all columns that may hold some.
 
         Raises:
-            ValueError: there is no column of a name, or several; one line.
+            ValueError: no column has a chosen name, or several have it; one line.
         """
         check_names(names, self.asked(), place)
         if self.values is not None:
@@ -54,14 +54,14 @@ class SeriesChoice:
 
 @dataclass(frozen=True, eq=False)
 class SeriesTable:
-    """Rows of series as they stand in a file.
+    """Rows of series as a file holds them.
 
     Attributes:
         values: float64 [n, f]; NaN is a missing value.
-        names: of the values' columns.
+        names: the names of the values' columns.
         time: [n], numbers or datetime64, none of them missing; None: the rows are in order.
-        entity: [n], texts; None: one series.
-        line: where a row stands in the file, in words.
+        entity: [n], the series' names; None: there is one series.
+        line: returns where a row is in the file, in words.
         done: what was left out or is unusual, in words.
     """
 
@@ -78,7 +78,7 @@ class SeriesTable:
 
 @dataclass(frozen=True, eq=False)
 class _Raw:
-    """Columns as a reader found them: measurements by name, those of times and series as they stand."""
+    """Columns as read from a file: measurements by name, times and series without conversion."""
 
     numbers: Mapping[str, np.ndarray]
     time: np.ndarray | None
@@ -90,18 +90,18 @@ class _Raw:
 def read_series_table(
     path: Path, choice: SeriesChoice, header: bool | None, decimal: Decimal | None
 ) -> SeriesTable:
-    """Return the rows of a file; missing values of measurements stay.
+    """Return a file's rows; missing measurements are kept as NaN.
 
     Args:
         path: the file, of one of the `FORMATS`.
-        choice: which columns are what.
-        header: whether the first line of a text file names the columns; None: told by its values.
-        decimal: what stands before decimals in a text file; None: told by the values.
+        choice: the user's choice of columns.
+        header: whether the first line of a text file names the columns; None: decided by its values.
+        decimal: the decimal separator of a text file; None: decided by the values.
 
     Raises:
         DataUnavailable: there is no such file.
-        DataCorrupt: it is not what its name says, or damaged.
-        ValueError: columns that are no numbers, times or names; one line.
+        DataCorrupt: its content is of another format than its name says, or damaged.
+        ValueError: columns hold no numbers, times or names; one line.
     """
     place, file_format = f"data.path={path}", format_of(path)
     check_beginning(path, file_format)
@@ -129,10 +129,10 @@ def read_series_table(
 def _measurements(
     numbers: Mapping[str, np.ndarray], choice: SeriesChoice, place: str
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return columns of numbers without those that are no measurements, and which these are, in words.
+    """Return the numeric columns that are measurements, and a text that names those left out.
 
     Raises:
-        ValueError: a column that nobody named numbers the rows.
+        ValueError: a column that the user did not name is a row number.
     """
     kept: dict[str, np.ndarray] = {}
     left: list[str] = []

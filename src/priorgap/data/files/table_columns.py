@@ -1,4 +1,4 @@
-"""Columns of any kind in text and Parquet files: texts, numbers, truth values and dates, as they stand."""
+"""Columns of any kind in text and Parquet files, without conversion: texts, numbers, truth values and dates."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +23,19 @@ def read_columns(
 ) -> tuple[list[RawColumn], list[str]]:
     """Return the columns of a file, and what was left out or is unusual, in words.
 
-    Of text files all values are texts; what stands for a missing value is one of `MISSING`.
+    In text files all values are texts; a missing value is one of `MISSING`.
 
     Args:
         path: the file, of one of the `FORMATS`.
-        header: whether the first line of a text file names the columns; None: told by its values.
-        decimal: what stands before decimals in a text file; None: told by the values.
-        target: the name of a column that there must be.
+        header: whether the first line of a text file names the columns; None: decided by its values.
+        decimal: the decimal separator of a text file; None: decided by the values.
+        target: the name of a column that must exist.
         drop: the names of columns that are not read.
 
     Raises:
         DataUnavailable: there is no such file.
-        DataCorrupt: it is not what its name says, or damaged.
-        ValueError: names that occur twice or not at all, or values of an unknown kind; one line.
+        DataCorrupt: its content is of another format than its name says, or damaged.
+        ValueError: a name occurs twice or not at all, or values are of an unknown kind; one line.
     """
     file_format = format_of(path)
     check_beginning(path, file_format)
@@ -54,7 +54,7 @@ def read_columns(
 
 
 def _is_index(column: RawColumn) -> bool:
-    """Whether a column is what a tool wrote to number the rows."""
+    """Whether a column is an index that a tool wrote, which only numbers the rows."""
     if column.name and not column.name.startswith(INDEX):
         return False
     try:

@@ -1,4 +1,4 @@
-"""How a table in a text file is to be read: its encoding, separator, decimals and names, told by its first lines."""
+"""The form of a table in a text file, told by its first lines: encoding, separator, decimals and column names."""
 
 import codecs
 import csv
@@ -17,7 +17,7 @@ from priorgap.data.splits import DataCorrupt
 
 Decimal = Literal["point", "comma"]
 
-# lines by which a file's form is told
+# The number of lines from which a file's form is told.
 _SAMPLE = 200
 _BLOCK = 2**20
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -32,15 +32,15 @@ _SPACES = r"\s+"
 
 @dataclass(frozen=True)
 class Form:
-    """How a text file is to be read.
+    """How a text file must be read.
 
     Attributes:
-        encoding: of its bytes.
-        separator: between values; a pattern for spaces.
+        encoding: the encoding of its bytes.
+        separator: the separator of values; a regular expression for spaces.
         decimal: "." or ",".
-        skip: lines before the table.
+        skip: the number of lines before the table.
         header: whether the first line of the table names the columns.
-        names: of the columns; "" has none.
+        names: the columns' names; "" is a column without a name.
         done: what is unusual, in words.
     """
 
@@ -53,7 +53,7 @@ class Form:
     done: tuple[str, ...]
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield the values of each line of the table that is not blank, with its number in the file."""
+        """Yield the values of each line of the table that is not blank, with the line's number in the file."""
         reader = reader_of(islice(lines, self.skip, None), self.separator)
         for row in reader:
             if len(row) > 1 or any(map(str.strip, row)):
@@ -61,7 +61,7 @@ class Form:
 
 
 def reader_of(lines: Iterable[str], separator: str) -> Any:
-    """Return a reader of the values of lines."""
+    """Return a reader that splits lines into values."""
     if separator == _SPACES:
         plain = (line.replace("\t", " ").strip() for line in lines)
         return csv.reader(plain, delimiter=" ", skipinitialspace=True)
@@ -69,7 +69,7 @@ def reader_of(lines: Iterable[str], separator: str) -> Any:
 
 
 def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None) -> Form:
-    """Tell how a file is to be read by its first lines.
+    """Find out how a file must be read from its first lines.
 
     Raises:
         DataCorrupt: it is no text, or its lines have different numbers of values; one line.
@@ -88,7 +88,7 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
     except csv.Error as error:
         raise DataCorrupt(f"{place}: no table ({show(error)})") from error
     if len(lines) == _SAMPLE and len(numbered) > 1:
-        # the sample may end within a value
+        # The sample may end in the middle of a quoted value.
         numbered.pop()
     rows = _even(numbered, place)
     comma = decimal == "comma" or (decimal is None and _decimal_commas(rows, separator, place))
@@ -96,7 +96,7 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
         done.append("decimal commas")
         rows = [[with_points(value) for value in row] for row in rows]
     named = _is_header(rows) if header is None else header
-    # as np.savetxt writes names
+    # np.savetxt writes the columns' names into a comment line above the table.
     noted = not named and len(above) == len(rows[0])
     if skip and not noted:
         done.append(f"{'a line' if skip == 1 else f'{skip} lines'} before the table left out")
@@ -114,7 +114,7 @@ def form_of(path: Path, place: str, header: bool | None, decimal: Decimal | None
 
 
 def _before(lines: Sequence[str]) -> tuple[int, str, str]:
-    """Return how many lines stand before a table, the last of them without its mark, and the separator they name."""
+    """Return how many lines precede a table, the last of them without its comment mark, and a separator they name."""
     mark = re.fullmatch(r"sep=(.)\s*", lines[0])
     if mark is not None:
         return 1, "", mark[1]
@@ -123,7 +123,7 @@ def _before(lines: Sequence[str]) -> tuple[int, str, str]:
         return 0, "", ""
     last = lines[table - 1]
     if _width(last) == _width(lines[table]) and not last.startswith("# "):
-        # a column whose name begins so
+        # The line is the header, and its first column's name begins with #.
         return table - 1, "", ""
     return table, last.lstrip("# "), ""
 
@@ -133,7 +133,7 @@ def _width(line: str) -> int:
 
 
 def _encoding(path: Path, place: str) -> str:
-    """Return how a file's bytes are to be read: by its mark, as UTF-8, else as what Windows wrote in the West."""
+    """Return a file's encoding: by its byte order mark, as UTF-8, else as Western European Windows (CP1252)."""
     with path.open("rb") as file:
         begin = file.read(_BLOCK)
         for mark, name in _MARKS:
@@ -155,7 +155,7 @@ def _encoding(path: Path, place: str) -> str:
 
 
 def _separator(lines: Sequence[str], *, tabs: bool) -> str:
-    """Return what stands between the values: what all lines have as many of, else what most lines have most of."""
+    """Return the separator: the first with the same number of values in all lines, else the one with the most."""
     if tabs and any("\t" in line for line in lines):
         return "\t"
     widths: dict[str, int] = {}
@@ -164,7 +164,7 @@ def _separator(lines: Sequence[str], *, tabs: bool) -> str:
         widths[separator] = counts.most_common(1)[0][0]
         if len(counts) == 1 and widths[separator] > 1:
             return separator
-    # names may be fewer, which is said later
+    # The header may have fewer names than there are columns, which is reported later; so it is left out here.
     split = [row for row in reader_of(lines, _SPACES) if row][len(lines) > 2 :]
     even = len({len(row) for row in split}) == 1 and len(split[-1]) > 1
     if even and all(_NUMBER.fullmatch(value) for value in split[-1]):
@@ -173,10 +173,10 @@ def _separator(lines: Sequence[str], *, tabs: bool) -> str:
 
 
 def _even(rows: Sequence[tuple[int, list[str]]], place: str) -> list[list[str]]:
-    """Return rows of one length.
+    """Return the rows without their line numbers, all of one length.
 
     Raises:
-        DataCorrupt: one that has another number of values than the first.
+        DataCorrupt: a row has another number of values than the first.
     """
     first, names = rows[0]
     for line, row in rows:
@@ -198,7 +198,7 @@ def _decimal_commas(rows: Sequence[list[str]], separator: str, place: str) -> bo
     """Return whether numbers are written with decimal commas.
 
     Raises:
-        ValueError: the commas may be decimal or between thousands.
+        ValueError: the commas may mark decimals or thousands.
     """
     if separator == ",":
         return False
@@ -215,19 +215,19 @@ def _decimal_commas(rows: Sequence[list[str]], separator: str, place: str) -> bo
 
 
 def with_points(value: str) -> str:
-    """Return a number with a decimal comma as one with a point, other texts as they are."""
+    """Return a number with a decimal comma as one with a point; other texts are unchanged."""
     return value.replace(",", ".") if _COMMA_NUMBER.fullmatch(value) else value
 
 
 def _is_header(rows: Sequence[list[str]]) -> bool:
-    """Return whether the first line names the columns: texts, or numbers that go up by one step (pixels, years)."""
+    """Return whether the first line names the columns: texts, or numbers in steps of equal size (pixels, years)."""
     first = rows[0]
     numbers = [float(value) for value in first if _NUMBER.fullmatch(value)]
     if not numbers:
         return True
     texts = {i: value for i, value in enumerate(first) if value.strip() and not _NUMBER.fullmatch(value)}
     if any(row[i] == value for row in rows[1:] for i, value in texts.items()):
-        # a class
+        # The same text occurs below in this column, so it is a value such as a class, and no name.
         return False
     if len(numbers) == 1:
         return len(first) > 1 and numbers[0].is_integer()

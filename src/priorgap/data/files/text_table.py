@@ -1,4 +1,4 @@
-"""Tables in text files, as tools and people write them: .csv, .tsv, .txt."""
+"""Tables in text files as tools and people write them: .csv, .tsv, .txt."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ from priorgap.data.splits import DataCorrupt
 if TYPE_CHECKING:
     import pandas as pd
 
-# what stands for a missing value in a column of numbers
+# Texts that mean a missing value in a column of numbers.
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "#N/A", "None")
 
 
@@ -36,13 +36,13 @@ def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal 
 
     Args:
         path: the file.
-        choice: which columns are what.
-        header: whether the first line names the columns; None: told by its values.
-        decimal: what stands before decimals; None: told by the values.
+        choice: the user's choice of columns.
+        header: whether the first line names the columns; None: decided by its values.
+        decimal: the decimal separator; None: decided by the values.
 
     Raises:
-        DataCorrupt: it is no table.
-        ValueError: columns that are no numbers, missing values, ...; one line.
+        DataCorrupt: the file holds no table.
+        ValueError: columns are no numbers, hold missing values, ...; one line.
     """
     place = f"data.path={path}"
     check_size(path.stat().st_size, place)
@@ -66,16 +66,16 @@ def read_text(path: Path, choice: Choice, header: bool | None, decimal: Decimal 
 
 
 def frame_of(path: Path, place: str, form: Form, texts: Sequence[int]) -> "pd.DataFrame":
-    """Return the columns, called by their places: numbers where all values are, else texts.
+    """Return the columns, named by their positions: numbers where all values are numbers, else texts.
 
     Args:
         path: the file.
         place: its name in messages.
-        form: how it is to be read.
-        texts: the places of columns that are read as texts whatever they hold.
+        form: how the file must be read.
+        texts: positions of columns that are always read as texts.
 
     Raises:
-        DataCorrupt: lines with too many values, quotes without end.
+        DataCorrupt: a line has too many values, or a quoted value does not end.
     """
     import pandas as pd
 
@@ -108,11 +108,11 @@ def frame_of(path: Path, place: str, form: Form, texts: Sequence[int]) -> "pd.Da
 def numbers_of(
     column: "pd.Series", name: str, path: Path, place: str, form: Form, remedy: str = ""
 ) -> np.ndarray:
-    """Return a column of numbers; `remedy` is what to do where it is none ("": as `data=file` offers).
+    """Return a column of numbers; `remedy` is the advice for a column that is none ("": that of `data=file`).
 
     Raises:
         DataCorrupt: a line has too few values.
-        ValueError: some value is no number.
+        ValueError: a value is no number.
     """
     import pandas as pd
 
@@ -129,7 +129,7 @@ def numbers_of(
 
 
 def mostly_numbers(column: "pd.Series") -> bool:
-    """Return whether at least half of a column's values are numbers: with fewer it is of another kind."""
+    """Return whether at least half of a column's values are numbers; a column with fewer holds something else."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -139,7 +139,7 @@ def mostly_numbers(column: "pd.Series") -> bool:
 
 
 def whole_lines(frame: "pd.DataFrame", path: Path, form: Form) -> None:
-    """Refuse a line with too few values, whose last would be taken for missing.
+    """Refuse a line with too few values, whose last columns would be taken for missing values.
 
     Raises:
         DataCorrupt: one line.
@@ -150,10 +150,10 @@ def whole_lines(frame: "pd.DataFrame", path: Path, form: Form) -> None:
 
 
 def line_of(path: Path, form: Form, row: int) -> str:
-    """Return where a row stands, for messages.
+    """Return where a row is in the file, in words for messages.
 
     Raises:
-        DataCorrupt: the line has too few values, which is why some are missing.
+        DataCorrupt: the line has too few values, so that some only seem to be missing.
     """
     with path.open(encoding=form.encoding, newline="") as file:
         found = next(islice(form.rows(file), row + int(form.header), None), None)

@@ -1,4 +1,4 @@
-"""Named arrays of a file that may hold much else: which are observations and labels; told before any is read."""
+"""Which of a file's named arrays are observations and which are labels, decided before any array is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from priorgap.data.files.columns import Choice, nearest
 from priorgap.data.files.contents import check_size
 from priorgap.data.own_arrays import are_parts, by_role
 
-# kinds that no observation is of
+# Kinds of variables that hold text, and so cannot be observations.
 _TEXTS = ("text", "char")
 
 
 @dataclass(frozen=True)
 class Variable:
-    """What a file says of one of its contents.
+    """A file's description of one of its variables.
 
     Attributes:
-        name: within the file; with slashes where it lies in groups.
-        kind: as the file calls it.
-        shape: of an array.
-        n_bytes: its size in memory.
-        fault: why it is no plain array, with the remedy; "" for one.
+        name: the name in the file, with slashes for groups.
+        kind: its type as the file calls it.
+        shape: the array's shape.
+        n_bytes: the bytes that it takes in memory.
+        fault: why it is no plain array, with the remedy; "" for a plain one.
     """
 
     name: str
@@ -37,12 +37,13 @@ class Variable:
 def roles_of(
     variables: Sequence[Variable], choice: Choice, place: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of observations and of labels, by part; "" is all rows.
+    """Return the names of the arrays of observations and of labels, by part of the data; "" stands for all rows.
 
-    Those that the user names; else those of known names, or the only array.
+    These are the arrays that the user names, else those with known names, else the only array.
 
     Raises:
-        ValueError: none, several, or one that is no plain array or does not fit in memory; one line.
+        ValueError: no array fits, or several do, or the one that does is no plain array or too large for memory; one
+            line.
     """
     if choice.x is not None and len(choice.x) != 1:
         raise ValueError(f"data.x={show(list(choice.x))}: expected the name of one array of {place}")

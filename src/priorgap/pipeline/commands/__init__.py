@@ -1,1 +1,1 @@
-"""One module a command, named as it is typed; each has `main`."""
+"""The commands, one module each, named as they are typed; each has `main`."""

@@ -1,4 +1,4 @@
-"""`priorgap audit`: what `compare` says of a model of one's own, from the shell."""
+"""`priorgap audit`: runs `compare` on a user's own model from the shell."""
 
 import logging
 import sys
@@ -16,36 +16,36 @@ from priorgap.pipeline.commands.audit_data import AuditData, read
 if TYPE_CHECKING:
     from priorgap.comparison.result import Comparison
 
-# key -> how many values follow it where it is written as an option
+# Maps each key to the number of values that follow it in the form --key.
 _KEYS = {
     "model": 1, "onnx": 2, "data": 1, "test": 1, "out": 1, "samplers": 1, "metrics": 1, "features": 1, "n": 1,
     "seed": 1, "range": 1, "posterior": 1,
 }  # fmt: skip
-# as other commands call them
+# The names of these keys in other commands.
 _ALIASES = {"sampler": "samplers", "metric": "metrics", "n_samples": "n"}
 _OPTION = "data."
 _OUT = "audit"
-# what a folder of an earlier audit has
+# The file that identifies a folder as that of an earlier audit.
 _RESULT = "verdict.json"
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for, checked as far as words alone tell.
+    """The user's request, checked as far as its words allow.
 
     Attributes:
         model: MODULE:FACTORY; "" where `onnx` is given.
         onnx: the files of encoder and decoder; () where `model` is given.
-        data: what the model was trained on, and test data if they come in parts.
-        test: data that it was not trained on; None: those of `data`.
+        data: the data that the model was trained on, with test data if they come in parts.
+        test: data that the model was not trained on; None: the test part of `data`.
         out: the folder of results.
         samplers, metrics: their names; None: the default ones.
         features: the name of a feature space, or an ONNX file; None: the default one.
         n: draws per sampler; None: one for each test row.
         seed: of everything random.
-        range: the values of images in the model; None: found.
-        posterior: which outputs of encode are mean and log_var; None: told by their form.
-        reading: how images are read: data.image_size and the like.
+        range: the values of images in the model; None: found from the data.
+        posterior: which outputs of encode are mean and log_var; None: decided by their form.
+        reading: options for reading the data, such as data.image_size.
     """
 
     model: str
@@ -81,7 +81,7 @@ def _audited(order: Order) -> "Comparison":
     from priorgap.comparison.compare import compare
     from priorgap.comparison.user_inputs import named_metrics, sampler_of
 
-    # names first: they cost nothing
+    # Names are checked first, because that costs nothing.
     samplers = None if order.samplers is None else [sampler_of(name) for name in order.samplers]
     metrics = None if order.metrics is None else named_metrics(order.metrics)
     features = _features(order.features)
@@ -121,7 +121,7 @@ def _features(given: str | None) -> Any:
 
 
 def _name_classes(result: "Comparison", data: AuditData) -> None:
-    """Let the table call classes by the names of their folders."""
+    """Let the table use the folders' names for classes."""
     from priorgap.comparison.user_inputs import named_classes
 
     if data.classes:
@@ -130,7 +130,7 @@ def _name_classes(result: "Comparison", data: AuditData) -> None:
 
 @contextmanager
 def _of_the_data(data: Path) -> Iterator[None]:
-    """Say which file a message on train or test rows is about."""
+    """Add to a message on train or test rows which file they come from."""
     try:
         yield
     except ValueError as error:
@@ -140,7 +140,7 @@ def _of_the_data(data: Path) -> Iterator[None]:
 
 @contextmanager
 def _notes_on_standard_error() -> Iterator[None]:
-    """Print what readers of data say of what they read."""
+    """Print the data readers' remarks on standard error."""
     log = logging.getLogger("priorgap.data")
     handler, level = logging.StreamHandler(sys.stderr), log.level
     log.addHandler(handler)
@@ -181,7 +181,7 @@ def _parse(arguments: Sequence[str]) -> Order:
 
 
 def _words(arguments: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """Return the values of each key, and how data are read, of words as key=value, --key=value and --key value."""
+    """Return the values of each key, and the reading options, from words key=value, --key=value and --key value."""
     given: dict[str, list[str]] = {}
     reading: dict[str, Any] = {}
     rest = list(arguments)
@@ -211,7 +211,7 @@ def _words(arguments: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, An
 
 
 def _plain(text: str, key: str) -> Any:
-    """Return a value as a configuration file has it."""
+    """Return a value as a configuration file would give it."""
     import yaml
 
     try:
@@ -276,7 +276,7 @@ def _entries(given: dict[str, list[str]], key: str) -> tuple[int | str, ...] | N
 
 
 def _check_out(out: Path) -> None:
-    """Refuse a folder that holds something else than an earlier audit."""
+    """Refuse a folder that holds anything other than an earlier audit."""
     file = next((place for place in (out, *out.parents) if place.exists()), None)
     if file is not None and not file.is_dir():
         raise ValueError(f"out={out}: {file} is a file; expected a folder")

@@ -1,4 +1,4 @@
-"""The data of an audit: a folder of images or a file of arrays, in parts or split here; or two of them."""
+"""The data of an audit: a folder of images or a file of arrays, divided already or split here; or two of these."""
 
 import logging
 from collections.abc import Mapping
@@ -18,25 +18,26 @@ from priorgap.data.files.contents import FORMATS
 from priorgap.data.own import ImageFolder
 from priorgap.data.splits import Split, fraction_split
 
-# of the readers' own, which the command prints
+# The readers' own log, which the command prints.
 _log = logging.getLogger("priorgap.data.data_file")
 
 _ARRAYS = (".npz", ".npy")
-# read as data=file reads them
+# Formats that are read like those of data=file.
 _OTHERS = tuple(end for end in FORMATS if end not in _ARRAYS)
-# what the command says itself
+# Keys that the command sets itself.
 _OWN = ("path", "name", "n_classes")
 
 
 @dataclass(frozen=True, eq=False)
 class AuditData:
-    """What `compare` is given.
+    """The data arguments of `compare`.
 
     Attributes:
         parts: train and test, and validation where there is one: images as splits, arrays as they stand in the file.
-        labels: for each part in the order train, test, validation; None: there are none, or the splits have them.
-        classes: names for the table; [] where labels are names themselves, or there are none.
-        findings: what must be known of the parts.
+        labels: for each part in the order train, test, validation; None: there are no labels, or the splits hold
+            them.
+        classes: the classes' names for the table; [] where labels are names themselves, or where there are none.
+        findings: findings on the parts.
     """
 
     parts: dict[str, Any]
@@ -47,9 +48,9 @@ class AuditData:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What a source holds, by part; "" where it has none. Labels are those of splits, or stand beside arrays.
+    """The rows of a source by part (under "" if undivided). Labels are in the splits, or beside the arrays.
 
-    `columns` are those of a table.
+    `columns` are a table's columns.
     """
 
     parts: dict[str, Split | np.ndarray]
@@ -62,12 +63,12 @@ class _Rows:
 
 
 def read(data: Path, test: Path | None, reading: Mapping[str, Any]) -> AuditData:
-    """Read the data.
+    """Read the data of an audit.
 
     Args:
         data: a folder of images, or a file of arrays or of a table: train and test, or all rows.
-        test: the same, of rows that the model was not trained on; `data` are then training rows alone.
-        reading: how: keys of data=image_folder and data=file.
+        test: the same for rows that the model was not trained on; `data` then holds only training rows.
+        reading: options for reading: keys of data=image_folder and data=file.
 
     Raises:
         ValueError: one line that names the key.
@@ -115,12 +116,12 @@ def _rows(path: Path, key: str, reading: Mapping[str, Any]) -> _Rows:
         images.say()
         return _Rows({**images.parts}, {}, images.classes, *settings)
     except ValueError as error:
-        # readers know the folder or file by the key of a configuration
+        # The readers' messages name the folder or file by its configuration key.
         raise ValueError(str(error).replace("data.path=", f"{key}=", 1)) from error
 
 
 def _of_file(source: DataFile, key: str) -> _Rows:
-    """Return the rows of a file, and say what was made of its content."""
+    """Return the rows of a file, and log how its content was interpreted."""
     own = source.read()
     if own.done:
         _log.info("%s=%s: %s", key, source.path, "; ".join(own.done))
@@ -137,13 +138,13 @@ def _of_file(source: DataFile, key: str) -> _Rows:
 
 
 def _in_parts(rows: _Rows) -> AuditData:
-    """Return data that come in parts; `compare` sets validation rows aside where there are none."""
+    """Return data that are divided already; `compare` sets validation rows aside if there are none."""
     parts = _ordered(rows.parts)
     return AuditData(parts, _labels(rows.labels, parts), rows.classes)
 
 
 def _split(rows: _Rows, path: Path) -> AuditData:
-    """Split off validation and test rows by the seed, as a study of these data does."""
+    """Split off validation and test rows by the seed, as a study of these data would."""
     x, given = rows.parts[""], rows.labels.get("")
     n = len(x)
     if isinstance(x, Split):
@@ -174,7 +175,7 @@ def _taken(x: Split | np.ndarray, index: torch.Tensor) -> Split | np.ndarray:
 
 
 def _joined(rows: _Rows, others: _Rows) -> AuditData:
-    """Return the rows of two sources, with one set of classes."""
+    """Return the rows of two sources with a common set of classes."""
     classes = sorted({*rows.classes, *others.classes})
     parts = {
         "train": _renumbered(rows.parts["" if "" in rows.parts else "train"], rows.classes, classes),
@@ -188,7 +189,7 @@ def _joined(rows: _Rows, others: _Rows) -> AuditData:
 
 
 def _renumbered(x: Split | np.ndarray, own: list[str], classes: list[str]) -> Split | np.ndarray:
-    """Return images whose labels are places in a longer list of classes."""
+    """Return images whose labels are renumbered for a longer list of classes."""
     if not isinstance(x, Split) or x.label is None or own == classes:
         return x
     places = torch.tensor([classes.index(name) for name in own], dtype=torch.int64)

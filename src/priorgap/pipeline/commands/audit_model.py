@@ -1,6 +1,6 @@
-"""The model that a command audits: two ONNX files, or what a function of the user's own gives.
+"""The model that an audit examines: two ONNX files, or the result of a user's own function.
 
-The function is named on the command line by the person who wrote it: that is the trust it needs. No file names one.
+The function's code is run only because the user names it on the command line; no file can name one.
 """
 
 import inspect
@@ -19,8 +19,8 @@ from typing import Any
 from priorgap.core.arguments import show
 from priorgap.core.errors import BadInput
 
-# what the command itself says; all other arguments of `compare` may come with the model. No context: the command
-# splits the data, so that a row's context would be another's
+# The arguments of `compare` that the command sets itself; all others may come with the model. `context` is excluded
+# because the command splits the data, so that contexts would be assigned to the wrong rows.
 _OF_THE_COMMAND = {
     "train", "test", "validation", "labels", "context", "samplers", "metrics", "n", "seed", "progress", "known"
 }  # fmt: skip
@@ -28,12 +28,12 @@ _OF_THE_COMMAND = {
 
 @dataclass(frozen=True, eq=False)
 class AuditModel:
-    """A model, as `compare` takes it.
+    """A model as arguments of `compare`.
 
     Attributes:
-        place: the key and value that it was given by.
-        arguments: of `compare`.
-        file: where the user's own code stands; None for ONNX files.
+        place: the key and value by which it was given.
+        arguments: the arguments for `compare`.
+        file: the file of the user's own code; None for ONNX files.
     """
 
     place: str
@@ -42,7 +42,7 @@ class AuditModel:
 
 
 def of_onnx(encoder: str, decoder: str) -> AuditModel:
-    """Return a model of two ONNX files.
+    """Return a model from two ONNX files.
 
     Raises:
         ValueError: one line.
@@ -54,10 +54,10 @@ def of_onnx(encoder: str, decoder: str) -> AuditModel:
 
 
 def of_factory(given: str) -> AuditModel:
-    """Return the model that MODULE:FACTORY gives; the module lies in the current folder or is installed.
+    """Return the model that MODULE:FACTORY returns; the module is in the current folder or installed.
 
     Raises:
-        ValueError: there is no such module or function, it fails, or gives something else; one line.
+        ValueError: the module or function does not exist, fails, or returns something else; one line.
     """
     place = f"model={show(given)}"
     module_name, colon, name = given.partition(":")
@@ -88,7 +88,7 @@ def of_factory(given: str) -> AuditModel:
 
 
 def _imported(name: str, place: str) -> Any:
-    # an installed command does not look in the current folder by itself
+    # Python does not search the current folder when an installed command is run.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -132,7 +132,7 @@ def _arguments(given: Any, place: str) -> dict[str, Any]:
 
 @contextmanager
 def faults_of(model: AuditModel) -> Iterator[None]:
-    """Say where the user's own code failed, in one line; a fault of ours keeps its traceback."""
+    """Report in one line where the user's own code failed; an error in priorgap keeps its traceback."""
     try:
         yield
     except (BadInput, ValueError):
@@ -144,7 +144,7 @@ def faults_of(model: AuditModel) -> Iterator[None]:
 
 
 def _told(error: Exception, file: Path | None) -> str:
-    """Return an error's name and message, and the last line of a file that it came through."""
+    """Return an error's name and message, and the last line of the user's file that it passed through."""
     said = " ".join(str(error).split())
     line = None if file is None else _line(error, file)
     where = f" ({file.name}, line {line})" if file is not None and line is not None else ""
@@ -152,7 +152,7 @@ def _told(error: Exception, file: Path | None) -> str:
 
 
 def _line(error: Exception, file: Path) -> int | None:
-    """Return the last line of a file that an error came through; None where it did not."""
+    """Return the last line of a file that an error passed through; None where there is none."""
     if (
         isinstance(error, SyntaxError)
         and error.filename is not None

@@ -1,4 +1,4 @@
-"""completion: the shell's function that completes commands, groups, options and keys."""
+"""completion: prints the shell function that completes commands, groups, options and keys."""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from priorgap.core.errors import BadInput
 
 SHELLS = ("bash", "zsh", "fish")
-# Hydra's function for zsh is bash's: zsh reads it by a module of its own, which needs the completion to be set up
+# For zsh Hydra's function is bash's, which zsh reads through a module that needs zsh's completion to be initialised.
 _BEFORE = {
     "zsh": """\
 (( $+functions[compdef] )) || { autoload -Uz compinit; compinit -i; }
@@ -16,10 +16,10 @@ autoload -Uz bashcompinit; bashcompinit
 
 
 def main(words: Sequence[str]) -> int:
-    """Print what a shell evaluates.
+    """Print the code that a shell evaluates.
 
     Raises:
-        BadInput: one line, where no shell is named, or one that is not known.
+        BadInput: no shell is named, or an unknown one; one line.
     """
     if len(words) != 1 or words[0] not in SHELLS:
         typed = " ".join(words)
@@ -31,6 +31,6 @@ def main(words: Sequence[str]) -> int:
         from priorgap.pipeline.config import shown
 
         sys.stdout.write(_BEFORE.get(words[0], ""))
-        # Hydra completes the program by the name that this process was started by, which may be that of a module
+        # Hydra completes the program by the name with which this process was started, which may be a module's.
         sys.argv = ["priorgap", *sys.argv[1:]]
         return shown.show(Typed(overrides=(f"install={words[0]}",), completion=True), ())

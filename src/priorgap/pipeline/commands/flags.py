@@ -1,4 +1,4 @@
-"""The flags of a command on configurations: Hydra's, under Hydra's names; read without Hydra."""
+"""The flags of commands that take a configuration: Hydra's flags under Hydra's names, parsed without Hydra."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ _LONG = {
 
 @dataclass
 class Typed:
-    """What followed a command.
+    """The words after a command.
 
     Attributes:
         overrides: words of the form key=value, +key=value, ~key.
         multirun: whether it is a sweep.
         config_dir: an extra folder of configuration files.
         cfg: which configuration to print: job, hydra or all; "" for the one that priorgap reads.
-        resolve: with references resolved.
-        package: only that part.
-        info: what to tell of how the configuration came about.
+        resolve: whether to resolve references.
+        package: print only this part of the configuration.
+        info: which information on the configuration's composition to print.
         completion: whether the words are for the shell's completion.
-        quiet: whether only results, warnings and errors are wanted.
-        verbose: whether each step is to be said, also on a terminal.
+        quiet: whether to print only results, warnings and errors.
+        verbose: whether to print each step, even on a terminal.
     """
 
     overrides: tuple[str, ...] = ()
@@ -49,15 +49,15 @@ class Typed:
 
     @property
     def shows(self) -> bool:
-        """Whether something is printed and nothing is run."""
+        """Whether the command only prints something and runs nothing."""
         return self.cfg is not None or self.info is not None or self.completion
 
 
 def parse(words: Sequence[str]) -> Typed:
-    """Read the words that follow a command.
+    """Parse the words after a command.
 
     Raises:
-        ValueError: one line, for a flag that there is not, one without its value, or a word that is no override.
+        ValueError: a flag is unknown or lacks its value, or a word is no override; one line.
     """
     typed, overrides, rest = Typed(), [], list(words)
     while rest:
@@ -114,7 +114,7 @@ def _needed(flag: str, what: str, given: str | None, rest: list[str]) -> str:
 
 
 def _chosen(flag: str, options: Sequence[str], default: str, given: str | None, rest: list[str]) -> str:
-    """Return the flag's value, which may be left out: what follows is then an override or another flag."""
+    """Return a flag's optional value; without one, the next word is an override or another flag."""
     if given is None and rest and "=" not in rest[0] and rest[0][:1] not in ("-", "~"):
         given = rest.pop(0)
     if given is not None and given not in options:

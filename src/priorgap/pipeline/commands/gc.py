@@ -1,4 +1,4 @@
-"""`priorgap gc`: what no cell of a study needs, shown first, removed when told to; never what a sweep works on."""
+"""`priorgap gc`: lists results that no cell of a study needs, removes them on request, and spares running sweeps."""
 
 import os
 import shutil
@@ -19,19 +19,19 @@ from priorgap.pipeline.store.records import Record
 
 FLAGS = ("--dry-run", "--yes")
 _PARTIAL = ".partial-"
-# names of results that a line shows
+# A line names at most this many results.
 _SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that nothing needs.
+    """A path that nothing needs.
 
     Attributes:
-        path: what it is.
-        why: in a few words.
-        owners: the artifacts, records or jobs whose locks its writers would hold.
-        names: of a shelf, the results that are meant; () for all that is there.
+        path: the path.
+        why: the reason, in a few words.
+        owners: the artifacts, records or jobs whose locks would be held by writers of the path.
+        names: for a shelf, the names of the results; () for everything at the path.
     """
 
     path: Path
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     n_bytes, count = 0, 0
     for thing in found:
         if not order.store.holds(thing.path):
-            continue  # a link: what it leads to is nobody's here
+            continue  # A link is skipped, because its target may belong to somebody else.
         with _unless_any_in_use(thing.owners, order.store) as free:
             if not thing.path.exists():
-                continue  # its writer has just ended
+                continue  # Its writer has just finished.
             measured = _size(thing, order.store)
             state = "in use, left alone" if not free else "removed" if remove else "would be removed"
             sys.stdout.write(f"{state}: {thing.path} ({thing.why}, {in_words(measured)})\n")
@@ -69,15 +69,15 @@ def main(arguments: Sequence[str]) -> int:
 @contextmanager
 def _unless_any_in_use(owners: Sequence[Path], store: Store) -> Iterator[bool]:
     with ExitStack() as held:
-        # takes the lock of each owner in turn, and stops at the first that is in use
+        # The lock of each owner is taken in turn, up to the first that is in use.
         yield all(held.enter_context(unless_in_use(owner, store)) for owner in owners)
 
 
 def garbage(order: Order) -> Iterator[Garbage]:
-    """Yield what nothing needs: of one study; of all of them, also what no study's data and commands need.
+    """Yield what nothing needs in one study; over all studies also unused shared data and records of commands.
 
     Raises:
-        ValueError: what a study needs cannot be told.
+        ValueError: the needs of a study cannot be determined.
     """
     store = order.store
     shared: set[Path] = set()
@@ -122,10 +122,10 @@ def _of_study(
 
 
 def _unnamed(path: Path, store: Store, needed: set[PurePosixPath]) -> Iterator[Garbage]:
-    """Yield a folder of results that no model names, or those of its results that none names."""
+    """Yield a folder of results that no model names, or those results in it that no model names."""
     place = PurePosixPath(path.relative_to(store.root).as_posix())
     if place not in needed:
-        # a job holds the lock of the folder or of its own part of it, and the shelf's own while it publishes
+        # A job holds the lock of the folder or of its own part of it, and the shelf's lock while it publishes.
         entries = Shelf(path, store.locks).entries
         jobs = dict.fromkeys(path / name.partition("/")[0] for name in entries)
         yield Garbage(path, "no model of the study names it", (path, *jobs, path / artifacts.MANIFEST))
@@ -139,7 +139,7 @@ def _unnamed(path: Path, store: Store, needed: set[PurePosixPath]) -> Iterator[G
 
 
 def _leftovers(folder: Path, *, owner: Path | None = None, deep: bool = True) -> Iterator[Garbage]:
-    """Yield what killed writers left; the part of the name after the random one is its artifact's."""
+    """Yield what killed writers left; the artifact's name follows the random part of the file name."""
     for place, folders, names in os.walk(folder):
         for name in sorted((*folders, *names)):
             if name.startswith(_PARTIAL):
@@ -159,7 +159,7 @@ def _size(thing: Garbage, store: Store) -> int:
 
 
 def _remove(thing: Garbage, store: Store) -> None:
-    """Remove, and the folders that are then empty."""
+    """Remove a path, and folders that become empty."""
     path, root = thing.path, store.root
     if thing.names:
         Shelf(path, store.locks).remove(thing.names)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from priorgap.report.card import DataCard, Measured
     from priorgap.verdict import Recommendation
 
-# beyond, no disk holds them
+# More rows than this would not fit onto any disk.
 _MOST = 10**9
 _DEFAULTS = {
     "model_id": "best",
@@ -51,13 +51,13 @@ _DEFAULTS = {
     "plugins": "",
 }
 _REQUIRED = ("study", "n", "out")
-# what a model is rebuilt from
+# The nodes of a configuration from which a model is rebuilt.
 _REBUILT = ("model", "likelihood", "prior", "loss")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for, checked."""
+    """The user's request, checked."""
 
     study: Path
     n: int
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCard]":
-    """Find model and sampler, and a table's layout; nothing is drawn before the first block is asked for."""
+    """Find model and sampler, and a table's layout; nothing is drawn before the first block is requested."""
     from priorgap.report.card import DataCard
 
     store = Store(order.study.parent)
@@ -112,7 +112,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
     if stop:
         _say(f"WARNING: the verdict recommends no sampler of this model. {stop}")
     record = next(record for record in known if found in record.models)
-    # as it was measured, unless another rule is asked for
+    # The decode rule by which the model was measured is used, unless another one is requested.
     order = replace(order, decode=order.decode or found.decode)
     step = found.samples.get(sampler)
     if step is None or not (store.is_complete(step) or store.damage(step)):
@@ -128,7 +128,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         )
     _check_packages(order.study.name, record.config, sampler)
     made_by = parts.sampler(record.config, sampler)
-    # checksums hold before a model is rebuilt from its files
+    # Checksums are verified before a model is rebuilt from its files.
     model = models.load(store.folder(found.weights))
     modality = model.modality
     file_format = format_of(order.out, order.format, images=modality.pictures)
@@ -143,7 +143,7 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
         SamplerState(facts["state"]["name"], tensors, facts["state"]["json"]), model.prior
     )
     label = None if not order.label else _class_number(order.label, _facts_of_data(record, store))
-    # the data of other studies may be gone by now: nothing of them is needed
+    # The data of other studies may have been removed, so only the provenance of the data is read.
     scaling = (
         ColumnScaling.kept_in(_facts_of_data(record, store)["provenance"]) if modality.sequences else None
     )
@@ -177,31 +177,31 @@ def _prepare(order: Order) -> "tuple[Iterator[Block], TableLayout | None, DataCa
 
 
 def _names_of(scaling: ColumnScaling | None, table: TableLayout | None) -> tuple[str, ...]:
-    """Return the names of columns whose values are written in the file's units."""
+    """Return the names of the columns whose values are written in the file's units."""
     if table is not None:
         return table.names
     return () if scaling is None else scaling.names
 
 
 def _gaps_of(scaling: ColumnScaling | None, gaps: GapLayout | None) -> tuple[str, ...]:
-    """Return the names of columns of windows whose values may be missing."""
+    """Return the names of the window columns whose values may be missing."""
     return () if scaling is None or gaps is None else tuple(scaling.names[i] for i in gaps.about)
 
 
 def _observed(blocks: Iterator[Block], gaps: GapLayout) -> Iterator[Block]:
-    """Yield windows of values alone, NaN where missing."""
+    """Yield windows with values only, NaN where missing."""
     for block in blocks:
         yield replace(block, x=gaps.observed(block.x).astype(block.x.dtype))
 
 
 def _in_units(blocks: Iterator[Block], scaling: ColumnScaling) -> Iterator[Block]:
-    """Yield the rows in the units that the data's file has."""
+    """Yield the rows in the units of the data's file."""
     for block in blocks:
         yield replace(block, x=scaling.restored(block.x).astype(block.x.dtype))
 
 
 def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
-    """Return what is known of the study's data, once its checksum holds."""
+    """Return the provenance of the study's data, once its checksum is verified."""
     (step,) = (one for one in record.steps if one.kind == "prepare")
     artifacts.check(store.folder(step), "dataset.json")
     found: dict[str, Any] = artifacts.load_json(store.folder(step) / "dataset.json")
@@ -209,7 +209,7 @@ def _facts_of_data(record: Record, store: Store) -> dict[str, Any]:
 
 
 def _data_of(record: Record, store: Store) -> Dataset:
-    """Return the study's data, once their checksums hold: a part of them is told."""
+    """Return the study's data, once their checksums are verified; a model with contexts needs a part of them."""
     (step,) = (one for one in record.steps if one.kind == "prepare")
     folder = store.folder(step)
     artifacts.check(folder)
@@ -217,10 +217,10 @@ def _data_of(record: Record, store: Store) -> Dataset:
 
 
 def _class_number(given: str, facts: Mapping[str, Any]) -> int:
-    """Return the number of a class that was given as that, or by the name that the data have for it.
+    """Return the number of a class, given as a number or by its name in the data.
 
     Raises:
-        ValueError: there is no such class; one line with those that there are.
+        ValueError: there is no such class; one line with the existing ones.
     """
     if facts["n_classes"] is None:
         raise ValueError(f"class={given}: the data of this study have no classes")
@@ -234,10 +234,10 @@ def _class_number(given: str, facts: Mapping[str, Any]) -> int:
 
 
 def _check_packages(study: str, config: Mapping[str, Any], sampler: str) -> None:
-    """Refuse what a package made that this command was not given: a record is no reason to import one.
+    """Refuse a study with classes of packages that this command was not given: a record must not cause imports.
 
     Raises:
-        ValueError: one line that names the packages.
+        ValueError: such packages are used; one line that names them.
     """
     needed = [*(config.get(group) for group in _REBUILT), config["samplers"].get(sampler)]
     roots = target_roots(needed) - {PACKAGE}
@@ -304,7 +304,7 @@ def _integer(given: dict[str, str], key: str, least: int, most: int | None) -> i
 
 
 class _Said(NamedTuple):
-    """What a study's report says of a model's sampler; nothing where there is no report."""
+    """The statements of a study's report on a model's sampler; empty where there is no report."""
 
     headline: str = ""
     findings: tuple[Finding, ...] = ()
@@ -312,19 +312,19 @@ class _Said(NamedTuple):
 
 
 class _Report:
-    """A study's report, read when somebody first asks, and once."""
+    """A study's report, read once, when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
     def exists(self) -> bool:
-        """Whether there is one."""
+        """Whether there is a report."""
         return (self._folder / "verdict.json").is_file()
 
     @cached_property
     def content(self) -> "tuple[Recommendation, pd.DataFrame]":
-        """What it recommends and its results, once their checksums hold."""
+        """The report's recommendation and results, once their checksums are verified."""
         import pandas as pd
 
         from priorgap.verdict import Recommendation
@@ -335,7 +335,7 @@ class _Report:
         return recommended, pd.read_csv(self._folder / "results.csv", dtype=types)
 
     def said_of(self, model_id: str, sampler: str) -> _Said:
-        """Return what it says of a model's sampler."""
+        """Return the report's statements on a model's sampler."""
         if not self.exists:
             return _Said()
         from priorgap.report.card import measured_of
@@ -354,7 +354,7 @@ class _Report:
 
 
 def _choose(order: Order, known: Sequence[Record], store: Store, report: _Report) -> tuple[str, str]:
-    """Return the model id and the sampler: what was given, or what the study's report found best."""
+    """Return the model id and the sampler: the given ones, or the best of the study's report."""
     model_id, sampler = order.model_id, order.sampler
     if model_id != "best" and sampler:
         return model_id, sampler
@@ -388,7 +388,7 @@ def _blocks(
     label: int | None,
     told: Told,
 ) -> Iterator[Block]:
-    """Yield the rows block by block, with a bar where somebody looks."""
+    """Yield the rows block by block, with a progress bar on a terminal."""
     from tqdm import tqdm
 
     with tqdm(total=order.n, unit="sample", disable=not sys.stderr.isatty()) as bar:

@@ -1,6 +1,7 @@
-"""The keys of a command with their defaults, for `--help`: read from conf/ as text, comments and all.
+"""The keys of a command with their defaults for `--help`, read from conf/ as text, with their comments.
 
-Nothing is composed, and neither YAML nor Hydra is imported: `--help` answers at once, and without the extra.
+Nothing is composed, and neither YAML nor Hydra is imported, so that `--help` is fast and works without the
+extra.
 """
 
 import re
@@ -12,9 +13,9 @@ from pathlib import Path
 
 _NARROW, _WIDE, _COLUMN = 80, 118, 40
 _KEY = re.compile(r"(?P<indent> *)(?P<name>[A-Za-z_][\w/]*):(?: +(?P<value>.*))?")
-# ${model.latent_dim}; ${oc.env:NAME,default}
+# Matches ${model.latent_dim} and ${oc.env:NAME,default}.
 _REFERENCE = re.compile(r"\$\{(?:oc\.\w+:[^,}]*,)?([^}]*)\}")
-# what each stage adds to the groups and keys that the stages before it read
+# The groups and keys that each stage reads in addition to those of earlier stages.
 _ADDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "prepare": (("data",), ("study", "output_root", "plugins")),
     "reference": (("features",), ("features", "reference", "numerics")),
@@ -35,8 +36,8 @@ class Key:
     """A key of the configuration.
 
     Attributes:
-        name: as it is typed.
-        default: as text.
+        name: the name as it is typed.
+        default: the default as text.
         says: the first sentence of the comment above it, or "".
     """
 
@@ -46,11 +47,11 @@ class Key:
 
 
 def keys_of(text: str, prefix: str = "") -> Iterator[Key]:
-    """Yield the keys with a value of a file of conf/, in order; its own nodes' classes and lists are no keys.
+    """Yield the keys with values in a file of conf/, in order, without nodes' classes and lists of defaults.
 
     Args:
-        text: of the file.
-        prefix: what stands before its names.
+        text: the text of the file.
+        prefix: the prefix of the keys' names.
     """
     path: list[tuple[int, str]] = []
     comment: list[str] = []
@@ -97,7 +98,7 @@ def _read_by(command: str) -> tuple[list[str], set[str]]:
     stages = list(_ADDS)
     last = stages.index(command) if command in stages else len(stages) - 1
     if command in ("report", "publish"):
-        # the study's configuration is read from its record: no key of this command changes it
+        # The study's configuration is read from its record, so no key of this command changes it.
         return ["tracking"], {*_ADDS["prepare"][1], *_ADDS["report"][1]}
     read = stages[: last + 1]
     return [g for stage in read for g in _ADDS[stage][0]], {key for stage in read for key in _ADDS[stage][1]}
@@ -123,7 +124,7 @@ def _group(conf: Path, group: str, chosen: str) -> Iterator[str]:
 
 
 def _line(key: Key, indent: str = "") -> Iterable[str]:
-    """Return a key and what it is, wrapped beside it."""
+    """Return the lines of a key and its explanation, wrapped beside it."""
     typed = f"  {indent}{key.name}={key.default}" if key.default else f"  {indent}{key.name}"
     if not key.says:
         return [typed]
@@ -136,6 +137,6 @@ def _line(key: Key, indent: str = "") -> Iterable[str]:
 
 
 def _sentence(comment: Sequence[str]) -> str:
-    """Return the first sentence of a comment; a package's header is none."""
+    """Return the first sentence of a comment; a package header is not one."""
     text = " ".join(line for line in comment if not line.startswith("@package"))
     return re.split(r"(?<=[a-z)])\. |; null: ", text, maxsplit=1)[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""`priorgap ls`: the studies of a store; of one study, its models and what each lacks. It reads records alone."""
+"""`priorgap ls`: lists a store's studies, or a study's models and what each lacks; it reads only records."""
 
 import logging
 import sys
@@ -59,12 +59,12 @@ def _when(finished: object) -> str:
 
 
 def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, ...]]:
-    """Yield a line for each model; what the index knows of a training is not read again.
+    """Yield a line for each model; trainings in the index are not read again.
 
     Args:
         store: the store.
         study: the study's name.
-        unread: takes a line for each record that cannot be read.
+        unread: receives a line for each record that cannot be read.
     """
     index = Index(store, study)
     for file in records.files_of(store, study):
@@ -88,7 +88,8 @@ def _models(store: Store, study: str, unread: list[str]) -> Iterator[tuple[str, 
     try:
         index.write()
     except OSError as error:
-        log.debug("no index is written: %s", error)  # somebody else's store is listed like any other
+        # A store without write permission is listed like any other.
+        log.debug("no index is written: %s", error)
 
 
 def _model(store: Store, record: Record, model: RecordedModel) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`priorgap merge`: brings what other machines made of a study into this store; what is here is never replaced."""
+"""`priorgap merge`: copies a study's results from other machines into this store; existing results are kept."""
 
 import sys
 from collections import Counter
@@ -55,7 +55,7 @@ def _checked(arguments: Sequence[str]) -> Order:
 
 
 def _records(source: Store, study: str) -> list[Record]:
-    """Return the records of a study elsewhere; one that names other places than its own refuses all.
+    """Return a study's records in another store; a record that names places outside its study refuses them all.
 
     Raises:
         ValueError: a record cannot be read.
@@ -64,7 +64,7 @@ def _records(source: Store, study: str) -> list[Record]:
 
 
 def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
-    """Take one result; say what became of it."""
+    """Copy one result; return what was done with it."""
     if not source.holds(source.path(step)):
         sys.stdout.write(f"left there, it stands behind a link: {source.path(step)}\n")
         return "wrong"
@@ -95,12 +95,12 @@ def _adopt(step: RecordedStep, source: Store, target: Store) -> str:
 
 
 def _is_there(step: RecordedStep, store: Store) -> bool:
-    """Whether something stands in a result's place, damaged or not."""
+    """Whether there is anything at a result's place, damaged or not."""
     return bool(store.damage(step)) if step.kind in SHELVED else store.path(step).exists()
 
 
 def _adopt_record(record: Record, source: Store, target: Store) -> bool:
-    """Take a record that is not here; say whether it was taken."""
+    """Copy a record that is missing here; return whether it was copied."""
     if records.record_file(target, record.study, record.train_id).is_file():
         return False
     records.write(record, target)
@@ -108,7 +108,7 @@ def _adopt_record(record: Record, source: Store, target: Store) -> bool:
 
 
 def _adopt_failure(record: Record, source: Store, target: Store) -> bool:
-    """Take what is said of a model that failed there and is not done here; say whether it could be read."""
+    """Copy the failure of a model that is not finished here; return whether it could be read."""
     theirs = records.failure_file(source, record.study, record.train_id)
     if not theirs.exists() or not source.holds(theirs):
         return True

@@ -1,4 +1,4 @@
-"""`priorgap plan`: what a command would make, and what is there of it; nothing is trained, sampled or measured."""
+"""`priorgap plan`: shows which results a command would make and which exist; nothing is computed."""
 
 import sys
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`priorgap publish`: a committed study's results, verdict, figures and provenance, beside its config."""
+"""`priorgap publish`: copies a study's results, verdict, figures and provenance beside its committed config."""
 
 import shutil
 import sys
@@ -12,12 +12,12 @@ from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
 _FILES = ("results.csv", "verdict.json")
 _PROVENANCE = "provenance.json"
-# where results are kept and told of: no part of what they are, and a path of one machine
+# Keys about storage and tracking. They do not affect results, and hold paths of one machine.
 _ELSEWHERE = ("output_root=", "tracking=", "tracking.", "data.root=")
 
 
 def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
-    """Write the study's report anew, and copy it; bad input raises BadInput with one line."""
+    """Write the study's report again, and copy it; bad input raises BadInput with one line."""
     request = Request(overrides, multirun, config_dir)
     if request.experiment is None:
         raise BadInput(
@@ -46,7 +46,7 @@ def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> 
 
 
 def _command(request: Request) -> str:
-    """Return the command that makes the study anew; where results are kept and told of does not change them."""
+    """Return the command that reproduces the study, without keys about storage and tracking."""
     words = [o for o in request.overrides if not o.lstrip("+").startswith(_ELSEWHERE)]
     return " ".join(["priorgap run", *words])
 
@@ -60,6 +60,6 @@ def _copy(folder: Path, place: Path) -> None:
     figures = place / "figures"
     shutil.rmtree(figures, ignore_errors=True)
     for file in sorted((folder / "figures").glob("*.png")):
-        # pictures of single models stay in the store: a repository holds what the study shows
+        # Pictures of single models stay in the store, and the repository gets those of the study.
         if not shows_one_model(file.name):
             artifacts.write_bytes(figures / file.name, file.read_bytes())

@@ -1,4 +1,4 @@
-"""run, a stage, report: compose and check every configuration, make what is not there, report, say what failed."""
+"""run, the stages, report: compose and check all configurations, make what is missing, report, name failures."""
 
 import logging
 import os
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from priorgap.pipeline.desk import Desk
 
 log = logging.getLogger(__name__)
-# processes that measure one model unless more are asked for: each holds the data
+# The default number of processes that measure one model is at most this, because each holds the data in memory.
 _MOST = 4
 
 
 def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
     """Run `priorgap run`, a stage, or `report`; bad input raises BadInput with one line.
 
-    A sweep over `study` is one command a study, after all of them were checked.
+    A sweep over `study` runs one command for each study, after all of them were checked.
     """
     request = Request(overrides, multirun, config_dir)
-    # an agent of W&B waits for a run of its own, also of a model that is there
+    # An agent of W&B waits for a run of its own, even for a model that exists already.
     if command == "run" and "WANDB_SWEEP_ID" not in os.environ:
         done = finished.finished(request)
         if done is not None:
@@ -45,10 +45,10 @@ def main(command: str, overrides: tuple[str, ...], multirun: bool, config_dir: s
 
 
 def checked_sessions(request: Request) -> list[tuple[Session, list[ModelConfig]]]:
-    """Return a session for each study of a command, with its configurations, composed and checked.
+    """Return a session for each study of a command with its configurations, composed and checked.
 
     Raises:
-        BadInput: one of them cannot be used; one line.
+        BadInput: a configuration cannot be used; one line.
     """
     with refusing():
         refuse_old_words(request.overrides)
@@ -63,7 +63,7 @@ def _sessions(request: Request) -> list[Session]:
 
 
 def _checked(session: Session) -> list[ModelConfig]:
-    """Compose and check the configurations of a command, before anything heavy is imported, or created."""
+    """Compose and check the configurations of a command, before heavy imports and before anything is written."""
     with session:
         cells = [ModelConfig(config, names) for config, names in session.cells()]
     validate(cells)
@@ -71,11 +71,11 @@ def _checked(session: Session) -> list[ModelConfig]:
 
 
 def run_checked(command: str, session: Session, cells: Sequence[ModelConfig]) -> int:
-    """Run a command on configurations that were checked, inside their session; return the exit status."""
+    """Run a command on checked configurations inside their session; return the exit status."""
     from priorgap.pipeline.config.plan import KINDS, plan_of
     from priorgap.pipeline.tracking.access import check_access
 
-    # until Hydra sets up logging for the cells, what happens before them is said on standard error
+    # Until Hydra sets up logging for the cells, log messages go to standard error.
     form = logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S")
     handler = Handler(sys.stderr)
     handler.setFormatter(form)
@@ -112,7 +112,7 @@ def _check_prepared(plan: "Plan", store: Store) -> None:
 
 
 def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -> list[str]:
-    """Make what is wanted and not there; return a line for each configuration that failed."""
+    """Make the missing results of the wanted stages; return a line for each configuration that failed."""
     from priorgap.pipeline.config.plan import MODEL_KINDS, SHARED_KINDS
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
@@ -125,7 +125,7 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
     desk = Desk(store, LiveRuns(settings, folder, wanted=settings["mode"] == "online"))
     with refusing():
         _set_numerics(plan.cells)
-        # data are loaded and checked first: nothing of the study is written for a corrupt file
+        # Data are loaded and checked first, so that nothing of the study is written if a file is corrupt.
         _check_data(plan, desk, load="prepare" in wanted)
         _make_root(store)
         execute(plan, ["prepare"] if "prepare" in wanted else [], desk)
@@ -151,19 +151,20 @@ def _make(plan: "Plan", store: Store, session: Session, wanted: Sequence[str]) -
             records.write(records.record_of(cell, iter(plan.by_cell[cell])), store)
     task = CellTask(tuple(stages), _processes(plan.cells, session), known)
     if known and "train" in stages:
-        # nothing is left to do after batched training: starting workers would cost more than looking in this process
+        # If batched training left nothing to do, starting workers would cost more than checking in this process.
         here = _train_batched(plan, desk, session) and stages == ["train"]
     one_by_one = here or session.launcher == "basic"
     if one_by_one:
         LINE.of(len({model.train.path for model in plan.models}) if known else 0)
     else:
-        # the sweep has a line of its own, for all processes
+        # The sweep has a line of its own for all processes.
         LINE.close()
     lost = session.launch(task, here=here)
     LINE.begin()
     LINE.of(0)
     for kind in stages:
-        # a study that calibrates nothing still has the stage's folder: DVC asks for every declared output
+        # The stage's folder is created even if a study calibrates nothing, because DVC requires every declared
+        # output.
         if kind in MODEL_KINDS:
             (store.study(plan.cells[0].study) / kind).mkdir(parents=True, exist_ok=True)
     if known:
@@ -191,7 +192,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
     except gathering.NothingMeasured as error:
         if not failed:
             raise BadInput(str(error)) from error
-        return 1  # every model failed, and has been said to
+        return 1  # Every model failed, and this has been reported.
     if written.untracked is not None:
         failed.append(f"{written.untracked} (results are complete; the same command tries it again)")
         say(failed[-1])
@@ -204,7 +205,7 @@ def _report(command: str, session: Session, plan: "Plan", store: Store, failed: 
 
 
 def _set_numerics(cells: Sequence[ModelConfig]) -> None:
-    """Set the first cell's numerics; say of all, before any work, where they do not suit this machine."""
+    """Set the first cell's numerics; report all cells whose numerics do not suit this machine before any work."""
     from priorgap.core.artifacts import canonical_json
     from priorgap.pipeline import precision
 
@@ -220,17 +221,17 @@ def _make_root(store: Store) -> None:
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except (FileNotFoundError, NotADirectoryError) as error:
-        # a place where nobody can make a folder, such as /proc; a disk that is full or read-only is none of these
+        # The folder cannot be created at all, as under /proc; a full or read-only disk raises other errors.
         raise ValueError(
             f"output_root={store.root}: no folder can be made there: {error.strerror}"
         ) from error
 
 
 def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
-    """Load each data set that is wanted or there, and check that every model fits its data; nothing is stored.
+    """Load each data set that is wanted or stored, and check that it suits every model; nothing is stored.
 
     Raises:
-        ValueError: one line, for data that cannot be had or a model that does not fit.
+        ValueError: data are not available, or do not suit a model; one line.
     """
     from priorgap.pipeline.facts import check
 
@@ -241,7 +242,7 @@ def _check_data(plan: "Plan", desk: "Desk", *, load: bool) -> None:
 
 
 def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
-    """Train the models of `trainer=batched`, whatever the launcher; return whether none is left to be trained."""
+    """Train the models of `trainer=batched`, for any launcher; return whether no other model is left to train."""
     from priorgap.pipeline.sweep import batched
     from priorgap.pipeline.sweep.batching_rule import BatchingRule
     from priorgap.pipeline.sweep.engines.processes import processes_for
@@ -251,7 +252,7 @@ def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
     line = batched.advice(plan, desk, rule)
     if line:
         say(line)
-    # the basic launcher works in one process
+    # The basic launcher works in one process.
     threads = int(config["numerics"]["threads"])
     at_once = 1 if session.launcher == "basic" else session.n_jobs or processes_for(threads)
     batched.train(plan, desk, rule, processes=at_once)
@@ -259,7 +260,7 @@ def _train_batched(plan: "Plan", desk: "Desk", session: Session) -> bool:
 
 
 def _processes(cells: Sequence[ModelConfig], session: Session) -> int:
-    """Return how many processes one model's measures may take: where a launcher shares out models, one."""
+    """Return the number of processes for one model's measures: one where a launcher distributes models."""
     if session.launcher != "basic":
         return 1
     from priorgap.pipeline.sweep.engines.processes import processes_for
@@ -279,7 +280,7 @@ def _size(plan: "Plan") -> str:
 
 
 def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
-    """Say how large the study is, what is left to be trained, how much disk it takes at most, how long before."""
+    """Return a line on the study's size: models, trainings left, largest disk space, expected time."""
     trainings = {model.train.path: model.train for model in plan.models}.values()
     left = sum(not store.is_complete(step) for step in trainings)
     n_bytes = 0
@@ -288,7 +289,8 @@ def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
             dataset, config = desk.dataset(model), model.cell.config
             d, n_test = int(config["model"]["latent_dim"]), len(dataset.test)
             rows = len(dataset.train) + len(dataset.validation) + n_test
-            # posteriors are two float32 a unit; draws one, and an index and a label; weights and pictures: 8 MB
+            # Posteriors take two float32 for each unit; draws one, with an index and a label; weights and pictures 8
+            # MB.
             draws = len(model.samples) * min(int(config["n_samples"]), n_test) * (4 * d + 16)
             n_bytes += rows * (8 * d + 8) + draws + 8_000_000
     known = [store.known(step) for step in trainings]
@@ -298,12 +300,12 @@ def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:
 
 
 def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Record]:
-    """Return what a report covers: an experiment's grid exactly; else all that the study has seen."""
+    """Return what a report covers: exactly an experiment's grid, else all models of the study."""
     study = plan.cells[0].study
     own = [records.record_of(cell, iter(plan.by_cell[cell])) for cell in plan.cells]
     if request.experiment is not None:
         return own
-    # a bare `report study=NAME` composes a default configuration that may never have been run
+    # A bare `report study=NAME` composes a default configuration that may never have been run.
     chosen = {r.train_id: r for r in own if records.record_file(store, study, r.train_id).is_file()}
     for known in records.records_of(store, study):
         chosen.setdefault(known.train_id, records.as_commanded(known, plan.cells[0].config))
@@ -313,19 +315,19 @@ def _reported(request: Request, plan: "Plan", store: Store) -> list[records.Reco
         raise ValueError(f"study={study}: nothing has been run in it{unread}")
     for line in lost:
         say(line)
-    # one order, whichever command reports
+    # The order is the same for every command that reports.
     return sorted(chosen.values(), key=lambda record: (record.config["seed"], record.train_id))
 
 
 def _how(request: Request, plan: "Plan", reported: Sequence[records.Record]) -> dict[str, Any]:
-    """Return how to report: what leaves the machine is the command's to say, the verdict's rule the study's too."""
+    """Return the report's settings: tracking is set by the command, the verdict's rules also by the study."""
     command = plan.cells[0].config
     typed = {override.lstrip("+~").partition("=")[0] for override in request.overrides}
     if request.experiment is not None:
         return {"tracking": command["tracking"], "verdict": command["verdict"]}
     verdict = known = reported[0].config["verdict"]
     if any(key.partition(".")[0] == "verdict" for key in typed):
-        # without a typed space or features, the command's space is that of the defaults: keep the study's
+        # Without a typed space or features the command's space is only a default, so the study's is kept.
         own = typed & {"verdict", "verdict.space", "features"}
         verdict = command["verdict"] if own else {**command["verdict"], "space": known["space"]}
     return {"tracking": command["tracking"], "verdict": verdict}

@@ -1,4 +1,4 @@
-"""`priorgap schema`: what the columns of a table are taken to be, as a file to edit."""
+"""`priorgap schema`: writes the guessed kinds of a table's columns to a file for editing."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the commands on a store share: their arguments, sizes and times in words, and what a study holds on disk."""
+"""Common parts of commands on a store: their arguments, sizes and times in words, and a study's folders."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ from priorgap.pipeline.store import records
 from priorgap.pipeline.store.folders import folder_of, results_under
 from priorgap.pipeline.store.layout import Store
 
-# the folders of a study that hold results
+# The folders of a study that hold results.
 STAGES = ("train", "calibrate", "encode", "sample", "measure")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for, checked.
+    """The user's request, checked.
 
     Attributes:
         store: the output root.
         study: the study's name; None for all of them.
-        flags: the options given, of those that the command knows.
+        flags: the given options.
         others: further output roots.
     """
 
@@ -32,7 +32,7 @@ class Order:
 
     @property
     def studies(self) -> list[str]:
-        """The studies that are meant."""
+        """The studies that the request covers."""
         return records.studies(self.store) if self.study is None else [self.study]
 
 
@@ -82,12 +82,12 @@ def size(path: Path) -> int:
             try:
                 total += os.lstat(f"{folder}/{name}").st_size
             except FileNotFoundError:
-                continue  # a sweep that runs now has renamed it
+                continue  # A sweep that is running has just renamed it.
     return total
 
 
 def in_words(n_bytes: float) -> str:
-    """Return a number of bytes as a person says it."""
+    """Return a number of bytes in readable units."""
     for unit in ("B", "kB", "MB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"
@@ -96,7 +96,7 @@ def in_words(n_bytes: float) -> str:
 
 
 def folders_of_study(store: Store, study: str) -> Iterator[Path]:
-    """Yield every folder of results of a study, then those of the real data that its models stand on."""
+    """Yield every folder of a study's results, then the folders of the real data that its models use."""
     for stage in sorted(p for p in store.study(study).glob("[!.]*") if p.is_dir() and not p.is_symlink()):
         if stage.name in (*STAGES, "report"):
             yield from results_under(stage, store)

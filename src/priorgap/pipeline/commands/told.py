@@ -1,4 +1,4 @@
-"""What a model is told beside z and labels when it generates: what a file says, or what the study's data do."""
+"""The contexts that a model gets when it generates: from a file, or from the study's data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +16,12 @@ from priorgap.samplers.protocols import FittedSampler
 
 
 class Told(NamedTuple):
-    """What a model is told.
+    """The contexts of generated samples.
 
     Attributes:
-        source: where it comes from, in words; "" where it is nothing, or what a draw's own row has.
-        contexts: the contexts; None where it is nothing.
-        rows: the number of each sample's context; None: as `with_contexts` picks it.
+        source: their origin in words; "" where there are none, or where each draw has its own row's context.
+        contexts: the contexts; None where there are none.
+        rows: the number of each sample's context; None: chosen by `with_contexts`.
     """
 
     source: str = ""
@@ -40,20 +40,20 @@ def told_of(
     label_source: str,
     data: Callable[[], Dataset],
 ) -> Told:
-    """Return what a model is told when it generates.
+    """Return the contexts that a model gets when it generates.
 
     Args:
         model: the model.
-        fitted: draws z.
-        sampler: its name.
+        fitted: the fitted sampler, which draws z.
+        sampler: the sampler's name.
         n: the number of samples.
-        given: a file of rows of the columns that the model is told; None: those of the study's test rows.
-        label: the class that was asked for; "" without one.
+        given: a file with rows of the columns that the model is given; None: those of the study's test rows.
+        label: the requested class; "" for all.
         label_source: where the labels of the sampler's draws come from; "" where they have none.
-        data: reads the study's data.
+        data: a function that reads the study's data.
 
     Raises:
-        ValueError: there is a file, and model or sampler cannot be told what it holds; one line.
+        ValueError: there is a file, and model or sampler cannot use its content; one line.
     """
     told = model.vae.traits.told
     if given is None:

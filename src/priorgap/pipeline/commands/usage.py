@@ -1,4 +1,4 @@
-"""What `priorgap audit`, `priorgap schema` and the commands on a store say of themselves."""
+"""The help texts of `priorgap audit`, `priorgap schema` and the commands on a store."""
 
 COMPLETION_HELP = """\
 usage: priorgap completion bash|zsh|fish

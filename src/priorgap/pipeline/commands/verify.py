@@ -1,4 +1,4 @@
-"""`priorgap verify`: every checksum of a study, of its results and of the real data's; what a rerun would redo."""
+"""`priorgap verify`: verifies all checksums of a study's results and real data, and lists what a rerun would redo."""
 
 import sys
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _verify(store: Store, study: str) -> int:
-    """Check one study; return how many folders and records are not as they say."""
+    """Check one study; return the number of damaged folders and records."""
     folders = list(folders_of_study(store, study))
-    # hashing lets go of the interpreter
+    # Hashing releases the interpreter lock, so that threads run in parallel.
     with ThreadPoolExecutor(available_cores()) as pool:
         found = dict(zip(folders, pool.map(damage_of, folders), strict=True))
     broken = {folder: lines for folder, lines in found.items() if lines}

@@ -1,1 +1,1 @@
-"""From what was typed to a plan: composed configurations, typed groups, their objects, every result they name."""
+"""From typed words to a plan: composed configurations, typed groups, their objects, all results that they name."""

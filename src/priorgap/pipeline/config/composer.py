@@ -1,8 +1,8 @@
-"""Hydra's configuration loader, made cheap for sweeps: what only values tell apart is composed once a process.
+"""Hydra's configuration loader, made fast for sweeps: jobs that differ only in values share one composition.
 
-Hydra reads every file of the defaults list anew for each job, and each job is composed three times (by the session,
-in Hydra's sweeper, in the launcher): a third of a second each. A value, as opposed to a choice of a group, is written
-over the composed configuration last of all, so jobs that choose the same groups can share what comes before.
+Hydra reads every file of the defaults list again for each job, and composes each job three times (in the session, in
+its sweeper, in the launcher), a third of a second each. A value, unlike a choice of a group, is written over the
+composed configuration in the last step, so jobs that choose the same groups can share the steps before.
 """
 
 import os
@@ -19,13 +19,13 @@ from omegaconf import DictConfig, open_dict
 from priorgap.pipeline.config.hydra_internals import ConfigLoaderImpl, get_overrides_dirname
 from priorgap.pipeline.config.yaml_source import EXPERIMENTS, YamlFolder
 
-# cache of what Hydra composed, by choice of groups and files; the oldest entry is dropped
+# A cache of Hydra's compositions by choice of groups and files; the oldest entry is dropped when it is full.
 _BASES: dict[Any, bytes] = {}
 _MOST_BASES = 64
 
 
 class Composer(ConfigLoaderImpl):
-    """Composes what Hydra's own loader does, from a base that is kept for each choice of groups."""
+    """Composes what Hydra's own loader would compose, from a base that is cached for each choice of groups."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path=config_search_path)
@@ -47,10 +47,10 @@ class Composer(ConfigLoaderImpl):
             )
 
         parsed = [self._parse(word) for word in overrides]
-        # a search path that is typed may hold groups that this loader does not know
+        # A typed search path may hold groups that this loader does not know.
         if any(o.get_key_element() == "hydra.searchpath" for o in parsed):
             return by_hydra(overrides)
-        # the sweeper reads these; Hydra leaves them out of the configuration that names the sweeper
+        # The sweeper reads these; Hydra leaves them out of the configuration that names the sweeper.
         swept = [run_mode == RunMode.MULTIRUN and _is_swept(override) for override in parsed]
         flags = [self._is_value(override, config_name) for override in parsed]
         values = [override for override, is_value in zip(parsed, flags, strict=True) if is_value]
@@ -62,7 +62,7 @@ class Composer(ConfigLoaderImpl):
             while len(_BASES) >= _MOST_BASES:
                 del _BASES[next(iter(_BASES))]
             _BASES[key] = base
-        # a third of a deep copy's time; it never leaves this process
+        # Pickling takes a third of a deep copy's time; the bytes never leave this process.
         config: DictConfig = pickle.loads(_BASES[key])  # noqa: S301
         self._apply_overrides_to_config(values, config)
         _name_overrides(config, parsed)
@@ -71,13 +71,13 @@ class Composer(ConfigLoaderImpl):
 
     @cached_property
     def _files(self) -> tuple[object, ...]:
-        """What tells the files of the search path from those of another, or from themselves before an edit."""
+        """What identifies the files of the search path, and changes when one of them is edited."""
         found: list[object] = []
         for element in self.config_search_path.get_path():
             scheme, _, folder = element.path.partition("://")
             found.append((element.provider, element.path))
             if scheme == YamlFolder.scheme():
-                # the working folder may hold anything: only its experiments/ are read
+                # The working folder may hold anything, so only its experiments/ are read.
                 own = element.provider == EXPERIMENTS
                 found += YamlFolder.files(os.path.join(folder, EXPERIMENTS) if own else folder)
         return tuple(found)
@@ -88,7 +88,7 @@ class Composer(ConfigLoaderImpl):
         return self._parsed[word]
 
     def _is_value(self, override: Override, config_name: str | None) -> bool:
-        """Whether an override is written over the composed configuration, and touches nothing of Hydra's."""
+        """Whether an override only writes over the composed configuration, and changes nothing of Hydra's."""
         if override.package is not None or override.is_sweep_override() or override.is_hydra_override():
             return False
         key = override.key_or_group
@@ -106,7 +106,7 @@ def _is_swept(override: Override) -> bool:
 
 
 def _name_surroundings(config: DictConfig) -> None:
-    """Write what Hydra takes from the process: the working directory, variables that jobs get."""
+    """Write the values that Hydra takes from the process: the working directory, and variables for jobs."""
     config.hydra.runtime.cwd = os.getcwd()
     with open_dict(config.hydra):
         for key in config.hydra.job.env_copy:
@@ -114,7 +114,7 @@ def _name_surroundings(config: DictConfig) -> None:
 
 
 def _name_overrides(config: DictConfig, parsed: list[Override]) -> None:
-    """Write what was typed where Hydra writes it."""
+    """Write the typed words where Hydra writes them."""
     task = [override for override in parsed if not override.is_hydra_override()]
     config.hydra.overrides.task = [override.input_line for override in task]
     words = config.hydra.job.config.override_dirname

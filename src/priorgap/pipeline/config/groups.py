@@ -1,7 +1,7 @@
-"""The configuration as typed groups: what each key takes, checked without torch; values stand in conf/ alone.
+"""The configuration as typed groups: the type of each key, checked without torch; default values are only in conf/.
 
-One frozen dataclass a group. What classes of their own describe (model, loss, samplers, ...) are nodes here; their
-classes check them when they are built. A new key is a field; a new group is a dataclass and a field.
+Each group is a frozen dataclass. Parts that have classes of their own (model, loss, samplers, ...) are plain nodes
+here, which these classes check when they are built. A new key needs a field, a new group a dataclass and a field.
 """
 
 import math
@@ -16,17 +16,17 @@ from priorgap.core.verdict_rules import Name, VerdictRules, completed, is_name
 
 Group = TypeVar("Group")
 RESERVED_STUDIES = ("data", "reference")
-# what W&B accepts
+# The characters that W&B accepts.
 _PROJECT = re.compile(r"[^/\\#?%:]{1,128}")
 
 
 def is_study_name(name: str) -> bool:
-    """Whether a text can name a study: a folder of its own beside those of the data."""
+    """Whether a text can name a study: a folder of its own, different from those of the data."""
     return is_name(name) and name not in RESERVED_STUDIES
 
 
 def _is_folder(path: str) -> bool:
-    """Whether a path is a folder, or could be made one: no part of it is a file."""
+    """Whether a path is a folder or could become one: no part of it is a file."""
     return all(place.is_dir() for place in (Path(path), *Path(path).parents) if place.exists())
 
 
@@ -56,7 +56,7 @@ class Numerics:
 
 @dataclass(frozen=True)
 class Batching:
-    """`batching`: how models of `trainer=batched` share out, and when a sweep is told what that would save."""
+    """`batching`: how models of `trainer=batched` are distributed, and when a sweep is advised to use it."""
 
     max_seconds: Annotated[int, AtLeast(1)]
     advise: bool
@@ -66,7 +66,7 @@ class Batching:
 
 @dataclass(frozen=True)
 class Features:
-    """`features`: what feature spaces need beside their own settings."""
+    """`features`: settings of feature spaces other than their own options."""
 
     weights: Path | None
 
@@ -84,7 +84,7 @@ class ReferenceClassifier:
 
 @dataclass(frozen=True)
 class Reference:
-    """`reference`: what is known of the real data alone."""
+    """`reference`: settings of computations on the real data alone."""
 
     seed: Annotated[int, AtLeast(0)]
     classifier: ReferenceClassifier
@@ -96,10 +96,10 @@ class Tracking:
     """`tracking`: W&B.
 
     Attributes:
-        mode: offline needs no login; online syncs as it goes; off writes nothing.
-        project: of W&B.
-        entity: of W&B; None for the user's own.
-        pictures_every: epochs between two pictures of a training; 0 for none, None for at most six a training.
+        mode: offline needs no login; online syncs continuously; off writes nothing.
+        project: the project in W&B.
+        entity: the entity in W&B; None for the user's own.
+        pictures_every: epochs between two pictures of a training; 0 for none, None for at most six in a training.
     """
 
     mode: Literal["offline", "online", "off"]
@@ -110,7 +110,7 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Data:
-    """`data`: where data sets are kept; a source's own keys stand beside these where it refers to them."""
+    """`data`: where data sets are stored; a source's own keys may stand here if it refers to them."""
 
     name: Name
     root: Path
@@ -125,19 +125,19 @@ class Settings:
 
     Attributes:
         study: the study's name, and its folder's.
-        seed: of the model and of all that is drawn from it.
+        seed: the seed of the model and of everything drawn from it.
         n_samples: draws of each sampler, at most as many as test images.
         calibrate: sample the model as trained, calibrated, or both.
         calibrated_samplers: the samplers of calibrated models; None for all.
         unit_swaps: null, "all" or a list of units (`unit_swaps.py`).
         unit_swap_arms: what replaces a unit.
-        decode: what previews and measures see of a z: one rule, or several, each a cell of its own.
+        decode: how z becomes x for previews and measures: one rule, or several, each a cell of its own.
         output_root: the store.
         measure_processes: processes that measure one model; None for as many as fit.
         plugins: outside packages whose classes the nodes may name.
         data, numerics, fleet, features, reference, verdict, tracking: the groups.
         model, likelihood, prior, loss, trainer: nodes of one object each.
-        samplers, metrics, feature_spaces, callbacks, logger: nodes by name; of the last two there may be none.
+        samplers, metrics, feature_spaces, callbacks, logger: nodes by name; callbacks and logger may be empty.
     """
 
     study: StudyName
@@ -176,12 +176,12 @@ class Settings:
         """Return a composed configuration as typed groups.
 
         Args:
-            config: resolved, as plain data.
+            config: the resolved configuration, as plain data.
             referred: dotted keys that other values refer to (`${...}`): a user's own variables, and a data source's
                 keys, need no field.
 
         Raises:
-            ValueError: one line, for the first key that is unknown, missing, or has no such value.
+            ValueError: a key is unknown, missing, or has a wrong value; one line for the first.
         """
         for key, value in _numbers(config):
             if not math.isfinite(value):
@@ -203,7 +203,7 @@ class Settings:
         return read
 
     def _check_together(self) -> None:
-        """Check values against each other."""
+        """Check values that depend on each other."""
         if not self.decode or (isinstance(self.decode, tuple) and len(set(self.decode)) < len(self.decode)):
             raise ValueError(f"decode={list(self.decode)}: expected mean, draw or [mean,draw]")
         for name in self.calibrated_samplers or ():
@@ -217,10 +217,10 @@ class Settings:
 
 
 def verdict_of(node: Any) -> VerdictRules:
-    """Return the group `verdict` of a recorded configuration; keys that came later have their values in conf/.
+    """Return the group `verdict` of a recorded configuration; keys that were added since get their values in conf/.
 
     Raises:
-        ValueError: one line, for the first key that is unknown, missing, or has no such value.
+        ValueError: a key is unknown, missing, or has a wrong value; one line for the first.
     """
     whole = completed(node) if isinstance(node, Mapping) else node
     verdict: VerdictRules = _read(VerdictRules, whole, "verdict", frozenset())
@@ -239,11 +239,11 @@ def _numbers(node: Any, where: str = "") -> Iterator[tuple[str, float]]:
         yield where, node
 
 
-# the group that fills each collection of nodes
+# The group of options that fills each collection of nodes.
 _SELECTED_BY = {"samplers": "sampler", "metrics": "metric", "feature_spaces": "features"}
-# groups of which one option is chosen
+# Groups of which one option is chosen.
 _GROUPS = ("data", "tracking", "model", "likelihood", "prior", "loss", "trainer")
-# hints for keys that a configuration cannot have at its top level: their file lacks its first line
+# Hints for keys that appear at the top level only if their file lacks its first line.
 _HINTS = {
     "experiments": "an experiment's config.yaml begins with the line `# @package _global_`",
     "sampler": "a file of conf/sampler begins with the line `# @package samplers.NAME`",
@@ -257,7 +257,7 @@ def _read(cls: type[Group], node: Any, where: str, referred: frozenset[str]) -> 
     prefix = f"{where}." if where else ""
     hints = get_type_hints(cls, include_extras=True)
     for key, value in node.items():
-        # a file of defaults alone leaves an empty node behind
+        # A file that holds only defaults leaves an empty node.
         if key not in hints and f"{prefix}{key}" not in referred and value != {}:
             if not where and key in _HINTS:
                 raise ValueError(f"{key}: unknown key; {_HINTS[key]}")
@@ -287,10 +287,10 @@ def _check_node(node: Any, where: str) -> None:
 
 
 def _given_twice(data: Any, referred: frozenset[str]) -> frozenset[str]:
-    """Return the keys of `data` whose values its source has by its own key, to which nothing refers any more.
+    """Return the keys of `data` that the source has with equal values, and to which no other value refers.
 
     Raises:
-        ValueError: one line, where the two differ.
+        ValueError: the two values differ; one line.
     """
     source = data.get("source") if isinstance(data, Mapping) else None
     if not isinstance(source, Mapping):
@@ -326,7 +326,7 @@ def referred_keys(raw: Any, where: tuple[str, ...] = ()) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class LauncherCounts:
-    """What priorgap's launchers count, and the least of each; each has some of them."""
+    """The numbers in priorgap's launchers with the least value of each; each launcher has some of them."""
 
     n_jobs: Annotated[int, AtLeast(1)] | None
     retries: Annotated[int, AtLeast(0)]
@@ -343,7 +343,7 @@ class LauncherCounts:
 
     @classmethod
     def check(cls, node: Mapping[str, Any]) -> None:
-        """Check those that a launcher's node has.
+        """Check the numbers in a launcher's node.
 
         Raises:
             ValueError: one line.

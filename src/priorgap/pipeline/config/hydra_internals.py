@@ -1,12 +1,13 @@
-"""All that is used of Hydra beyond its public interface, each with its reason; nothing else imports hydra._internal.
+"""Everything used of Hydra beyond its public interface, with the reason; no other module imports hydra._internal.
 
-A Hydra that has moved one of these is refused in one line (`missing`), not met by an AttributeError in a sweep.
+A version of Hydra that has moved one of these is refused in one line (`missing`), instead of failing with an
+AttributeError in a sweep.
 """
 
 from importlib import import_module
 from importlib.metadata import version
 
-# (module, name, methods that are called or overridden, why the public interface does not do)
+# Each entry: module, name, the methods that are called or overridden, and why the public interface does not suffice.
 NEEDED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     (
         "hydra._internal.hydra",
@@ -41,7 +42,7 @@ NEEDED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 
 
 def missing() -> str | None:
-    """Return, in one line, what of Hydra's inside is not where it was; None where all of it is."""
+    """Return, in one line, which of Hydra's internals are not where they are expected; None if all are."""
     for module, name, methods, _ in NEEDED:
         try:
             found = getattr(import_module(module), name)

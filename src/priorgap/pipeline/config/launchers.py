@@ -1,4 +1,4 @@
-"""What a launcher needs, checked before any work: its package, whole numbers where it counts, somebody to talk to."""
+"""Checks of a launcher before any work: its package, its whole numbers, and whether a cluster answers."""
 
 import shutil
 import socket
@@ -11,12 +11,12 @@ from priorgap.pipeline.config.groups import LauncherCounts
 
 _OURS = "hydra_plugins.priorgap_launcher."
 _SECONDS = 3.0
-# sweepers whose configurations are all known before the first is computed
+# Sweepers whose configurations are all known before the first one runs.
 _GRIDS = ("hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "hydra_plugins.priorgap_sweeper.Grid")
 
 
 def check(hydra: DictConfig) -> None:
-    """Check the launcher of a composed command; another package's own settings are left to it.
+    """Check the launcher of a composed command; other packages' own settings are not checked.
 
     Raises:
         ValueError: one line.
@@ -51,7 +51,7 @@ def check(hydra: DictConfig) -> None:
 
 
 def _check_address(address: str) -> None:
-    """Find out whether anything answers where a Ray cluster is said to be."""
+    """Check that something answers at a Ray cluster's address."""
     if address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -1,4 +1,4 @@
-"""One composed configuration, checked, with the identity of the model that it trains."""
+"""One composed and checked configuration, with the id of the model that it trains."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,31 +14,33 @@ from priorgap.pipeline.config.groups import Settings
 if TYPE_CHECKING:
     from priorgap.data.binarize import Binarize
 
-# devices, workers and progress change how a model is trained, not what it is
+# Devices, workers and progress change how a model is trained, but not the result.
 _TRAINER_COSMETIC = ("accelerator", "progress")
 _TRAINING_KEYS = ("model", "likelihood", "prior", "loss", "numerics", "seed")
-# seeds of a data source: a split, or draws of synthetic data, for each seed of a study are part of what a seed is
+# The seeds of a data source. A study may draw its split, or its synthetic data, anew with each seed; these seeds are
+# then part of the study's seed.
 DATA_SEEDS = ("split_seed", "data_seed")
-# keys that came after models had been trained: left out while null, so that those models keep their ids
+# Keys that were added after models had been trained. They are left out of ids while null, so that those models keep
+# theirs.
 LATER_KEYS: Mapping[str, tuple[str, ...]] = {
     "loss": ("beta_warmup_epochs", "free_bits"),
     "prior": ("initial_mean", "initial_std", "squash"),
     "trainer": ("precision", "scheduler"),
 }
-# callbacks that look on: they change nothing that is trained
+# Callbacks that only observe, and so change nothing that is trained.
 _OBSERVERS = frozenset({"LearningRateMonitor", "ModelSummary", "RichModelSummary", "DeviceStatsMonitor"})
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model as sampled and measured: as trained or calibrated, decoded by one rule.
+    """A model as it is sampled and measured: as trained or calibrated, with one decode rule.
 
     Attributes:
-        weights_id: of its weights and posteriors.
-        model_id: of its draws and measures: the same, unless x is drawn.
-        calibrated: whether it is the calibrated one.
+        weights_id: the id of its weights and posteriors.
+        model_id: the id of its draws and measures, which is the same unless x is drawn.
+        calibrated: whether the model is calibrated.
         decode: how z becomes x: mean or draw.
-        samplers: their names.
+        samplers: the samplers' names.
     """
 
     weights_id: str
@@ -49,7 +51,7 @@ class Variant:
 
     @property
     def decoding(self) -> list[str]:
-        """The rule for ids and keys: nothing for the mean, so that those from before there was a choice stay."""
+        """The decode rule for ids and keys: empty for the mean, so that ids from before this option stay valid."""
         return [] if self.decode == "mean" else [self.decode]
 
 
@@ -59,7 +61,7 @@ class ModelConfig:
 
     Attributes:
         config: the resolved configuration, without Hydra's node.
-        overrides: what was typed or swept for this cell, for readable names.
+        overrides: the typed and swept words of this cell, for readable names.
     """
 
     config: Mapping[str, Any]
@@ -70,9 +72,9 @@ class ModelConfig:
         """The configuration as typed groups.
 
         Raises:
-            ValueError: one line, for a value that it cannot have.
+            ValueError: a value is wrong; one line.
         """
-        # a data source's own keys were checked when the configuration was composed
+        # A data source's own keys were checked when the configuration was composed.
         data = self.config["data"]
         own = frozenset(f"data.{key}" for key in data) if isinstance(data, Mapping) else frozenset()
         return Settings.of(self.config, referred=own)
@@ -89,7 +91,7 @@ class ModelConfig:
 
     @property
     def training_slice(self) -> dict[str, Any]:
-        """The part of the configuration that says what the trained model is."""
+        """The part of the configuration that determines the trained model."""
         trainer = {k: v for k, v in self.config["trainer"].items() if k not in _TRAINER_COSMETIC}
         return {
             "data": self._data,
@@ -100,21 +102,21 @@ class ModelConfig:
 
     @property
     def _callbacks(self) -> dict[str, Any]:
-        """The callbacks that may change what is trained, where there are any."""
-        # records of earlier versions have none
+        """The callbacks that may change the trained model, if there are any."""
+        # Records of earlier versions have no callbacks.
         chosen = self.config.get("callbacks") or {}
         found = {name: node for name, node in chosen.items() if not _looks_on(node)}
         return {"callbacks": found} if found else {}
 
     @property
     def binarize(self) -> "Binarize | None":
-        """How grey images become black and white; None: they do not."""
+        """How grey images become black and white; None: they stay grey."""
         found: Binarize | None = self.config["data"].get("binarize")
         return found
 
     @property
     def _data(self) -> dict[str, Any]:
-        """What the data are: the source and, where there is one, the choice of binarisation."""
+        """What determines the data: the source and, if there is one, the choice of binarisation."""
         source: dict[str, Any] = self.config["data"]["source"]
         return source if self.binarize is None else {"source": source, "binarize": self.binarize}
 
@@ -146,7 +148,7 @@ class ModelConfig:
         return tuple(found)
 
     def group_id(self, variant: Variant) -> str:
-        """The hash of the model without its seeds, the data's own among them: the `cell` column of results.csv."""
+        """The hash of the model without seeds (the data's included): the `cell` column of results.csv."""
         same = {**self.training_slice, "data": _of_any_seed(self._data), "seed": None}
         return digest([same, variant.calibrated, *variant.decoding])[:8]
 
@@ -157,7 +159,7 @@ class ModelConfig:
         for override in self.overrides:
             key, _, value = override.lstrip("+~").partition("=")
             if key.partition(".")[0] in ("data", "trainer", *_TRAINING_KEYS) and "root" not in key:
-                # of a node the name of its class
+                # A node is shown by the name of its class.
                 made = re.search(r"_target_\W+([\w.]+)", value)
                 shown = value if made is None else made[1].rpartition(".")[2]
                 parts.append(f"{key.rpartition('.')[2]}={shown}")
@@ -171,7 +173,7 @@ class ModelConfig:
 
 
 def _of_any_seed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the data are but for the seeds of their split and of their draws."""
+    """Return what determines the data, except the seeds of their split and of their draws."""
     if "source" in data:
         return {**data, "source": _of_any_seed(data["source"])}
     return {key: 0 if key in DATA_SEEDS else value for key, value in data.items()}
@@ -187,9 +189,9 @@ def _without_nulls(group: str, node: Any) -> Any:
     return {key: value for key, value in node.items() if key not in later} if later else node
 
 
-# keys with one value per study: with two values, one would be ignored silently
+# Keys with one value for each study; a second value would be ignored silently.
 _ONCE = ("verdict", "tracking", "reference", "batching", "features", "output_root", "measure_processes")
-# keys with one value per model within a study
+# Keys with one value for each model within a study.
 _ONCE_A_MODEL = (
     "samplers",
     "metrics",
@@ -202,7 +204,7 @@ _ONCE_A_MODEL = (
 
 
 def validate(cells: Sequence[ModelConfig]) -> None:
-    """Check every cell by building all that its configuration names, before anything is created.
+    """Check every cell by building all objects that its configuration names, before anything is created.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
@@ -226,7 +228,7 @@ def validate(cells: Sequence[ModelConfig]) -> None:
 def _check_once(
     cells: Sequence[ModelConfig], keys: Sequence[str], owner: Callable[[ModelConfig], str], whose: str
 ) -> None:
-    """Refuse cells of one owner that differ in what it has once."""
+    """Refuse cells with the same owner that differ in a key of which the owner has only one value."""
     first: dict[str, ModelConfig] = {}
     for cell in cells:
         known = first.setdefault(owner(cell), cell)
@@ -237,7 +239,7 @@ def _check_once(
 
 
 def _difference(a: Any, b: Any, key: str) -> str | None:
-    """Return where two values differ first, and how."""
+    """Return the first place where two values differ, and how."""
     if a == b:
         return None
     if isinstance(a, Mapping) and isinstance(b, Mapping):

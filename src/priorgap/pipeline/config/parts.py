@@ -1,6 +1,6 @@
-"""From configuration nodes to objects: the one place where the pipeline builds what `_target_` names.
+"""From configuration nodes to objects: the only place where the pipeline builds what `_target_` names.
 
-Each node's object is built once a process: all of them are frozen settings.
+Each node's object is built once per process, because all of them are frozen settings.
 """
 
 import json
@@ -38,7 +38,7 @@ _BUILT: dict[tuple[str, str, type], Any] = {}
 
 
 def _key(node: Mapping[str, Any], where: str, expected: type) -> tuple[str, str, type]:
-    # a value that is no number is refused when the object is built
+    # A value that JSON cannot represent becomes text here, and is refused when the object is built.
     return json.dumps(node, sort_keys=True, default=str), where, expected
 
 
@@ -56,9 +56,9 @@ def data_source(config: Mapping[str, Any]) -> DataSource:
 
 
 def data_files(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of each of a user's own files that the data are read from.
+    """Return the digest of each of a user's own files from which the data are read.
 
-    What is not there is left out: preparing says so.
+    Missing files are left out; the stage prepare reports them.
     """
     source = data_source(config)
     files = source.files if isinstance(source, FromFiles) else ()
@@ -72,7 +72,7 @@ def data_files(config: Mapping[str, Any]) -> dict[str, str]:
 
 @cache
 def _digest(file: Path, changed: int, size: int) -> str:
-    # every model of a sweep asks for it
+    # The digest is cached, because every model of a sweep needs it.
     return file_digest(file)
 
 
@@ -88,7 +88,7 @@ def traits(config: Mapping[str, Any]) -> Traits:
 
 
 def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
-    """Return what the configured model offers to samplers, on data with or without labels."""
+    """Return the traits of the configured model for samplers, on data with or without labels."""
     found = traits(config)
     learned: PriorKind = "standard_normal" if isinstance(prior(config), StandardNormal) else "learned"
     return ModelTraits(
@@ -101,10 +101,10 @@ def sampling_traits(config: Mapping[str, Any], *, labels: bool) -> ModelTraits:
 
 
 def check_samplers(config: Mapping[str, Any], *, labels: bool) -> None:
-    """Check that each selected sampler has a meaning for the model.
+    """Check that each selected sampler applies to the model.
 
     Raises:
-        ValueError: one line, for the first that has none, with those that have one.
+        ValueError: a sampler does not apply; one line with those that do.
     """
     offered = sampling_traits(config, labels=labels)
     reasons = {name: invalid(sampler(config, name), offered) for name in config["samplers"]}
@@ -134,14 +134,14 @@ def loss(config: Mapping[str, Any]) -> ElboLoss:
 
 
 def trainer(config: Mapping[str, Any]) -> TrainerConfig:
-    """Build the trainer's settings; `progress` alone is no part of them."""
+    """Build the trainer's settings, without `progress`."""
     node = {key: value for key, value in config["trainer"].items() if key != "progress"}
     built: TrainerConfig = _built(node, TrainerConfig, where="trainer")
     return built
 
 
 def callbacks(config: Mapping[str, Any]) -> list["pl.Callback"]:
-    """Build the callbacks of one training: they have a state, so each training has its own."""
+    """Build the callbacks of one training; each training has its own, because callbacks have state."""
     return [build(node, CALLBACK, where=f"callbacks.{name}") for name, node in config["callbacks"].items()]
 
 
@@ -161,7 +161,7 @@ def check_lightning(config: Mapping[str, Any]) -> None:
     """Check callbacks and loggers against the trainer; without any, Lightning is not imported.
 
     Raises:
-        ValueError: one line.
+        ValueError: callbacks or loggers do not suit the trainer; one line.
     """
     chosen = {**config["callbacks"], **config["logger"]}
     if not chosen:
@@ -178,7 +178,7 @@ def check_lightning(config: Mapping[str, Any]) -> None:
 
 
 def check_batched(config: Mapping[str, Any]) -> None:
-    """Refuse what the configuration alone says that `trainer=batched` cannot train.
+    """Refuse a configuration that `trainer=batched` cannot train, as far as this is known without data.
 
     Raises:
         ValueError: one line with the reason and the remedy.
@@ -193,10 +193,10 @@ def check_batched(config: Mapping[str, Any]) -> None:
 
 
 def sampler(config: Mapping[str, Any], name: str) -> Sampler:
-    """Build one sampler; its own name must be the one that it is selected by.
+    """Build one sampler; its own name must equal the name by which it is selected.
 
     Raises:
-        ValueError: the names differ: tables would call it something else than the configuration.
+        ValueError: the names differ, so that tables and configuration would use different names.
     """
     built: Sampler = _built(config["samplers"][name], Sampler, where=f"samplers.{name}")
     if built.name != name:
@@ -205,7 +205,7 @@ def sampler(config: Mapping[str, Any], name: str) -> Sampler:
 
 
 def metric(config: Mapping[str, Any], name: str) -> Metric:
-    """Build one metric: priorgap's, a plugin's, or of torchmetrics."""
+    """Build one metric, of priorgap, a plugin or torchmetrics."""
     node = config["metrics"][name]
     key = _key(node, name, Metric)
     if key not in _BUILT:
@@ -221,10 +221,10 @@ def feature_space(config: Mapping[str, Any], name: str) -> FeatureSpace:
 
 
 def feature_files(config: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return the digest of each file that a feature space is made by: no part of its settings tells their content.
+    """Return the digest of each file that determines a feature space; its settings do not contain the content.
 
     Raises:
-        ValueError: there is no such file; one line.
+        ValueError: a file does not exist; one line.
     """
     space = feature_space(config, name)
     if not isinstance(space, MadeByFiles):
@@ -236,7 +236,7 @@ def feature_files(config: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def check_verdict(config: Mapping[str, Any]) -> None:
-    """Check that what samplers are ranked by is a measure, and what they are held against a sampler.
+    """Check that samplers are ranked by a measure that can rank, and that the baseline is an existing sampler.
 
     Raises:
         ValueError: one line.
@@ -254,7 +254,7 @@ def check_verdict(config: Mapping[str, Any]) -> None:
 
 
 def build_all(config: Mapping[str, Any]) -> None:
-    """Build every leaf object of a configuration, so that bad values are found before any work.
+    """Build every leaf object of a configuration, so that wrong values are found before any work.
 
     Raises:
         ValueError: one line that names the key, the value and what was expected.
@@ -264,11 +264,12 @@ def build_all(config: Mapping[str, Any]) -> None:
     check_batched(config)
     if not traits(config).encoder:
         check_for_gan(trainer(config))
-    # labels=True: whether the data have labels is known only after prepare; the results name samplers that lack them
+    # Whether the data have labels is known only after prepare (so labels=True here); the results then name samplers
+    # that lack them.
     check_samplers(config, labels=True)
     for name in config["feature_spaces"]:
         feature_space(config, name)
-    # last: what takes seconds to import
+    # The objects whose imports take seconds come last.
     for name in config["metrics"]:
         metric(config, name)
     check_lightning(config)

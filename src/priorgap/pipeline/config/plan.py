@@ -1,8 +1,8 @@
-"""What a command computes, as data: every result with its place, its settings and what it is made from.
+"""The results that a command computes, as data: for each its path, settings and inputs.
 
-A plan is a pure function of composed configurations, made before anything is created, and the one place that knows
-where results stand. It depends on the configuration alone: no place and no id depends on the data. Keys do not stand
-in it: they need the content of what a result is made from (`store.keys`).
+A plan is a pure function of composed configurations, made before anything is created, and the only place that
+determines where results are stored. No path and no id depends on the data. Keys are not part of a plan, because they
+need the content of a result's inputs (`store.keys`).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from priorgap.pipeline.store.records import MARGINALS
 
 Kind = Literal["prepare", "reference", "train", "calibrate", "encode", "sample", "measure"]
 KINDS: tuple[Kind, ...] = ("prepare", "reference", "train", "calibrate", "encode", "sample", "measure")
-# what all studies of a data set share, and what is a study's own
+# The kinds of results that all studies of a data set share, and those that belong to one study.
 SHARED_KINDS: tuple[Kind, ...] = ("prepare", "reference")
 MODEL_KINDS: tuple[Kind, ...] = KINDS[len(SHARED_KINDS) :]
 OF_MODEL = "_model"
@@ -32,18 +32,18 @@ Json = Any
 
 @dataclass(frozen=True)
 class Closure:
-    """A result depends on the code of these modules and of all that they import."""
+    """A result depends on the code of these modules and of everything that they import."""
 
     modules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Version:
-    """A result depends on a number that is raised by hand: what is expensive is not redone for each edit.
+    """A result depends on a version number raised by hand, so that expensive results are not redone for every edit.
 
     Attributes:
-        number: of our own code.
-        modules: modules of plugins, which have no such number: their code counts.
+        number: the version of our own code.
+        modules: modules of plugins, which have no such number, so that their code is digested.
     """
 
     number: int
@@ -58,7 +58,7 @@ class Subject:
         model: the model's id.
         sampler: the sampler's name.
         metric: the metric's name.
-        space: the feature space that it is measured in.
+        space: the feature space of the measurement.
     """
 
     model: str = ""
@@ -69,17 +69,17 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One result that is kept; its identity is its path.
+    """One stored result; its identity is its path.
 
     Attributes:
         kind: the stage that makes it.
-        path: its place under the store.
-        name: what messages call it.
-        settings: what it depends on beside its inputs, as plain data.
-        inputs: the results that it is made from.
-        code: whose code it depends on.
-        seed: of all that is random in it; for its provenance.
-        subject: what it is about.
+        path: its path under the store.
+        name: its name in messages.
+        settings: what it depends on other than its inputs, as plain data.
+        inputs: the results from which it is made.
+        code: the code on which it depends.
+        seed: the seed of everything random in it, for its provenance.
+        subject: the model, sampler, metric and space of the result.
     """
 
     kind: Kind
@@ -92,7 +92,7 @@ class Step:
     subject: Subject = field(default_factory=Subject)
 
     def to_json(self) -> dict[str, Json]:
-        """Return what a study's record keeps of it."""
+        """Return the part of a step that a study's record keeps."""
         return {
             "kind": self.kind,
             "path": str(self.path),
@@ -104,18 +104,18 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class PlannedModel:
-    """A model as sampled and measured, with the places of all its results.
+    """A model as it is sampled and measured, with the paths of all its results.
 
     Attributes:
-        cell: the configuration that names it.
-        id: its id; calibrated models, and those whose x is drawn, have ids of their own.
-        group: the id of all models that differ in their seed alone: the `cell` column of results.csv.
-        calibrated: whether it is the calibrated one.
+        cell: the configuration that defines it.
+        id: its id; calibrated models, and those with drawn x, have ids of their own.
+        group: the common id of all models that differ only in their seed: the `cell` column of results.csv.
+        calibrated: whether the model is calibrated.
         decode: how z becomes x: mean or draw.
-        data, weights, posteriors: what its samples and measures are made from.
-        train: the training that its weights come from.
+        data, weights, posteriors: the inputs of its samples and measures.
+        train: the training from which its weights come.
         references: the real data's features and networks, by feature space; "" holds labeller and judge.
-        samples: by sampler.
+        samples: its samples, by sampler.
         measures: the measurements of the model and of its samplers.
     """
 
@@ -134,7 +134,7 @@ class PlannedModel:
 
     @property
     def name(self) -> str:
-        """What messages and tables call it."""
+        """The name in messages and tables."""
         marks = [
             *(["calibrated"] if self.calibrated else []),
             *(["x drawn"] if self.decode == "draw" else []),
@@ -144,7 +144,7 @@ class PlannedModel:
 
     @property
     def steps(self) -> Iterator[Step]:
-        """Every result that it stands on, in an order that works."""
+        """Every result that it needs, in a valid order."""
         yield self.data
         yield from dict.fromkeys(step for steps in self.references.values() for step in steps)
         yield self.train
@@ -157,14 +157,14 @@ class PlannedModel:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What one process does in one go, because its results share what is expensive.
+    """The work that one process does at once, because its results share expensive steps.
 
     Attributes:
         kind: the stage.
-        path: names the job's lock.
+        path: the path of the job's lock.
         steps: its results.
-        model: the model that it works on; of prepare and reference one that needs them.
-        sampler: of a measure job: the sampler, "" for the model itself.
+        model: the model that it works on; for prepare and reference a model that needs them.
+        sampler: for a measure job the sampler, "" for the model itself.
     """
 
     kind: Kind
@@ -188,24 +188,24 @@ class Plan:
 
     @cached_property
     def cells(self) -> tuple[ModelConfig, ...]:
-        """The configurations, each once."""
+        """The configurations, without repetitions."""
         return tuple(dict.fromkeys(model.cell for model in self.models))
 
     @cached_property
     def by_cell(self) -> Mapping[ModelConfig, list[PlannedModel]]:
-        """The models of each configuration; to look for them one by one takes the square of their number."""
+        """The models of each configuration; the mapping avoids a search that is quadratic in their number."""
         found: dict[ModelConfig, list[PlannedModel]] = {}
         for model in self.models:
             found.setdefault(model.cell, []).append(model)
         return found
 
     def of(self, cells: Collection[ModelConfig]) -> "Plan":
-        """Return the part of some configurations."""
+        """Return the part of the plan that belongs to some configurations."""
         models = tuple(model for model in self.models if model.cell in cells)
         return Plan(models, {step.path: step for model in models for step in model.steps})
 
     def jobs(self, kinds: Collection[str]) -> list[Job]:
-        """Return the jobs of these kinds, in an order that works: model by model."""
+        """Return the jobs of these kinds, in a valid order: model by model."""
         shared = {
             job.path: job
             for kind in SHARED_KINDS
@@ -241,7 +241,7 @@ def plan_of(cells: Sequence[ModelConfig]) -> Plan:
     """Return the plan of some configurations.
 
     Raises:
-        ValueError: two of them give one result different settings, in one line.
+        ValueError: two configurations give the same result different settings; one line.
     """
     builder = _Builder()
     models = tuple(model for cell in cells for model in builder.models(cell))
@@ -249,7 +249,7 @@ def plan_of(cells: Sequence[ModelConfig]) -> Plan:
 
 
 class _Builder:
-    """Makes steps, each place once."""
+    """Builds steps, each path once."""
 
     def __init__(self) -> None:
         self.steps: dict[PurePosixPath, Step] = {}
@@ -280,7 +280,7 @@ class _Builder:
         return known
 
     def models(self, cell: ModelConfig) -> Iterator[PlannedModel]:
-        """Yield the models that a configuration names: as trained, calibrated, or both."""
+        """Yield the models that a configuration defines: as trained, calibrated, or both."""
         data = self._data(cell)
         references = self._references(cell, data)
         train = self._train(cell, data)
@@ -314,7 +314,7 @@ class _Builder:
         settings: Json = node
         if cell.binarize is not None:
             settings, modules = [node, cell.binarize], [*modules, "priorgap.data.binarize"]
-        # no part of the settings tells what a user's own file holds
+        # The settings do not contain the content of a user's own files, so their digests are added.
         own = list(parts.data_files(cell.config).values())
         settings = [settings, *own] if own else settings
         return self._step(
@@ -347,7 +347,8 @@ class _Builder:
             found[space] = (*inputs[1:], own)
         metrics = [parts.metric(cell.config, name) for name in cell.config["metrics"]]
         if any("classifiers" in wants(metric) for metric in metrics):
-            # labeller, judge and ceilings cost most of a reference: only where a metric asks for them
+            # Labeller, judge and ceilings are the most expensive part of a reference, so they are made only if a
+            # metric needs them.
             found[""] = (
                 step(CLASSIFIERS, [CLASSIFIERS, *shared], (data,), ("priorgap.metrics.classifiers",)),
             )
@@ -375,7 +376,7 @@ class _Builder:
 
     def _measures(self, model: PlannedModel) -> Iterator[Step]:
         cell = model.cell
-        # what looks at no x is the same for each decode rule
+        # Measures that do not use x are the same for each decode rule.
         of_latents = model.posteriors.subject.model
         root = PurePosixPath(cell.study) / "measure"
         yield self._step(
@@ -395,7 +396,7 @@ class _Builder:
 
     def _measure(self, model: PlannedModel, root: PurePosixPath, metric: Metric, subject: Subject) -> Step:
         cell = model.cell
-        # what needs no images does not depend on the reference or on a sampler
+        # Measures that need no images depend neither on the reference nor on a sampler.
         inputs = [model.weights, model.posteriors, model.data]
         space = subject.space or str(cell.config["verdict"]["space"])
         if needs_reference(metric):
@@ -405,10 +406,10 @@ class _Builder:
             inputs.append(model.samples[subject.sampler])
         node = cell.config["metrics"][subject.metric]
         settings = [node, cell.seed, space if needs_reference(metric) else None]
-        # metrics of the model that decode do so by the rule too
+        # The model's metrics that decode also depend on the decode rule.
         if "decode" in metric.needs and model.decode != "mean":
             settings.append(model.decode)
-        # of a class of torchmetrics: the module that makes a measure of it
+        # For a class of torchmetrics this adds the module that wraps it as a metric.
         modules = (*target_modules(node), type(metric).__module__)
         code = Closure((*modules, "priorgap.evaluation.measure", "priorgap.metrics.measuring"))
         last = f"{subject.metric}@{subject.space}" if subject.space else subject.metric
@@ -420,5 +421,5 @@ class _Builder:
 
 
 def needs_reference(metric: Metric) -> bool:
-    """Whether a metric looks at the real data."""
+    """Whether a metric uses the real data."""
     return bool({"reference", "features", "classifiers", "floor", "labels"} & wants(metric))

@@ -1,8 +1,8 @@
-"""Hydra, held in one place: search path, composition of every cell before anything is created, launching.
+"""All use of Hydra: search path, composition of every cell before anything is created, launching.
 
-`hydra.main` validates the cells of a sweep one batch at a time, prints several lines for one mistake and exits
-with 1 for every kind of failure. The same machinery is called here directly, so that all cells are composed
-first, an error is one line, and the exit status says what happened.
+`hydra.main` validates the cells of a sweep one batch at a time, prints several lines for one mistake and exits with 1
+for every kind of failure. The same functions are called here directly, so that all cells are composed first, an error
+is one line, and the exit status tells what happened.
 """
 
 import os
@@ -37,13 +37,13 @@ from priorgap.pipeline.config.yaml_source import EXPERIMENTS
 
 CONFIG = "config"
 _BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-# the words handed to Hydra hold the experiment's grid already, or the command's in its place
+# The words for Hydra already contain the experiment's grid, or the command's own in its place.
 _GRID = ("hydra.sweeper.params=null", "hydra.sweeper._target_=hydra_plugins.priorgap_sweeper.Grid")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was typed after a command: Hydra overrides, the sweep flag, an extra configuration folder."""
+    """The words after a command: Hydra overrides, the sweep flag, an extra configuration folder."""
 
     overrides: tuple[str, ...]
     multirun: bool = False
@@ -64,7 +64,7 @@ class Request:
 
 
 class Session:
-    """A composed command line: the cells it names, and the launcher that will run them."""
+    """A composed command line: its cells, and the launcher that will run them."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -83,7 +83,7 @@ class Session:
         self._check_options()
 
     def __enter__(self) -> "Session":
-        # another session may have been begun since
+        # Another session may have been started since.
         GlobalHydra.instance().clear()
         GlobalHydra.instance().initialize(self._hydra)
         return self
@@ -93,7 +93,7 @@ class Session:
 
     @cached_property
     def multirun(self) -> bool:
-        """Whether the command is a sweep: by flag, or because the experiment's file says so."""
+        """Whether the command is a sweep, by its flag or by the experiment's file."""
         return self.request.multirun or self._main.hydra.get("mode") == RunMode.MULTIRUN
 
     @property
@@ -103,13 +103,13 @@ class Session:
 
     @property
     def n_jobs(self) -> int | None:
-        """How many processes the launcher may use; None where that is not said."""
+        """The number of processes that the launcher may use; None where not given."""
         found: int | None = self._main.hydra.launcher.get("n_jobs")
         return found
 
     @property
     def sweeps_basically(self) -> bool:
-        """Whether a sweep is a grid, known before it begins; other sweepers choose cells as they go."""
+        """Whether a sweep is a grid, known before it begins; other sweepers choose cells one after the other."""
         return bool(self._main.hydra.sweeper.get("_target_") == _BASIC)
 
     @property
@@ -130,12 +130,12 @@ class Session:
         return tuple(found)
 
     def cells(self) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
-        """Compose every cell: its resolved configuration as plain data, and the overrides that make it.
+        """Compose every cell: its resolved configuration as plain data, and its overrides.
 
-        Of a sweeper that chooses as it goes, the first cell of the values that it may take.
+        For a sweeper that chooses cells as it runs, only the first cell of the possible values is composed.
 
         Raises:
-            ValueError: one line, for the first cell that cannot be composed.
+            ValueError: a cell cannot be composed; one line for the first.
         """
         overrides = parsed(self._words, multirun=self.multirun)
         if self.multirun and not self.sweeps_basically:
@@ -147,11 +147,11 @@ class Session:
         """Run the task for every cell through Hydra's launcher.
 
         Args:
-            task: runs one cell, and records its failure.
-            here: in this process, whatever launcher was chosen.
+            task: runs one cell and records its failure.
+            here: whether to run in this process with any launcher.
 
         Returns:
-            Why cells did not end that could record no failure: one line each.
+            One line for each cell that ended without recording its failure.
         """
         words = [str(word) for word in self._words]
         if here:
@@ -165,7 +165,7 @@ class Session:
         return list(_unended(found))
 
     def show(self, what: str, *, package: str | None, resolve: bool) -> None:
-        """Print the composed configuration of the first cell as `--cfg job|hydra|all` of Hydra does."""
+        """Print the composed configuration of the first cell, like Hydra's `--cfg job|hydra|all`."""
         first = expand(parsed(self._words, multirun=self.multirun))[0]
         with _in_one_line(self._say):
             if package is not None:
@@ -182,15 +182,15 @@ class Session:
             raise ValueError(f"--package {package}: there is no such key in --cfg {what}")
 
     def info(self, what: str) -> None:
-        """Print what `--info` of Hydra does: how the configuration came about."""
+        """Print how the configuration was composed, like Hydra's `--info`."""
         with _in_one_line(self._say):
             self._hydra.show_info(what, config_name=CONFIG, overrides=[str(word) for word in self._words])
 
     def complete(self, words: Sequence[str]) -> None:
-        """Do what `-sc install=bash`, `uninstall=bash` and `query=bash` of Hydra do; bash, zsh or fish.
+        """Do what Hydra's `-sc install=bash`, `uninstall=bash` and `query=bash` do, for bash, zsh or fish.
 
         Raises:
-            ValueError: one line, for another word.
+            ValueError: another word is given; one line.
         """
         try:
             self._hydra.shell_completion(CONFIG, list(words))
@@ -209,7 +209,7 @@ class Session:
             )
 
     def _grid(self, words: Iterable[Word]) -> list[Word]:
-        """Return the words of an experiment's grid, less what the command gives itself."""
+        """Return the words of an experiment's grid, without those that the command sets itself."""
         given = {word.key for word in words}
         grid = self._main.hydra.sweeper.get("params") or {}
         found = [Word("", str(key), str(value)) for key, value in grid.items() if key not in given]
@@ -231,7 +231,7 @@ class Session:
         return content, tuple(str(w) for w in typed if not w.is_hydra and w.key != EXPERIMENTS)
 
     def _with_file(self, line: str, config: Mapping[str, Any]) -> str:
-        """Name the experiment's file where a key at the top is unknown that stands in it."""
+        """Add the experiment's file to a message on an unknown top-level key if the key is in that file."""
         key = line.partition(":")[0]
         experiment = self.request.experiment
         if ": unknown key" not in line or experiment is None or key not in config:
@@ -241,7 +241,7 @@ class Session:
         return f"{file}: {line}" if re.search(rf"^{re.escape(key)}\s*:", text, re.MULTILINE) else line
 
     def _say(self, error: BaseException) -> str:
-        """Say an error of Hydra in one line, with the keys that are meant most likely."""
+        """Return an error of Hydra in one line, with the most similar keys."""
         match = re.search(
             r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", str(error)
         )
@@ -251,7 +251,7 @@ class Session:
         return f"{unknown_key(key, self._keys_beside(key))}; see priorgap run --help for the vocabulary"
 
     def _check_options(self) -> None:
-        """Refuse words that name no option of their group but a number or a mapping, alone or in a list."""
+        """Refuse a number or a mapping where the name of a group's option is expected, alone or in a list."""
         groups = set(self._hydra.config_loader.list_groups(""))
         words = [w for w in self._words if w.value and w.sign != "~" and w.key.partition("@")[0] in groups]
         for word, override in zip(words, parsed(words, multirun=True), strict=True):
@@ -265,7 +265,7 @@ class Session:
                     raise ValueError(f"{word}: expected the name of an option of {word.key}")
 
     def _keys_beside(self, key: str) -> list[str]:
-        """Return the keys that there are where a key's last part stands."""
+        """Return the valid keys at the place of a key's last part."""
         groups = set(self._hydra.config_loader.list_groups(""))
         chosen = [str(w) for w in self._words if w.key in groups and w.value]
         try:
@@ -286,14 +286,14 @@ class Session:
 def _in_one_line(say: Callable[[BaseException], str]) -> Iterator[None]:
     try:
         yield
-    # Hydra raises plain ValueErrors too, of words that it does not expect
+    # Hydra also raises plain ValueErrors, for words that it does not expect.
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ValueError(say(error)) from error
     except RecursionError as error:
         raise ValueError(
             "defaults: a list that leads back to its own file; expected one that ends"
         ) from error
-    # names that are numbers, keys that are lists: Hydra takes the files' shapes for granted
+    # Hydra takes the files' structure for granted, and fails on names that are numbers or keys that are lists.
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
@@ -302,7 +302,7 @@ def _in_one_line(say: Callable[[BaseException], str]) -> Iterator[None]:
 
 
 def _unended(returned: Any) -> Iterator[str]:
-    """Yield why jobs did not end, from what a launcher gave back for one, a batch, or batches of them."""
+    """Yield why jobs did not end, from a launcher's results for one job, a batch, or several batches."""
     if isinstance(returned, JobReturn):
         if returned.status != JobStatus.COMPLETED:
             error = returned._return_value
@@ -314,10 +314,10 @@ def _unended(returned: Any) -> Iterator[str]:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration as plain data, resolved, checked and expanded, without Hydra's own node.
+    """Return a composed configuration as plain data: resolved, checked, expanded, and without Hydra's own node.
 
     Raises:
-        ValueError: one line, for the first key that is unknown or has no such value.
+        ValueError: a key is unknown or has a wrong value; one line for the first.
     """
     own = config
     if "hydra" in config:
@@ -327,25 +327,25 @@ def plain(config: DictConfig) -> dict[str, Any]:
         content = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     assert isinstance(content, dict)
     if isinstance(content.get("data"), dict):
-        # data.decode is only the default of the top-level key `decode`, which counts
+        # data.decode is only the default of the top-level key `decode`, which is the one that counts.
         content["data"].pop("decode", None)
     training_precision.settle(content)
     _name_space(content)
     settings = Settings.of({str(key): value for key, value in content.items()}, referred=referred)
-    # a user's own variables have done their work
+    # A user's own variables are no longer needed after resolution.
     known = {str(key): value for key, value in content.items() if hasattr(settings, str(key))}
     return with_unit_swaps(known)
 
 
 def _name_space(content: dict[Any, Any]) -> None:
-    """Write the first feature space where none is named to rank by: what reads a configuration needs no rule."""
+    """Write the first feature space where none is named for ranking, so that readers need no rule for this."""
     verdict, spaces = content.get("verdict"), content.get("feature_spaces")
     if isinstance(verdict, dict) and verdict.get("space", "") is None and isinstance(spaces, dict) and spaces:
         verdict["space"] = next(iter(spaces))
 
 
 def one_line(error: BaseException) -> str:
-    """Say in one line what Hydra or OmegaConf say in several, without their internals."""
+    """Return a message of Hydra or OmegaConf in one line, without their internals."""
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     missing = re.search(r"Could not (?:find|load) '([^']+)'", text)
@@ -362,7 +362,7 @@ def one_line(error: BaseException) -> str:
     if reference and key:
         name = reference.group(1)
         return f"{key.group(1)}=${{{name}}}: there is no key {name}; \\${{ stands for the characters"
-    # the first line says what is wrong; of those after it, which key
+    # The first line says what is wrong, and a later one names the key.
     said = " ".join(lines[:1]) or type(error).__name__
     return f"{key.group(1)}: {said}" if key and key.group(1) not in said else said
 
@@ -381,9 +381,9 @@ def _no_such_option(found: str) -> str:
 
 
 def _named_plugins(words: Iterable[Word], request: Request) -> list[Any]:
-    """Return the plugins that a command names, before it is composed: their options are part of the vocabulary.
+    """Return the plugins that a command names, before composition, because their options join the vocabulary.
 
-    Where it names none, its experiment does, or the first config.yaml on the search path.
+    If it names none, those of its experiment are used, or those of the first config.yaml on the search path.
     """
     typed = [word.value for word in words if word.key == "plugins" and word.value is not None]
     if typed:
@@ -399,12 +399,12 @@ def _named_plugins(words: Iterable[Word], request: Request) -> list[Any]:
         given = next((names for names in found if names is not None), [])
     if isinstance(given, str):
         return [name.strip() for name in given.split(",")]
-    # a value of another type is refused, with its key, when the configuration is read
+    # A value of another type is refused, with its key, when the configuration is read.
     return given if isinstance(given, list) else []
 
 
 def _search_path(config_dir: str | None) -> ConfigSearchPath:
-    """The vocabulary: first the folder that the command names, then conf/ here, the package's, the plugins'."""
+    """Return the search path: the folder that the command names, then conf/ here, the package's, the plugins'."""
     package = configuration_directory()
     path = create_config_search_path(_folder(package))
     main = SearchPathQuery(provider="main")
@@ -416,11 +416,11 @@ def _search_path(config_dir: str | None) -> ConfigSearchPath:
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != package.resolve():
         path.prepend("working-directory", _folder(local), anchor=main)
-    # Hydra wants its schema last
+    # Hydra requires its schema to be last.
     schema = SearchPathQuery(provider="schema")
     for name, options in plugins.option_folders():
         path.prepend(f"plugin-{name}", _folder(options), anchor=schema)
-    # experiments/<id>/config.yaml is reached as the group `experiments` of this folder
+    # experiments/<id>/config.yaml is reached as the group `experiments` of this folder.
     path.prepend(EXPERIMENTS, _folder(experiments_root()), anchor=schema)
     return path
 
@@ -430,7 +430,7 @@ def _folder(path: Path) -> str:
 
 
 def experiments_root() -> Path:
-    """Return the folder that holds experiments/: the user's own, or, where there are none, priorgap's."""
+    """Return the folder that holds experiments/: the user's own or, if there are none, priorgap's."""
     own, packaged = own_experiments(), configuration_directory().parent
     return own if any((own / EXPERIMENTS).glob("*/config.yaml")) else packaged
 
@@ -441,7 +441,7 @@ def own_experiments() -> Path:
 
 
 def _with_experiment(words: Sequence[Word]) -> list[Word]:
-    """Put in place of `experiment=<id>`, with or without +, the group that its file is.
+    """Replace `experiment=<id>`, with or without +, by the group of its file.
 
     Raises:
         ValueError: there is no such experiment, or there are several.

@@ -1,4 +1,4 @@
-"""What prints and runs nothing: `--cfg`, `--info` and the shell's completion, as Hydra's users know them."""
+"""Commands that only print: `--cfg`, `--info` and the shell's completion, as in Hydra."""
 
 import os
 import sys
@@ -11,14 +11,14 @@ from priorgap.pipeline.config.session import Request, Session
 
 
 def show(typed: Typed, commands: Sequence[str]) -> int:
-    """Print what a flag asks for.
+    """Print what a flag requests.
 
     Args:
-        typed: the flag and the overrides beside it.
-        commands: the names that may stand first, for completion.
+        typed: the flag and the overrides.
+        commands: the names of commands, for completion.
 
     Raises:
-        ValueError: one line, for a configuration that cannot be composed.
+        ValueError: the configuration cannot be composed; one line.
     """
     if typed.completion:
         return _complete(typed, commands)
@@ -34,14 +34,16 @@ def show(typed: Typed, commands: Sequence[str]) -> int:
 
 
 def _complete(typed: Typed, commands: Sequence[str]) -> int:
-    """Print the shell's function, or, asked by it, what may stand next."""
+    """Print the shell's function or, when that function asks, the possible next words."""
     line = os.environ.get("COMP_LINE")
     if line is not None:
-        # the shell's function knows programs without commands: `priorgap run loss.` is `priorgap loss.` to it
+        # Hydra's completion expects programs without commands, so `priorgap run loss.` is passed on as
+        # `priorgap loss.`.
         program, _, after = line.partition(" ")
         command, space, words = after.lstrip().partition(" ")
         if not space:
-            # fish takes a line for one proposal; bash splits at any white space
+            # One line for each proposal works in both shells: fish takes a line for one proposal, and bash
+            # splits at any white space.
             sys.stdout.writelines(f"{name}\n" for name in commands if name.startswith(command))
             return 0
         os.environ["COMP_LINE"] = f"{program} {words}"

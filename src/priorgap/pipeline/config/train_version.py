@@ -1,4 +1,4 @@
-"""The hand-raised version of the training code.
+"""The version of the training code, which is raised by hand.
 
 Retraining is expensive, so a trained model's key holds this number instead of a digest of the code. A test fails when
 the code in the closure of MODULES changes. Then either raise TRAIN_VERSION (the change alters what is trained) or
@@ -27,7 +27,7 @@ MODULES = (
     "priorgap.training.gan",
 )
 TRAIN_VERSION = 2
-# digest of the closure (code_digest(MODULES)) -> what changed, and why it is compatible
+# Maps a digest of the closure (code_digest(MODULES)) to what changed and why it is compatible.
 COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"

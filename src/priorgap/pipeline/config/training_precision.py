@@ -1,4 +1,4 @@
-"""`trainer.precision=auto` as a precision: settled when a configuration is composed, before an id is made of it."""
+"""Resolves `trainer.precision=auto` when a configuration is composed, before an id is computed from it."""
 
 from collections.abc import Container
 from typing import Any
@@ -13,12 +13,12 @@ _CHOICES = ("auto", _FLOAT32, "bf16")
 
 
 def settle(content: dict[Any, Any]) -> None:
-    """Replace auto, and 32-true, by what `TrainerConfig` takes: "bf16", or None for float32.
+    """Replace auto and 32-true by the values of `TrainerConfig`: "bf16", or None for float32.
 
-    `data.auto_precision` says where bfloat16 was measured faster (benchmarks/precision.py); it is removed.
+    `data.auto_precision` says where bfloat16 was measured faster (benchmarks/precision.py); that key is removed.
 
     Raises:
-        ValueError: one line, for another precision.
+        ValueError: the precision is another one; one line.
     """
     data, trainer = content.get("data"), content.get("trainer")
     hint = data.pop("auto_precision", None) if isinstance(data, dict) else None
@@ -28,7 +28,7 @@ def settle(content: dict[Any, Any]) -> None:
 
 
 def settle_for_a_worker(config: DictConfig) -> None:
-    """Settle auto on this machine: a worker on another processor would train a model with another id."""
+    """Resolve auto on this machine, because a worker with another processor would get a model with another id."""
     trainer = config.trainer
     if trainer.get("precision") == "auto":
         pays = _pays(config.data.get("auto_precision"), config.model)
@@ -42,14 +42,14 @@ def named(key: str, value: Any) -> Any:
 
 
 def _pays(hint: Any, model: Container[str]) -> bool:
-    """Return whether bfloat16 pays for such data, and can be had: a GAN (its model has an adversary) has none."""
+    """Return whether bfloat16 is faster for such data and possible: not for GANs (models with an adversary)."""
     return hint == "bf16" and "adversary" not in model
 
 
 def _settled(precision: Any, pays: bool, accelerator: Any) -> str | None:
-    """Return a precision: auto is bf16 where that pays, on processors with such products.
+    """Return the precision for a setting: auto is bf16 where that is faster and the processor has such products.
 
-    On a GPU auto is float32: nothing was measured there.
+    On a GPU auto is float32, because nothing was measured there.
     """
     if precision is not None and precision not in _CHOICES:
         choices = f"{', '.join(_CHOICES[:-1])} or {_CHOICES[-1]}"

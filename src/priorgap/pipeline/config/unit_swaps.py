@@ -1,4 +1,4 @@
-"""Keys of the configuration that stand for many nodes: `unit_swaps` for a sampler a unit and arm."""
+"""Expansion of configuration keys into many nodes: `unit_swaps` into a sampler for each unit and arm."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -7,12 +7,12 @@ _TARGET = "priorgap.samplers.UnitSwap"
 
 
 def with_unit_swaps(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration with samplers.unit_swap_<j>_<arm> for each unit and arm that it asks for.
+    """Return the configuration with a node samplers.unit_swap_<j>_<arm> for each unit and arm that it requests.
 
-    A node that is there already (from its own file) is kept.
+    An existing node (from a file of its own) is kept.
 
     Raises:
-        ValueError: one line, for units or arms that do not exist.
+        ValueError: a unit or arm does not exist; one line.
     """
     if config.get("unit_swaps") is None:
         return dict(config)

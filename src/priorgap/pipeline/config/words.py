@@ -1,7 +1,7 @@
-"""What was typed after a command, made into Hydra's overrides: quoted, united, and refused in one line.
+"""Typed words as Hydra overrides: quoted, combined into lists, and refused in one line.
 
-Hydra's grammar is made for values; a shell user types paths and names. Those are quoted here. Everything else is
-Hydra's: `+key=`, `++key=`, `~key`, `key=1,2` and the functions of its sweeps.
+Hydra's grammar is made for values, but users also type paths and names, which are quoted here. Everything else
+follows Hydra: `+key=`, `++key=`, `~key`, `key=1,2` and the functions of its sweeps.
 """
 
 import math
@@ -18,16 +18,16 @@ from hydra.errors import HydraException, OverrideParseException
 
 from priorgap.core.arguments import show
 
-# groups of which a list is chosen: two values are one list, not two models
+# Groups of which a list is chosen: two values form one list and do not make two models.
 LISTS = ("sampler", "metric", "features", "callbacks", "logger", "decode")
-# keys whose values are paths and names, by how they end
+# Keys whose values are paths and names, recognised by their ends.
 _TEXT = re.compile(
     r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|study|output_root|project|entity|address|partition)"
     r"|data\.(source\.)?(x|target|drop|time|entity|values)"
 )
 _PATH = re.compile(r"(.*[._])?(path|root|dir|directory|file|folder|(?<!max_)weights|output_root)")
 _LONGEST_KEY = 200
-# beyond, composing alone would take hours
+# A larger grid would take hours to compose.
 MOST_CELLS = 100_000
 MOST_STUDIES = 1_000
 
@@ -38,8 +38,8 @@ class Word:
 
     Attributes:
         sign: "", "+", "++" or "~".
-        key: with dots, or a group with slashes.
-        value: as typed; None for `~key`.
+        key: the key with dots, or a group with slashes.
+        value: the value as typed; None for `~key`.
     """
 
     sign: str
@@ -48,10 +48,10 @@ class Word:
 
     @classmethod
     def parse(cls, text: str) -> "Word":
-        """Split what was typed.
+        """Split a typed word.
 
         Raises:
-            ValueError: it has no key, or no value.
+            ValueError: the word has no key or no value.
         """
         match = re.fullmatch(r"(\+\+|\+|~|)([^=]*)(?:=(.*))?", text, re.DOTALL)
         assert match is not None
@@ -69,29 +69,29 @@ class Word:
 
     @property
     def is_hydra(self) -> bool:
-        """Whether it is Hydra's own, not the configuration's."""
+        """Whether the override is for Hydra itself and not for the configuration."""
         return self.key == "hydra" or self.key.startswith(("hydra.", "hydra/"))
 
 
 def for_hydra(words: Iterable[Word], *, multirun: bool) -> list[Word]:
-    """Return the words as Hydra's grammar wants them: paths and names quoted, lists of samplers united."""
+    """Return the words in Hydra's grammar: paths and names quoted, lists of samplers combined."""
     return [_united(_quoted(word, multirun)) for word in words]
 
 
 def _quoted(word: Word, multirun: bool) -> Word:
-    """Quote a path or a name, and expand `~`; what is quoted, a list, a reference or null stays."""
+    """Quote a path or a name, and expand `~`; quoted texts, lists, references and null are unchanged."""
     value = word.value
     if value is None or not _TEXT.fullmatch(word.key) or value == "null" or _is_quoted(value):
         return word
     if _PATH.fullmatch(word.key) and value.startswith("~"):
-        value = os.path.expanduser(value)  # a ~name that nobody has stays
+        value = os.path.expanduser(value)  # A ~name that does not exist stays as it is.
     if (value[:1] + value[-1:] in ("[]", "{}") and value) or "${" in value or (multirun and _sweeps(value)):
         return replace(word, value=value)
     return replace(word, value=value if _reads_as(value) else quote(value))
 
 
 def _reads_as(value: str) -> bool:
-    """Return whether Hydra reads a text as it stands."""
+    """Return whether Hydra reads a text unchanged."""
     try:
         (found,) = OverridesParser.create().parse_overrides([f"key={value}"])
     except (HydraException, ValueError):
@@ -108,15 +108,15 @@ def _sweeps(value: str) -> bool:
 
 
 def quote(value: str) -> str:
-    """Return a text so that Hydra reads exactly it."""
+    """Return a text quoted so that Hydra reads exactly this text."""
     return QuotedString(value, Quote.double if "'" in value else Quote.single).with_quotes()
 
 
 def _united(word: Word) -> Word:
-    """Make `sampler=prior,gmm` the list that it means: a study gives each of its models all of its samplers.
+    """Return `sampler=prior,gmm` as the list that it means, because all models of a study get all of its samplers.
 
     Raises:
-        ValueError: several lists, of which each model can have but one.
+        ValueError: there are several lists, of which a model can have only one.
     """
     if word.key in LISTS and word.sign == "~":
         raise ValueError(
@@ -136,10 +136,10 @@ def _united(word: Word) -> Word:
 
 
 def parsed(words: Sequence[Word], *, multirun: bool) -> list[Override]:
-    """Let Hydra read the words.
+    """Return the words as parsed by Hydra.
 
     Raises:
-        ValueError: one line, for the first that it cannot read, or that makes a sweep where there is none.
+        ValueError: a word cannot be read, or makes a sweep outside of one; one line for the first.
     """
     found = [_parse(word) for word in words]
     for word, override in zip(words, found, strict=True):
@@ -155,7 +155,7 @@ def parsed(words: Sequence[Word], *, multirun: bool) -> list[Override]:
 
 
 def _parse(word: Word) -> Override:
-    # glob() asks for the options of its group
+    # Hydra's glob() needs the options of its group.
     loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
     try:
         (found,) = OverridesParser.create(config_loader=loader).parse_overrides([str(word)])
@@ -164,13 +164,13 @@ def _parse(word: Word) -> Override:
             f"{show(word)}: cannot be read ({_reason(error)}); as a text: {_as_text(word)}"
         ) from error
     except (HydraException, ValueError) as error:
-        # of an integer of thousands of digits, and of functions with impossible arguments
+        # Raised for integers of thousands of digits, and for functions with impossible arguments.
         raise ValueError(f"{show(word)}: cannot be read ({show(error)})") from error
     return found
 
 
 def _as_text(word: Word) -> str:
-    """Return the word as a shell takes it with its value as a text."""
+    """Return the word in the form in which a shell passes its value as text."""
     if word.value is None:
         return show(word)
     inner = f"{word.sign}{word.key}={quote(word.value)}"
@@ -179,7 +179,7 @@ def _as_text(word: Word) -> str:
 
 def _reason(error: OverrideParseException) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    # of the parser's own words none helps
+    # The parser's own messages do not help a user.
     return "its characters are not of Hydra's grammar" if "Exception" in first or not first else first.lower()
 
 
@@ -187,7 +187,7 @@ def expand(overrides: Sequence[Override]) -> list[list[str]]:
     """Return the cells of a grid, each as words, in the order of Hydra's basic sweeper; a key's last word counts.
 
     Raises:
-        ValueError: one line, for a sweep that has no values, or too many.
+        ValueError: a sweep has no values, or too many; one line.
     """
     values: dict[str, list[str]] = {}
     for override in overrides:

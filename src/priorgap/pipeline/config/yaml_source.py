@@ -1,4 +1,4 @@
-"""Where Hydra reads configuration files: folders of YAML, with mistakes said as file, line and reason in one line."""
+"""Hydra's source of configuration files: folders of YAML, with each error in one line of file, line and reason."""
 
 import os
 import pickle
@@ -15,23 +15,23 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-# the folder of experiments, and the name of the search path's element that holds it
+# The name of the folder of experiments, and of the search path's element that holds it.
 EXPERIMENTS = "experiments"
 
 
 class YamlFolder(ConfigSource):
-    """A folder of YAML files, as Hydra's own `file://`; a byte-order mark at the start of a file does not matter."""
+    """A folder of YAML files, like Hydra's own `file://`; a byte-order mark at the start of a file is ignored."""
 
     @staticmethod
     def scheme() -> str:
-        """Return what stands before `://` in a search path."""
+        """Return the text before `://` in a search path."""
         return "yaml"
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read one file.
 
         Raises:
-            ConfigLoadError: it is no YAML of keys and values; one line.
+            ConfigLoadError: the file is not YAML with keys and values; one line.
         """
         file = self._file(config_path)
         try:
@@ -45,21 +45,21 @@ class YamlFolder(ConfigSource):
             raise ConfigLoadError(f"{_named(file)}{_what(error)}") from error
         except (OSError, ValueError, OmegaConfBaseException) as error:
             raise ConfigLoadError(f"{_named(file)}: {' '.join(str(error).split())}") from error
-        # a text without keys is read as one key without a value
+        # YAML reads a text without keys as one key without a value.
         if not isinstance(content, DictConfig) or (content and ":" not in text):
             raise ConfigLoadError(f"{_named(file)}: expected keys with values, got {text.strip()[:40]!r}")
         return ConfigResult(self.provider, self.full_path(), content, header)
 
     def available(self) -> bool:
-        """Return whether the folder is there."""
+        """Return whether the folder exists."""
         return self.is_group("")
 
     def is_group(self, config_path: str) -> bool:
-        """Return whether this is a folder here."""
+        """Return whether this is a folder in this source."""
         return os.path.isdir(os.path.join(self.path, config_path))
 
     def is_config(self, config_path: str) -> bool:
-        """Return whether this is a file here."""
+        """Return whether this is a file in this source."""
         return os.path.isfile(self._file(config_path))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -71,7 +71,7 @@ class YamlFolder(ConfigSource):
 
     @staticmethod
     def files(folder: str) -> Sequence[tuple[str, int, int]]:
-        """Return the files that may be read: path, size and time of the last change, in nanoseconds."""
+        """Return the files that may be read, each with path, size and modification time in nanoseconds."""
         found = []
         for place, _, names in os.walk(folder):
             for name in names:
@@ -87,12 +87,12 @@ class YamlFolder(ConfigSource):
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> bytes:
-    """Return a file's content, of which each reader takes a copy: a command reads the same files several times."""
+    """Return a file's content, cached because a command reads the same files several times; readers take copies."""
     return pickle.dumps(OmegaConf.load(StringIO(text)))
 
 
 def plain_file(file: Path) -> dict[str, Any]:
-    """Return what stands in a file before Hydra composes it; {} where it cannot be read, which Hydra will say."""
+    """Return a file's content before composition; {} where it cannot be read, which Hydra will report."""
     try:
         found = yaml.safe_load(file.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -101,7 +101,7 @@ def plain_file(file: Path) -> dict[str, Any]:
 
 
 def plain_value(text: str) -> Any:
-    """Return what a word of the command line says, before Hydra reads it: a list, a text."""
+    """Return the value of a word on the command line before Hydra parses it: a list or a text."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -109,7 +109,7 @@ def plain_value(text: str) -> Any:
 
 
 def _named(file: Path) -> str:
-    """Return the file's name as the user would type it."""
+    """Return the file's name in the form in which the user would type it."""
     try:
         return str(file.relative_to(Path.cwd()))
     except ValueError:
@@ -117,7 +117,7 @@ def _named(file: Path) -> str:
 
 
 def _what(error: yaml.YAMLError) -> str:
-    """Return the line and the reason."""
+    """Return the line and the reason of a YAML error."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     line = f", line {mark.line + 1}" if mark is not None else ""
@@ -125,5 +125,5 @@ def _what(error: yaml.YAMLError) -> str:
 
 
 def register() -> None:
-    """Let Hydra know the scheme."""
+    """Register the scheme with Hydra."""
     Plugins.instance().register(YamlFolder)

@@ -1,4 +1,4 @@
-"""calibrate: the moments of the training posteriors folded into head and first layer; a model of its own."""
+"""calibrate: the moments of the training posteriors, folded into head and first layer, give another model."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     """Yield the calibrated model of a trained one.
 
     Raises:
-        ValueError: the model cannot be calibrated, with the reason.
+        ValueError: the model cannot be calibrated; the message is the reason.
     """
     (step,) = job.steps
     config = job.model.cell.config
     train = desk.dataset(job.model).train
     model = models.load(desk.store.folder(job.model.train))
     functions = model.functions(job.model.decode, job.model.cell.seed)
-    # the folding is done in float64 from the posteriors of all training images
+    # The moments are computed in float64 from the posteriors of all training images.
     vae = fold(model.vae, functions.posteriors(train), loss=parts.loss(config)).cpu()
     yield step, Files(lambda directory: models.save(directory, vae, config, train))

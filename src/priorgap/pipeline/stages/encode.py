@@ -1,4 +1,4 @@
-"""encode: posteriors of the training, validation and test images, once a model."""
+"""encode: posteriors of the training, validation and test images, once for each model."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from priorgap.pipeline.store.layout import Files
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
-    """Yield the posteriors of all images; a model without an encoder leaves that fact."""
+    """Yield the posteriors of all images; for a model without an encoder only this fact is stored."""
     (step,) = job.steps
     model = desk.model(job.model)
     if model.functions.encode is None:

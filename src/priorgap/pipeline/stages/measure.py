@@ -1,4 +1,4 @@
-"""measure: per model the mismatch, per sampler quality, copying and accuracy; one small result a metric and space."""
+"""measure: a model's mismatch, its samplers' quality, copying and accuracy; one small result per metric and space."""
 
 import logging
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values | Failure]]:
-    """Yield each measurement of a model or of one of its samplers; one that fails leaves the others alone."""
-    # all measures of one space share a sampler's decoded images and features
+    """Yield each measurement of a model or of one of its samplers; a failure does not stop the others."""
+    # All measures of one space share a sampler's decoded images and features.
     for step in sorted(job.steps, key=lambda step: step.subject.space):
         try:
             outcome: Values | Failure = _take(step, desk.model(job.model))
@@ -45,7 +45,7 @@ def _take(step: Step, model: ModelAtHand) -> Values:
     metric = parts.metric(cell.config, subject.metric)
     space = subject.space or str(cell.config["verdict"]["space"])
     rows, reason = _measure(model, metric, subject.sampler, space)
-    # a report of a stored study has our catalogue, and no code of a plugin
+    # A report of a stored study has only our own catalogue and no plugin's code, so other entries are stored here.
     own = [measure.to_json() for measure in metric.measures if measure.name not in BUILTIN]
     return Values({"rows": [row.to_json() for row in rows], "skipped": reason, "measures": own})
 
@@ -76,7 +76,7 @@ def _looks(model: ModelAtHand) -> dict[str, object]:
 
 
 def _shown(model: ModelAtHand) -> dict[str, Tensor]:
-    """Return what a report shows beside samples: real observations, and what the model makes of their means."""
+    """Return observations that a report shows beside samples: real ones, and their reconstructions."""
     test, modality = model.dataset.test, model.dataset.modality
     if not modality.n_shown:
         return {}

@@ -1,4 +1,4 @@
-"""reference: what is known of the real data alone, shared by all studies of a data set."""
+"""reference: everything computed from the real data alone, shared by all studies of a data set."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
-    """Yield networks that are fitted to the real images, or the features and floor of one space."""
+    """Yield networks fitted to the real images, or the features and floor of one space."""
     of_network: dict[str, Callable[[Job, Desk], Files]] = {
         CLASSIFIERS: _classifiers,
         FEATURE_CLASSIFIER: _feature_classifier,

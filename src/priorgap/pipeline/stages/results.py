@@ -1,4 +1,4 @@
-"""What a stage yields."""
+"""The results that a stage yields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from priorgap.pipeline.store.layout import Files, Values
 
 @dataclass(frozen=True)
 class Failure:
-    """A result that could not be made; the others of its job go on."""
+    """A result that could not be made; the other results of its job are not affected."""
 
     error: Exception
 

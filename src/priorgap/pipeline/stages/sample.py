@@ -1,4 +1,4 @@
-"""sample: per sampler, fit on the training posteriors, draw n latents once, keep the fitted state and a preview."""
+"""sample: fit each sampler on the training posteriors, draw n latents once, store its fitted state and a preview."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Values]]:
-    """Yield each sampler's draws; one that does not apply to the model leaves the reason."""
+    """Yield each sampler's draws; for a sampler that does not apply to the model, the reason is stored."""
     for number, step in enumerate(job.steps, 1):
         name = step.subject.sampler
         LINE.at(f"fitting sampler {number} of {len(job.steps)}, {name}")
@@ -30,7 +30,7 @@ def _sample(name: str, model: ModelAtHand) -> Values:
     sampler = parts.sampler(cell.config, name)
     facts: dict[str, object] = {"role": sampler.role, "skipped": None}
     inputs = sampling_inputs(functions, model.latents, class_frequencies(dataset.train.label))
-    # labels=True: where labels are missing, the sampler's fit says so itself
+    # labels=True, because the sampler's fit itself reports missing labels.
     traits = parts.sampling_traits(cell.config, labels=True)
     try:
         found = fit_and_draw(

@@ -1,4 +1,4 @@
-"""train: one model per (data, model, likelihood, prior, loss, trainer, seed)."""
+"""train: one model for each combination of data, model, likelihood, prior, loss, trainer and seed."""
 
 import contextlib
 import logging
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 
 def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
-    """Train the model, going on from the last finished epoch, and yield it."""
+    """Train the model, resuming from the last finished epoch, and yield it."""
     (step,) = job.steps
     cell, dataset = job.model.cell, desk.dataset(job.model)
     trainer = parts.trainer(cell.config)
     if trainer.batched:
-        # its batch failed, or there was none: a batch of one gives the same bits
+        # Its batch failed or did not exist; a batch of one gives the same bits.
         yield step, batched_program.train_alone(job.model, desk).kept(job.model, dataset)
         return
     model = models.build(
@@ -43,7 +43,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     log.info("%s: %s", cell.label, model.describe(loss))
     seed, directory = cell.seed, scratch(desk.store, step, keys.key(step, desk.store))
     wanted = bool(cell.config["trainer"]["progress"])
-    # a bar of its own beside a live line, of this process or of the one that launched it, would write over it
+    # A progress bar would write over a live line of this process, or of the process that launched it.
     progress = wanted and sys.stderr.isatty() and LINE.verbose
     n_epochs = trainer.max_epochs
     LINE.at(f"training, epoch 1 of {n_epochs}")
@@ -57,7 +57,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
         follower.epoch(record, look)
 
     more = parts.callbacks(cell.config)
-    # of one model: a resume adds a version beside what was logged before
+    # The folder belongs to one model; a resumed training logs into a new version in it.
     loggers = parts.loggers(cell.config, desk.store.root / cell.study / "lightning" / step.path.name)
     result: TrainResult[Any]
     if model.traits.encoder:
@@ -76,7 +76,7 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
 
 
 def tidy(step: Step, store: Store) -> None:
-    """Remove the checkpoint of a finished training: a kill between publishing and this must leave none for good."""
+    """Remove a finished training's checkpoint, which a kill after publishing may have left."""
     folder = scratch(store, step, keys.key(step, store))
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""Results on disk: where they stand, their keys, the records of studies."""
+"""Results on disk: their places, their keys, and the records of studies."""

@@ -1,4 +1,4 @@
-"""What code a result depends on: a digest of the modules in an import closure, a plugin's own among them."""
+"""The code on which a result depends: a digest of the modules in an import closure, plugins' modules included."""
 
 import ast
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any
 from priorgap.core import plugins
 from priorgap.core.receivers import PACKAGE, own_packages, under
 
-# how numbers are shown, never what they are: a changed title makes no measurement stale
+# Modules that only determine how numbers are shown, so that a changed title makes no measurement outdated.
 _SHOWN = frozenset({"priorgap.core.measures", "priorgap.core.catalogue"})
 _ROOT = Path(__file__).parents[2]
 
@@ -30,13 +30,13 @@ def module_file(module: str) -> Path:
 
 
 def closure(modules: Iterable[str]) -> list[str]:
-    """Return the modules of priorgap and its plugins that `modules` import, with themselves, sorted.
+    """Return the modules of priorgap and of plugins that `modules` import, with `modules` themselves, sorted.
 
-    Without the catalogue of measures, which says how numbers are shown, and without other packages, whose versions
-    are a result's provenance.
+    The catalogue of measures is left out, because it only determines how numbers are shown, and so are other
+    packages, whose versions are in a result's provenance.
     """
     own = [module for module in modules if under(module, own_packages())]
-    # a plugin may import another; without one in sight there is no need to read any
+    # A plugin may import another one; without any plugin only priorgap has to be read.
     packages = own_packages() if any(not under(module, (PACKAGE,)) for module in own) else (PACKAGE,)
     graph = _graph(packages)
     found: set[str] = set()
@@ -49,7 +49,7 @@ def closure(modules: Iterable[str]) -> list[str]:
 
 @cache
 def module_digest(module: str) -> str:
-    """Return the digest of a module's code: comments, docstrings and layout do not count."""
+    """Return the digest of a module's code without comments, docstrings and layout."""
     tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -64,8 +64,8 @@ def code_digest(modules: tuple[str, ...], *, plugins_only: bool = False) -> str:
     """Return the digest of the code in the import closure of `modules`.
 
     Args:
-        modules: of priorgap and of plugins; those of other packages do not count.
-        plugins_only: leave priorgap's own modules out.
+        modules: modules of priorgap and of plugins; those of other packages are ignored.
+        plugins_only: whether to leave out priorgap's own modules.
     """
     found = [m for m in closure(modules) if not (plugins_only and under(m, (PACKAGE,)))]
     text = "\n".join(f"{module} {module_digest(module)}" for module in found)

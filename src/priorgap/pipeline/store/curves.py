@@ -1,4 +1,4 @@
-"""A model's training curves as a file: readable without torch or Lightning."""
+"""A model's training curves as a file that can be read without torch or Lightning."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ def curves_text(curves: Sequence[Mapping[str, float]]) -> str:
 
 
 def read_curves(folder: Path) -> list[dict[str, float]]:
-    """Read a model's training curves, one mapping an epoch."""
+    """Read a model's training curves, one mapping for each epoch."""
     with (folder / CURVES).open(newline="", encoding="utf-8") as handle:
         return [
             {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(handle)

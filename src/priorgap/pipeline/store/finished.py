@@ -1,7 +1,7 @@
-"""A finished study is recognised before Hydra is loaded: same inputs, and every result as it was left.
+"""Recognises a finished study before Hydra is loaded: the same inputs, and every result unchanged.
 
-"As it was left" is read from sizes and times of change alone: thousands of files in well under a second. A folder
-whose files were touched since is checksummed in full; `priorgap verify` checksums everything.
+Whether a result is unchanged is decided by sizes and modification times only, which takes well under a second for
+thousands of files. A folder with files touched since is checksummed in full; `priorgap verify` checksums everything.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _inputs(request: Request) -> str:
-    """Return a digest of all that a run can depend on: the command, the vocabulary, the experiment, the code."""
+    """Return a digest of everything on which a run can depend: command, vocabulary, experiment, code."""
     folders = [configuration_directory(), Path(__file__).parents[2]]
     local = Path.cwd() / "conf"
     if local.is_dir() and local.resolve() != configuration_directory().resolve():
@@ -46,7 +46,7 @@ def _file(request: Request) -> Path:
 
 
 def remember(request: Request, plan: "Plan", store: Store, report: Path, size: str) -> None:
-    """Record that all that a command makes is there; not where something was damaged meanwhile."""
+    """Record that all results of a command exist, unless something was damaged in the meantime."""
     from priorgap.pipeline.config import parts
     from priorgap.pipeline.store.records import record_file
 
@@ -60,16 +60,16 @@ def remember(request: Request, plan: "Plan", store: Store, report: Path, size: s
     folders = dict.fromkeys(folder_of(step, store) for step in plan.steps.values())
     content: dict[str, Any] = {
         "artifacts": {str(path): _entry(path) for path in folders},
-        # the code of plugins lies outside the store's folders
+        # The code of plugins is outside of the store's folders.
         "plugins": {name: tree_digest([plugins.folder(name)]) for name in plugins.allowed()},
-        # networks and data of the user's own; and what the report is of, which the same trainings in other words
-        # replace
+        # A user's own networks and data, and the records of the report's models, which the same trainings under other
+        # words would replace.
         "files": {
             **{path: digest for found in files for path, digest in found.items()},
             **{str(path): artifacts.file_digest(path) for path in records},
         },
         "line": f"study={plan.cells[0].study} is complete ({size}): nothing to do; report: {report}",
-        # another command may write the study's report anew: it must be whole, not the same
+        # Another command may have written the study's report again, so it must be complete but not the same.
         "report": {str(report.parent): _entry(report.parent)},
     }
     if None not in (*content["artifacts"].values(), *content["report"].values()):
@@ -77,9 +77,9 @@ def remember(request: Request, plan: "Plan", store: Store, report: Path, size: s
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
-    """Return what a folder holds and how its files stand; None where one is not what the manifest says."""
+    """Return a folder's content and the state of its files; None where a file differs from the manifest."""
     found = stamps(path)
-    # the manifest is the last file that its writer touches
+    # The manifest is the last file that a writer touches.
     touched = max(changed for _, _, changed in found.values()) > found[artifacts.MANIFEST][2]
     if touched and damage_of(path):
         return None
@@ -87,7 +87,7 @@ def _entry(path: Path) -> dict[str, Any] | None:
 
 
 def finished(request: Request) -> str | None:
-    """Return what to say when all that this command makes is there, whole and of the same inputs."""
+    """Return the message for a command whose results all exist, complete and from the same inputs; else None."""
     file = _file(request)
     record = read_record(file) if file.is_file() else None
     if record is None:
@@ -112,7 +112,7 @@ def _same_plugins(known: Mapping[str, str] | None) -> bool:
             tree_digest([plugins.folder(name)]) == code for name, code in known.items()
         )
     except ValueError:
-        return False  # one is gone
+        return False  # A file is missing.
 
 
 def _same_files(known: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Folders of results as the commands on a store see them: artifacts and shelves alike."""
+"""Folders of results, artifacts and shelves alike, as the commands on a store use them."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def folder_of(step: Placed, store: Store) -> Path:
 
 
 def content_of(folder: Path) -> str:
-    """Return the digest of all that a folder of results holds.
+    """Return the digest of everything in a folder of results.
 
     Raises:
         FileNotFoundError: there is no valid manifest.
@@ -32,7 +32,7 @@ def damage_of(folder: Path) -> list[str]:
 
 
 def results_under(folder: Path, store: Store) -> Iterator[Path]:
-    """Yield every folder of results of a store under a folder, published ones only; links lead to none."""
+    """Yield every folder of published results under a folder of a store; links are not followed."""
     if not store.holds(folder):
         return
     for place, folders, names in os.walk(folder):
@@ -43,11 +43,11 @@ def results_under(folder: Path, store: Store) -> Iterator[Path]:
 
 
 def count_of(folder: Path) -> int:
-    """Return how many results a folder holds."""
+    """Return the number of results in a folder."""
     return len(Shelf(folder, folder).entries) if is_shelf(folder) else 1
 
 
 def extent_of(folder: Path) -> tuple[int, int]:
-    """Return how many files a folder of results has beside its manifest, and their bytes."""
+    """Return the number of files in a folder of results without its manifest, and their bytes."""
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != artifacts.MANIFEST]
     return len(files), sum(p.stat().st_size for p in files)

@@ -1,10 +1,9 @@
-"""An index of a study's trainings in Parquet: what was found of each, as long as no file of its has changed since.
+"""An index of a study's trainings in Parquet: findings on each, valid as long as none of its files has changed.
 
-It is a cache: records and manifests stay the truth. A row is used where size and times of change of every file that
-it was made of are as they were, and no file has come that was not there; else it is as if there were none. So an
-index that is missing, old or broken costs time, and neither hides nor invents a result. pyarrow writes and reads it:
-the commands' extra has it already, ten thousand rows are read in a tenth of a second, and pandas and DuckDB read the
-file as it is.
+It is a cache: records and manifests remain authoritative. A row is used only if size and modification times of every
+file that it was made from are unchanged, and no file was added. So an index that is missing, old or broken costs
+time, but neither hides nor invents a result. It is written by pyarrow, which the commands' extra includes already:
+ten thousand rows are read in a tenth of a second, and pandas and DuckDB can read the file.
 """
 
 import json
@@ -20,22 +19,22 @@ from priorgap.pipeline.store import packs, records
 from priorgap.pipeline.store.layout import Store
 
 FILE = "index.parquet"
-# below, to look is as fast as to read an index, and pyarrow need not be imported
+# Below this number of trainings reading the files is as fast as reading an index, and pyarrow need not be imported.
 LEAST = 500
 _COLUMNS = ("train_id", "signature", "stamps", "lines", "checksum")
-# of each file its size and times of change; None: it is not there
+# Maps each file to its size and modification times; None for a file that does not exist.
 Stamps = Mapping[str, list[int] | None]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a training and of all that stands on it.
+    """The findings on a training and on all results that depend on it.
 
     Attributes:
         train_id: its id.
-        stamps: of all files that this was read from, by their place under the store.
-        signature: what its results are computed from, where all of them were found sound; else "".
-        lines: what `ls` says of its models; () where nobody asked.
+        stamps: the stamps of all files that were read, by their path under the store.
+        signature: the digest of what its results are computed from, if all of them were sound; else "".
+        lines: the lines of `ls` on its models; () where `ls` was not run.
     """
 
     train_id: str
@@ -44,7 +43,7 @@ class Row:
     lines: tuple[tuple[str, ...], ...] = ()
 
     def to_parquet(self) -> dict[str, str]:
-        """Return its columns."""
+        """Return the row's columns."""
         found = {
             "train_id": self.train_id,
             "signature": self.signature,
@@ -55,7 +54,7 @@ class Row:
 
     @classmethod
     def from_parquet(cls, found: Mapping[str, Any]) -> "Row | None":
-        """Rebuild; None for what is not as it was written."""
+        """Rebuild a row; None where it differs from what was written."""
         content = {key: value for key, value in found.items() if key != "checksum"}
         if artifacts.digest(content) != found["checksum"]:
             return None
@@ -63,22 +62,22 @@ class Row:
         return cls(content["train_id"], json.loads(content["stamps"]), content["signature"], lines)
 
     def covers(self, folders: Iterable[Path], root: Path) -> bool:
-        """Whether it was read from these folders, and all of them were there."""
+        """Whether the row was read from these folders, all of which existed."""
         manifests = (folder / artifacts.MANIFEST for folder in folders)
         return all(self.stamps.get(file.relative_to(root).as_posix()) is not None for file in manifests)
 
     def holds(self, root: Path) -> bool:
-        """Whether every file is as it was."""
+        """Whether every file is unchanged."""
         return all(_stamp(f"{root}/{name}") == known for name, known in self.stamps.items())
 
 
 class Index:
-    """The index of one study, read when it is first asked.
+    """The index of one study, read at first use.
 
     Args:
         store: the store.
         study: the study's name.
-        least: trainings from which on there is an index.
+        least: the least number of trainings for which there is an index.
     """
 
     def __init__(self, store: Store, study: str, least: int = LEAST) -> None:
@@ -92,16 +91,16 @@ class Index:
             self._rows = _read(self._file)
 
     def row(self, train_id: str) -> Row | None:
-        """Return what is known of a training, None where there is nothing that still holds."""
+        """Return the findings on a training; None where there are none that are still valid."""
         found = self._rows.get(train_id)
         return found if found is not None and found.holds(self._store.root) else None
 
     def stamps(self, train_id: str, folders: Iterable[Path]) -> Stamps:
-        """Return the stamps of a training's files; taken before its results are looked at.
+        """Return the stamps of a training's files, to be taken before its results are read.
 
         Args:
             train_id: its id.
-            folders: those of all its results, there or not.
+            folders: the folders of all its results, existing or not.
         """
         if not self._used:
             return {}
@@ -122,13 +121,13 @@ class Index:
         signature: str | None = None,
         lines: tuple[tuple[str, ...], ...] | None = None,
     ) -> None:
-        """Remember what was found; of a row of the same stamps the rest stays.
+        """Store findings; other fields of an existing row with the same stamps are kept.
 
         Args:
-            train_id: of the training.
-            stamps: taken before.
-            signature: where all results were found sound.
-            lines: of `ls`.
+            train_id: the training's id.
+            stamps: the stamps taken before.
+            signature: the signature, if all results were sound.
+            lines: the lines of `ls`.
         """
         if not self._used:
             return
@@ -142,7 +141,7 @@ class Index:
         self._rows[train_id] = row
 
     def write(self) -> None:
-        """Write the index, where it has changed; the last of several writers counts, for all have looked."""
+        """Write the index if it has changed; of several writers the last one wins: all have read the files."""
         if not self._changed:
             return
         import pyarrow as pa
@@ -166,7 +165,7 @@ def _read(file: Path) -> dict[str, Row]:
         table = pq.read_table(file, columns=list(_COLUMNS)).to_pylist()
         found = [Row.from_parquet(row) for row in table]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
-        return {}  # a cache that cannot be read is none
+        return {}  # A cache that cannot be read counts as empty.
     return {row.train_id: row for row in found if row is not None}
 
 
@@ -182,5 +181,5 @@ def _stamp(file: str) -> list[int] | None:
         found = os.lstat(file)
     except OSError:
         return None
-    # what is no file has no size that tells anything
+    # Only regular files have a meaningful size.
     return [found.st_size if stat.S_ISREG(found.st_mode) else -1, found.st_mtime_ns, found.st_ctime_ns]

@@ -1,4 +1,4 @@
-"""Keys: what a result was computed from, as one digest: settings, the content of its inputs, the code."""
+"""Keys: one digest of what a result was computed from: settings, content of its inputs, code."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from priorgap.pipeline.store.layout import Store
 
 
 class Incomplete(ValueError):  # noqa: N818
-    """A result that another is made from is not there; the message is one line that names the command to run."""
+    """An input of a result is missing; the message is one line that names the command to run."""
 
 
 def key(step: Step, store: Store) -> str:
     """Return the key of a result.
 
     Raises:
-        Incomplete: an input is not there.
+        Incomplete: an input is missing.
     """
     inputs = [_content(needed, store) for needed in step.inputs]
     return artifacts.digest([step.kind, step.settings, inputs, _code(step)])
@@ -32,10 +32,10 @@ def _code(step: Step) -> object:
 
 
 def signature(steps: Sequence[Step], store: Store) -> str:
-    """Return a digest of all that the keys of some results follow from, as long as the results stay what they are.
+    """Return a digest that determines the keys of some results as long as these results do not change.
 
     Raises:
-        Incomplete: something that they are made from, and that is none of them, is not there.
+        Incomplete: an input that is not one of these results is missing.
     """
     own = {step.path for step in steps}
     outside = {needed.path: needed for step in steps for needed in step.inputs if needed.path not in own}

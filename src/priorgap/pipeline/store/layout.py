@@ -1,4 +1,4 @@
-"""The store: every result by its step, whether it stands in a folder of its own or on a shelf of its model."""
+"""The store: every result by its step, whether in a folder of its own or on a shelf of its model."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
-# kinds whose results are many and small: they stand on a shelf of the model
+# Kinds with many small results, which are stored on a shelf of the model.
 SHELVED = ("sample", "measure")
-# study, stage, model: the folder of a shelf
+# The path of a shelf's folder has three parts: study, stage, model.
 _DEPTH = 3
 _CHECKSUM = "checksum"
 
 
 class Placed(Protocol):
-    """A step, or what a record keeps of one."""
+    """A step, or the part of one that a record keeps."""
 
     @property
     def kind(self) -> str:
@@ -34,17 +34,17 @@ class Placed(Protocol):
 
     @property
     def path(self) -> PurePosixPath:
-        """Its place under the store."""
+        """Its path under the store."""
         ...
 
 
 @dataclass(frozen=True)
 class Files:
-    """A result that is a folder of files; `write` fills a folder that is published whole.
+    """A result that is a folder of files; `write` fills a folder that is published as a whole.
 
     Attributes:
         write: fills the folder.
-        provenance: what its provenance says beside versions and times.
+        provenance: provenance in addition to versions and times.
     """
 
     write: Callable[[Path], None]
@@ -53,7 +53,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Values:
-    """A result that is a JSON value and tensors, for a shelf."""
+    """A result that is a JSON value with tensors, for a shelf."""
 
     value: Any
     tensors: "Mapping[str, Tensor]" = field(default_factory=dict)
@@ -61,13 +61,13 @@ class Values:
 
 @dataclass(frozen=True)
 class Known:
-    """What a manifest says of a result, without a look at its files' contents.
+    """The facts about a result in its manifest, without reading its files.
 
     Attributes:
-        key: what it was computed from.
-        content: the digest of what it holds.
+        key: the digest of what it was computed from.
+        content: the digest of its content.
         n_bytes: its size, without the manifest.
-        provenance: versions, seconds, when it ended.
+        provenance: versions, seconds, time of completion.
     """
 
     key: str
@@ -91,7 +91,7 @@ class Store:
 
     @property
     def locks(self) -> Path:
-        """The folder of lock files, beside the results and never inside one."""
+        """The folder of lock files, which lies outside of all results."""
         return self.root / ".locks"
 
     def study(self, name: str) -> Path:
@@ -99,7 +99,7 @@ class Store:
         return self.root / name
 
     def holds(self, path: Path) -> bool:
-        """Whether a path lies in the store, and neither it nor a folder on the way from the root is a link."""
+        """Whether a path is in the store, and neither it nor a folder on the way from the root is a link."""
         try:
             parts = path.relative_to(self.root).parts
         except ValueError:
@@ -108,7 +108,7 @@ class Store:
         return ".." not in parts and not any(place.is_symlink() for place in places)
 
     def path(self, step: Placed) -> Path:
-        """Return where a result stands: a folder, or a name on a shelf."""
+        """Return where a result is stored: a folder, or a name on a shelf."""
         return self.root / step.path
 
     def shelf(self, step: Placed) -> tuple[Shelf, str]:
@@ -120,7 +120,7 @@ class Store:
         return self._shelves[folder], "/".join(parts[_DEPTH:])
 
     def known(self, step: Placed) -> Known | None:
-        """Return what the manifest says of a result; None where there is none, or a file of it is missing."""
+        """Return the manifest's facts about a result; None where it, or one of its files, is missing."""
         if step.kind in SHELVED:
             shelf, name = self.shelf(step)
             entry = shelf.entries.get(name)
@@ -136,12 +136,12 @@ class Store:
         return Known(manifest["key"], artifacts.content_digest(path), n_bytes, manifest["provenance"])
 
     def is_complete(self, step: Placed, key: str | None = None) -> bool:
-        """Whether a result (of this key, when given) is there, by its manifest and sizes."""
+        """Whether a result (with this key, when given) exists, judged by its manifest and file sizes."""
         known = self.known(step)
         return known is not None and key in (None, known.key)
 
     def is_sound(self, step: Placed, key: str) -> bool:
-        """Whether a result of this key is there and its checksums hold; a process reads it once."""
+        """Whether a result with this key exists and its checksums match; a process reads it only once."""
         if step.kind in SHELVED:
             shelf, name = self.shelf(step)
             entry = shelf.entries.get(name)
@@ -152,7 +152,7 @@ class Store:
                 return False
         else:
             path = self.path(step)
-            # a writer killed between its two last steps leaves a sound artifact beside the one it replaced
+            # A writer killed between its two last steps leaves a sound artifact beside the one that it replaced.
             if os.path.lexists(artifacts.replaced(path)):
                 return False
             if not artifacts.is_complete(path, key):
@@ -166,13 +166,13 @@ class Store:
         return not found
 
     def _say(self, line: str) -> None:
-        """Say once that a result is damaged: it is looked at before its lock is taken, and again with it."""
+        """Log a damaged result once, because it is checked before its lock is taken and again under the lock."""
         if line not in self._said:
             self._said.add(line)
             log.warning("damaged, will be made again: %s", line)
 
     def _found_wrong(self, step: Placed, state: tuple[str, object]) -> list[str]:
-        """Return what is wrong with a result's contents, read once a process, and again when it was touched."""
+        """Return what is wrong with a result's content, read once per process and again when it was touched."""
         place = self.path(step)
         if self._verified.get(place) == state:
             return []
@@ -182,17 +182,17 @@ class Store:
         return found
 
     def damage(self, step: Placed) -> list[str]:
-        """Return one line for each file of a result that is missing or whose checksum is wrong."""
+        """Return one line for each file of a result that is missing or has a wrong checksum."""
         if step.kind in SHELVED:
             shelf, name = self.shelf(step)
             return shelf.damage([name])
         return artifacts.damage(self.path(step))
 
     def folder(self, step: Placed) -> Path:
-        """Return the folder of a result, whose checksums hold.
+        """Return the folder of a result, once its checksums are verified.
 
         Raises:
-            Damaged: they do not, or it is not there.
+            Damaged: a checksum is wrong, or the result is missing.
         """
         path = self.path(step)
         known = self.known(step)
@@ -201,7 +201,7 @@ class Store:
         return path
 
     def value(self, step: Placed) -> Any:
-        """Return the JSON value of a result on a shelf; raises as `folder`."""
+        """Return the JSON value of a result on a shelf; raises as `folder` does."""
         shelf, name = self.shelf(step)
         entry = shelf.entries.get(name)
         if entry is None:
@@ -209,7 +209,7 @@ class Store:
         return entry.value
 
     def tensors(self, step: Placed) -> "dict[str, Tensor]":
-        """Return the tensors of a result on a shelf; raises as `folder`."""
+        """Return the tensors of a result on a shelf; raises as `folder` does."""
         self.value(step)
         shelf, name = self.shelf(step)
         try:
@@ -234,15 +234,15 @@ class Store:
         seconds: float,
         cpu_seconds: float | None = None,
     ) -> None:
-        """Keep a result: whole or not at all.
+        """Store a result, completely or not at all.
 
         Args:
-            step: its place.
-            key: what it was computed from.
-            result: what it is.
-            seed: of what is random in it.
-            seconds: what it took.
-            cpu_seconds: the processor time of its process, of all threads; None where that is not known.
+            step: the step, which gives its place.
+            key: the digest of what it was computed from.
+            result: the result.
+            seed: the seed of everything random in it.
+            seconds: the seconds that it took.
+            cpu_seconds: the processor time of its process over all threads; None where not known.
         """
         provenance = {
             **environment(),
@@ -263,13 +263,13 @@ class Store:
         self._verified[path] = (key, stamps(path))
 
     def sweep(self, step: Placed) -> None:
-        """Remove what killed writers of a result left beside it; call it holding the lock of its job."""
+        """Remove what killed writers of a result left beside it; the caller must hold the lock of its job."""
         if step.kind not in SHELVED:
             artifacts.sweep_partial(self.path(step))
 
     @contextmanager
     def locked(self, path: PurePosixPath) -> Iterator[None]:
-        """Hold the lock of a place, so that two processes that share a store do each piece of work once."""
+        """Hold the lock of a place, so that processes that share a store do each piece of work once."""
         with artifacts.locked(self.root / path, self.locks):
             yield
 
@@ -278,24 +278,24 @@ Stamps = dict[str, list[int]]
 
 
 def stamps(path: Path) -> Stamps:
-    """Return size and times of change of an artifact's files: as long as they hold, nobody wrote to it."""
+    """Return size and modification times of an artifact's files, which change whenever it is written to."""
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
     return {name: stamp(f"{path}/{name}") for name in names}
 
 
 def stamp(file: str) -> list[int]:
-    """Return size and times of change of a file."""
+    """Return size and modification times of a file."""
     found = os.stat(file)
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a small record as it is written: its content, and the checksum by which accidents are found."""
+    """Return a small record as it is written: its content, with a checksum that reveals accidental changes."""
     return {**content, _CHECKSUM: artifacts.digest(dict(content))}
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
-    """Return what a small record says; None where there is none, or none that is as it was written."""
+    """Return the content of a small record; None where it is missing or has changed."""
     try:
         found = artifacts.load_json(file)
         if file.is_symlink() or not isinstance(found, dict):
@@ -307,7 +307,7 @@ def read_record(file: Path) -> dict[str, Any] | None:
 
 
 def keep(store: Store, file: Path, content: Mapping[str, Any]) -> None:
-    """Write a small record (no artifact) unless it says the same already; what killed writers left is removed."""
+    """Write a small record (no artifact) unless it is unchanged, and remove what killed writers left."""
     if read_record(file) == content:
         return
     with artifacts.locked(file, store.locks):
@@ -325,7 +325,7 @@ def forget(store: Store, file: Path) -> None:
 
 @contextmanager
 def unless_in_use(path: Path, store: Store) -> Iterator[bool]:
-    """Hold an artifact's lock if nobody else does; say whether it is held."""
+    """Hold an artifact's lock if no other process does; yield whether it is held."""
     from filelock import FileLock, Timeout
 
     store.locks.mkdir(parents=True, exist_ok=True)

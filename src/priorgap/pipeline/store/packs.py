@@ -1,7 +1,7 @@
-"""Packs: some published results, and plain files beside them, as the bytes of one tar file.
+"""Packs: published results, and plain files beside them, as the bytes of one tar file.
 
-A pack crosses a network between machines that share no disk. It is data: it holds regular files alone, its first
-member lists every other one with size and checksum, and reading it writes nothing outside the folder that is given.
+A pack is sent over a network between machines that share no disk. It holds only regular files, its first member lists
+all others with size and checksum, and reading it writes nothing outside of the given folder.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from priorgap.core.shelves import Shelf, is_shelf
 
 SCHEMA = 1
 LIST = "pack.json"
-# the list of a pack of 10,000 files is about a megabyte
+# A limit for the list, which takes about a megabyte for a pack of 10,000 files.
 _LONGEST_LIST = 64 * 2**20
 
 
@@ -26,9 +26,9 @@ def pack(folders: Iterable[Path], root: Path, plain: Mapping[str, Path] | None =
     """Return a pack of results under a folder.
 
     Args:
-        folders: published results: artifacts and shelves, each with what its manifest lists and nothing else.
-        root: where the names of their files in the pack begin.
-        plain: single files that come along, by their names in the pack.
+        folders: published results (artifacts and shelves), of which only files in the manifest are packed.
+        root: the folder to which names in the pack are relative.
+        plain: additional single files, by their names in the pack.
 
     Raises:
         ValueError: a folder is no published result, or a file of it is a link.
@@ -50,7 +50,7 @@ def pack(folders: Iterable[Path], root: Path, plain: Mapping[str, Path] | None =
 
 
 def published(folder: Path) -> list[str]:
-    """Return the names of the files that a manifest lists, and the manifest's last.
+    """Return the names of the files in a manifest, and last that of the manifest.
 
     Raises:
         ValueError: there is no valid manifest, or a file is a link.
@@ -77,18 +77,18 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def unpack(content: bytes | memoryview, root: Path, *, sync: bool) -> list[str]:
-    """Write the files of a pack under a folder, each after its checksum was found to hold.
+    """Write the files of a pack into a folder, each after its checksum was verified.
 
     Args:
         content: the pack.
-        root: a folder of its own; what is there already is not written over.
-        sync: whether files are forced to disk, for results that are renamed into a store.
+        root: the target folder; existing files are not overwritten.
+        sync: whether files are forced to disk, as is needed for results that are renamed into a store.
 
     Returns:
         The names of the files, in the pack's order.
 
     Raises:
-        ValueError: it is no whole pack, or holds anything but the regular files that it lists; one line.
+        ValueError: the pack is incomplete, or holds anything other than the regular files in its list; one line.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:", encoding="utf-8") as tar:
@@ -99,7 +99,7 @@ def unpack(content: bytes | memoryview, root: Path, *, sync: bool) -> list[str]:
         raise ValueError(f"no whole pack of results ({type(error).__name__}: {error})") from error
     if listed:
         raise ValueError(f"no whole pack of results: {next(iter(listed))} is missing")
-    # all are written first: what forces the first to disk takes most of the others along
+    # All files are written before any is synced, because the first sync takes most of the others to disk, too.
     for name in names if sync else ():
         with (root / name).open("rb") as handle:
             os.fsync(handle.fileno())
@@ -127,7 +127,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, listed: dict[str, Any]
         raise ValueError(f"{member.name}: its checksum differs from the pack's list")
     file = root / member.name
     file.parent.mkdir(parents=True, exist_ok=True)
-    # "x": what a name of the pack leads to is new, and no link
+    # Mode "x" makes sure that the file is new and no link.
     with file.open("xb") as handle:
         handle.write(content)
     return member.name
@@ -135,6 +135,6 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, listed: dict[str, Any]
 
 def _chunks(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
     handle = tar.extractfile(member)
-    assert handle is not None  # of a regular file there is one
+    assert handle is not None  # A regular file always has a handle.
     while chunk := handle.read(2**24):
         yield chunk

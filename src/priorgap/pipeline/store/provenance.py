@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, commit."""
+"""The environment in which a result was made: versions, machine, commit."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ _PACKAGES = ("priorgap", "torch", "numpy", "scikit-learn", "scipy", "pytorch-lig
 
 @cache
 def environment() -> dict[str, Any]:
-    """Return versions of packages and Python, the kind of machine, its processor, the commit where there is one."""
+    """Return versions of packages and Python, the kind of machine, its processor, and the commit if there is one."""
     return {
         "packages": {name: _installed(name) for name in _PACKAGES},
         "python": platform.python_version(),

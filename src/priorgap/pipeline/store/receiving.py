@@ -1,4 +1,4 @@
-"""Publishing what came back from elsewhere: each result whole, of the key that it must have here, or not at all."""
+"""Publishing results computed elsewhere: each completely and with the key that it must have here, or not at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -11,11 +11,11 @@ from priorgap.pipeline.store.layout import SHELVED, Placed, Store
 
 
 class Named(Placed, Protocol):
-    """A step: a place, and what messages call it."""
+    """A step with a place and a name."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         ...
 
 
@@ -23,24 +23,24 @@ S = TypeVar("S", bound=Named)
 
 
 class Refused(ValueError):  # noqa: N818
-    """A result that came back is not the one that was asked for; the message is one line."""
+    """A returned result is not the requested one; the message is one line."""
 
 
 def take(steps: Sequence[S], theirs: Store, ours: Store, key: Callable[[S], str | None]) -> int:
-    """Move results into the store, in the order of their steps; what is here and sound stays.
+    """Move results into the store, in the order of their steps; sound results that exist here are kept.
 
     Args:
-        steps: the results that were asked for, in an order that works; what else came back is left there.
-        theirs: where they came to: on the store's file system, synced to disk.
+        steps: the requested results, in a valid order; any others are left there.
+        theirs: the store that received them, on the same file system and synced to disk.
         ours: the store.
-        key: what a result must have been computed from, None while that is not there; asked when all that its step
-            is made from has been taken.
+        key: returns the key that a result must have, or None if an input is missing; it is called after all inputs of
+            the step were moved.
 
     Returns:
-        How many were taken.
+        The number of results that were moved.
 
     Raises:
-        Refused: one was computed from other inputs or by other code, or is damaged.
+        Refused: a result was computed from other inputs or by other code, or is damaged.
     """
     groups: dict[PurePosixPath, list[S]] = {}
     for step in steps:

@@ -1,7 +1,8 @@
-"""Small records of a study: which models it holds, the plan of their results, and which of them failed.
+"""Small records of a study: its models, the plan of their results, and which models failed.
 
-A record is data, also one that another machine wrote: the places that it names are checked against the folder it lies
-in, and nothing that it names is built or imported to read it. Its checksum finds accidents; it is no signature.
+Records may come from other machines, so they are treated as data: the places that a record names are checked against
+its own folder, and nothing that it names is built or imported. Its checksum reveals accidental changes; it is no
+signature.
 """
 
 import contextlib
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 SCHEMA = 2
 FOLDER = "cells"
 FAILED = "failed"
-# data for the picture of the aggregate posterior: on the shelf of measurements, but not a measurement
+# Data for the picture of the aggregate posterior, which are on the shelf of measurements but are no measurement.
 MARGINALS = "_marginals"
-# where the results of each stage stand that all studies share; a study's own stand in its folder, by stage
+# The folders of stages whose results all studies share; results of other stages are in the study's folder.
 SHARED = {"prepare": "data", "reference": "reference"}
 _OWN = ("train", "calibrate", "encode", "sample", "measure")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+@-]{0,160}")
@@ -31,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=,+@-]{0,160}")
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """A result that a record names: its stage, its place under the store, what it is about."""
+    """A result in a record: its stage, its path under the store, its subject."""
 
     kind: str
     path: PurePosixPath
@@ -41,7 +42,7 @@ class RecordedStep:
     space: str = ""
 
     def check(self, study: str) -> None:
-        """Check that the place is one of this study's, or of the shared ones.
+        """Check that the path is in this study or in a shared folder.
 
         Raises:
             ValueError: it is not.
@@ -58,7 +59,7 @@ class RecordedStep:
 
 @dataclass(frozen=True)
 class RecordedModel:
-    """A model that a record names: as trained, or calibrated.
+    """A model in a record, as trained or calibrated.
 
     Attributes:
         id, group, calibrated, decode, name: as in `PlannedModel`.
@@ -75,10 +76,10 @@ class RecordedModel:
     steps: tuple[RecordedStep, ...]
 
     def check(self, study: str) -> None:
-        """Check types, and the places of all steps.
+        """Check types, and the paths of all steps.
 
         Raises:
-            ValueError: one is not what a study's own are.
+            ValueError: a path is not one of the study's own.
         """
         texts = (self.id, self.group, self.name)
         if not all(isinstance(text, str) for text in texts):
@@ -93,31 +94,31 @@ class RecordedModel:
             raise ValueError(f"{self.name}: no training")
 
     def of(self, kind: str) -> list[RecordedStep]:
-        """Return its results of one stage."""
+        """Return the model's results of one stage."""
         return [step for step in self.steps if step.kind == kind]
 
     @property
     def samples(self) -> dict[str, RecordedStep]:
-        """Its draws, by sampler."""
+        """The model's draws, by sampler."""
         return {step.sampler: step for step in self.of("sample")}
 
     @property
     def weights(self) -> RecordedStep:
-        """Its weights: trained or calibrated."""
+        """The model's weights, trained or calibrated."""
         return (self.of("calibrate") or self.of("train"))[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What one training of a study is, with the plan of all that stands on it.
+    """One training of a study, with the plan of all results that depend on it.
 
     Attributes:
         study: the study's name.
         train_id: the trained model's id.
-        label: a readable name, from what was typed.
+        label: a readable name, from the typed words.
         config: the composed configuration, as plain data.
         models: the trained model, the calibrated one, or both.
-        proposed_by: the sweeper that proposed it by the results of others; "" where it was named beforehand.
+        proposed_by: the sweeper that proposed it from the results of others; "" where it was known beforehand.
     """
 
     study: str
@@ -138,7 +139,7 @@ class OtherVersion(ValueError):  # noqa: N818
 
 
 def record_file(store: Store, study: str, train_id: str) -> Path:
-    """Return where a study records what a training is."""
+    """Return the path of a study's record of a training."""
     return store.study(study) / FOLDER / f"{train_id}.json"
 
 
@@ -160,7 +161,7 @@ def record_of(cell: "ModelConfig", models: "Iterator[PlannedModel]") -> Record:
 
 
 def write(record: Record, store: Store) -> None:
-    """Record what a training is, so that a study is known without its command line."""
+    """Write the record of a training, so that a study is known without its command line."""
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "study": record.study,
@@ -182,7 +183,7 @@ def read(file: Path) -> Record:
 
     Raises:
         OtherVersion: another version wrote it.
-        ValueError: it cannot be read, or names places that are not its study's; one line.
+        ValueError: the record cannot be read, or names places outside of its study; one line.
     """
     content = read_record(file)
     if content is None:
@@ -219,7 +220,7 @@ def _parsed(content: Mapping[str, Any]) -> Record:
 
 
 def _check_config(config: Any) -> None:
-    """Check what is read of a recorded configuration; the rest of it is shown, and no more.
+    """Check the parts of a recorded configuration that are read; the rest is only shown.
 
     Raises:
         ValueError: a part is missing, or of a wrong type.
@@ -236,7 +237,7 @@ def _check_config(config: Any) -> None:
 
 
 def as_commanded(record: Record, config: Mapping[str, Any]) -> Record:
-    """Return a record with what only the running command decides: where things are, and what leaves the machine.
+    """Return a record with the settings that the running command decides: paths, and what is sent elsewhere.
 
     Args:
         record: a model of a study, perhaps from elsewhere.
@@ -262,7 +263,7 @@ def records_of(store: Store, study: str) -> Iterator[Record]:
 
 
 def unreadable(store: Store, study: str, *, other_versions: bool = True) -> list[str]:
-    """Return a line for each record of a study that cannot be read; another version's is no damage."""
+    """Return a line for each unreadable record of a study; a record of another version is not damaged."""
     lines = []
     for file in files_of(store, study):
         try:
@@ -274,7 +275,7 @@ def unreadable(store: Store, study: str, *, other_versions: bool = True) -> list
 
 
 def left_out(error: ValueError) -> str:
-    """Return what to say of a record that cannot be read."""
+    """Return the message on a record that cannot be read."""
     return f"{error}; left out: the command that made it writes it again"
 
 
@@ -285,7 +286,7 @@ def studies(store: Store) -> list[str]:
 
 
 def failure_file(store: Store, study: str, train_id: str) -> Path:
-    """Return where a study records that a training failed."""
+    """Return the path of a study's record of a failed training."""
     return store.study(study) / FAILED / f"{train_id}.json"
 
 
@@ -296,12 +297,12 @@ def record_failure(store: Store, cell: "ModelConfig", error: str, trace: str = "
 
 
 def forget_failure(store: Store, cell: "ModelConfig") -> None:
-    """Record that a model is done."""
+    """Remove the record of a failure, because the model is finished."""
     forget(store, failure_file(store, cell.study, cell.train_id))
 
 
 def failure(store: Store, study: str, train_id: str) -> dict[str, Any] | None:
-    """Return why a model failed the last time that it was run; None where it did not."""
+    """Return why a model failed in its last run; None where it did not."""
     file = failure_file(store, study, train_id)
     if not file.is_file():
         return None
@@ -309,7 +310,7 @@ def failure(store: Store, study: str, train_id: str) -> dict[str, Any] | None:
 
 
 def sound_failure(file: Path) -> dict[str, Any] | None:
-    """Return what the record of a failure says; None where it is no such record, or was changed."""
+    """Return the content of a failure's record; None where it is no such record or has changed."""
     found = read_record(file)
     texts = ("label", "error", "traceback")
     return found if found is not None and all(isinstance(found.get(key), str) for key in texts) else None

@@ -1,8 +1,8 @@
 """`trainer=batched`: models that differ only in alpha, beta, seed or learning rate are trained together.
 
-Before the jobs of a sweep run, whatever the launcher, the models still to be trained are united, shared out over a
+Before the jobs of a sweep run, with any launcher, the models still to be trained are collected, distributed over a
 few programs, and published one by one under their own keys; the jobs then find them complete. A job whose model is
-not there (its program failed) trains it by itself, as a batch of one: the same bits.
+missing (because its program failed) trains it as a batch of one, which gives the same bits.
 """
 
 import logging
@@ -26,7 +26,8 @@ from priorgap.training.batched.program import refusal_of_data
 from priorgap.training.config import NonFiniteLoss
 
 log = logging.getLogger(__name__)
-# one core, seconds: what a row costs in each epoch in the program and by Lightning, and products of float32 a second
+# Estimates for one core: seconds for a row in each epoch in the program and with Lightning, and float32 products per
+# second.
 _SECONDS_A_ROW, _SECONDS_A_ROW_DEFAULT, _FLOPS = 5e-6, 2e-5, 5e10
 _FREE = {"loss": ("alpha", "beta"), "trainer": ("learning_rate",)}
 
@@ -51,13 +52,13 @@ def train(plan: Plan, desk: Desk, rule: BatchingRule, *, processes: int) -> int:
     """Train the models of `trainer=batched` that are not complete.
 
     Args:
-        plan: of a command.
-        desk: what this process shares.
-        rule: how models share out.
-        processes: how many may run at once.
+        plan: the plan of a command.
+        desk: the objects that this process shares.
+        rule: the rule that distributes models over programs.
+        processes: the largest number of programs that run at once.
 
     Returns:
-        How many models were trained.
+        The number of models that were trained.
     """
     chosen = [model for model in plan.models if parts.trainer(model.cell.config).batched]
     with ExitStack() as locks:
@@ -65,7 +66,8 @@ def train(plan: Plan, desk: Desk, rule: BatchingRule, *, processes: int) -> int:
             PurePosixPath(left[0].cell.study) / f"batch-{_alike(left[0].cell)}"
             for left in _waiting(chosen, desk)
         ):
-            # another command on this study may be at these models: they are done once
+            # Another command on this study may be training these models; the lock makes sure that each is trained
+            # once.
             locks.enter_context(desk.store.locked(lock))
         shares: list[list[PlannedModel]] = []
         for left in _waiting(chosen, desk):
@@ -75,7 +77,7 @@ def train(plan: Plan, desk: Desk, rule: BatchingRule, *, processes: int) -> int:
 
 
 def _waiting(chosen: Sequence[PlannedModel], desk: Desk) -> list[list[PlannedModel]]:
-    """Return the groups of what is still to be trained and whose data are there."""
+    """Return the groups of models that are still to be trained and whose data exist."""
     ready = [group for group in groups(chosen) if desk.store.is_complete(group[0].data)]
     found = [[model for model in group if not _is_done(model, desk)] for group in ready]
     return [left for left in found if left]
@@ -108,7 +110,7 @@ def _train_shares(shares: Sequence[list[PlannedModel]], desk: Desk, processes: i
 
 
 def advice(plan: Plan, desk: Desk, rule: BatchingRule) -> str:
-    """Return a line on what batching would save a sweep of `trainer=default`; "" where that is little."""
+    """Return a line on the time that batching would save in a sweep of `trainer=default`; "" where that is little."""
     plain = [model for model in plan.models if not parts.trainer(model.cell.config).batched]
     n_models, now, batched = 0, 0.0, 0.0
     for left in _waiting(plain, desk) if rule.advise else ():
@@ -131,7 +133,7 @@ def advice(plan: Plan, desk: Desk, rule: BatchingRule) -> str:
 
 
 def _seconds(group: Sequence[PlannedModel], dataset: Dataset, seconds_a_row: float = _SECONDS_A_ROW) -> float:
-    """Return about how long one core trains some models alike."""
+    """Return the approximate time in which one core trains some similar models."""
     config = group[0].cell.config
     network = models.build(config, dataset.shape, dataset.modality, None)
     n_weights = sum(p.numel() for p in network.parameters())

@@ -1,4 +1,4 @@
-"""The batched program in processes of its own: some cells in, each one's trained model and its provenance out."""
+"""The batched program in processes of its own: cells in, trained models with their provenance out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ _POLL = 0.5
 
 @dataclass(frozen=True)
 class Trained:
-    """A member's result, and what provenance says of it.
+    """A member's result, and the facts for its provenance.
 
     Attributes:
-        outcome: the model, or what stopped it.
-        numerics: what its products were computed by.
-        n_members: of its batch.
+        outcome: the model, or the error that stopped it.
+        numerics: how its products were computed.
+        n_members: the number of members in its batch.
         seconds: the member's share of the program's time.
         cpu_seconds: its share of the program's processor time.
     """
@@ -44,12 +44,12 @@ class Trained:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How it was trained."""
+        """The provenance of the training."""
         same = "the same bits in any batch" if self.numerics.strict else "in another batch within rounding"
         return {
             "batched": {"products": self.numerics.products, "bits": same, "members": self.n_members},
             "seconds": round(self.seconds, 2),
-            # of the program's process, which the one that keeps the result cannot time
+            # This is the time of the program's process, which the process that stores the result cannot measure.
             "cpu_seconds": round(self.cpu_seconds, 2),
         }
 
@@ -64,7 +64,7 @@ class Trained:
         return self.outcome
 
     def kept(self, model: PlannedModel, dataset: Dataset) -> Files:
-        """Return what is kept of the training; raises as `result`."""
+        """Return the files of the training to store; raises as `result` does."""
         return kept(model, self.result(), dataset, self.provenance)
 
 
@@ -83,14 +83,14 @@ def train_alone(model: PlannedModel, desk: Desk) -> Trained:
 def run(
     shares: Sequence[list[PlannedModel]], desk: Desk, processes: int
 ) -> Iterator[tuple[list[PlannedModel], list[Trained] | Lost]]:
-    """Train each share as one program in a process of its own; yield the shares as they end.
+    """Train each share as one program in a process of its own; yield the shares as they finish.
 
     Args:
-        shares: models that differ in what a batch may differ in.
-        desk: what this process shares.
-        processes: how many run at once.
+        shares: groups of models that differ only in what may differ within a batch.
+        desk: the objects that this process shares.
+        processes: the number of processes that run at once.
     """
-    # a process that has multiplied already cannot be switched to products that do not depend on company
+    # New processes are needed, because MKL's strict mode cannot be set in a process that has already multiplied.
     threads = int(shares[0][0].cell.config["numerics"]["threads"])
     engine = Processes(processes, threads, environment())
     left = {Unit((), _batch(group, desk)): group for group in shares}
@@ -118,7 +118,7 @@ def _batch(group: Sequence[PlannedModel], desk: Desk) -> Batch:
     members = []
     for model in group:
         config = model.cell.config
-        # `check_model` has refused what is no plain VAE
+        # `check_model` has refused everything except plain VAEs.
         network = cast(VAE, models.build(config, dataset.shape, dataset.modality, None))
         rate = parts.trainer(config).learning_rate
         members.append(Member(network, parts.loss(config), model.cell.seed, rate))
@@ -138,7 +138,7 @@ def _batch(group: Sequence[PlannedModel], desk: Desk) -> Batch:
 
 
 def check_model(config: Mapping[str, Any], model: Model, dataset: Dataset) -> None:
-    """Refuse a model of `trainer=batched` that the program cannot train.
+    """Refuse a model that `trainer=batched` cannot train.
 
     Raises:
         ValueError: one line with the reason and the remedy.

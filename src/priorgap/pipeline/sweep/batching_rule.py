@@ -1,22 +1,24 @@
-"""`batching` in conf/: over how many programs models share out, and when a sweep is told what batching saves."""
+"""`batching` in conf/: over how many programs models are distributed, and when a sweep is advised to use batching."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# a process of its own costs some seconds of imports: one for each so many seconds of training
+# Starting a process takes some seconds of imports, so there is one for each 20 seconds of training.
 _SECONDS_A_PROCESS = 20.0
 
 
 @dataclass(frozen=True)
 class BatchingRule:
-    """No part of any result's identity: a model's bits do not depend on its company.
+    """The rule is not part of any result's identity, because a model's bits do not depend on the other models.
 
     Attributes:
-        max_seconds: about the longest that one program may take: one that is killed starts anew.
-        advise: whether a sweep of `trainer=default` is told what batching would save.
-        min_models: a sweep of fewer models alike is not.
-        max_weights: of one model: the products of larger ones take the time, and batching saves none of it.
+        max_seconds: about the longest time that one program may take, because a killed program starts from the
+            beginning.
+        advise: whether a sweep of `trainer=default` is told how much time batching would save.
+        min_models: a sweep of fewer similar models is not told.
+        max_weights: the largest number of weights of a model; for larger models the products themselves take the
+            time, which batching does not save.
     """
 
     max_seconds: int
@@ -25,12 +27,12 @@ class BatchingRule:
     max_weights: int
 
     def n_programs(self, n_models: int, seconds: float, processes: int) -> int:
-        """Return over how many programs some models alike are shared out.
+        """Return the number of programs over which similar models are distributed.
 
         Args:
-            n_models: how many.
-            seconds: about what all of them take.
-            processes: how many may run at once.
+            n_models: the number of models.
+            seconds: the approximate time of all of them.
+            processes: the largest number of processes that run at once.
         """
         at_once = min(processes, int(seconds / _SECONDS_A_PROCESS))
         return min(max(at_once, math.ceil(seconds / self.max_seconds), 1), n_models)
@@ -39,14 +41,14 @@ class BatchingRule:
         """Whether to tell a sweep of `trainer=default` that batching would save time.
 
         Args:
-            n_models: alike, and not trained yet.
-            n_weights: of each.
+            n_models: the number of similar models that are not trained yet.
+            n_weights: the number of weights of each.
         """
         return self.advise and n_models >= self.min_models and n_weights <= self.max_weights
 
 
 def refuse_old_words(overrides: Sequence[str]) -> None:
-    """Refuse the words that batched training had before it was a choice of the trainer.
+    """Refuse the old words for batched training, which is now a choice of the trainer.
 
     Raises:
         ValueError: one line.

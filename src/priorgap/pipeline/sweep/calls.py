@@ -1,4 +1,4 @@
-"""A Hydra job as a call that another process makes: with all that Hydra needs there."""
+"""A Hydra job as a call for another process, with everything that Hydra needs there."""
 
 import logging
 import os
@@ -24,13 +24,13 @@ class Prepared(Protocol):
 
     @property
     def shared_disk(self) -> bool:
-        """Whether its workers see the store."""
+        """Whether its workers can access the store."""
         ...
 
 
 @dataclass(frozen=True)
 class Call:
-    """Some jobs, with all that a fresh process needs to run them as Hydra does."""
+    """Some jobs, with everything that a new process needs to run them as Hydra does."""
 
     context: HydraContext
     task_function: TaskFunction
@@ -39,7 +39,7 @@ class Call:
     directory: str
 
     def __call__(self) -> list[JobReturn]:
-        """Run the jobs one after the other; what comes back is small, for it may cross a network."""
+        """Run the jobs one after the other; the results are small, because they may be sent over a network."""
         os.chdir(self.directory)
         setup_globals()
         Singleton.set_state(self.singletons)
@@ -55,7 +55,7 @@ class Call:
         )
 
     def _quietly(self, config: DictConfig) -> object:
-        """Run the task; the sweep speaks for its jobs, whose own lines go to their log files."""
+        """Run the task with its log only in the job's own file, because the sweep reports on its jobs."""
         for handler in logging.getLogger().handlers:
             if not isinstance(handler, logging.FileHandler):
                 handler.setLevel(logging.WARNING)
@@ -73,7 +73,7 @@ def _small(found: JobReturn) -> JobReturn:
 
 
 def call_of(launcher: Prepared, jobs: Sequence[Job]) -> Call:
-    """Return what runs some jobs in another process."""
+    """Return a call that runs some jobs in another process."""
     configs = tuple(job.config for job in jobs)
     return Call(
         launcher.hydra_context, launcher.task_function, configs, Singleton.get_state(), str(Path.cwd())

@@ -26,7 +26,7 @@ from priorgap.pipeline.sweep.jobs import CellTask
 from priorgap.pipeline.sweep.node_folder import PLAIN, STORE, Answer
 
 log = logging.getLogger(__name__)
-# what a job leaves beside its results, in folders of the plain files
+# The files that a job leaves in addition to results, in folders of plain files.
 _LOG, _FAILED, _LIGHTNING = "log", records.FAILED, "lightning"
 
 
@@ -35,15 +35,15 @@ class HydraJob:
     """A Hydra job in a job's folder on a node.
 
     Attributes:
-        call: runs it.
-        study: of its model.
+        call: runs the job.
+        study: the study of its model.
     """
 
     call: Call
     study: str
 
     def __call__(self, root: Path) -> list[JobReturn]:
-        """Run it with a store at `root`; its log, its failure and its loggers' files become plain files."""
+        """Run the job with a store at `root`; its log, its failure and its loggers' files become plain files."""
         folder = str(root.parent)
         (config,) = self.call.configs
         with read_write(config), open_dict(config):
@@ -58,10 +58,10 @@ class HydraJob:
 
 @contextmanager
 def errands(launcher: Prepared, engine: Engine) -> Iterator[Callable[[Job, Call], Unit]]:
-    """Open an exchange with the nodes; what is yielded makes a unit of a job.
+    """Open an exchange with the nodes; yield a function that makes a unit from a job.
 
     Args:
-        launcher: of the multirun.
+        launcher: the launcher of the multirun.
         engine: the cluster.
     """
     task = launcher.task_function
@@ -86,7 +86,7 @@ class _Errands:
     stages: tuple[str, ...]
 
     def unit(self, job: Job, call: Call) -> Unit:
-        """Return a job as a unit: an errand, or its answer where nothing is left to do."""
+        """Return a job as a unit: an errand, or its result if nothing is left to do."""
         cell = ModelConfig(plain(job.config), tuple(str(o) for o in job.config.hydra.overrides.task))
         plan = plan_of([cell])
         steps = [step for step in plan.steps.values() if step.kind not in SHARED_KINDS]
@@ -114,7 +114,7 @@ class _Errands:
         return Unit((job,), errand, receive)
 
     def _keep(self, found: Path, job: Job, cell: ModelConfig) -> None:
-        """Keep what came beside the results: the job's log, why it failed, what Lightning's loggers wrote."""
+        """Keep the files that came with the results: the job's log, its failure, the files of Lightning's loggers."""
         if (found / _LOG).is_dir():
             shutil.copytree(found / _LOG, self.logs / str(job.number), dirs_exist_ok=True)
         if (found / _LIGHTNING).is_dir():
@@ -131,7 +131,7 @@ class _Errands:
 
 
 def _nothing() -> None:
-    """Do what a job does that has nothing to do."""
+    """Do nothing, for a job without work."""
 
 
 def _answer(job: Job, line: str | None) -> JobReturn:
@@ -139,7 +139,7 @@ def _answer(job: Job, line: str | None) -> JobReturn:
 
 
 def _for_a_node(composed: DictConfig) -> DictConfig:
-    """Return a job's configuration with places in its own folder; its runs of W&B are the report's to write."""
+    """Return a job's configuration with paths in its own folder; its runs of W&B are left to the report."""
     config = copy.deepcopy(composed)
     with read_write(config), open_dict(config):
         config.output_root = STORE
@@ -150,7 +150,7 @@ def _for_a_node(composed: DictConfig) -> DictConfig:
 
 
 def _own_files(plan: Plan) -> dict[str, str]:
-    """Return the files that jobs read beside results: a user's own data, the networks of feature spaces."""
+    """Return the files that jobs read in addition to results: a user's own data, networks of feature spaces."""
     found: dict[str, str] = {}
     for cell in plan.cells:
         found |= parts.data_files(cell.config)

@@ -1,4 +1,4 @@
-"""How long the measures of a study will take, from what the same measures took before on this machine."""
+"""The expected time of a study's measures, from the time that the same measures took before on this machine."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -13,11 +13,11 @@ Seconds = dict[str, list[float]]
 
 
 def expected_time(plan: Plan, store: Store) -> str:
-    """Return a line on the time that the measures still to be taken will need, "" where none is left.
+    """Return a line on the time that the remaining measures will need; "" where none is left.
 
-    Each measure costs the median of what it cost before under this output root: in studies of the same data
-    and number of samples, or failing that in any. Measures that have never been taken here are counted, not
-    guessed. What several measures share (decoding, features) is in the first one's time.
+    The time of each measure is the median of its earlier times under this output root: in studies with the
+    same data and number of samples or, if there are none, in any study. Measures without earlier times are
+    counted, not estimated. Steps that several measures share (decoding, features) count for the first one.
     """
     missing = [step for model in plan.models for step in model.measures if not store.is_complete(step)]
     if not missing:
@@ -39,7 +39,7 @@ def expected_time(plan: Plan, store: Store) -> str:
 
 
 def _earlier(store: Store, wanted: tuple[str, int]) -> tuple[Seconds, Seconds]:
-    """Return seconds by measure, of studies of these data and this number of samples, and of all."""
+    """Return seconds by measure, in studies with these data and this number of samples, and in all studies."""
     near: Seconds = defaultdict(list)
     anywhere: Seconds = defaultdict(list)
     for study in records.studies(store):

@@ -1,6 +1,6 @@
-"""Jobs whose nodes share no disk with the command: what they build on goes out once, results come back as packs.
+"""Jobs on nodes that share no disk with the command: their inputs are sent once, and results return as packs.
 
-This process alone writes to the store. A pack is checked against its own list, against the manifests in it and
+Only this process writes to the store. A pack is checked against its own list, against the manifests in it and
 against the keys that its results must have, and each result is published by rename, as its own writer would have.
 """
 
@@ -23,28 +23,28 @@ from priorgap.pipeline.store.layout import Store, unless_in_use
 from priorgap.pipeline.sweep.node_folder import PLAIN, Answer, Errand, Shipment
 
 _INCOMING = ".incoming"
-# seconds between two writings of an index: what it lacks after a kill is looked for
+# Seconds between two writings of an index; entries that a kill loses are determined again.
 _WRITE_EVERY = 30.0
-# the files that jobs read beside results: by path as it was typed, with the digest that the command saw
+# Maps the typed paths of files that jobs read in addition to results to the digests that the command computed.
 OwnFiles = Mapping[str, str]
 
 
 class Cluster(Protocol):
-    """What carries bytes to nodes."""
+    """The interface for sending bytes to nodes."""
 
     def send(self, content: bytes) -> Callable[[], bytes | memoryview]:
         """Return a call that returns these bytes on any node."""
 
 
 class Exchange:
-    """The driver's side of a sweep: makes errands, and publishes what they bring.
+    """The driver's side of a sweep: makes errands, and publishes the results that they return.
 
     Args:
-        store: the command's.
-        cluster: carries what errands build on.
-        node: returns the id of a node, there.
-        base: where nodes make their folders; None: where temporary files are.
-        incoming: a folder of this exchange's own, on the store's file system.
+        store: the command's store.
+        cluster: sends the inputs of errands to nodes.
+        node: returns the id of the node on which it is called.
+        base: the folder in which nodes create their folders; None: that of temporary files.
+        incoming: a folder that belongs to this exchange, on the store's file system.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Exchange:
         self._written = time.monotonic()
 
     def is_done(self, train_id: str, steps: Sequence[Step]) -> bool:
-        """Whether all results of a training are here and sound; those that the index knows are not read again."""
-        # a store that remembers what it has read would grow with the sweep
+        """Whether all results of a training are here and sound; results in the index are not read again."""
+        # A new store object is used, because one that caches what it has read would grow with the sweep.
         store = Store(self._store.root)
         try:
             signature = keys.signature(steps, store)
@@ -82,7 +82,7 @@ class Exchange:
         return self._indexes[study]
 
     def write_indexes(self) -> None:
-        """Write what is known of the studies' trainings."""
+        """Write the indexes of the studies' trainings."""
         for index in self._indexes.values():
             index.write()
 
@@ -96,13 +96,13 @@ class Exchange:
         """Return a job for a node.
 
         Args:
-            steps: the results that it is to make; those that are here go along.
-            builds_on: results that many jobs build on: sent once.
-            compute: makes them in a store at a place.
-            own_files: files that it reads beside.
+            steps: the results that it must make; those that exist here are sent along.
+            builds_on: inputs that many jobs share, which are sent once.
+            compute: makes the results in a store at a given path.
+            own_files: additional files that it reads.
 
         Raises:
-            Damaged: what it builds on is damaged.
+            Damaged: an input is damaged.
         """
         folders = dict.fromkeys(folder_of(step, self._store) for step in steps)
         names = tuple(folder.relative_to(self._store.root).as_posix() for folder in folders)
@@ -113,7 +113,7 @@ class Exchange:
         )
 
     def _can_go(self, folder: Path) -> bool:
-        """Whether a folder holds results, and all its files; what is damaged in it is made again on the node."""
+        """Whether a folder holds results with all their files; damaged ones are made again on the node."""
         manifest = folder / artifacts.MANIFEST
         if not self._store.holds(folder) or not manifest.is_file():
             return False
@@ -125,7 +125,7 @@ class Exchange:
     def _shipment(self, builds_on: Sequence[Step], own_files: OwnFiles) -> Shipment:
         key = tuple(step.path for step in builds_on)
         if key not in self._sent:
-            # by its path from here, a file comes to the same path from a job's folder
+            # A file with a path relative to this folder gets the same relative path in a job's folder.
             along = {name: Path(name) for name in own_files if artifacts.is_plain_path(name)}
             content = packs.pack(
                 [self._store.folder(step) for step in builds_on],
@@ -139,18 +139,18 @@ class Exchange:
 
     @contextmanager
     def received(self, answer: Answer, train_id: str, steps: Sequence[Step]) -> Iterator[Path]:
-        """Publish what a job made; yield the folder of the plain files that came along, which is removed afterwards.
+        """Publish a job's results; yield the folder of plain files that came with them, which is removed afterwards.
 
         Args:
-            answer: the job's.
-            train_id: of its model.
-            steps: the results that it was to make.
+            answer: the job's answer.
+            train_id: the id of its training.
+            steps: the results that it had to make.
 
         Raises:
-            ValueError: the pack, or a result in it, is not what it should be; one line.
-            OSError: it cannot be written.
+            ValueError: the pack, or a result in it, is not as expected; one line.
+            OSError: a result cannot be written.
         """
-        # the same place each time: nothing that remembers files grows
+        # The same path is used each time, so that caches of files do not grow.
         shutil.rmtree(self._incoming, ignore_errors=True)
         self._incoming.mkdir(parents=True)
         try:
@@ -163,7 +163,7 @@ class Exchange:
             shutil.rmtree(self._incoming, ignore_errors=True)
 
     def _note(self, train_id: str, steps: Sequence[Step], store: Store) -> None:
-        """Let the index know a training whose results were all checked as they came, or before."""
+        """Add a training to the index after all of its results were checked."""
         index = self._index_of(steps)
         stamps = index.stamps(train_id, dict.fromkeys(folder_of(step, store) for step in steps))
         if all(store.is_complete(step, _key(store, step) or "") for step in steps):
@@ -184,7 +184,7 @@ def _key(store: Store, step: Step) -> str | None:
 def exchanging(
     store: Store, cluster: Cluster, node: Callable[[], str], base: str | None
 ) -> Iterator[Exchange]:
-    """Open an exchange; what killed ones left in the store is removed."""
+    """Open an exchange, and remove what killed ones left in the store."""
     place = PurePosixPath(_INCOMING) / f"{os.uname().nodename}-{os.getpid()}"
     folder = store.root / place
     folder.parent.mkdir(parents=True, exist_ok=True)

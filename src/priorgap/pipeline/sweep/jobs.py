@@ -1,4 +1,4 @@
-"""What Hydra launches: one configuration, all or some stages; failures are recorded and never stop the others."""
+"""The task that Hydra launches: stages of one configuration; failures are recorded and never stop other jobs."""
 
 import contextlib
 import logging
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CellTask:
-    """What Hydra's launcher calls for each configuration.
+    """The function that Hydra's launcher calls for each configuration.
 
     Attributes:
-        stages: kinds of steps.
-        workers: processes that may share out one model's measures.
-        grid_is_known: whether all configurations were known, and prepared, before the first began.
+        stages: the kinds of steps to make.
+        workers: the largest number of processes for one model's measures.
+        grid_is_known: whether all configurations were known and prepared before the first began.
     """
 
     stages: tuple[str, ...]
@@ -46,7 +46,7 @@ class CellTask:
     grid_is_known: bool
 
     def __call__(self, config: DictConfig) -> str | float | None:
-        """Run one configuration; return why it failed, or what a sweeper goes by."""
+        """Run one configuration; return why it failed, or the value that a sweeper optimises."""
         run = run_cell if self.grid_is_known else run_proposed
         found = run(config, stages=self.stages, workers=self.workers)
         LINE.ended(failed=isinstance(found, str))
@@ -57,9 +57,9 @@ def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> 
     """Run some stages of one configuration; an exception becomes a record and a log entry.
 
     Args:
-        config: composed by Hydra; the plan is made again from it.
-        stages: kinds of steps.
-        workers: processes that may share out one model's measures.
+        config: the configuration composed by Hydra, from which the plan is built again.
+        stages: the kinds of steps to make.
+        workers: the largest number of processes for one model's measures.
 
     Returns:
         Why it failed; None where it did not.
@@ -70,11 +70,11 @@ def run_cell(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> 
 
 
 def run_proposed(config: DictConfig, *, stages: Sequence[str], workers: int = 1) -> float:
-    """Run a configuration that a sweeper proposed: nothing of it was known, or prepared, before.
+    """Run a configuration that a sweeper proposed, which was not known or prepared before.
 
     Returns:
-        What the sweeper is to make small or large: `verdict.measure` of `verdict.baseline` in `verdict.space`; NaN
-        where it failed.
+        The value that the sweeper minimises or maximises: `verdict.measure` of `verdict.baseline` in `verdict.space`;
+        NaN where it failed.
     """
     from priorgap.pipeline.config.plan import plan_of
     from priorgap.pipeline.desk import Desk
@@ -115,7 +115,7 @@ def _objective(record: records.Record, store: Store) -> float:
 
 
 def _where_the_command_was_given() -> contextlib.AbstractContextManager[None]:
-    """Paths of a configuration are relative to the command's folder, also where `hydra.job.chdir` moved the job."""
+    """Change to the command's folder, to which paths are relative, even if `hydra.job.chdir` moved the job."""
     return contextlib.chdir(get_original_cwd())
 
 
@@ -138,14 +138,14 @@ def _run(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -
 
 
 def _execute(cell: ModelConfig, store: Store, stages: Sequence[str], workers: int) -> "list[Failed]":
-    """Do the stages of a configuration, its runs of W&B open from the first epoch to the last measure."""
+    """Run the stages of a configuration, with its runs of W&B open from the first epoch to the last measure."""
     from priorgap.pipeline.config.plan import plan_of
     from priorgap.pipeline.desk import Desk
     from priorgap.pipeline.execute import execute
     from priorgap.pipeline.tracking.live import LiveRuns
 
     plan, settings = plan_of([cell]), cell.config["tracking"]
-    # nobody can look at offline runs while a command of one stage works: the report writes them
+    # Offline runs cannot be watched while a command of one stage works, so the report writes them.
     wanted = settings["mode"] == "online" or {"train", "measure"} <= set(stages)
     with LiveRuns(settings, store.study(cell.study), wanted=wanted, asked=_asked(plan)) as live:
         failed = execute(plan, stages, Desk(store, live), workers=workers)
@@ -156,7 +156,7 @@ def _execute(cell: ModelConfig, store: Store, stages: Sequence[str], workers: in
 
 
 def _asked(plan: "Plan") -> "tuple[str, Agent] | None":
-    """Return the model whose run W&B's agent asked for: the first of a command of one configuration."""
+    """Return the model whose run W&B's agent requested: the first model, if the command has one configuration."""
     from priorgap.pipeline.tracking.access import agent
 
     known = agent()
@@ -188,6 +188,6 @@ def _store(cell: ModelConfig) -> Store:
 
 
 def record_loss(config: DictConfig, reason: str) -> None:
-    """Record the failure of a configuration whose worker died before it could."""
+    """Record the failure of a configuration whose worker died before it could do so."""
     cell = ModelConfig(plain(config), tuple(str(o) for o in config.hydra.overrides.task))
     record_failure(_store(cell), cell, reason)

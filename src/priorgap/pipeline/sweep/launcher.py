@@ -1,4 +1,4 @@
-"""Runs the jobs of a Hydra multirun on an engine: composed as Hydra does, counted, retried when a worker dies."""
+"""Runs the jobs of a Hydra multirun on an engine: composed as Hydra does, counted, repeated if a worker dies."""
 
 import logging
 from collections import Counter
@@ -25,7 +25,7 @@ def sweep(
     make_engine: Callable[[int], Engine],
     retries: int,
 ) -> Sequence[JobReturn]:
-    """Compose each job, run all on an engine, return results in job order."""
+    """Compose each job, run all of them on an engine, and return the results in job order."""
     setup_globals()
     configure_log(launcher.config.hydra.hydra_logging, launcher.config.hydra.verbose)
     Path(str(launcher.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
@@ -40,13 +40,13 @@ def sweep(
         from priorgap.pipeline.sweep.errands import errands
 
         with errands(launcher, engine) as errand_of:
-            # a lost job is tried again by the engine itself
+            # The engine itself repeats a lost job.
             returns = drive((errand_of(job, call_of(launcher, [job])) for job in jobs), engine, progress, 0)
     return [returns[number] for number in range(initial_job_idx, initial_job_idx + n_jobs)]
 
 
 def _jobs(launcher: Prepared, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Iterator[Job]:
-    """Compose the jobs one after the other, when they are asked for: a composed configuration is large."""
+    """Compose the jobs one by one when they are requested, because a composed configuration is large."""
     shared = set.intersection(*map(set, job_overrides)) if len(job_overrides) > 1 else set()
     for i, overrides in enumerate(job_overrides, start=initial_job_idx):
         config = launcher.hydra_context.config_loader.load_sweep_config(launcher.config, list(overrides))
@@ -64,13 +64,13 @@ def _units(launcher: Prepared, jobs: Iterator[Job], cells_per_unit: int) -> Iter
 
 
 def drive(units: Iterable[Unit], engine: Engine, progress: Progress, retries: int) -> dict[int, JobReturn]:
-    """Run units until each has answered or was lost once too often; a lost one costs no other.
+    """Run units until each has answered or was lost too often; a lost unit does not affect any other.
 
     Args:
-        units: taken one after the other, while the engine has room.
-        engine: where they run.
-        progress: counts what ends.
-        retries: how often a lost one is handed to the engine again.
+        units: the units, taken one by one while the engine has room.
+        engine: the engine that runs them.
+        progress: counts finished models.
+        retries: how often a lost unit is given to the engine again.
     """
     returns: dict[int, JobReturn] = {}
     lost: Counter[Unit] = Counter()
@@ -116,7 +116,7 @@ def drive(units: Iterable[Unit], engine: Engine, progress: Progress, retries: in
 
 
 def _failed(found: JobReturn) -> bool:
-    # a cell that fails says why; only what is no cell's own fault is an exception
+    # A failed cell returns its reason; only errors outside of a cell are exceptions.
     return found.status != JobStatus.COMPLETED or isinstance(found._return_value, str)
 
 

@@ -1,4 +1,4 @@
-"""A node that shares no disk with the command: a folder of its own, into which data come once and where jobs work."""
+"""A node that shares no disk with the command: its own folder, to which inputs are sent once and where jobs work."""
 
 import fcntl
 import hashlib
@@ -15,21 +15,21 @@ from typing import Any
 from priorgap.core import artifacts
 from priorgap.pipeline.store import packs
 
-# the store of a job, in its folder
+# The name of a job's store, in the job's folder.
 STORE = "outputs"
-# files beside the results that travel with them; no study can have this name
+# The folder of files that travel with results; no study can have this name.
 PLAIN = ".plain"
 _JOBS = "jobs"
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """The results that jobs build on, as they lie in the cluster's object store.
+    """The inputs of jobs, in the cluster's object store.
 
     Attributes:
         digest: the SHA-256 of the pack.
-        fetch: returns the pack; called once a node.
-        expected: files that a node must have itself, with their digests.
+        fetch: returns the pack; called once on each node.
+        expected: files that must exist on a node already, with their digests.
     """
 
     digest: str
@@ -39,10 +39,10 @@ class Shipment:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a job sends back.
+    """The message that a job sends back.
 
     Attributes:
-        returned: what its call returned: a few words.
+        returned: the short result of its call.
         pack: its results, and plain files under `PLAIN`.
     """
 
@@ -52,15 +52,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Errand:
-    """A job for such a node; called there.
+    """A job for such a node, which is called there.
 
     Attributes:
-        shipment: what it builds on.
-        given: a pack of those of its own results that are there already; empty where there are none.
+        shipment: the inputs.
+        given: a pack of its own results that exist already; empty where there are none.
         results: the folders of all its results, under the store.
-        compute: makes them in a store at the place that it is given; what it leaves under `PLAIN` comes back too.
+        compute: makes the results in a store at a given path; files that it leaves under `PLAIN` are returned, too.
         node: returns the id of the node.
-        base: where the node's folder is made; None: where temporary files are.
+        base: the folder in which the node's folder is created; None: that of temporary files.
     """
 
     shipment: Shipment
@@ -75,7 +75,8 @@ class Errand:
         home = _home(self.base, self.node())
         with _in_use(home, self.shipment.digest):
             shipped = _arrived(home, self.shipment)
-            # of this process: the next job's files have the same names, and nothing that remembers files grows
+            # Named by the process id, so that the next job's files have the same names and caches of files do not
+            # grow.
             place = shipped / _JOBS / str(os.getpid())
             _clear(place.parent)
             try:
@@ -101,7 +102,7 @@ def _packed(root: Path, made: list[str]) -> bytes:
 
 
 def _written(folder: Path) -> tuple[int, int] | None:
-    """Return what changes whenever a result's manifest is written: a damaged one is made again with the same text."""
+    """Return a stamp that changes whenever a result's manifest is written, even with the same text."""
     try:
         found = (folder / artifacts.MANIFEST).stat()
     except OSError:
@@ -110,10 +111,10 @@ def _written(folder: Path) -> tuple[int, int] | None:
 
 
 def _home(base: str | None, node: str) -> Path:
-    """Return the folder of this user on a node, made when it is not there.
+    """Return the folder of this user on a node, created if it is missing.
 
     Raises:
-        ValueError: somebody else's, or a link, stands there.
+        ValueError: the path is a link or belongs to another user.
     """
     home = Path(base or tempfile.gettempdir()) / f"priorgap-{os.getuid()}-{node[:16]}"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,22 +126,22 @@ def _home(base: str | None, node: str) -> Path:
 
 @contextmanager
 def _in_use(home: Path, digest: str) -> Iterator[None]:
-    """Keep what came with a shipment from being removed, as long as this process works with it."""
+    """Protect a shipment's files from removal as long as this process uses them."""
     with (home / f"{digest[:24]}.used").open("wb") as handle:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
 
 
 def _arrived(home: Path, shipment: Shipment) -> Path:
-    """Return the folder of a shipment, unpacked by the first job that needs it.
+    """Return the folder of a shipment, which the first job that needs it unpacks.
 
     Raises:
-        ValueError: it did not arrive as it was sent, or the node lacks a file.
+        ValueError: the shipment was changed on the way, or the node lacks a file.
     """
     folder = home / shipment.digest[:24]
     with artifacts.locked(folder, home):
         if not folder.is_dir():
-            # of a process that was killed: nobody else unpacks while this lock is held
+            # A killed process left this folder; no other process unpacks while this lock is held.
             partial = home / f".partial-{folder.name}"
             shutil.rmtree(partial, ignore_errors=True)
             remove_unused(home)
@@ -156,13 +157,13 @@ def _arrived(home: Path, shipment: Shipment) -> Path:
 
 
 def _laid_out(place: Path, shipped: Path) -> Path:
-    """Make a job's store of what was shipped: links to it, for no job writes there."""
+    """Make a job's store from a shipment, with links to it, because jobs do not write there."""
     root = place / STORE
     root.mkdir(parents=True)
     for entry in shipped.iterdir():
         if entry.name != PLAIN:
             (root / entry.name).symlink_to(entry)
-    # files that the command names by relative paths lie where the job looks for them
+    # Files with relative paths are linked to where the job looks for them.
     for file in (shipped / PLAIN).rglob("*"):
         if file.is_file():
             own = place / file.relative_to(shipped / PLAIN)
@@ -172,7 +173,7 @@ def _laid_out(place: Path, shipped: Path) -> Path:
 
 
 def _clear(jobs: Path) -> None:
-    """Remove the folders of jobs whose processes have ended, and of an earlier job of this one."""
+    """Remove the folders of jobs whose processes have ended, and that of an earlier job of this process."""
     jobs.mkdir(exist_ok=True)
     for folder in jobs.iterdir():
         if int(folder.name) == os.getpid() or not _lives(int(folder.name)):
@@ -190,7 +191,7 @@ def _lives(process: int) -> bool:
 
 
 def remove_unused(home: Path) -> None:
-    """Remove all that came to a node and that no process works with."""
+    """Remove all shipments on a node that no process uses."""
     for mark in home.glob("*.used"):
         with mark.open("wb") as handle, suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,14 +200,14 @@ def remove_unused(home: Path) -> None:
 
 @dataclass(frozen=True)
 class Tidy:
-    """Called on a node when a sweep has ended: removes what no process works with; files that are locks stay.
+    """Called on a node when a sweep has ended: removes what no process uses; lock files stay.
 
     Attributes:
-        base: as of the errands.
+        base: as in the errands.
     """
 
     base: str | None
 
     def __call__(self, node: str) -> None:
-        """Remove it from a node of this id."""
+        """Remove unused files from the node with this id."""
         remove_unused(_home(self.base, node))

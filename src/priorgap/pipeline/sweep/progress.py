@@ -1,4 +1,4 @@
-"""Progress of a sweep, and of one model's pieces of work: live on a terminal, a plain line now and then elsewhere."""
+"""Progress of a sweep, and of one model's work: live on a terminal, occasional lines elsewhere."""
 
 import logging
 import sys
@@ -14,11 +14,11 @@ _EVERY = 15.0
 
 
 class Progress:
-    """Counts what has ended and says so.
+    """Counts finished models and reports progress.
 
     Args:
         total: the number of models.
-        stream: where the live line goes, when it is a terminal.
+        stream: the stream of the live line, if it is a terminal.
         clock: seconds, monotonic.
     """
 
@@ -37,7 +37,7 @@ class Progress:
         self.done += not failed
 
     def show(self, running: int) -> None:
-        """Say where the sweep stands, if that is news."""
+        """Report the state of the sweep, if it has changed."""
         self.running = running
         if self._stream.isatty():
             self._stream.write(f"\r\x1b[K{self.line()}")
@@ -46,7 +46,7 @@ class Progress:
             self._say()
 
     def close(self) -> None:
-        """Say how it ended."""
+        """Report how the sweep ended."""
         self.running = 0
         if self._stream.isatty():
             self._stream.write("\r\x1b[K")
@@ -73,16 +73,16 @@ class Progress:
 
 
 class Pieces:
-    """Progress of work in pieces of known kinds: on the live line of a terminal, a line now and then elsewhere.
+    """Progress of work in pieces of known kinds: on the live line of a terminal, in occasional lines elsewhere.
 
-    The time left is counted from what each kind took so far; a kind not met yet counts as their mean. Pieces of one
-    kind come again and again (a metric for each sampler), so that soon no more is guessed.
+    The time left is estimated from the time of each kind so far; a kind that has not occurred yet counts as the mean.
+    Kinds repeat (a metric for each sampler), so that all times are soon known.
 
     Args:
         kinds: the kind of every piece, in any order.
-        verb: what is done to them.
-        line: where it is said.
-        clock: as for `Progress`.
+        verb: the verb for the work on them.
+        line: the live line.
+        clock: as in `Progress`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Pieces:
         self._since = self._said_at = clock()
 
     def ended(self, *kinds: str, worked: bool = True) -> None:
-        """Count pieces that ended together; those there already (`worked` false) tell no time, and took none."""
+        """Count pieces that ended together; those that existed already (`worked` false) do not count for the time."""
         now = self._clock()
         if worked:
             for kind in kinds:
@@ -114,11 +114,11 @@ class Pieces:
             log.info("%s", said)
 
     def n_done(self) -> int:
-        """Return how many pieces have ended."""
+        """Return the number of finished pieces."""
         return self._total - self._left.total()
 
     def left(self) -> str:
-        """Say how long the rest will take."""
+        """Return how long the rest will take, in words."""
         if not self._took:
             return "time left not known yet"
         means = {kind: sum(times) / len(times) for kind, times in self._took.items()}

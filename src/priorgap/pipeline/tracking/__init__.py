@@ -1,4 +1,4 @@
-"""W&B: one run a model, from its first epoch to its last measure, grouped by study; one run for the report.
+"""W&B: one run for each model, from its first epoch to its last measure, grouped by study; one run for the report.
 
-Nothing here is imported from W&B before a run is written: `tracking=off` needs no such package.
+W&B is imported only when a run is written, so that `tracking=off` works without the package.
 """

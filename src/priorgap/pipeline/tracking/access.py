@@ -1,4 +1,4 @@
-"""Whether W&B can be written to, asked before any work."""
+"""Checks, before any work, that W&B can be written to."""
 
 import os
 import sys
@@ -15,10 +15,10 @@ class TrackingFailed(RuntimeError):  # noqa: N818
 
 
 def check_access(tracking: Mapping[str, Any]) -> None:
-    """Make sure, before any work, that W&B is there and knows who writes online runs; on a terminal it asks.
+    """Check, before any work, that W&B is installed and logged in for online runs; on a terminal it asks for a login.
 
     Raises:
-        ValueError: it does not; one line.
+        ValueError: W&B cannot be used; one line.
     """
     if tracking["mode"] != "off":
         extras.require(f"tracking={tracking['mode']}", "tracking", extras.TRACKING, "take tracking=off")
@@ -45,11 +45,11 @@ def check_access(tracking: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Agent:
-    """What `wandb agent` tells the command that it starts.
+    """The information that `wandb agent` passes to the command that it starts.
 
     Attributes:
         sweep: the id of the sweep.
-        run: the id of the run that the command is to write.
+        run: the id of the run that the command must write.
     """
 
     sweep: str
@@ -58,19 +58,19 @@ class Agent:
 
 @cache
 def agent() -> Agent | None:
-    """Return the agent that started this command; None where none did.
+    """Return the agent that started this command; None where there is none.
 
-    W&B would write every run of the process into the agent's one, and count all of them in the sweep: what it reads
-    is taken out of the environment, before W&B is imported.
+    W&B would write every run of the process into the agent's run, and count all of them in the sweep. So the
+    variables that it reads are removed from the environment before W&B is imported.
     """
     known = {name: os.environ.pop(f"WANDB_{name}", "") for name in ("SWEEP_ID", "RUN_ID", "SWEEP_PARAM_PATH")}
     return Agent(known["SWEEP_ID"], known["RUN_ID"]) if known["SWEEP_ID"] and known["RUN_ID"] else None
 
 
 def leave_the_service_of_others() -> None:
-    """Start a service of one's own, also where the process that started this one (a notebook) has named its own.
+    """Start a W&B service of our own, even if the process that started this one (a notebook) has named its own.
 
-    A run that is written through another process's service waits half a minute at its end, and is left unfinished.
+    A run that is written through another process's service waits half a minute at its end and stays unfinished.
     """
     agent()
     if "wandb" not in sys.modules:

@@ -1,4 +1,4 @@
-"""What a model's run shows of its measures: numbers under flat names, and tables."""
+"""The content of a model's run: measures as numbers under flat names, and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ def flat_name(row: Measurement, sampler: str) -> str:
 
 
 def summary(rows: Sequence[tuple[str, Measurement]], space: str = "") -> dict[str, float]:
-    """Return every number of the whole (not per unit or class) under its flat name.
+    """Return every overall number (not by unit or class) under its flat name.
 
     A feature space is left out of the name where it is the study's declared one, or the only one of a measure:
-    the name of a number must not change when a space is added.
+    the name of a number must not change if another space is added.
 
     Args:
         rows: sampler ("" for the model) and measurement.
@@ -36,11 +36,11 @@ def summary(rows: Sequence[tuple[str, Measurement]], space: str = "") -> dict[st
 
 @dataclass(frozen=True)
 class SamplerTable:
-    """A row a sampler, a column a measure.
+    """A table with a row for each sampler and a column for each measure.
 
     Attributes:
-        columns: "sampler", then the measures as the summary names them, without the sampler.
-        rows: None where a sampler has no such number.
+        columns: "sampler", then the measures under their names in the summary, without the sampler.
+        rows: the rows, with None where a sampler has no such number.
     """
 
     columns: list[str]
@@ -48,7 +48,7 @@ class SamplerTable:
 
 
 def sampler_table(rows: Sequence[tuple[str, Measurement]], space: str = "") -> SamplerTable:
-    """Return every number of a whole sampler; arguments as of `summary`."""
+    """Return every overall number of each sampler; arguments as in `summary`."""
     numbers: dict[str, dict[str, float]] = {}
     columns: dict[str, None] = {}
     for sampler, row, implied in _whole(rows, space):
@@ -63,7 +63,7 @@ def sampler_table(rows: Sequence[tuple[str, Measurement]], space: str = "") -> S
 
 
 def _whole(rows: Sequence[tuple[str, Measurement]], space: str) -> list[tuple[str, Measurement, str]]:
-    """Return (sampler, row, the space that its name leaves out) of what is of no single unit or class."""
+    """Return (sampler, row, the space that its name omits) for rows that belong to no single unit or class."""
     whole = [(s, r) for s, r in rows if r.unit == ""]
     spaces: dict[str, set[str]] = {}
     for _, row in whole:
@@ -79,7 +79,7 @@ def _short(row: Measurement, sampler: str, implied: str) -> str:
 
 
 def unit_table(rows: Sequence[tuple[str, Measurement]], catalogue: Catalogue) -> list[dict[str, float]]:
-    """Return unit -> what is known of it in nats (rate, marginal KL, ...), of units that have all of these."""
+    """Return each unit's measures in nats (rate, marginal KL, ...), for units that have all of them."""
     names = [m.name for m in catalogue.values() if m.by == "latent unit" and m.unit == "nat"]
     columns: dict[str, dict[str, float]] = {}
     for name in names:

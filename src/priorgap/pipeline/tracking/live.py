@@ -1,4 +1,4 @@
-"""Runs that are written while models train: they show curves, and change nothing of what is computed."""
+"""Runs that are written during training: they show curves, and do not change any computation."""
 
 import logging
 import math
@@ -19,9 +19,9 @@ from priorgap.pipeline.tracking.runs import OpenRun, RunName
 from priorgap.training.config import Record
 
 log = logging.getLogger(__name__)
-# of a training, at most, where nobody asks for more
+# The default largest number of pictures in a training.
 _N_PICTURES = 6
-# set once W&B was not reached: what is left is the report's to write, and no model waits for it again
+# Set once W&B could not be reached; the report then writes the rest, and no model waits again.
 _lost = threading.Event()
 
 
@@ -32,7 +32,7 @@ def run_name(
     label: str,
     agent: Agent | None = None,
 ) -> RunName:
-    """Return what a model's run is known by."""
+    """Return the identification of a model's run."""
     return RunName(
         study,
         f"{label}{' calibrated' if model.calibrated else ''}",
@@ -44,15 +44,15 @@ def run_name(
 
 
 class LiveRuns:
-    """The runs of one process: opened when a training begins, and left open for what is measured afterwards.
+    """The runs of one process: opened when a training begins, and left open for later measurements.
 
-    As a context it closes them: as failed where the block raises, or `failed` was set.
+    As a context manager it closes them, as failed if the block raises or `failed` was set.
 
     Args:
         tracking: the group of the configuration.
-        folder: of the study.
-        wanted: whether anything is written while models train.
-        asked: the model whose run an agent asked for, and the agent.
+        folder: the study's folder.
+        wanted: whether anything is written during training.
+        asked: the model whose run an agent requested, and the agent.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LiveRuns:
         self._open.clear()
 
     def training(self, model: PlannedModel) -> Follower:
-        """Open a model's run, and return what logs its epochs."""
+        """Open a model's run, and return the observer that logs its epochs."""
         if not self._wanted or _lost.is_set():
             return Nobody()
         run = _opened(self._tracking, self._folder, self._named(model), final=True)
@@ -89,16 +89,16 @@ class LiveRuns:
         return _Curves(run, _every(self._tracking, model.cell.config))
 
     def batch(self, models: Sequence[PlannedModel]) -> FollowBatch | None:
-        """Return what logs the epochs of a batch, in the process that trains it.
+        """Return the observer that logs a batch's epochs, in the process that trains it.
 
-        A batch is trained in seconds: where nobody can look at its runs they are written once, with the measures.
+        A batch is trained in seconds, so runs that cannot be watched are written only once, with the measures.
         """
         if not self._wanted or self._tracking["mode"] != "online" or _lost.is_set():
             return None
         return _BatchCurves(dict(self._tracking), self._folder, tuple(map(self._named, models)))
 
     def agent(self, model_id: str) -> Agent | None:
-        """Return the agent that asked for a model's run; None where none did."""
+        """Return the agent that requested a model's run; None where none did."""
         return self._asked[1] if self._asked is not None and self._asked[0] == model_id else None
 
     def _named(self, model: PlannedModel) -> RunName:
@@ -106,30 +106,30 @@ class LiveRuns:
         return run_name(cell.config, model, cell.study, cell.label, self.agent(model.id))
 
     def take(self, model_id: str) -> OpenRun | None:
-        """Return the open run of a model, whose end is then the taker's."""
+        """Return the open run of a model, which the caller must then close."""
         return self._open.pop(model_id, None)
 
 
 def _every(tracking: Mapping[str, Any], config: Mapping[str, Any]) -> int:
-    """Return every how many epochs a picture is logged; 0 for never."""
+    """Return the number of epochs between pictures; 0 for none."""
     asked = tracking["pictures_every"]
     return math.ceil(int(config["trainer"]["max_epochs"]) / _N_PICTURES) if asked is None else int(asked)
 
 
 class _Curves:
-    """Logs the epochs of one model, and every some epochs a picture of what it makes."""
+    """Logs the epochs of one model, and at intervals a picture of its samples."""
 
     def __init__(self, run: OpenRun, every: int) -> None:
         self._run: OpenRun | None = run
         self._every = every
 
     def resumed(self, curves: Sequence[Record]) -> None:
-        """Log those of the epochs before a resume that the run has not got."""
+        """Log those epochs from before a resume that the run does not have."""
         if self._run is not None and not _guarded(partial(self._run.curves, curves)):
             self._run = None
 
     def epoch(self, record: Record, look: Look) -> None:
-        """Log an epoch, at its end with the picture where it is one's turn."""
+        """Log an epoch, with the picture if one is due."""
         turn = self._every > 0 and (int(record["epoch"]) + 1) % self._every == 0
         if self._run is not None and not _guarded(
             partial(self._run.curves, [record], look if turn else None)
@@ -139,7 +139,7 @@ class _Curves:
 
 @dataclass(frozen=True)
 class _BatchCurves:
-    """Logs the epochs of a batch's models, in whatever process opens it; their runs are gone on with afterwards."""
+    """Logs the epochs of a batch's models, in any process that opens it; their runs are continued afterwards."""
 
     tracking: Mapping[str, Any]
     folder: Path
@@ -165,7 +165,8 @@ class _BatchCurves:
         finally:
             for place, run in runs.items():
                 if run is not None and _guarded(run.close) and failed:
-                    # the batch failed, and nothing here goes on with the run: reopen it to record it as failed
+                    # The batch failed and nothing else will continue the run, so it is reopened to be recorded as
+                    # failed.
                     ended = _opened(self.tracking, self.folder, self.names[place], final=True)
                     if ended is not None:
                         _guarded(partial(ended.close, failed=True))
@@ -184,7 +185,7 @@ def _opened(tracking: Mapping[str, Any], folder: Path, named: RunName, *, final:
 
 
 def _guarded(call: Callable[[], None]) -> bool:
-    """Call, and say in one line why it failed, if it did: no training fails for its curves."""
+    """Call a function and report a failure in one line, because no training may fail because of its curves."""
     try:
         call()
     except Exception as error:

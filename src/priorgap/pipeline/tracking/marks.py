@@ -1,4 +1,4 @@
-"""What was written of a run before: a mark beside the study, with a digest of the content and the run's id."""
+"""Marks of what was written to a run before: beside the study, with a digest of the content and the run's id."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,10 +7,10 @@ from priorgap.core import artifacts
 
 
 class Mark(NamedTuple):
-    """What was written before.
+    """The mark of a run that was written before.
 
     Attributes:
-        content: its digest.
+        content: the digest of its content.
         run: the id of the run.
     """
 
@@ -19,18 +19,18 @@ class Mark(NamedTuple):
 
 
 def mark(folder: Path, about: str, found: Mark) -> None:
-    """Remember what was written.
+    """Write a mark.
 
     Args:
-        folder: of the study.
+        folder: the study's folder.
         about: the model's id, or "report".
-        found: what was written.
+        found: the mark.
     """
     artifacts.save_json(_file(folder, about), found._asdict())
 
 
 def written_before(folder: Path, about: str) -> Mark | None:
-    """Return what was written before; None where nothing was, or nobody knows; arguments as of `mark`."""
+    """Return the mark of what was written before; None where there is none; arguments as in `mark`."""
     try:
         content = artifacts.load_json(_file(folder, about))
         return Mark(str(content["content"]), str(content["run"]))

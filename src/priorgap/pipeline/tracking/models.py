@@ -1,4 +1,4 @@
-"""A model's run, once it is measured: what came while it trained is gone on with."""
+"""A model's run once the model is measured: the run that was written during training is continued."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,19 @@ def track_model(
 ) -> bool:
     """Write one model's run: curves, tables of units and samplers, histogram, sample grids, summary, weights.
 
-    Nothing is written when tracking is off, or when the same content was written before.
+    Nothing is written when tracking is off, or if the same content was written before.
 
     Args:
         tracking: the group of the configuration.
-        folder: of the study.
-        named: what the run is known by.
-        curves: of the training.
+        folder: the study's folder.
+        named: the run's identification.
+        curves: the training curves.
         rows: sampler ("" for the model) and measurement.
-        previews: by sampler.
-        weights: the file.
-        stages: what has been done: the run's tags.
-        catalogue: of the measures.
-        live: the run, where it is open since the model was trained; it is closed here.
+        previews: the previews, by sampler.
+        weights: the file of weights.
+        stages: the finished stages, which become the run's tags.
+        catalogue: the entries of the measures.
+        live: the run, if it is open since the training; it is closed here.
 
     Returns:
         Whether a run was written.

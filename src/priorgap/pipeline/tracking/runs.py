@@ -1,4 +1,4 @@
-"""A run of W&B: opened, given its curves, closed; what it says of the machine; which files of it are kept."""
+"""A run of W&B: opening, logging curves, closing; the facts of the machine that it gets, the files that it keeps."""
 
 import logging
 import os
@@ -20,25 +20,26 @@ if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
 log = logging.getLogger(__name__)
-# seconds: a server that is gone must not hold up a study for longer (W&B's own: 90, and without an end)
+# Limits in seconds, so that an unreachable server does not delay a study longer (W&B's own are 90, and none at the
+# end).
 _TO_BEGIN, _TO_END = 30.0, 60.0
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _ROWS = "test rows; their reconstructions; draws of the prior"
-# keys about the store and tracking, which say nothing of the model: not sent to W&B
+# Keys about the store and tracking, which do not describe the model and are not sent to W&B.
 _PRIVATE = ("output_root", "tracking")
 
 
 @dataclass(frozen=True)
 class RunName:
-    """What W&B knows a run by.
+    """The identification of a run in W&B.
 
     Attributes:
-        study: its group.
-        name: what people read.
+        study: the study, which is the run's group.
+        name: the readable name.
         job_type: model or report.
         about: the model's id, or "report".
         config: the composed configuration.
-        agent: who asked for this run, and for it alone, by an id of its own.
+        agent: the agent that requested this run alone, with an id of its own.
     """
 
     study: str
@@ -49,10 +50,10 @@ class RunName:
     agent: Agent | None = None
 
     def id(self, folder: Path) -> str:
-        """Return the id: the agent's, or the one that it was written under before, or one that a rerun finds again.
+        """Return the run's id: the agent's, else the one it was written under before, else one that a rerun finds.
 
         Args:
-            folder: of the study.
+            folder: the study's folder.
         """
         if self.agent is not None:
             return self.agent.run
@@ -65,9 +66,9 @@ class OpenRun:
 
     Args:
         tracking: the group of the configuration.
-        folder: of the study.
-        named: what it is known by.
-        final: whether its end is the run's: another process goes on with it otherwise.
+        folder: the study's folder.
+        named: the run's identification.
+        final: whether closing it ends the run; if not, another process continues it.
 
     Raises:
         TrackingFailed: W&B cannot be reached, or refuses.
@@ -91,7 +92,7 @@ class OpenRun:
                 name=named.name,
                 id=self.id,
                 resume="allow",
-                # a second job of this process must not be merged into the first one's run
+                # Without this a second job of the process would be merged into the first one's run.
                 reinit="create_new",
                 mode="online" if tracking["mode"] == "online" else "offline",
                 config=public(named.config),
@@ -106,11 +107,11 @@ class OpenRun:
         self.run.define_metric("validation/*", step_metric="epoch")
 
     def curves(self, records: Sequence[Mapping[str, float]], look: Look | None = None) -> None:
-        """Log epochs, each as the step of its number: those that the run has already are left out.
+        """Log epochs, each under its number as the step; epochs that the run has already are left out.
 
         Args:
-            records: of the epochs.
-            look: makes the picture that stands at their step; None for none.
+            records: the records of the epochs.
+            look: makes the picture for their step; None for no picture.
         """
         for record in records:
             if int(record["epoch"]) >= self._n_epochs:
@@ -119,10 +120,10 @@ class OpenRun:
                 self._n_epochs = int(record["epoch"]) + 1
 
     def close(self, *, failed: bool = False) -> None:
-        """End the run, and remove what earlier processes left of it: this one holds all that they wrote.
+        """End the run, and remove the local files of earlier processes, whose content this run includes.
 
         Raises:
-            TrackingFailed: not all of it arrived.
+            TrackingFailed: not all of the data arrived.
         """
         place = Path(self.run.dir).parent
         try:
@@ -137,7 +138,7 @@ class OpenRun:
 
 @contextmanager
 def written(run: OpenRun) -> Iterator["Run"]:
-    """Give a run what the block logs, and close it; what W&B raises becomes a line.
+    """Pass a run to the block for logging, and close it; an error of W&B becomes one line.
 
     Raises:
         TrackingFailed: W&B cannot be reached, or refuses.
@@ -156,7 +157,7 @@ def written(run: OpenRun) -> Iterator["Run"]:
 
 
 def add_artifact(run: "Run", name: str, kind: str, file: Path) -> None:
-    """Add a file of the store, which stays where it is, as an artifact of a name that does not change."""
+    """Add a file of the store, which stays there, as an artifact with a fixed name."""
     import wandb
 
     artifact = wandb.Artifact(_NOT_IN_NAMES.sub("-", name)[:128], type=kind)
@@ -176,7 +177,7 @@ def _settings(final: bool, agent: Agent | None) -> "Settings":
         console="off",
         silent=True,
         x_disable_stats=True,
-        # host, user, command line and paths of the machine
+        # Switches off host, user, command line and paths of the machine.
         x_disable_meta=True,
         x_disable_machine_info=True,
         disable_git=True,
@@ -190,7 +191,7 @@ def _settings(final: bool, agent: Agent | None) -> "Settings":
 
 
 def public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without what belongs to a machine or a person: of a path its last part is left."""
+    """Return a configuration without data of a machine or a person; of a path only the last part is kept."""
     return {key: _without_folders(value) for key, value in config.items() if key not in _PRIVATE}
 
 
@@ -205,7 +206,7 @@ def _without_folders(value: Any) -> Any:
 
 
 def _forget_logs(place: Path) -> None:
-    """Remove the logs of a run that ended well: they are W&B's own, and say where on the machine it ran."""
+    """Remove W&B's own logs of a run that ended well, because they contain paths of the machine."""
     shutil.rmtree(place / "logs", ignore_errors=True)
     for link in (*place.parent.glob("debug*.log"), place.parent / "latest-run"):
         if link.is_symlink():
@@ -220,6 +221,6 @@ def _pictures(look: Look) -> "dict[str, Image]":
 
 
 def _curve_name(column: str) -> str:
-    """Return train/loss for train_loss: W&B makes a section of what stands before the slash."""
+    """Return train/loss for train_loss, because W&B makes a section of the part before the slash."""
     part, _, rest = column.partition("_")
     return f"{part}/{rest}" if part in ("train", "validation") and rest else column

@@ -44,7 +44,7 @@ def track_study(
     opened = OpenRun(tracking, folder, named)
     with written(opened) as run:
         run.tags = ("report",)
-        # a cell of a W&B table is a scalar: lists that vary in a study are shown as text
+        # A cell of a W&B table must be a scalar, so lists that vary in a study are shown as text.
         plain = table.map(lambda value: str(value) if isinstance(value, list | dict) else value)
         run.log({"results": wandb.Table(dataframe=plain)})
         for name, path in figures.items():

@@ -1,8 +1,8 @@
 """Adam and AdamW for members of a batch: torch's fused kernel, called once for all members of one learning rate.
 
-`torch.optim` would look at hundreds of tensors one by one in each step, which costs small networks more than the
-kernel itself, and imports torch's compiler, which costs a fresh process as much as torch. The kernel is private to
-torch; a test compares this class with `torch.optim`, bit for bit.
+`torch.optim` handles hundreds of tensors one by one in each step, which for small networks takes longer than the
+kernel itself, and it imports torch's compiler, which takes a new process as long as importing torch. The kernel is a
+private function of torch, so a test compares this class with `torch.optim`, bit for bit.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ class Adam:
     """Adam's state of every member, with torch's defaults.
 
     Args:
-        views: each member's parameters; their gradients are there, and stay the same tensors.
-        learning_rates: each member's.
-        weight_decay: of all.
-        decoupled: weight decay as in AdamW.
+        views: each member's parameters; their gradients exist already, and stay the same tensors.
+        learning_rates: the learning rate of each member.
+        weight_decay: the weight decay of all members.
+        decoupled: whether weight decay is decoupled, as in AdamW.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Adam:
         self._collect(views)
 
     def _collect(self, views: Sequence[Sequence[nn.Parameter]]) -> None:
-        """Gather what one call of the kernel takes: the members of each learning rate."""
+        """Collect the arguments of the kernel's calls: the members of each learning rate."""
         self._calls: list[tuple[float, list[Tensor], list[Tensor], list[Tensor], list[Tensor]]] = []
         for rate in dict.fromkeys(self._rates):
             chosen = [k for k, own in enumerate(self._rates) if own == rate]
@@ -52,7 +52,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take a step of every member with the gradients that there are."""
+        """Take a step for every member with the current gradients."""
         self._count.add_(1)
         for rate, params, grads, means, squares in self._calls:
             self._kernel(
@@ -62,7 +62,7 @@ class Adam:
             )  # fmt: skip
 
     def take(self, kept: Sequence[int], views: Sequence[Sequence[nn.Parameter]]) -> None:
-        """Go on with some of the members, whose parameters are `views` from now on."""
+        """Keep only some of the members; `views` are their parameters from now on."""
         self._rates = [self._rates[k] for k in kept]
         self._means = [self._means[k] for k in kept]
         self._squares = [self._squares[k] for k in kept]

@@ -1,9 +1,9 @@
-"""What makes a member's bits independent of its company: MKL's strict conditional numerical reproducibility.
+"""MKL's strict conditional numerical reproducibility, which makes a member's bits independent of the other members.
 
-By default MKL may round a matrix of a batched product differently at another place of the batch, or in a batch of
-another size (on AMD processors it does, for odd widths and short batches). With `MKL_CBWR=AUTO,STRICT` it may not, at
-no measurable cost. MKL reads the variable at its first product, so a process that has multiplied before cannot be
-switched: the program runs in a process whose environment has it (`environment`).
+By default MKL may round a matrix of a batched product differently at another place in the batch, or in a batch of
+another size (on AMD processors it does, for odd widths and short batches). `MKL_CBWR=AUTO,STRICT` forbids this at no
+measurable cost. MKL reads the variable at its first product, so it cannot be set in a process that has already
+multiplied: the program runs in a process that starts with it (`environment`).
 """
 
 import ctypes
@@ -16,15 +16,15 @@ import torch
 
 VARIABLE = "MKL_CBWR"
 _DEFAULT = "AUTO,STRICT"
-# code paths of MKL that have a strict mode; COMPATIBLE is strict by itself, older paths are not
+# Code paths of MKL that have a strict mode. COMPATIBLE is always strict, and older paths never are.
 _HAS_STRICT = ("AUTO", "AVX2", "AVX512", "AVX512_MIC", "AVX512_E1", "AVX512_MIC_E1")
-# mkl_cbwr_get(MKL_CBWR_ALL): MKL's public constants
+# Public constants of MKL, for mkl_cbwr_get(MKL_CBWR_ALL).
 _ALL, _STRICT, _COMPATIBLE = -1, 0x10000, 3
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """What products are computed by in a process.
+    """The library and setting by which a process computes matrix products.
 
     Attributes:
         products: the library and its setting, in words for provenance.
@@ -36,9 +36,9 @@ class Numerics:
 
 
 def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return what the environment of a process that trains must say, given that of this one.
+    """Return the environment for a process that trains, given that of this process.
 
-    A choice of the user's stands; a code path that has a strict mode is made strict.
+    The user's choice is kept; a code path that has a strict mode is made strict.
     """
     chosen = (os.environ if own is None else own).get(VARIABLE, "").strip().upper()
     if not chosen:
@@ -47,7 +47,7 @@ def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def in_force() -> Numerics:
-    """Return what this process computes products by."""
+    """Return how this process computes products."""
     if not torch.backends.mkl.is_available():
         return Numerics("without MKL", strict=False)
     setting = os.environ.get(VARIABLE, "").strip().upper()
@@ -60,7 +60,7 @@ def in_force() -> Numerics:
 
 
 def _state_of_mkl() -> int | None:
-    """Return what MKL itself says; None where torch's library does not export the question."""
+    """Return the state that MKL reports; None where torch's library does not export the function."""
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
         found = ctypes.CDLL(str(library)).mkl_serv_cbwr_get(_ALL)

@@ -1,8 +1,8 @@
 """Many small fully connected VAEs trained as one program: stacked weights, one batched product for all.
 
 Members may differ in the objective's weights, the seed and the learning rate. Each keeps its own initial weights,
-order, noise, clipping, curves and early stopping, and its result is an ordinary trained model. What is summed over
-rows is summed member by member, so that only the batched products could make a member depend on the others: where
+order, noise, clipping, curves and early stopping, and its result is an ordinary trained model. Sums over rows are
+taken member by member, so that only the batched products could make a member depend on the others; where
 `numerics.in_force().strict` holds they do not.
 """
 
@@ -38,7 +38,7 @@ from priorgap.training.config import (
 )
 
 Outcome = TrainResult[VAE] | NonFiniteLoss
-# shapes of an image and of a series: every architecture can be built for one of them
+# Example shapes of an image and of a series: every architecture can be built for one of the two.
 _PROBES = ((1, 64, 64), (16, 2))
 
 
@@ -49,8 +49,8 @@ class Member:
     Attributes:
         vae: the model with its initial weights; they are changed.
         loss: the weights of its objective.
-        seed: of its order and noise.
-        learning_rate: of its optimiser.
+        seed: the seed of its order and noise.
+        learning_rate: the learning rate of its optimiser.
     """
 
     vae: VAE
@@ -73,14 +73,14 @@ def refusal(vae: nn.Module) -> str | None:
 def refusal_of_parts(
     architecture: Architecture, likelihood: Likelihood, prior: PriorSpec | None
 ) -> str | None:
-    """Return why the program cannot train what is configured, without data; None where only `refusal` can tell."""
+    """Return why the program cannot train a configured model, without data; None where only `refusal` can decide."""
     if isinstance(architecture, Family):
         return f"model={type(architecture).__name__} is no plain VAE"
     if not (prior is None or isinstance(prior, StandardNormal)):
         return f"prior={type(prior).__name__}: expected the standard normal"
     for shape in _PROBES:
         try:
-            with torch.device("meta"):  # layers without memory, and without a draw of random numbers
+            with torch.device("meta"):  # On the meta device layers take no memory and draw no random numbers.
                 networks = architecture.build(shape)
                 law = likelihood.for_shape(shape)
         except ValueError:
@@ -106,7 +106,7 @@ def train_batched(
     trainer: BatchedTrainerConfig,
     on_epoch: Callable[[int, Record], None] | None = None,
 ) -> list[Outcome]:
-    """Train all members in this process; each gives its result, or the error that stopped it alone.
+    """Train all members in this process; return for each its result, or the error that stopped it.
 
     Args:
         members: models of one architecture, likelihood and shape, for which `refusal` is None.
@@ -137,7 +137,7 @@ def train_batched(
 
 
 class _Training:
-    """One member while it trains: its curves, its best weights, its end."""
+    """One member during training: its curves, its best weights, and whether it has ended."""
 
     def __init__(self, number: int, member: Member) -> None:
         self.number, self.member = number, member
@@ -152,13 +152,13 @@ class _Training:
         self._n_steps: dict[Part, int] = {}
 
     def weighted(self, part: Part, terms: LossTerms, epoch: int) -> Tensor:
-        """Return a batch's loss: warm-up and free bits shape training alone."""
+        """Return a batch's loss; warm-up and free bits apply to training only."""
         if part == "validation":
             return objective(terms, self.loss.alpha, self.loss.beta)
         return objective(terms, self.loss.alpha, self.loss.beta_at(epoch), self.loss.free_bits)
 
     def add(self, part: Part, means: Sequence[float], n_rows: int, epoch: int) -> None:
-        """Add a batch's means to the epoch's sums; a value that is not finite ends this member."""
+        """Add a batch's means to the epoch's sums; a value that is not finite ends this member's training."""
         if self.error is not None:
             return
         step = self._n_steps.get(part, 0)
@@ -213,7 +213,7 @@ class _Program:
         ]
 
     def run_epoch(self, epoch: int) -> list[_Training]:
-        """Run one epoch of every member that is not at its end; drop those that end with it; return who ran it."""
+        """Run one epoch of every member still in training; drop those that end with it; return those that ran."""
         for x, noise in self._training_batches(epoch):
             loss = self._losses("train", x, noise, epoch)
             self._stack.zero_grad()
@@ -235,7 +235,7 @@ class _Program:
         return ended
 
     def _losses(self, part: Part, x: Tensor, noise: Float[Tensor, "k b d"], epoch: int) -> Tensor:
-        """Return the sum of the members' losses of one batch each, and add to their sums."""
+        """Return the sum of the members' losses of one batch each, and add the losses to the epoch's sums."""
         mean, log_var = self._stack.encode(x).chunk(2, dim=2)
         z = mean + (0.5 * log_var).exp() * noise
         rate = self._prior.kl(mean, log_var)
@@ -258,7 +258,7 @@ class _Program:
         return torch.stack(losses).sum()
 
     def _training_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x [k, b, ...], noise [k, b, d]): each member's own order and noise."""
+        """Yield (x [k, b, ...], noise [k, b, d]), with each member's own order and noise."""
         split = self._dataset.train
         seeds = [t.member.seed for t in self.running]
         orders = [torch.randperm(len(split), generator=stream(s, "order", epoch)) for s in seeds]
@@ -286,7 +286,7 @@ class _Program:
             self._adam.take(kept, self._stack.views)
 
     def outcomes(self) -> list[Outcome]:
-        """Return every member's result, its weights in its own model."""
+        """Return every member's result, with its weights copied into its own model."""
         for place, training in enumerate(self.running):
             self._stack.store(place, training.member.vae)
         return [self._outcome(training) for training in self._trainings]

@@ -1,4 +1,4 @@
-"""Networks of affine layers and ReLUs of equal shapes, stacked so that one batched product serves them all."""
+"""Networks of affine layers and ReLUs with equal shapes, stacked so that one batched product computes all of them."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ _PLAIN = (nn.Linear, nn.ReLU, nn.Flatten, nn.Unflatten)
 class Stack:
     """K pairs (encoder, decoder) with their weights in tensors [K, ...].
 
-    `views[k]` are parameters of network k alone, which share memory (gradients too) with the stack: optimisers and
-    clipping work on them exactly as on a network of its own.
+    `views[k]` are the parameters of network k, which share memory (also of gradients) with the stack: optimisers and
+    clipping work on them exactly as on a single network.
 
     Args:
         networks: pairs of equal architecture; their weights are copied.
@@ -45,7 +45,7 @@ class Stack:
         """Return why a network cannot be stacked, in one line; None where it can."""
         others = [part for layer in network if type(layer) not in _PLAIN for part in layer.modules()]
         if others:
-            # name a part with weights first: its type says more than that of a container
+            # Prefer a part with weights, because its type says more than that of a container.
             named = next(
                 (part for part in others if any(True for _ in part.parameters(recurse=False))), others[0]
             )
@@ -78,7 +78,7 @@ class Stack:
         return x
 
     def zero_grad(self) -> None:
-        """Set all gradients to zero, in place: the views keep pointing at them."""
+        """Set all gradients to zero in place, so that the views keep pointing to them."""
         for weight in self._weights:
             assert weight.grad is not None
             weight.grad.zero_()
@@ -92,7 +92,7 @@ class Stack:
             target.copy_(weight[k])
 
     def take(self, kept: Sequence[int]) -> "Stack":
-        """Return a stack of some of the networks, in memory of its own."""
+        """Return a stack of some of the networks, in new memory."""
         result = Stack.__new__(Stack)
         result._encoder, result._decoder = self._encoder, self._decoder
         result._set([weight.detach()[list(kept)] for weight in self._weights])

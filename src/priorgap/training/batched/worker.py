@@ -1,4 +1,4 @@
-"""The batched program as one call for a process of its own, whose environment `numerics.environment` describes."""
+"""The batched program as one call in a process of its own, with the environment of `numerics.environment`."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from priorgap.training.config import BatchedTrainerConfig, Record
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process that trained a batch gives back.
+    """The result of a process that trained a batch.
 
     Attributes:
-        outcomes: of each member, in order.
-        numerics: what its products were computed by.
-        seconds: how long the program ran.
-        cpu_seconds: the processor time that it took, of all threads.
+        outcomes: the outcome of each member, in order.
+        numerics: how its products were computed.
+        seconds: the program's wall time.
+        cpu_seconds: the program's processor time over all threads.
     """
 
     outcomes: Sequence[Outcome]
@@ -33,15 +33,15 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some members with all that a fresh process needs to train them.
+    """Some members, with everything that a new process needs to train them.
 
     Attributes:
-        members: with their initial weights.
+        members: the members with their initial weights.
         data: the folder of the prepared data set.
-        trainer: shared by the members, but for the learning rate.
-        threads: of the process.
-        matmul_precision: torch's.
-        follow: opens what is told of each member's epochs; None where nobody looks on.
+        trainer: the settings, which the members share except for the learning rate.
+        threads: the number of threads of the process.
+        matmul_precision: torch's setting of this name.
+        follow: opens the receiver of the members' epoch records; None where nobody follows the training.
     """
 
     members: Sequence[Member]

@@ -1,1 +1,1 @@
-"""Where the jobs of a sweep run: processes of this machine, a Ray cluster, Slurm."""
+"""The engines that run the jobs of a sweep: processes of this machine, a Ray cluster, Slurm."""

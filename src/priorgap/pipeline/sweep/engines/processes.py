@@ -1,6 +1,6 @@
-"""Processes of this machine, by loky; each worker is an executor of its own, so that one killed breaks no other.
+"""Processes of this machine, by loky; each worker has an executor of its own, so that a killed one breaks no other.
 
-(loky's own pool is broken as a whole, with all that it was given, when one of its workers is killed.)
+(loky's own pool fails as a whole, with all of its tasks, when one of its workers is killed.)
 """
 
 import os
@@ -22,40 +22,41 @@ from priorgap.pipeline.signals import as_interrupts
 from priorgap.pipeline.sweep.engines.cores import available_cores
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
-# how long a process is kept for the next call of `spread`: it costs some seconds of imports
+# A process is kept this long for the next call of `spread`, because starting one takes some seconds of imports.
 _IDLE_SECONDS = 300
-# what a worker has, when the sweep is ended, to record its runs as failed; Slurm itself kills 30 s after its SIGTERM
+# When a sweep is ended, workers have this long to record their runs as failed; Slurm itself kills 30 s after its
+# SIGTERM.
 SECONDS_TO_TIDY = 20.0
 _FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def processes_for(threads: int) -> int:
-    """Return how many processes of so many threads each the cores are enough for, one at least."""
+    """Return how many processes with this many threads each the cores suffice for, at least one."""
     return max(1, available_cores() // threads)
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return what a worker's environment must say so that its models do not take more cores than their threads."""
+    """Return the environment variables that limit a worker's models to the given number of threads."""
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """A process.
+    """A worker process.
 
     Attributes:
-        executor: its own.
-        number: the file that it writes its number to when it starts.
+        executor: the worker's own executor.
+        number: the file to which the worker writes its process id when it starts.
     """
 
     executor: Any
-    # not the answer of a first call: loky compares a process's memory with that after its first call, and would take
-    # the memory of a model for a leak
+    # The id is not the result of a first call, because loky compares a process's memory with that after its first
+    # call, and would take the memory of a model for a leak.
     number: Path
 
     def tell_to_end(self) -> bool:
-        """Send SIGTERM, which ends the worker's call as Ctrl-C does; False where there is nobody to hear it."""
+        """Send SIGTERM, which ends the worker's call like Ctrl-C; return False if the process is gone."""
         try:
             os.kill(int(self.number.read_text(encoding="ascii")), signal.SIGTERM)
         except (OSError, ValueError):
@@ -64,18 +65,18 @@ class _Worker:
 
 
 def _interruptible(call: Callable[[], Any]) -> Any:
-    """Call, in a worker: SIGTERM raises KeyboardInterrupt, so that what is open is closed as failed."""
+    """Make a call in a worker, where SIGTERM raises KeyboardInterrupt, so that open runs are closed as failed."""
     with as_interrupts():
         return call()
 
 
 class Processes:
-    """A pool of processes; a worker is started when it is first needed, and again when it was killed.
+    """A pool of processes; a worker is started when it is first needed, and again after it was killed.
 
     Args:
-        workers: how many processes at most.
-        threads: of each.
-        environment: what the environment of each says beside that.
+        workers: the largest number of processes.
+        threads: the number of threads of each.
+        environment: additional environment variables of each.
     """
 
     cells_per_unit = 1
@@ -89,15 +90,15 @@ class Processes:
         self._numbers = tempfile.TemporaryDirectory(prefix="priorgap-workers-", ignore_cleanup_errors=True)
 
     def describe(self) -> str:
-        """Say how many processes."""
+        """Return the number of processes, in words."""
         return f"in {self._workers} processes"
 
     def has_room(self) -> bool:
-        """Whether few units wait for a worker."""
+        """Whether few units are waiting for a worker."""
         return len(self._waiting) < self._workers
 
     def start(self, unit: Unit) -> None:
-        """Run a unit, or keep it until a worker is free."""
+        """Run a unit, or queue it until a worker is free."""
         self._waiting.append(unit)
         self._feed()
 
@@ -108,7 +109,7 @@ class Processes:
                 worker = self._idle.pop() or self._worker()
                 try:
                     future = worker.executor.submit(_interruptible, unit.call)
-                except BrokenProcessPool:  # it was killed while it had nothing to do
+                except BrokenProcessPool:  # The process was killed while it was idle.
                     worker = self._worker()
                     future = worker.executor.submit(_interruptible, unit.call)
             self._running[future] = worker, unit
@@ -126,11 +127,11 @@ class Processes:
         return _Worker(executor, number)
 
     def running(self) -> int:
-        """Return how many workers are busy."""
+        """Return the number of busy workers."""
         return len(self._running)
 
     def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
-        """Return what has ended; the workers that are free take the next."""
+        """Return the units that have ended; free workers take the next ones."""
         ended, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
         found: list[tuple[Unit, Outcome]] = []
         for future in ended:
@@ -152,7 +153,7 @@ class Processes:
         return found
 
     def close(self, *, kill: bool) -> None:
-        """End the workers; with `kill`, what runs is told to end first, and has some seconds for it."""
+        """End the workers; with `kill`, running calls are first told to end and get some seconds for it."""
         workers = [
             one for one in (*self._idle, *(one for one, _ in self._running.values())) if one is not None
         ]
@@ -166,9 +167,9 @@ class Processes:
 
 
 def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -> Iterator[tuple[str, Any]]:
-    """Call each in one of some processes; yield name and result as they come. The first that fails ends all.
+    """Run each call in one of several processes; yield name and result as they finish. The first failure ends all.
 
-    The processes are kept for the next call of this function; they end with this one.
+    The processes are kept for the next call of this function, and end with this process.
     """
     from joblib.externals.loky import as_completed, get_reusable_executor
 
@@ -194,19 +195,19 @@ def spread(calls: Mapping[str, Callable[[], Any]], workers: int, threads: int) -
 
 
 def _called(call: Callable[[], Any], folder: str) -> Any:
-    # a process that was kept is where its first call was made from
+    # A kept process is still in the folder of its first call.
     os.chdir(folder)
     return call()
 
 
 def _begin(parent: int, number: Path) -> None:
-    """Say this worker's number, and make it end with its parent."""
+    """Write this worker's process id to its file, and make the worker end with its parent."""
     number.write_text(str(os.getpid()), encoding="ascii")
     _leave_with_parent(parent)
 
 
 def _leave_with_parent(parent: int) -> None:
-    """Make this worker end within a second of the sweep's own process, however that ended."""
+    """Make this worker end within a second after the sweep's own process, however that ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -218,9 +219,9 @@ def _leave_with_parent(parent: int) -> None:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Start (and end) workers deaf to Ctrl-C and to a terminal's end, which reach all: the sweep alone answers them.
+    """Start (and end) workers that ignore Ctrl-C and the closing of a terminal, so that only the sweep handles these.
 
-    loky's tracker of resources is started with them; one that is ended by a hangup complains of it.
+    loky's resource tracker is started with them, too; it would print a complaint if a hangup ended it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""What the launcher asks of an engine, and what it hands to one."""
+"""The interface between the launcher and an engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One job of a multirun, composed as Hydra does.
+    """One job of a multirun, composed as Hydra does it.
 
     Attributes:
-        number: its place in the sweep.
-        overrides: what was typed and swept for it.
-        own: those that not every job of the sweep has.
+        number: its number in the sweep.
+        overrides: its typed and swept words.
+        own: the words that not every job of the sweep has.
         config: the composed configuration.
     """
 
@@ -25,21 +25,22 @@ class Job:
 
     @property
     def label(self) -> str:
-        """What a line about this job calls it."""
+        """The job's name in messages."""
         return f"#{self.number} ({' '.join(self.own)})" if self.own else f"#{self.number}"
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """What one worker is handed at once: jobs, and the call that runs them; it returns their results in order.
+    """The work that a worker gets at once: jobs, and the call that runs them and returns their results in order.
 
-    Without jobs it is other work of the command, with an answer of its own type.
+    A unit without jobs is other work of the command, whose result has its own type.
 
     Attributes:
-        jobs: what it runs.
-        call: runs them, in the worker.
-        receive: makes results, in job order, of what a call returned that is not such itself; in this process.
-        known: the results of jobs that have nothing to do: they are not run.
+        jobs: the jobs that it runs.
+        call: runs the jobs, in the worker.
+        receive: converts the call's result into job results, in job order and in this process, where it is in another
+            form.
+        known: the results of jobs that have nothing to do and are not run.
     """
 
     jobs: tuple[Job, ...]
@@ -50,34 +51,34 @@ class Unit:
 
 @dataclass(frozen=True)
 class Lost:
-    """A unit whose worker is gone before it answered; what its jobs had published stands."""
+    """A unit whose worker died before it answered; results that its jobs had published remain."""
 
     reason: str
 
 
-# what the call returned
+# The call's result, or `Lost`.
 Outcome = Any | Lost
 
 
 class Engine(Protocol):
-    """Runs units somewhere; each answers for itself, and one that dies takes no other with it."""
+    """Runs units somewhere; a unit that dies does not affect any other."""
 
     cells_per_unit: int
 
     def has_room(self) -> bool:
-        """Whether to hand it more units before the next has ended."""
+        """Whether to give it more units before the next one has ended."""
 
     def start(self, unit: Unit) -> None:
-        """Take a unit; it runs when there is room."""
+        """Accept a unit, which runs when there is room."""
 
     def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
-        """Return what has ended, waiting at most so long for the first."""
+        """Return the units that have ended, waiting for the first one at most this long."""
 
     def running(self) -> int:
-        """Return how many units run now."""
+        """Return how many units are running now."""
 
     def close(self, *, kill: bool) -> None:
-        """Let go of the workers; with `kill`, without waiting for what runs."""
+        """Release the workers; with `kill`, without waiting for running units."""
 
     def describe(self) -> str:
         """Return where it runs, in a few words."""

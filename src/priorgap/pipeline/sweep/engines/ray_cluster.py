@@ -1,4 +1,4 @@
-"""A Ray cluster (extra `ray`): a running one, or one started on this machine."""
+"""A Ray cluster (extra `ray`): a running one, or one that is started on this machine."""
 
 import os
 import signal
@@ -14,9 +14,10 @@ from priorgap.core.errors import BadInput
 from priorgap.pipeline.sweep.engines.processes import SECONDS_TO_TIDY, thread_variables
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
-# where the disk is shared, nothing but a few words goes through Ray's object store
+# With a shared disk only a few words go through Ray's object store.
 _OBJECT_STORE = 128 * 2**20
-# tasks that are handed to Ray for each that has room: the next is at hand when one ends, and no more are held
+# The number of tasks submitted to Ray for each that can run, so that the next one is ready when one ends, without
+# holding more.
 _AHEAD = 3
 _LOOK_EVERY, _CLOSING = 1.0, 20.0
 
@@ -34,10 +35,10 @@ def node_id() -> str:
 
 @dataclass(frozen=True)
 class Sent:
-    """Bytes in the cluster's object store; a call on a node returns them, without a copy of its own.
+    """Bytes in the cluster's object store; a call on a node returns them without a copy.
 
     Attributes:
-        reference: in a list, so that a task that is handed it does not fetch them unasked.
+        reference: the reference, in a list so that a task that receives it does not fetch the bytes automatically.
     """
 
     reference: list[Any]
@@ -50,16 +51,16 @@ class Sent:
 
 
 class RayCluster:
-    """Tasks of a cluster; a node that is lost costs what ran on it.
+    """Tasks of a cluster; if a node is lost, only the tasks running on it are lost.
 
     Args:
-        address: of the cluster's head, or auto; None starts one here.
+        address: the address of the cluster's head, or auto; None starts a cluster here.
         num_cpus: what one task reserves.
         num_gpus: what one task reserves.
         threads: the threads of one model.
-        retries: how often Ray itself runs a task again whose worker or node is lost.
-        last: called with its id on each node when the work is done; given where the nodes share no disk, and data
-            and results go through the object store.
+        retries: how often Ray itself repeats a task whose worker or node was lost.
+        last: called on each node with the node's id when the work is done; given only if the nodes share no disk, so
+            that data and results go through the object store.
     """
 
     cells_per_unit = 1
@@ -73,8 +74,9 @@ class RayCluster:
         retries: int = 0,
         last: Callable[[str], None] | None = None,
     ) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
-        # a worker that runs out of memory counts as lost like any other, or Ray would try its job for ever
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # This switches off telemetry.
+        # A worker that runs out of memory must count as lost like any other, because Ray would otherwise repeat its
+        # job for ever.
         os.environ.setdefault("RAY_task_oom_retries", str(retries))
         import ray
 
@@ -82,7 +84,8 @@ class RayCluster:
         self._started = not ray.is_initialized()
         if self._started:
             self._connect(address, threads, _OBJECT_STORE if last is None else None)
-        # what Ray itself says within a task (what it fetches is lost on the way) is no failure of its job
+        # Errors that Ray raises within a task (for example when an object is lost in transfer) are no failure of the
+        # job.
         self._task = self._ray.remote(
             num_cpus=num_cpus,
             num_gpus=num_gpus,
@@ -95,7 +98,7 @@ class RayCluster:
 
     def _connect(self, address: str | None, threads: int, object_store: int | None) -> None:
         variables = thread_variables(threads)
-        # workers find the package where this process does
+        # Workers must find the package where this process does.
         variables |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         joined = (address or os.environ.get("RAY_ADDRESS")) not in (None, "", "local")
         own = {} if joined else {"object_store_memory": object_store, "include_dashboard": False}
@@ -109,7 +112,7 @@ class RayCluster:
             raise BadInput(f"hydra.launcher.address={address}: no Ray cluster there: {line}") from error
 
     def _slots(self) -> int:
-        """Return how many tasks have room, as of about a second ago: nodes come and go."""
+        """Return how many tasks can run, as of about a second ago, because nodes come and go."""
         now = time.monotonic()
         if now - self._looked_at > _LOOK_EVERY:
             cores = self._ray.cluster_resources().get("CPU", 0.0)
@@ -117,31 +120,31 @@ class RayCluster:
         return self._known_slots
 
     def send(self, content: bytes) -> Sent:
-        """Put bytes into the object store; they stay there while what is returned is held."""
+        """Put bytes into the object store; they stay there as long as the result is referenced."""
         import numpy as np
 
-        # Ray hands arrays out without a copy, bytes with one
+        # Ray passes on arrays without a copy, but bytes with one.
         return Sent([self._ray.put(np.frombuffer(content, dtype=np.uint8))])
 
     def describe(self) -> str:
-        """Say how large the cluster is."""
+        """Return the size of the cluster, in words."""
         nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
         return f"on a Ray cluster of {nodes} nodes, {self._slots()} at a time"
 
     def has_room(self) -> bool:
-        """Whether Ray holds few tasks that wait: what is handed to it is in its memory and in this process's."""
+        """Whether few tasks are waiting in Ray; each of them takes memory there and in this process."""
         return len(self._running) < _AHEAD * self._slots()
 
     def start(self, unit: Unit) -> None:
-        """Hand a unit to Ray, which runs it where there is room."""
+        """Submit a unit to Ray, which runs it where there is room."""
         self._running[self._task.remote(unit.call)] = unit
 
     def running(self) -> int:
-        """Return how many tasks have room."""
+        """Return how many tasks can run."""
         return min(len(self._running), self._slots())
 
     def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
-        """Return what has ended."""
+        """Return the units that have ended."""
         ended, rest = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         if ended and rest:
             ended += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
@@ -157,11 +160,11 @@ class RayCluster:
         return found
 
     def close(self, *, kill: bool) -> None:
-        """Leave the cluster; with `kill`, what runs is told to end first, and has some seconds for it."""
+        """Leave the cluster; with `kill`, running tasks are first told to end and get some seconds for it."""
         if kill and self._running:
             tasks = list(self._running)
             for task in tasks:
-                # raises KeyboardInterrupt in a task that runs: it records its runs as failed
+                # This raises KeyboardInterrupt in a running task, which then records its runs as failed.
                 self._ray.cancel(task, force=False)
             _, left = self._ray.wait(tasks, num_returns=len(tasks), timeout=SECONDS_TO_TIDY)
             for task in left:
@@ -173,7 +176,7 @@ class RayCluster:
                 self._ray.shutdown()
 
     def _on_each_node(self, call: Callable[[str], None]) -> None:
-        """Call something once on each node, as far as that takes no long time."""
+        """Call a function once on each node, within a time limit."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         tasks = []
@@ -187,7 +190,7 @@ class RayCluster:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM: Ray sets one that exits at once, with a status of its own."""
+    """Keep this process's handler of SIGTERM: Ray sets one that exits at once, with a status of its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

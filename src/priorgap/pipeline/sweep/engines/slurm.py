@@ -1,4 +1,4 @@
-"""Slurm jobs through submitit (extra `slurm`); its `local` and `debug` executors run the same here."""
+"""Slurm jobs through submitit (extra `slurm`); its `local` and `debug` executors do the same on this machine."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ CLUSTERS = ("slurm", "local", "debug")
 
 
 class Preemptible:
-    """A unit's call that Slurm may stop and queue again: the jobs go on from their last epoch."""
+    """A unit's call that Slurm may stop and queue again; its jobs resume from their last epoch."""
 
     def __call__(self, unit_call: Any) -> Sequence[JobReturn]:
         """Run the unit."""
@@ -22,20 +22,20 @@ class Preemptible:
         return found
 
     def checkpoint(self, unit_call: Any) -> Any:
-        """Return what submitit queues again; all that is worth keeping is in the store."""
+        """Return the call that submitit queues again; everything worth keeping is in the store."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, unit_call)
 
 
 class Slurm:
-    """One Slurm job a unit, in an array.
+    """One Slurm job for each unit, in an array.
 
     Args:
-        cluster: slurm, or local or debug to try a command on this machine.
-        cells_per_unit: how many cells one Slurm job runs, one after the other.
-        asked: what Slurm is asked for, in submitit's names; None leaves it to the cluster.
-        folder: where submitit keeps its scripts and logs.
+        cluster: slurm; local or debug try a command on this machine.
+        cells_per_unit: the number of cells that one Slurm job runs, one after the other.
+        asked: the resources requested from Slurm, in submitit's names; None leaves one to the cluster.
+        folder: the folder of submitit's scripts and logs.
     """
 
     def __init__(self, cluster: str, cells_per_unit: int, asked: Mapping[str, Any], folder: str) -> None:
@@ -56,15 +56,15 @@ class Slurm:
         self._running: dict[Any, Unit] = {}
 
     def describe(self) -> str:
-        """Say where, and how many cells a job."""
+        """Return where it runs, and how many cells there are in a job."""
         return f"by submitit on {self._cluster}, {self.cells_per_unit} a Slurm job"
 
     def has_room(self) -> bool:
-        """Return True: what goes as one array is known at once."""
+        """Return True, because all units of an array must be known at once."""
         return True
 
     def start(self, unit: Unit) -> None:
-        """Keep a unit for the next submission: those that come together go as one array."""
+        """Collect a unit for the next submission; units that are collected together form one array."""
         self._new.append(unit)
 
     def _submit(self) -> None:
@@ -73,20 +73,21 @@ class Slurm:
         self._running.update(zip(jobs, units, strict=True))
 
     def running(self) -> int:
-        """Return how many Slurm jobs run, as far as Slurm has said."""
+        """Return how many Slurm jobs are running, as far as Slurm has reported."""
         return sum(job.state == "RUNNING" for job in self._running)
 
     def wait(self, seconds: float) -> list[tuple[Unit, Outcome]]:
-        """Return what has ended."""
+        """Return the units that have ended."""
         self._submit()
         end = time.monotonic() + seconds
         while not (ended := [job for job in self._running if job.done()]) and time.monotonic() < end:
-            # asking is a look at shared files for each job: the more there are, the less often
+            # Each check reads shared files for every job, so that it is made less often if there are more of
+            # them.
             time.sleep(max(0.2, len(self._running) / 50))
         return [(self._running.pop(job), _outcome(job)) for job in ended]
 
     def close(self, *, kill: bool) -> None:
-        """With `kill`, cancel what is queued or runs."""
+        """With `kill`, cancel jobs that are queued or running."""
         if kill:
             for job in self._running:
                 job.cancel()
