@@ -197,40 +197,64 @@ def rows_of(taken: Taken, total: float, results: Results) -> Iterator[str]:
         head = "| | | "
 
 
+# what metrics share, and which of ours need it; the rows of the second table
+READ = "model, posteriors, data and reference read"
+INDEX = "index of the training images"
+COPIES = "posterior draws of training and held-out images, decoded and searched for"
+DRAWS = "the draws of all samplers, decoded"
+FEATURES = "their features"
+LABELS = "their labels by the labeller"
+SEARCH = "nearest images of some draws of each"
+NEEDED_BY = {
+    INDEX: ("memorisation", "copying", "copy_shares"),
+    COPIES: ("memorisation", "copying"),
+    FEATURES: ("fid", "kid", "prdc", "copy_shares"),
+    LABELS: ("accuracy_synthetic_to_real", "class_balance"),
+    SEARCH: ("copying", "copy_shares"),
+}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the CPU seconds of some work."""
+    start = process_time()
+    work()
+    return process_time() - start
+
+
 def shared(record: Record, store: Store) -> Iterator[tuple[str, str, float]]:
-    """Yield what metrics of one model share, who needs it, and its CPU seconds."""
+    """Yield what metrics of one model share, those of the study that need it, and its CPU seconds."""
     cell = ModelConfig(record.config)
     set_numerics(cell.config)
-    space, n = str(cell.config["verdict"]["space"]), int(cell.config["metrics"]["copying"]["n_queries"])
+    chosen = cell.config["metrics"]
+    users = {what: [name for name in by if name in chosen] for what, by in NEEDED_BY.items()}
+    space = str(cell.config["verdict"]["space"])
     planned = plan_of([cell]).models[0]
     model = Desk(store).model(planned)
-
-    def timed(work: Callable[[], object]) -> float:
-        start = process_time()
-        work()
-        return process_time() - start
-
-    yield "model, posteriors, data and reference read", "all", timed(lambda: model.evidence(space).reference)
+    sums = {READ: timed(lambda: model.evidence(space))}
     evidence = model.evidence(space)
     reference = evidence.reference
     assert reference is not None
-    index = timed(lambda: [reference.neighbours(part) for part in ("train", "validation")])
-    yield "index of the training images", "memorisation, copying, copy_shares", index
-    copies = timed(lambda: copies_of(evidence, n))
-    yield f"{n:,} posterior draws and as many held-out ones, searched for", "memorisation, copying", copies
-    sums = dict.fromkeys(("draws", "features", "labels", "search"), 0.0)
+    n = max((int(chosen[name]["n_queries"]) for name in users[SEARCH] + users[COPIES]), default=0)
+    if users[INDEX]:
+        sums[INDEX] = timed(lambda: [reference.neighbours(part) for part in ("train", "validation")])
+    if users[COPIES]:
+        sums[COPIES] = timed(lambda: copies_of(evidence, n))
     for name in planned.samples:
         one = model.of_sampler(name, space)
         if isinstance(one, str):
             continue
-        sums["draws"] += timed(lambda e=one: e.samples)
-        sums["features"] += timed(lambda e=one: e.features)
-        sums["labels"] += timed(lambda e=one: e.labeller_labels)
-        sums["search"] += timed(lambda e=one: found_in_pixels(e.samples, reference, n))
-    yield "decoding the draws of all samplers", "all of samplers", sums["draws"]
-    yield "their features", "fid, kid, prdc, copy_shares", sums["features"]
-    yield "their labels by the labeller", "accuracy_synthetic_to_real, class_balance", sums["labels"]
-    yield f"nearest images of {n:,} draws of each", "copying, copy_shares", sums["search"]
+        work: dict[str, Callable[[], object]] = {
+            DRAWS: lambda e=one: e.samples,
+            FEATURES: lambda e=one: e.features,
+            LABELS: lambda e=one: e.labeller_labels,
+            SEARCH: lambda e=one: found_in_pixels(e.samples, reference, n),
+        }
+        for what, do in work.items():
+            if users.get(what, [DRAWS]):
+                sums[what] = sums.get(what, 0.0) + timed(do)
+    for what, seconds in sums.items():
+        by = {READ: ["all"], DRAWS: ["all of samplers"]}.get(what) or users[what]
+        yield what, ", ".join(by), seconds
 
 
 def main() -> int:
