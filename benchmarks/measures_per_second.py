@@ -18,22 +18,16 @@ for its time once.
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from time import process_time
 
 import pandas as pd
 
 from priorgap.core.measures import Catalogue, Measure
-from priorgap.metrics.copies import copies_of, found_in_pixels
 from priorgap.pipeline.config import parts
-from priorgap.pipeline.config.model_config import ModelConfig
-from priorgap.pipeline.config.plan import plan_of
-from priorgap.pipeline.desk import Desk
 from priorgap.pipeline.gathering import gather, measurements_of, models_of
-from priorgap.pipeline.precision import set_numerics
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.store.records import Record, records_of
 from priorgap.verdict.contrasts import paired, scaled_mean
@@ -46,6 +40,7 @@ from priorgap.verdict.readings import (
     select,
     text_column,
 )
+from shared_work import shared
 
 FID = "fid"
 
@@ -197,66 +192,6 @@ def rows_of(taken: Taken, total: float, results: Results) -> Iterator[str]:
         head = "| | | "
 
 
-# what metrics share, and which of ours need it; the rows of the second table
-READ = "model, posteriors, data and reference read"
-INDEX = "index of the training images"
-COPIES = "posterior draws of training and held-out images, decoded and searched for"
-DRAWS = "the draws of all samplers, decoded"
-FEATURES = "their features"
-LABELS = "their labels by the labeller"
-SEARCH = "nearest images of some draws of each"
-NEEDED_BY = {
-    INDEX: ("memorisation", "copying", "copy_shares"),
-    COPIES: ("memorisation", "copying"),
-    FEATURES: ("fid", "kid", "prdc", "copy_shares"),
-    LABELS: ("accuracy_synthetic_to_real", "class_balance"),
-    SEARCH: ("copying", "copy_shares"),
-}
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Return the CPU seconds of some work."""
-    start = process_time()
-    work()
-    return process_time() - start
-
-
-def shared(record: Record, store: Store) -> Iterator[tuple[str, str, float]]:
-    """Yield what metrics of one model share, those of the study that need it, and its CPU seconds."""
-    cell = ModelConfig(record.config)
-    set_numerics(cell.config)
-    chosen = cell.config["metrics"]
-    users = {what: [name for name in by if name in chosen] for what, by in NEEDED_BY.items()}
-    space = str(cell.config["verdict"]["space"])
-    planned = plan_of([cell]).models[0]
-    model = Desk(store).model(planned)
-    sums = {READ: timed(lambda: model.evidence(space))}
-    evidence = model.evidence(space)
-    reference = evidence.reference
-    assert reference is not None
-    n = max((int(chosen[name]["n_queries"]) for name in users[SEARCH] + users[COPIES]), default=0)
-    if users[INDEX]:
-        sums[INDEX] = timed(lambda: [reference.neighbours(part) for part in ("train", "validation")])
-    if users[COPIES]:
-        sums[COPIES] = timed(lambda: copies_of(evidence, n))
-    for name in planned.samples:
-        one = model.of_sampler(name, space)
-        if isinstance(one, str):
-            continue
-        work: dict[str, Callable[[], object]] = {
-            DRAWS: lambda e=one: e.samples,
-            FEATURES: lambda e=one: e.features,
-            LABELS: lambda e=one: e.labeller_labels,
-            SEARCH: lambda e=one: found_in_pixels(e.samples, reference, n),
-        }
-        for what, do in work.items():
-            if users.get(what, [DRAWS]):
-                sums[what] = sums.get(what, 0.0) + timed(do)
-    for what, seconds in sums.items():
-        by = {READ: ["all"], DRAWS: ["all of samplers"]}.get(what) or users[what]
-        yield what, ", ".join(by), seconds
-
-
 def main() -> int:
     """Print both tables and return the exit status."""
     form = argparse.RawDescriptionHelpFormatter
@@ -283,7 +218,7 @@ def main() -> int:
         for row in rows_of(one, total, results):
             print(row)
     print(
-        "\n| shared by metrics, in the time of the first that asks | needed by | CPU s a model |\n|---|---|---|"
+        "\n| shared by metrics, in the time of the first that asks | asked for by | CPU s a model |\n|---|---|---|"
     )
     for what, by, seconds in shared(reported[0], store):
         print(f"| {what} | {by} | {seconds:.2f} |")

@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 try:
     import measures_per_second as script
+    import shared_work
 finally:
     sys.path.remove(str(BENCHMARKS))
 
@@ -78,9 +79,11 @@ def test_a_finished_study_gives_its_table(tmp_path: Path) -> None:
     ]
     shares = [float(row[2].removesuffix(" %")) for row in rows if len(row) == 10 and row[2].endswith(" %")]
     assert len(shares) == 5 and sum(shares) == pytest.approx(100, abs=0.3)
-    (fid,) = [row for row in rows if row[3] == "fid"]
+    (fid,) = [row for row in rows if row[3:4] == ["fid"]]
     assert fid[8] == "1.00" and fid[4].endswith(" x")
-    assert "| the draws of all samplers, decoded | all of samplers |" in done.stdout
-    # nothing that none of the study's metrics needs
-    assert script.LABELS not in done.stdout and f"| {script.FEATURES} | fid, kid |" in done.stdout
+    # what they share was seen while they worked, and no more than that
+    seen = {row[0]: row[1] for row in rows if len(row) == 3}
+    assert seen[shared_work.TITLES["features"]] == "fid, kid"
+    assert seen[shared_work.TITLES["copies"]] == "memorisation, copying"
+    assert shared_work.TITLES["labeller_labels"] not in seen
     assert table("no_such_study").returncode == 2
