@@ -4,7 +4,7 @@
 
 Times are those that the store keeps with each result, CPU seconds, means over models; the share is of all measures
 of a model, and holds on a busy machine too. What several metrics need is computed by the first that asks and stands
-in its time: the second table says what that is and what it takes, timed now for one model of the study, one thread.
+in its time: the second table says what that is and what it takes, timed now for one sampler and model, one thread.
 
 Of two samplers A/B: the ratio A over B (x; for measures on a log scale) or the difference A - B, and |t|, the mean
 over seeds on the measure's scale over its standard error, paired by seed. With three seeds |t| has two degrees of
@@ -217,11 +217,9 @@ def main() -> int:
     for one in times:
         for row in rows_of(one, total, results):
             print(row)
-    print(
-        "\n| shared by metrics, in the time of the first that asks | asked for by | CPU s a model |\n|---|---|---|"
-    )
-    for what, by, seconds in shared(reported[0], store):
-        print(f"| {what} | {by} | {seconds:.2f} |")
+    print("\n| shared by metrics, in the time of the first that asks | asked for by | CPU s |\n|---|---|---|")
+    for what, by, seconds, of in shared(reported[0], store):
+        print(f"| {what} | {by} | {seconds:.2f} a {of} |")
     seeds = sorted({int(record.config["seed"]) for record in reported})
     print(f"\nall measures of a model: {total:.1f} CPU s; seeds {', '.join(map(str, seeds))}")
     return 0

@@ -6,7 +6,7 @@ from time import process_time
 from typing import Any
 
 from priorgap.metrics.copies import copies_of, found_in_pixels
-from priorgap.metrics.evidence import Evidence, ModelEvidence
+from priorgap.metrics.evidence import Evidence
 from priorgap.metrics.measuring import measure_one
 from priorgap.metrics.protocols import Metric
 from priorgap.pipeline.config import parts
@@ -19,16 +19,19 @@ from priorgap.pipeline.store.records import Record
 
 # attributes of the evidence, and the first words of what is kept in a memo: as they are called there
 TITLES = {
-    "samples": "the draws of all samplers, decoded",
+    "samples": "a sampler's draws, decoded",
     "features": "their features",
     "labeller_labels": "their labels by the labeller",
-    "nearest in pixels": "nearest training and validation images of the first draws of each",
+    "nearest in pixels": "nearest training and validation images of the first of them",
     "neighbours": "index of the training images",
     "copies": "posterior draws of training and held-out images, decoded and searched for",
 }
 OF_SAMPLERS = ("samples", "features", "labeller_labels")
+OF_MODEL = ("neighbours", "copies")
 # a metric that needs none of these looks at latents alone
 OF_IMAGES = frozenset({"decode", "reference", "features", "classifiers"})
+
+N_WATCHED = 500
 
 
 class Memo(dict[Any, Any]):
@@ -73,7 +76,12 @@ def asked_by(metrics: Mapping[str, Metric], one: Evidence, seed: int) -> dict[st
     reference = one.model.reference
     assert reference is not None
     model = replace(one.model, memo=memo, reference=replace(reference, memo=memo))
-    of_sampler = Watched(model, one.sampler, one.role, one.draw, one.label_source)
+    assert one.draw is not None
+    # what is asked for does not depend on how many draws there are, and a classifier of few is soon trained
+    few = replace(
+        one.draw, **{name: None if x is None else x[:N_WATCHED] for name, x in vars(one.draw).items()}
+    )
+    of_sampler = Watched(model, one.sampler, one.role, few, one.label_source)
     found: dict[str, list[str]] = {}
     for name, metric in metrics.items():
         if not metric.needs & OF_IMAGES:
@@ -85,25 +93,25 @@ def asked_by(metrics: Mapping[str, Metric], one: Evidence, seed: int) -> dict[st
     return found
 
 
-def shared(record: Record, store: Store) -> Iterator[tuple[str, str, float]]:
-    """Yield what metrics of one model share, those of the study that ask for it, and its CPU seconds."""
+def shared(record: Record, store: Store) -> Iterator[tuple[str, str, float, str]]:
+    """Yield what metrics of one model share, those that ask for it, its CPU seconds, and of what they are."""
     cell = ModelConfig(record.config)
     set_numerics(cell.config)
     space = str(cell.config["verdict"]["space"])
     planned = plan_of([cell]).models[0]
     model = Desk(store).model(planned)
     read = timed(lambda: model.evidence(space))
-    yield "model, posteriors, data and reference, read", "all", read
+    yield "model, posteriors, data and reference, read", "all", read, "model"
     all_of_them = (model.of_sampler(name, space) for name in planned.samples)
-    evidences = [one for one in all_of_them if not isinstance(one, str)]
     # a sampler whose draws have labels is asked for most
-    most = max(evidences, key=lambda one: bool(one.label_source))
+    most = max((x for x in all_of_them if not isinstance(x, str)), key=lambda one: bool(one.label_source))
     metrics = {name: parts.metric(cell.config, name) for name in cell.config["metrics"]}
     users = asked_by(metrics, most, cell.seed)
-    seconds = _seconds(model.evidence(space), evidences, users, _queries(cell))
+    seconds = _seconds(most, users, _queries(cell))
     for what, title in TITLES.items():
         if len(users.get(what, ())) > 1:
-            yield title, ", ".join(users[what]), seconds[what]
+            of = "model" if what in OF_MODEL else "sampler"
+            yield title, ", ".join(users[what]), seconds[what], of
 
 
 def _queries(cell: ModelConfig) -> int:
@@ -113,23 +121,16 @@ def _queries(cell: ModelConfig) -> int:
     )
 
 
-def _seconds(
-    model: ModelEvidence, evidences: list[Evidence], users: Mapping[str, object], n: int
-) -> dict[str, float]:
-    """Return the CPU seconds of what is asked for, by `TITLES`; draws are decoded before they are searched for."""
-    reference = model.reference
+def _seconds(one: Evidence, users: Mapping[str, object], n: int) -> dict[str, float]:
+    """Return the CPU seconds of what is asked for, by `TITLES`, each after what it needs itself."""
+    reference = one.model.reference
     assert reference is not None
-    seconds = dict.fromkeys(TITLES, 0.0)
-    for one in evidences:
-        for name in OF_SAMPLERS:
-            if name in users:
-                seconds[name] += timed(lambda e=one, a=name: getattr(e, a))
-    whole: dict[str, Callable[[], object]] = {
+    work: dict[str, Callable[[], object]] = {
+        "samples": lambda: one.samples,
+        "features": lambda: one.features,
+        "labeller_labels": lambda: one.labeller_labels,
         "neighbours": lambda: [reference.neighbours("train"), reference.neighbours("validation")],
-        "copies": lambda: copies_of(model, n),
-        "nearest in pixels": lambda: [found_in_pixels(one.samples, reference, n) for one in evidences],
+        "copies": lambda: copies_of(one.model, n),
+        "nearest in pixels": lambda: found_in_pixels(one.samples, reference, n),
     }
-    for name, work in whole.items():
-        if name in users:
-            seconds[name] = timed(work)
-    return seconds
+    return {name: timed(do) for name, do in work.items() if name in users}
