@@ -1,5 +1,6 @@
 """What each measure of a finished study tells a CPU-second: its time, and how well it tells samplers apart.
 
+    priorgap run -m data=mnist likelihood=bernoulli model.latent_dim=10 seed=0,1,2 study=standard_measures
     python benchmarks/measures_per_second.py STUDY [--output-root outputs] [--pairs gmm/prior,posterior/gmm]
 
 Times are those that the store keeps with each result, CPU seconds, means over models; the share is of all measures
