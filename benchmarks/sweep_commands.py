@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from priorgap.core import artifacts, torchvision_compat
 from priorgap.features.classifier import Classifier, restore_classifier
+from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.store.records import records_of
 
 torchvision_compat.ensure()
 
@@ -27,6 +29,14 @@ from torchmetrics.image.kid import KernelInceptionDistance  # noqa: E402
 
 _SET_CHILD_SUBREAPER = 36
 GOAL_MODELS = 64
+STUDY = "whole"
+STAGES = {
+    "prepare": "the data, read and kept",
+    "reference": "reference of the data",
+    "train": "training",
+    "encode": "encoding",
+    "sample": "fitting samplers and drawing",
+}
 
 
 class Peer(Protocol):
@@ -101,10 +111,11 @@ def study(data: Path, folder: Path, peer: Peer | None, given: argparse.Namespace
     """(d): print CPU seconds of a study, and of the same assembled from peers; return whether the goal is reached."""
     settings = (
         "data=npz", f"data.path={data}", "likelihood=bernoulli", f"trainer.max_epochs={given.epochs}",
-        "trainer.accelerator=cpu", "tracking=off", f"seed=range(0,{given.models})", "study=whole",
+        "trainer.accelerator=cpu", "tracking=off", f"seed=range(0,{given.models})", f"study={STUDY}",
     )  # fmt: skip
     like = command(folder, "run", "-m", *settings, "metric=[fid,kid,prdc]")
-    rest = command(folder, "run", "-m", *settings, "metric=standard")
+    parts = where(folder, like)
+    rest = None if given.without_rest else command(folder, "run", "-m", *settings, "metric=standard")
     with np.load(data) as arrays:
         sizes = {part: len(arrays[f"x_{part}"]) for part in ("train", "test")}
         test = torch.from_numpy(arrays["x_test"])
@@ -112,9 +123,13 @@ def study(data: Path, folder: Path, peer: Peer | None, given: argparse.Namespace
     print(
         f"(d) {given.models} models x 8 samplers, {sizes['train']} training and {n} test images, "
         f"{given.epochs} epochs, CPU-s: ours, fid, kid, prdc alone {like:.1f} "
-        f"(references of the data and report included); "
-        f"the rest of metric=standard {rest:.1f} more"
+        "(references of the data and report included)"
+        + ("" if rest is None else f"; the rest of metric=standard {rest:.1f} more")
     )
+    print("\n| ours, the measures that both have | CPU s | share |\n|---|---|---|")
+    for what, seconds in parts:
+        print(f"| {what} | {seconds:.1f} | {100 * seconds / like:.0f} % |")
+    print()
     if peer is None:
         return []
     phases = {"train": 0.0, "sample": 0.0, "measure": 0.0}
@@ -125,12 +140,27 @@ def study(data: Path, folder: Path, peer: Peer | None, given: argparse.Namespace
     theirs = sum(phases.values())
     said = ", ".join(f"{k} {v:.1f}" for k, v in phases.items())
     print(f"    peers (fid, kid, prdc alone; features by our classifier, given): {theirs:.1f} ({said})")
-    return judged(
-        [
-            ("peers over ours, the measures that both have", theirs / like, 5),
-            ("peers' three measures over our metric=standard", theirs / (like + rest), 5),
-        ]
-    )
+    ratios: list[tuple[str, float, float | None]] = [
+        ("peers over ours, the measures that both have", theirs / like, 4)
+    ]
+    if rest is not None:
+        ratios.append(("peers' three measures over our metric=standard", theirs / (like + rest), None))
+    return judged(ratios)
+
+
+def where(folder: Path, total: float) -> list[tuple[str, float]]:
+    """Return what the results in a folder's store took, and what is left of a command's CPU seconds."""
+    store, seconds = Store(folder / "outputs"), dict[str, float]()
+    steps = {step.path: step for record in records_of(store, STUDY) for step in record.steps}
+    for step in steps.values():
+        known = store.known(step)
+        taken = None if known is None else known.provenance["cpu_seconds"]
+        what = STAGES[step.kind] if step.kind != "measure" else f"measures: {step.metric.removeprefix('_')}"
+        if step.kind == "reference":
+            what = f"{what}, {step.space or 'all'}"
+        seconds[what] = seconds.get(what, 0.0) + (taken or 0.0)
+    rest = "start-up of processes, configuration, report, what no result is charged with"
+    return [*seconds.items(), (rest, total - sum(seconds.values()))]
 
 
 class _Features(nn.Module):
