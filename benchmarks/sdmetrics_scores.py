@@ -1,0 +1,230 @@
+"""Column shapes and pair trends of TVAE's rows: those of SDMetrics' quality report beside this library's.
+
+    python benchmarks/sdmetrics_scores.py --out experiments/yardstick_sdmetrics [--seeds 5] [--epochs 300]
+
+Run it in an environment that has ctgan, sdmetrics and ISLP beside priorgap. For each table and seed, TVAE is fitted
+with its default settings. Two sets of its rows are scored: those that its own `sample` draws, by the estimators,
+against training rows; and the prior's draws that `compare` made, by the measures in its table, against test rows.
+Pairs are left out as SDMetrics' report leaves them out, or none is. All scores of columns, of pairs and of whole
+tables are written to results.csv in the folder, what they took to provenance.json. Prints the whole tables' and the
+largest difference; exit status 1 where that is above 1e-9, or where one side has a score that the other lacks.
+"""
+
+import argparse
+import datetime
+import math
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from ctgan.synthesizers import tvae
+from sdmetrics.reports.single_table import QualityReport
+
+from priorgap import Frames
+from priorgap.core import artifacts
+from priorgap.core.build import build, load_option
+from priorgap.data.splits import Split
+from priorgap.estimators.tables import column_shapes, pair_trends
+from priorgap.pipeline.store.provenance import environment
+from tvae import TABLES, audit, categories, frames, keeping, seeded
+
+PROPERTIES = {"column_shapes": "Column Shapes", "pair_trends": "Column Pair Trends"}
+# |r| and Cramér's V of the real table at or below which a pair has no score
+LIMITS = {"none": (0.0, 0.0), "report": (0.5, 0.3)}
+SDMETRICS, OURS = "SDMetrics", "priorgap"
+LARGEST, N_SCORES = "largest_difference", "scores_compared"
+MOST = 1e-9
+# measure -> column or pair ("" for the whole table) -> score
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Two tables and their scores by this library, at each pair of limits.
+
+    Attributes:
+        name: where the synthetic rows come from.
+        real: the table that they are held against.
+        made: the synthetic rows.
+        ours: limits -> scores.
+    """
+
+    name: str
+    real: pd.DataFrame
+    made: pd.DataFrame
+    ours: dict[str, Scores]
+
+
+def of_sdmetrics(real: pd.DataFrame, made: pd.DataFrame, limits: tuple[float, float]) -> Scores:
+    """Return the scores of SDMetrics' quality report."""
+    kinds = {name: "categorical" if name in categories(real) else "numerical" for name in real}
+    report = QualityReport()
+    report.real_correlation_threshold, report.real_association_threshold = limits
+    report.generate(real, made, {"columns": {c: {"sdtype": k} for c, k in kinds.items()}}, verbose=False)
+    whole = report.get_properties().set_index("Property")["Score"]
+    columns = report.get_details(PROPERTIES["column_shapes"]).set_index("Column")["Score"]
+    pairs = report.get_details(PROPERTIES["pair_trends"])
+    pairs = pairs.set_index(pairs["Column 1"] + " × " + pairs["Column 2"])["Score"]
+    found = {"column_shapes": columns, "pair_trends": pairs}
+    return {
+        name: {"": float(whole[PROPERTIES[name]]), **parts.dropna().astype(float).to_dict()}
+        for name, parts in found.items()
+    }
+
+
+def by_estimators(real: pd.DataFrame, made: pd.DataFrame, limits: tuple[float, float]) -> Scores:
+    """Return the scores of the library's estimators on two data frames."""
+    numeric = [name for name in real if name not in categories(real)]
+    found = {
+        "column_shapes": column_shapes(real, made, numeric=numeric),
+        "pair_trends": pair_trends(
+            real, made, numeric=numeric, least_correlation=limits[0], least_association=limits[1]
+        ),
+    }
+    return {
+        name: {"": one.whole.value, **{part: score.value for part, score in one.scores.items()}}
+        for name, one in found.items()
+    }
+
+
+def by_compare(
+    model: tvae.TVAE, encoder: torch.nn.Module, parts: tuple[pd.DataFrame, ...], seed: int
+) -> Rows:
+    """Return the prior's draws of an audit, with the scores in its table; by means, which are the same each time."""
+    train, validation, test = parts
+    ours, drawn = {}, None
+    own = Frames.of(train, test)
+    # without validation rows, a fifth of the test rows would be set aside
+    held_out = Split(own.rows(validation), None, "table", table=own.train.table)
+    for name, (correlation, association) in LIMITS.items():
+        trends = load_option("metric", "pair_trends")
+        trends |= {"least_correlation": correlation, "least_association": association}
+        found = audit(
+            model, encoder, train, test, samplers=["prior"], features="pixels", seed=seed, progress=False,
+            decode_rule="mean", validation=held_out,
+            metrics=["column_shapes", build(trends, object, where="pair_trends")],
+        )  # fmt: skip
+        table = found.table[(found.table["sampler"] == "prior") & found.table["measure"].isin(PROPERTIES)]
+        ours[name] = {
+            measure: dict(zip(rows["unit"], rows["value"], strict=True))
+            for measure, rows in table.groupby("measure")
+        }
+        drawn = found.samples("prior")
+    return Rows("prior of compare", test, own.frame(drawn.x)[list(test)], ours)
+
+
+def of_fit(name: str, seed: int, epochs: int) -> Iterator[Rows]:
+    """Yield both sets of rows of one TVAE."""
+    train, validation, test = frames(name, ("train", "validation", "test"))
+    kept: list = []
+    seeded(seed)
+    with keeping(kept):
+        model = tvae.TVAE(epochs=epochs, enable_gpu=False)
+        model.fit(train, categories(train))
+    made = model.sample(len(train))
+    ours = {limits: by_estimators(train, made, values) for limits, values in LIMITS.items()}
+    yield Rows("TVAE.sample", train, made, ours)
+    yield by_compare(model, kept[-1], (train, validation, test), seed)
+
+
+def compared(rows: Rows) -> Iterator[dict]:
+    """Yield both sides' scores, then the largest difference and the number of scores, at each pair of limits."""
+    for limits, values in LIMITS.items():
+        theirs, ours = of_sdmetrics(rows.real, rows.made, values), rows.ours[limits]
+        common = {"made_by": rows.name, "limits": limits, "n": len(rows.made), "n_reference": len(rows.real)}
+        apart = []
+        for measure in PROPERTIES:
+            for computed_by, scores in ((SDMETRICS, theirs[measure]), (OURS, ours[measure])):
+                for unit, value in scores.items():
+                    yield {
+                        **common, "computed_by": computed_by, "measure": measure, "unit": unit, "value": value
+                    }  # fmt: skip
+            same = set(theirs[measure]) == set(ours[measure])
+            apart += (
+                [abs(value - ours[measure][unit]) for unit, value in theirs[measure].items()]
+                if same
+                else [math.inf]
+            )
+        yield {**common, "measure": LARGEST, "unit": "", "value": max(apart)}
+        yield {**common, "measure": N_SCORES, "unit": "", "value": len(apart)}
+
+
+def written(results: pd.DataFrame, folder: Path, command: str, spent: tuple[float, float]) -> None:
+    """Write results and what they took."""
+    results.to_csv(folder / "results.csv", index=False)
+    models = environment()
+    versions = {"ctgan": version("ctgan"), "sdmetrics": version("sdmetrics")}
+    models["packages"] = {**models["packages"], **versions}
+    took = {
+        "busy_seconds": spent[0],
+        "cpu_seconds": spent[1],
+        "results": len(results),
+        "without_cpu_seconds": 0,
+    }
+    artifacts.save_json(
+        folder / "provenance.json",
+        {
+            "command": command, "commits": [models["commit"]], "finished": str(datetime.date.today()),
+            "models": models, "seeds": sorted(set(results["seed"])), "took": took,
+        },
+    )  # fmt: skip
+
+
+def printed(results: pd.DataFrame) -> float:
+    """Print both sides' scores of whole tables, mean over seeds, and the largest difference; return the largest."""
+    keys = ["data", "made_by", "limits"]
+    whole = results[(results["unit"] == "") & results["measure"].isin(PROPERTIES)]
+    wide = whole.pivot_table(index=keys, columns=["measure", "computed_by"], values="value")
+    apart = results[results["measure"] == LARGEST].groupby(keys)["value"].max()
+    counted = results[results["measure"] == N_SCORES].groupby(keys)["value"].sum()
+    heads = [f"{measure}: {by}" for measure, by in wide.columns]
+    print(f"| {' | '.join([*keys, *heads, 'scores', 'largest difference'])} |")
+    print("|" + " --- |" * (len(keys) + len(heads) + 2))
+    for place, row in wide.iterrows():
+        shown = [*place, *(f"{value:.12f}" for value in row), f"{counted[place]:.0f}", f"{apart[place]:.3g}"]
+        print(f"| {' | '.join(shown)} |")
+    return float(apart.max())
+
+
+def main() -> int:
+    """Fit, score, write, print; return 1 where the two sides are apart."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the folder of results.csv and provenance.json"
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=300)
+    args = parser.parse_args()
+    # of libraries' own calls, about versions to come
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    busy, start = time.monotonic(), time.process_time()
+    found = []
+    for seed in range(args.seeds):
+        for name in TABLES:
+            for rows in of_fit(name, seed, args.epochs):
+                found += [{"data": name, "seed": seed, **row} for row in compared(rows)]
+            spent = time.monotonic() - busy, time.process_time() - start
+            print(f"{name}, seed {seed}: {spent[1]:.0f} s of processor time", file=sys.stderr)
+    # the columns that pages about studies read; a fit has both its table and its seed in its name
+    results = pd.DataFrame(found).assign(sampler="prior", space="data", bound="point", std_error="")
+    results["fit"] = results["data"] + " " + results["seed"].astype(str)
+    results["computed_by"] = results["computed_by"].fillna("")
+    command = f"python benchmarks/{Path(__file__).name} --out {args.out} --seeds {args.seeds} --epochs {args.epochs}"
+    written(results, args.out, command, spent)
+    largest = printed(results)
+    print(
+        f"\nlargest difference of {int(results['value'][results['measure'] == N_SCORES].sum())} scores: {largest:.3g}"
+    )
+    return int(not largest <= MOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
