@@ -31,10 +31,12 @@ from priorgap.core import artifacts
 from priorgap.core.build import build, load_option
 from priorgap.data.splits import Split
 from priorgap.estimators.tables import column_shapes, pair_trends
+from priorgap.metrics import ColumnShapes, PairTrends
 from priorgap.pipeline.store.provenance import environment
 from tvae import TABLES, audit, categories, frames, keeping, seeded
 
-PROPERTIES = {"column_shapes": "Column Shapes", "pair_trends": "Column Pair Trends"}
+SHAPES, TRENDS = ColumnShapes.name, PairTrends.name
+PROPERTIES = {SHAPES: "Column Shapes", TRENDS: "Column Pair Trends"}
 # |r| and Cramér's V of the real table at or below which a pair has no score
 LIMITS = {"none": (0.0, 0.0), "report": (0.5, 0.3)}
 SDMETRICS, OURS = "SDMetrics", "priorgap"
@@ -68,10 +70,10 @@ def of_sdmetrics(real: pd.DataFrame, made: pd.DataFrame, limits: tuple[float, fl
     report.real_correlation_threshold, report.real_association_threshold = limits
     report.generate(real, made, {"columns": {c: {"sdtype": k} for c, k in kinds.items()}}, verbose=False)
     whole = report.get_properties().set_index("Property")["Score"]
-    columns = report.get_details(PROPERTIES["column_shapes"]).set_index("Column")["Score"]
-    pairs = report.get_details(PROPERTIES["pair_trends"])
+    columns = report.get_details(PROPERTIES[SHAPES]).set_index("Column")["Score"]
+    pairs = report.get_details(PROPERTIES[TRENDS])
     pairs = pairs.set_index(pairs["Column 1"] + " × " + pairs["Column 2"])["Score"]
-    found = {"column_shapes": columns, "pair_trends": pairs}
+    found = {SHAPES: columns, TRENDS: pairs}
     return {
         name: {"": float(whole[PROPERTIES[name]]), **parts.dropna().astype(float).to_dict()}
         for name, parts in found.items()
@@ -82,8 +84,8 @@ def by_estimators(real: pd.DataFrame, made: pd.DataFrame, limits: tuple[float, f
     """Return the scores of the library's estimators on two data frames."""
     numeric = [name for name in real if name not in categories(real)]
     found = {
-        "column_shapes": column_shapes(real, made, numeric=numeric),
-        "pair_trends": pair_trends(
+        SHAPES: column_shapes(real, made, numeric=numeric),
+        TRENDS: pair_trends(
             real, made, numeric=numeric, least_correlation=limits[0], least_association=limits[1]
         ),
     }
@@ -103,12 +105,12 @@ def by_compare(
     # without validation rows, a fifth of the test rows would be set aside
     held_out = Split(own.rows(validation), None, "table", table=own.train.table)
     for name, (correlation, association) in LIMITS.items():
-        trends = load_option("metric", "pair_trends")
+        trends = load_option("metric", TRENDS)
         trends |= {"least_correlation": correlation, "least_association": association}
         found = audit(
             model, encoder, train, test, samplers=["prior"], features="pixels", seed=seed, progress=False,
             decode_rule="mean", validation=held_out,
-            metrics=["column_shapes", build(trends, object, where="pair_trends")],
+            metrics=[SHAPES, build(trends, object, where=TRENDS)],
         )  # fmt: skip
         table = found.table[(found.table["sampler"] == "prior") & found.table["measure"].isin(PROPERTIES)]
         ours[name] = {

@@ -312,7 +312,7 @@ def test_what_became_of_a_script_s_claim_is_said_without_a_verdict(place: Path) 
     found, page = published.studies(place), place / "README.md"
     assert "| It is so. | holds | – |" in blocks.claims(found, page)
     assert in_words(place, "mean prior fid@pixels where loss.alpha=2") == "8"
-    with pytest.raises(EvidenceError, match="no headline; claim.yaml needs an answer"):
+    with pytest.raises(EvidenceError, match=r"no headline; claim\.yaml needs an answer"):
         blocks.questions(found, page, documents.filled)
     claim.write_text(before + "held: holds\nanswer: it is\n", encoding="utf-8")
     asked = blocks.questions(published.studies(place), page, documents.filled)
