@@ -6,8 +6,8 @@ Run it in an environment that has ctgan, sdmetrics and ISLP beside priorgap. For
 with its default settings. Two sets of its rows are scored: those that its own `sample` draws, by the estimators,
 against training rows; and the prior's draws that `compare` made, by the measures in its table, against test rows.
 Pairs are left out as SDMetrics' report leaves them out, or none is. All scores of columns, of pairs and of whole
-tables are written to results.csv in the folder, what they took to provenance.json. Prints the whole tables' and the
-largest difference; exit status 1 where that is above 1e-9, or where one side has a score that the other lacks.
+tables are written to results.csv in the folder, what they took to provenance.json, fit by fit: a second call goes
+on. Prints the whole tables' and the largest difference; exit status 1 where that is above 1e-9, or where one side has a score that the other lacks.
 """
 
 import argparse
@@ -42,6 +42,7 @@ LIMITS = {"none": (0.0, 0.0), "report": (0.5, 0.3)}
 SDMETRICS, OURS = "SDMetrics", "priorgap"
 LARGEST, N_SCORES = "largest_difference", "scores_compared"
 MOST = 1e-9
+SEEDS, EPOCHS = 5, 300
 # measure -> column or pair ("" for the whole table) -> score
 Scores = dict[str, dict[str, float]]
 
@@ -157,25 +158,46 @@ def compared(rows: Rows) -> Iterator[dict]:
         yield {**common, "measure": N_SCORES, "unit": "", "value": len(apart)}
 
 
-def written(results: pd.DataFrame, folder: Path, command: str, spent: tuple[float, float]) -> None:
-    """Write results and what they took."""
+def before(folder: Path, epochs: int) -> tuple[pd.DataFrame, dict]:
+    """Return the scores of earlier calls with as many epochs, and their provenance."""
+    if not (folder / "results.csv").is_file():
+        return pd.DataFrame(), {}
+    found = pd.read_csv(folder / "results.csv", keep_default_na=False)
+    same = bool((found["epochs"] == epochs).all())
+    return (found, artifacts.load_json(folder / "provenance.json")) if same else (pd.DataFrame(), {})
+
+
+def written(
+    results: pd.DataFrame, folder: Path, command: str, known: dict, spent: tuple[float, float]
+) -> dict:
+    """Write results and what they and earlier ones took; return the latter."""
     results.to_csv(folder / "results.csv", index=False)
     models = environment()
     versions = {"ctgan": version("ctgan"), "sdmetrics": version("sdmetrics")}
-    models["packages"] = {**models["packages"], **versions}
+    earlier = known.get("took", {"busy_seconds": 0.0, "cpu_seconds": 0.0})
     took = {
-        "busy_seconds": spent[0],
-        "cpu_seconds": spent[1],
-        "results": len(results),
-        "without_cpu_seconds": 0,
+        name: earlier[name] + own for name, own in zip(("busy_seconds", "cpu_seconds"), spent, strict=True)
     }
-    artifacts.save_json(
-        folder / "provenance.json",
-        {
-            "command": command, "commits": [models["commit"]], "finished": str(datetime.date.today()),
-            "models": models, "seeds": sorted(set(results["seed"])), "took": took,
-        },
+    content = {
+        "command": command,
+        "commits": sorted({*known.get("commits", ()), models["commit"]}),
+        "finished": str(datetime.date.today()),
+        "models": {**models, "packages": {**models["packages"], **versions}},
+        "seeds": sorted({int(seed) for seed in results["seed"]}),
+        "took": {**took, "results": len(results), "without_cpu_seconds": 0},
+    }
+    artifacts.save_json(folder / "provenance.json", content)
+    return content
+
+
+def scored(name: str, seed: int, epochs: int) -> pd.DataFrame:
+    """Return all scores of one fit, with the columns that pages about studies read."""
+    rows = [row for made in of_fit(name, seed, epochs) for row in compared(made)]
+    found = pd.DataFrame(rows).assign(
+        data=name, seed=seed, epochs=epochs, fit=f"{name} {seed}", sampler="prior", space="data", bound="point",
+        std_error="",
     )  # fmt: skip
+    return found.assign(computed_by=found["computed_by"].fillna(""))
 
 
 def printed(results: pd.DataFrame) -> float:
@@ -202,29 +224,28 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="the folder of results.csv and provenance.json"
     )
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     args = parser.parse_args()
     # of libraries' own calls, about versions to come
     warnings.filterwarnings("ignore", category=FutureWarning)
-    busy, start = time.monotonic(), time.process_time()
-    found = []
+    results, known = before(args.out, args.epochs)
+    command = f"python benchmarks/{Path(__file__).name} --out {args.out}"
+    command += f" --seeds {args.seeds}" * (args.seeds != SEEDS) + f" --epochs {args.epochs}" * (
+        args.epochs != EPOCHS
+    )
     for seed in range(args.seeds):
         for name in TABLES:
-            for rows in of_fit(name, seed, args.epochs):
-                found += [{"data": name, "seed": seed, **row} for row in compared(rows)]
+            if len(results) and f"{name} {seed}" in set(results["fit"]):
+                continue
+            busy, start = time.monotonic(), time.process_time()
+            results = pd.concat([results, scored(name, seed, args.epochs)])
             spent = time.monotonic() - busy, time.process_time() - start
+            known = written(results, args.out, command, known, spent)
             print(f"{name}, seed {seed}: {spent[1]:.0f} s of processor time", file=sys.stderr)
-    # the columns that pages about studies read; a fit has both its table and its seed in its name
-    results = pd.DataFrame(found).assign(sampler="prior", space="data", bound="point", std_error="")
-    results["fit"] = results["data"] + " " + results["seed"].astype(str)
-    results["computed_by"] = results["computed_by"].fillna("")
-    command = f"python benchmarks/{Path(__file__).name} --out {args.out} --seeds {args.seeds} --epochs {args.epochs}"
-    written(results, args.out, command, spent)
     largest = printed(results)
-    print(
-        f"\nlargest difference of {int(results['value'][results['measure'] == N_SCORES].sum())} scores: {largest:.3g}"
-    )
+    n_scores = int(results["value"][results["measure"] == N_SCORES].sum())
+    print(f"\nlargest difference of {n_scores} scores: {largest:.3g}")
     return int(not largest <= MOST)
 
 
