@@ -7,7 +7,8 @@ with its default settings. Two sets of its rows are scored: those that its own `
 against training rows; and the prior's draws that `compare` made, by the measures in its table, against test rows.
 Pairs are left out as SDMetrics' report leaves them out, or none is. All scores of columns, of pairs and of whole
 tables are written to results.csv in the folder, what they took to provenance.json, fit by fit: a second call goes
-on. Prints the whole tables' and the largest difference; exit status 1 where that is above 1e-9, or where one side has a score that the other lacks.
+on. Prints the whole tables' and the largest difference; exit status 1 where that is above 1e-9, or where one side has
+a score that the other lacks.
 """
 
 import argparse
