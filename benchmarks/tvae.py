@@ -54,12 +54,13 @@ KEPT = [
 AS_SHIPPED, METRICS = "TVAE.sample", ["tables", "copy_shares"]
 
 
-def frames(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the training and the test rows of a built-in table, in the file's units."""
+def frames(name: str, parts: tuple[str, ...] = ("train", "test")) -> tuple[pd.DataFrame, ...]:
+    """Return the training and the test rows of a built-in table, or other parts, in the file's units."""
     data = build(load_option("data", name)["source"], object, where=name).load(
         root=Path("data"), download=True
     )
-    return data.train.table.frame(data.train.x), data.test.table.frame(data.test.x)
+    own = [getattr(data, part) for part in parts]
+    return tuple(part.table.frame(part.x) for part in own)
 
 
 def samplers_of_the_study() -> list:

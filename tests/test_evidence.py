@@ -26,6 +26,8 @@ finally:
 
 STUDIES = sorted(file.parent.name for file in EXPERIMENTS.glob("*/README.md"))
 FINAL = [name for name in STUDIES if Published(EXPERIMENTS / name).final]
+# a script's results have none
+JUDGED = [name for name in FINAL if Published(EXPERIMENTS / name).verdict]
 
 
 @pytest.mark.parametrize("page", documents.pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -47,7 +49,7 @@ def test_the_answer_has_no_number_that_is_typed() -> None:
     assert found.endswith("73 has no source")
 
 
-@pytest.mark.parametrize("name", FINAL)
+@pytest.mark.parametrize("name", JUDGED)
 def test_the_verdict_is_quoted(name: str) -> None:
     study = Published(EXPERIMENTS / name)
     text = study.readme.read_text(encoding="utf-8")
@@ -109,7 +111,7 @@ def _with(text: str, place: int, mark: str) -> str:
     return text[:place] + mark + text[place + 1 :]
 
 
-@pytest.mark.parametrize("name", FINAL)
+@pytest.mark.parametrize("name", JUDGED)
 @pytest.mark.parametrize(
     "change",
     [
@@ -295,6 +297,31 @@ def test_tables_of_all_studies(place: Path) -> None:
     assert "| it is 8 to 24 | `priorgap run experiment=known` |" in blocks.questions(
         found, place.parent / "docs/studies.md", documents.filled
     )
+
+
+def test_what_became_of_a_script_s_claim_is_said_without_a_verdict(place: Path) -> None:
+    provenance = place / "known/provenance.json"
+    content = json.loads(provenance.read_text(encoding="utf-8")) | {"command": "python scores.py"}
+    provenance.write_text(json.dumps(content), encoding="utf-8")
+    for name in ("config.yaml", "verdict.json"):
+        (place / "known" / name).unlink()
+    claim = place / "known/claim.yaml"
+    before = claim.read_text(encoding="utf-8")
+    assert not Published(place / "known").final
+    claim.write_text(before + "held: holds\n", encoding="utf-8")
+    found, page = published.studies(place), place / "README.md"
+    assert "| It is so. | holds | – |" in blocks.claims(found, page)
+    assert in_words(place, "mean prior fid@pixels where loss.alpha=2") == "8"
+    with pytest.raises(EvidenceError, match=r"no headline; claim\.yaml needs an answer"):
+        blocks.questions(found, page, documents.filled)
+    claim.write_text(before + "held: holds\nanswer: it is\n", encoding="utf-8")
+    asked = blocks.questions(published.studies(place), page, documents.filled)
+    # the command that its provenance names; a folder that was not run has its own
+    assert "| it is | `python scores.py` |" in asked
+    assert "| not run yet | `priorgap run experiment=empty` |" in asked
+    # a study of `priorgap run` needs a verdict
+    (place / "known/config.yaml").write_text("study: x\n", encoding="utf-8")
+    assert not Published(place / "known").final
 
 
 def test_a_study_that_is_not_published_is_not_measured_yet(place: Path) -> None:

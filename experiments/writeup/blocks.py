@@ -243,8 +243,8 @@ def claims(found: Sequence[Published], page: Path) -> str:
     rows = []
     for study in found:
         verdict = _state(study)
-        if study.final and study.verdict:
-            verdict = study.claim.held or str(study.verdict["headline"])
+        if study.final:
+            verdict = study.claim.held or str((study.verdict or {})["headline"])
         rows.append([study.claim.number, study.claim.claim, verdict, _effect(study), _link(study, page)])
     return markdown(["", "claim", "verdict", "effect", "study"], rows, 5)
 
@@ -256,17 +256,22 @@ def questions(found: Sequence[Published], page: Path, filled: Callable[[str, Pub
         claim = study.claim
         said = _state(study)
         if study.final:
-            said = filled(claim.answer, study) if claim.answer else str((study.verdict or {})["headline"])
-        known = (study.folder / "config.yaml").is_file()
-        rows.append(
-            [
-                _link(study, page),
-                claim.question,
-                said,
-                f"`priorgap run experiment={study.id}`" if known else ABSENT,
-            ]
-        )
+            said = filled(claim.answer, study) if claim.answer else _headline_of(study)
+        rows.append([_link(study, page), claim.question, said, _command(study)])
     return markdown(["study", "question", "answer so far", "command"], rows, 4)
+
+
+def _headline_of(study: Published) -> str:
+    if study.verdict is None:
+        raise EvidenceError(f"{study.id}: a script's results have no headline; claim.yaml needs an answer")
+    return str(study.verdict["headline"])
+
+
+def _command(study: Published) -> str:
+    """Return the command that makes the study; of a script's, the one that made what is published."""
+    if study.by_script:
+        return f"`{study.provenance['command']}`" if study.provenance else ABSENT
+    return ABSENT if study.planned else f"`priorgap run experiment={study.id}`"
 
 
 def costs(found: Sequence[Published]) -> str:

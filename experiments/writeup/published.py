@@ -110,9 +110,15 @@ class Published:
         return found[1] if found else None
 
     @property
+    def by_script(self) -> bool:
+        """Whether its results are a script's, not those of `priorgap run`: their verdict is the claim's `held`."""
+        return self.planned is None and not (self.folder / "config.yaml").is_file()
+
+    @property
     def final(self) -> bool:
         """Whether results and verdict are those of this version."""
-        return self.measured and self.verdict is not None and self.first_edition is None
+        decided = self.verdict is not None or (self.by_script and bool(self.claim.held))
+        return self.measured and decided and self.first_edition is None
 
     @cached_property
     def verdict(self) -> Mapping[str, Any] | None:

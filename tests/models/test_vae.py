@@ -11,6 +11,7 @@ from priorgap.models.gated import GatedMLP
 from priorgap.models.likelihoods import Bernoulli, Gaussian
 from priorgap.models.losses import ElboLoss, objective
 from priorgap.models.networks import MLP, Conv, Linear
+from priorgap.models.normed import NormedConv
 from priorgap.models.series import GRU, TCN
 from priorgap.models.vae import VAE, build_vae, load_weights
 from priorgap.priors.base import Prior
@@ -132,7 +133,7 @@ def test_weights_come_from_the_generator_alone(architecture, shape):
     assert not all(torch.equal(state[k], v) for k, v in other.state_dict().items())
 
 
-def test_no_batch_normalisation():
+def test_no_other_model_normalises_over_batches():
     for parameter in MODELS:
         vae = model(*parameter.values)
         assert not any(isinstance(m, nn.modules.batchnorm._NormBase) for m in vae.modules())
@@ -151,6 +152,13 @@ def test_no_batch_normalisation():
         (lambda: GatedMLP(0), "latent_dim=0"),
         (lambda: Conv(2, (4, -4)), "channels="),
         (lambda: Conv(2, (4,), 0), "hidden="),
+        (lambda: NormedConv(2, ()), "channels="),
+        (lambda: NormedConv(2, (4,), (4, 0)), "up_channels="),
+        (
+            lambda: NormedConv(2, (4, 8), (4,)).build((1, 30, 28)),
+            "30 x 28: expected sides that are multiples of 4",
+        ),
+        (lambda: NormedConv(2, (4,)).build((6,)), "expected images"),
         (lambda: Conv(2).build((1, 30, 28)), "30 x 28"),
         (lambda: Conv(2).build((1, 4, 4)), "4 x 4"),
         (lambda: Conv(2).build((1, 132, 132)), "132 x 132"),

@@ -40,8 +40,12 @@ OWN_DATA = {
     "e12_series": ("data=sines", "data.source.n_train=400", "data.source.n_test=300"),
     "e13_tables": ("data=breast_cancer",),
 }
+# sides of 8 pixels cannot be halved four times, and Inception's weights are not at hand
+OWN_SIZES = {
+    "yardstick_rae": ("model.channels=[4,8]", "model.up_channels=[8,4,4]", "features=[pixels]"),
+}
 # settings of images that come in files, which digits do not have
-OF_FILES = ("data.source.validation_size",)
+OF_FILES = ("data.source.validation_size", "data.path")
 
 
 def smoke(study: str) -> list[str]:
@@ -50,6 +54,7 @@ def smoke(study: str) -> list[str]:
         cells = session.cells()
     config, names = cells[0]
     data = OWN_DATA.get(study, ("data=digits",))
+    data = (*data, *OWN_SIZES.get(study, ()))
     taken = {word.partition("=")[0] for word in (*data, *SMALL)}
     first = [w for w in names if w.partition("=")[0] not in {*taken, *OF_FILES, "experiment"}]
     smaller = [f"{key}={value}" for key, value in SMALLER.items() if _has(config, key)]

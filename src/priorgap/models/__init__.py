@@ -30,6 +30,7 @@ _EXPORTS = {
     "LearnedGaussian": "priorgap.models.learned_scale",
     "Linear": "priorgap.models.networks",
     "MLP": "priorgap.models.networks",
+    "NormedConv": "priorgap.models.normed",
     "StudentT": "priorgap.models.by_channel",
     "TCN": "priorgap.models.series",
     "TableLikelihood": "priorgap.models.table_likelihood",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from priorgap.models.likelihoods import Bernoulli, Gaussian
     from priorgap.models.losses import ElboLoss
     from priorgap.models.networks import MLP, Conv, Linear
+    from priorgap.models.normed import NormedConv
     from priorgap.models.series import GRU, TCN
     from priorgap.models.table_likelihood import TableLikelihood
 
@@ -86,6 +88,7 @@ __all__ = [
     "GivenMLP",
     "LearnedGaussian",
     "Linear",
+    "NormedConv",
     "StudentT",
     "TableLikelihood",
 ]

@@ -15,6 +15,7 @@ MODULES = (
     "priorgap.models.families",
     "priorgap.models.gated",
     "priorgap.models.networks",
+    "priorgap.models.normed",
     "priorgap.models.series",
     "priorgap.models.table_likelihood",
     "priorgap.models.vae",
@@ -32,7 +33,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "ad7c5b44b07d1242f0aae62a1bc9d9d283041124381173b58d743dda454cc5e8": (
+    "aa29d498745fa0986492a69d25e2b58dd5afee6d6bc47870f12fa9f8e3e7409b": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
@@ -43,6 +44,6 @@ COMPATIBLE: dict[str, str] = {
         "their own, without which nothing changes; networks of gated layers are added, and choices of a VampPrior's "
         "pseudo-inputs, whose defaults are as before; precision=bf16 rounds a network as a whole and not its layers "
         "one by one: other last digits of such models alone; artifacts are written under temporary names that are "
-        "known"
+        "known; convolutions with batch normalisation are added"
     ),
 }
