@@ -211,7 +211,7 @@ def study_pictures(
         yield Picture(
             "bracket.png",
             found.png,
-            "Certified lower and upper ends of KL between aggregate posterior and prior, a line per model",
+            "Lower and upper ends of KL between aggregate posterior and prior, a line per model",
             "The true mismatch lies inside the thin line (97.5 % limits); thick: between the point values.",
             first=True,
             vector=found.pdf,
