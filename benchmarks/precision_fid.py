@@ -12,20 +12,14 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
+
+from priorgap.verdict.contrasts import contrasts
+from priorgap.verdict.readings import readings_of
 
 KEY = "trainer.precision"
 PRECISIONS = ("32-true", "bf16")
 OF = ["space", "sampler", "calibrate"]
-
-
-def ratio(low: np.ndarray, high: np.ndarray) -> tuple[float, float, float]:
-    """Return the geometric mean of low over high, paired, and the ends of its 95 % t interval."""
-    logs = np.log(low / high)
-    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return float(np.exp(logs.mean())), float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
 
 
 def compared(table: pd.DataFrame) -> tuple[list[str], bool]:
@@ -33,13 +27,16 @@ def compared(table: pd.DataFrame) -> tuple[list[str], bool]:
     rows, unmoved = [], True
     fids = table[(table["measure"] == "fid") & (table["decode"] == "mean")]
     for (space, sampler, calibrated), group in fids.groupby(OF):
-        by_seed = group.pivot_table(index="seed", columns=KEY, values="value")
-        full, short = (by_seed[name].to_numpy() for name in PRECISIONS)
-        found, low, high = ratio(short, full)
+        values = {name: readings_of(group[group[KEY] == name])[sampler] for name in PRECISIONS}
+        (found,) = contrasts(values, [("bf16", "32-true")], scale="log", level=0.95, one_model=False)
+        if found.interval is None:
+            raise SystemExit("one seed has no interval: expected several")
+        low, high = found.interval
         unmoved &= low <= 1 <= high
         name = f"{sampler}, calibrated" if calibrated else sampler
-        means = f"{full.mean():.3g} | {short.mean():.3g}"
-        rows.append(f"| {space} | {name} | {means} | {found:.3f} [{low:.3f}, {high:.3f}] | {len(by_seed)} |")
+        means = " | ".join(f"{group['value'][group[KEY] == name].mean():.3g}" for name in PRECISIONS)
+        ratio = f"{found.effect:.3f} [{low:.3f}, {high:.3f}]"
+        rows.append(f"| {space} | {name} | {means} | {ratio} | {found.n_pairs} |")
     return rows, unmoved
 
 

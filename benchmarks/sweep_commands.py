@@ -140,11 +140,11 @@ def study(data: Path, folder: Path, peer: Peer | None, given: argparse.Namespace
     theirs = sum(phases.values())
     said = ", ".join(f"{k} {v:.1f}" for k, v in phases.items())
     print(f"    peers (fid, kid, prdc alone; features by our classifier, given): {theirs:.1f} ({said})")
-    ratios: list[tuple[str, float, float | None]] = [
+    ratios: list[tuple[str, float, float]] = [
         ("peers over ours, the measures that both have", theirs / like, 4)
     ]
     if rest is not None:
-        ratios.append(("peers' three measures over our metric=standard", theirs / (like + rest), None))
+        ratios.append(("peers' three measures over our metric=standard", theirs / (like + rest), 5))
     return judged(ratios)
 
 

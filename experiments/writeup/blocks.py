@@ -244,7 +244,7 @@ def claims(found: Sequence[Published], page: Path) -> str:
     for study in found:
         verdict = _state(study)
         if study.final:
-            verdict = study.claim.held or str((study.verdict or {})["headline"])
+            verdict = study.claim.held or _headline_of(study)
         rows.append([study.claim.number, study.claim.claim, verdict, _effect(study), _link(study, page)])
     return markdown(["", "claim", "verdict", "effect", "study"], rows, 5)
 
