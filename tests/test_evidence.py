@@ -267,6 +267,18 @@ def test_a_table_has_means_over_seeds(place: Path) -> None:
     assert "| loss.alpha | FID ↓ | FID (pixels) ↓ |" in both
 
 
+def test_a_seed_with_only_a_limit_is_not_left_out(place: Path) -> None:
+    file = place / "known/results.csv"
+    rows = pd.read_csv(file, keep_default_na=False)
+    rows.loc[(rows["seed"] == 0) & (rows["sampler"] == "gmm") & (rows["loss.alpha"] == 2), "bound"] = "upper"
+    rows.to_csv(file, index=False)
+    table = shown(place, "table fid by sampler where loss.alpha=2")
+    assert "| gmm | ≤ 2.2 (a limit in 1 of 3 seeds) |" in table and "| prior | 8 |" in table
+    for asked in ("mean gmm fid where loss.alpha=2", "ratio gmm/prior fid where loss.alpha=2"):
+        with pytest.raises(EvidenceError, match="only a limit in 1 of 3 seeds"):
+            in_words(place, asked)
+
+
 def test_what_a_study_took_is_said(place: Path) -> None:
     assert in_words(place, "took") == "2 CPU-hours"
     text = shown(place, "took")

@@ -220,7 +220,14 @@ class Published:
             "sampler": (sampler.name,),
         }
         rows = self.rows(measure, chosen, file)
+        seeds = set(rows["seed"])
         rows = rows[rd.text_column(rows, "bound").isin({"", "point"})]
+        limited = seeds - set(rows["seed"])
+        if limited and not rows.empty:
+            raise EvidenceError(
+                f"{self.id}: {measure.name} of {sampler.name}: only a limit in {len(limited)} of {len(seeds)} seeds, "
+                "which a mean of the others leaves out; a table says so"
+            )
         try:
             (found,) = rd.readings_of(rows).values()
         except ValueError as error:

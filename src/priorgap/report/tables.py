@@ -171,13 +171,31 @@ def mean_and_spread(values: Sequence[float], std_errors: Sequence[float | None] 
 
 
 def over_seeds(rows: pd.DataFrame) -> str:
-    """Return the mean of one number over seeds; where it has only limits, these."""
-    bound = rd.text_column(rows, "bound")
-    points = rows[~bound.isin({"lower", "upper"})].drop_duplicates("seed")
-    if len(points):
-        errors = [None if pd.isna(error) else float(error) for error in points["std_error"]]
-        return mean_and_spread([float(value) for value in points["value"]], errors)
-    return _limits(rows)
+    """Return the mean of one number over seeds; where it has only limits, these.
+
+    Where some seeds have a value and others only a limit, the mean of all is itself a limit:
+    "≤ 110 (a limit in 2 of 5 seeds)". The mean of the values alone would leave out the seeds at one end.
+    """
+    limit = rd.text_column(rows, "bound").isin({"lower", "upper"})
+    points = rows[~limit].drop_duplicates("seed")
+    if points.empty:
+        return _limits(rows)
+    limited = rows[limit & ~rows["seed"].isin(points["seed"])]
+    if len(limited):
+        return _partly_limits(points, limited)
+    errors = [None if pd.isna(error) else float(error) for error in points["std_error"]]
+    return mean_and_spread([float(value) for value in points["value"]], errors)
+
+
+def _partly_limits(points: pd.DataFrame, limited: pd.DataFrame) -> str:
+    """Return what is known of a mean of which some seeds have only a limit."""
+    n_limited, n = limited["seed"].nunique(), limited["seed"].nunique() + len(points)
+    said = f"(a limit in {n_limited} of {n} seeds)"
+    ends = set(limited["bound"])
+    if len(ends) > 1:
+        return f"{ABSENT} {said}"
+    mark = "≥" if ends == {"lower"} else "≤"
+    return f"{mark} {number(float(pd.concat([points['value'], limited['value']]).mean()))} {said}"
 
 
 def _limits(rows: pd.DataFrame) -> str:
