@@ -35,3 +35,8 @@ def test_limits_at_both_ends_leave_no_limit_of_the_mean():
 def test_limits_alone_are_shown_as_such():
     assert over_seeds(rows((0, 100.0, "upper"), (1, 100.0, "upper"))) == "≤ 100"
     assert over_seeds(rows((0, 1.0, "lower"), (0, 3.0, "upper"))) == "1 to 3"
+
+
+def test_an_end_that_a_seed_lacks_has_no_mean():
+    assert over_seeds(rows((0, 100.0, "upper"), (1, 400.0, "lower"))) == ABSENT
+    assert over_seeds(rows((0, 1.0, "lower"), (0, 3.0, "upper"), (1, 3.0, "lower"))) == "≥ 2"

@@ -182,27 +182,26 @@ def over_seeds(rows: pd.DataFrame) -> str:
         return _limits(rows)
     limited = rows[limit & ~rows["seed"].isin(points["seed"])]
     if len(limited):
-        return _partly_limits(points, limited)
+        # a value is both ends of what is known of its seed
+        ends = [points.assign(bound="lower"), points.assign(bound="upper"), limited]
+        n, n_seeds = limited["seed"].nunique(), rows["seed"].nunique()
+        return f"{_limits(pd.concat(ends))} (a limit in {n} of {n_seeds} seeds)"
     errors = [None if pd.isna(error) else float(error) for error in points["std_error"]]
     return mean_and_spread([float(value) for value in points["value"]], errors)
 
 
-def _partly_limits(points: pd.DataFrame, limited: pd.DataFrame) -> str:
-    """Return what is known of a mean of which some seeds have only a limit."""
-    n_limited, n = limited["seed"].nunique(), limited["seed"].nunique() + len(points)
-    said = f"(a limit in {n_limited} of {n} seeds)"
-    ends = set(limited["bound"])
-    if len(ends) > 1:
-        return f"{ABSENT} {said}"
-    mark = "≥" if ends == {"lower"} else "≤"
-    return f"{mark} {number(float(pd.concat([points['value'], limited['value']]).mean()))} {said}"
-
-
 def _limits(rows: pd.DataFrame) -> str:
-    """Return "0.4 to 1.2", or "≥ 0.4" with a single end, averaged over seeds."""
+    """Return "0.4 to 1.2", or "≥ 0.4" with a single end, averaged over seeds.
+
+    An end that one of the seeds lacks has no mean.
+    """
     bound = rd.text_column(rows, "bound")
-    ends = {end: rows["value"][bound == end] for end in ("lower", "upper")}
-    low, high = (number(float(values.mean())) if len(values) else "" for values in ends.values())
+    n_seeds = rows["seed"].nunique()
+    ends = [rows[bound == end] for end in ("lower", "upper")]
+    low, high = (
+        number(float(end["value"].mean())) if len(end) and end["seed"].nunique() == n_seeds else ""
+        for end in ends
+    )
     if low and high:
         return f"{low} to {high}"
     return f"≥ {low}" if low else f"≤ {high}" if high else ABSENT
