@@ -151,9 +151,10 @@ def test_bernoulli_draws_are_black_or_white(tmp_path):
         return (z @ weights).sigmoid().view(-1, 1, 8, 8)
 
     x = torch.bernoulli(decode(z), generator=g)
+    back = torch.linalg.pinv(weights)
 
     def encode(x):
-        mean = torch.linalg.lstsq(weights.T, (4 * x.flatten(1).T - 2)).solution.T
+        mean = (4 * x.flatten(1) - 2) @ back
         return mean, torch.full_like(mean, -2.0)
 
     found = compare(
@@ -172,8 +173,11 @@ def test_bernoulli_draws_are_black_or_white(tmp_path):
     )  # fmt: skip
     shown, kept = alone.drawn.previews("draw"), found.drawn.previews("draw")
     assert set(np.unique(shown["prior"])) == {0, 255}
-    assert np.array_equal(shown["reconstructions"], kept["reconstructions"])
-    assert np.array_equal(alone.drawn.aggregate().plane.shown, found.drawn.aggregate().plane.shown)
+    planes = [of.drawn.aggregate().plane.shown for of in (alone, found)]
+    for one, other in ((shown["reconstructions"], kept["reconstructions"]), planes):
+        one, other = np.asarray(one, float), np.asarray(other, float)
+        # two runs of products in float32 agree up to rounding, which is one level of a byte
+        assert one.shape == other.shape and np.abs(one - other).max() <= 1 and len(np.unique(one)) > 20
 
 
 def test_means_alone_say_how_to_add_draws(planted, data, tmp_path):
