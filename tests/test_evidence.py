@@ -18,7 +18,7 @@ EXPERIMENTS = ROOT / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 try:
     import evidence
-    from writeup import blocks, check, documents, numbers, published
+    from writeup import blocks, check, documents, numbers, overview, published
     from writeup.published import Published
     from writeup.query import BLOCKS, NUMBERS, EvidenceError, parse
 finally:
@@ -284,7 +284,7 @@ def test_what_a_study_took_is_said(place: Path) -> None:
     text = shown(place, "took")
     assert "2 CPU-hours, 60 minutes of work;" in text and "processor Some CPU; commit aaaaaaaaa;" in text
     found = [Published(place / name) for name in ("known", "empty")]
-    assert "| **all that is recorded** | **2** |" in blocks.costs(found)
+    assert "| **all that is recorded** | **2** |" in overview.costs(found)
     file = place / "known/provenance.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     content["took"]["without_cpu_seconds"] = 4
@@ -303,13 +303,13 @@ def test_tables_of_all_studies(place: Path) -> None:
     claim.write_text(claim.read_text(encoding="utf-8") + effect, encoding="utf-8")
     found = published.studies(place)
     assert [study.claim.number for study in found] == ["1", "2", "3"]
-    table = blocks.claims(found, place / "README.md")
+    table = overview.claims(found, place / "README.md")
     assert "use gmm. | FID: 0.274 [" in table and "[known](known/README.md) |" in table
     assert table.count("not run yet") == 2 and "old" not in table
     # what became of the claim, where the file says it; another word is refused
     before = claim.read_text(encoding="utf-8")
     claim.write_text(before + "held: fails\n", encoding="utf-8")
-    assert "| It is so. | fails | FID: 0.274 [" in blocks.claims(
+    assert "| It is so. | fails | FID: 0.274 [" in overview.claims(
         published.studies(place), place / "README.md"
     )
     claim.write_text(before + "held: maybe\n", encoding="utf-8")
@@ -318,7 +318,7 @@ def test_tables_of_all_studies(place: Path) -> None:
     ):
         published.studies(place)
     claim.write_text(before, encoding="utf-8")
-    assert "| it is 8 to 24 | `priorgap run experiment=known` |" in blocks.questions(
+    assert "| it is 8 to 24 | `priorgap run experiment=known` |" in overview.questions(
         found, place.parent / "docs/studies.md", documents.filled
     )
 
@@ -334,12 +334,12 @@ def test_what_became_of_a_script_s_claim_is_said_without_a_verdict(place: Path) 
     assert not Published(place / "known").final
     claim.write_text(before + "held: holds\n", encoding="utf-8")
     found, page = published.studies(place), place / "README.md"
-    assert "| It is so. | holds | – |" in blocks.claims(found, page)
+    assert "| It is so. | holds | – |" in overview.claims(found, page)
     assert in_words(place, "mean prior fid@pixels where loss.alpha=2") == "8"
     with pytest.raises(EvidenceError, match=r"no headline; claim\.yaml needs an answer"):
-        blocks.questions(found, page, documents.filled)
+        overview.questions(found, page, documents.filled)
     claim.write_text(before + "held: holds\nanswer: it is\n", encoding="utf-8")
-    asked = blocks.questions(published.studies(place), page, documents.filled)
+    asked = overview.questions(published.studies(place), page, documents.filled)
     # the command that its provenance names; a folder that was not run has its own
     assert "| it is | `python scores.py` |" in asked
     assert "| not run yet | `priorgap run experiment=empty` |" in asked

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from writeup import blocks
+from writeup import blocks, overview
 from writeup.numbers import number
 from writeup.published import EXPERIMENTS, Published, studies
 from writeup.query import BLOCKS, NUMBERS, EvidenceError, parse
@@ -63,11 +63,11 @@ def _block(found: "re.Match[str]", page: Path) -> str:
     query = parse(asked, BLOCKS)
     everything = studies(_root(page) / "experiments")
     if query.kind == "claims":
-        made = blocks.claims(everything, page)
+        made = overview.claims(everything, page)
     elif query.kind == "questions":
-        made = blocks.questions(everything, page, filled)
+        made = overview.questions(everything, page, filled)
     elif query.kind == "costs":
-        made = blocks.costs(everything)
+        made = overview.costs(everything)
     else:
         made = blocks.block(query, _study(query.study, page), page)
     return f"<!-- generated: {asked} -->\n{made}\n<!-- end -->"
