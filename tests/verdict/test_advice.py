@@ -98,7 +98,7 @@ class TestKinds:
     def test_the_prior_will_do_beside_a_better_posterior(self):
         verdict = decide(study({"prior": 20.0, "posterior": 10.0, "gmm": 20.1}, spread=0.002))
         assert verdict.recommended == "prior"
-        assert "Posterior is better still, but it reconstructs" in verdict.headline
+        assert "Posterior is better, but it reconstructs" in verdict.headline
 
     def test_memorising_is_said_with_the_share(self):
         verdict = decide(

@@ -130,8 +130,14 @@ class TestCell:
             (
                 {"prior": 20.0, "kde": 10.0, "gmm": 30.0},
                 0.002,
-                "The prior will do: nothing else is more than # % better. Kde is better still, but it needs the "
-                "training data.",
+                "The prior will do: no sampler that may be used is more than # % better. Kde is better, but it needs "
+                "the training data.",
+            ),
+            (
+                {"prior": 20.0, "posterior": 10.0},
+                0.002,
+                "The prior will do for now: no sampler that may be used is shown to be better. Posterior is better, "
+                "but it reconstructs training images. Add a sampler that is fitted to the posteriors, such as gmm.",
             ),
             (
                 NONE,
@@ -261,6 +267,15 @@ class TestStudy:
         verdict = cells(now, now, spread=0.2)
         assert {cell.advice.kind for cell in verdict.cells} == {"keep_for_now"}
         assert verdict.headline == "The prior will do in both cells: nothing else is shown to be better."
+
+    def test_what_is_better_but_may_not_be_used_is_said(self):
+        """Else "nothing else is shown to be better" would be false of a sampler that is shown to be."""
+        kde = {"prior": 20.0, "kde": 10.0, "gmm": 30.0}
+        verdict = cells(kde, {"prior": 20.0, "posterior": 5.0}, KEEP, spread=0.002)
+        assert verdict.headline == (
+            "The prior will do in all 3 cells: no sampler that may be used is shown to be better. Kde and posterior "
+            "are better, but kde needs the training data and posterior reconstructs training images."
+        )
 
     def test_how_many_cells(self):
         """All of them, both of two, one or two by name, more by number."""

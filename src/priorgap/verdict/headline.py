@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from priorgap.verdict.decision import Verdict
 
 
+_KEEPS = ("keep", "keep_for_now")
+_ADD_A_DENSITY = "Add a sampler that is fitted to the posteriors, such as gmm."
+
+
 def measure_name(measure: Measure, space: str = "") -> str:
     """Return a measure's name in prose, with its space: "FID (classifier)"."""
     return f"{measure.title} ({space})" if space not in ("", OF_DATA) else measure.title
@@ -78,9 +82,11 @@ def _of_advice(verdict: "Verdict", advice: "Advice") -> str:
             text = f"{_capital(base)} will do: {other} is better, but by less than the {percent} that count"
             text += f" ({_effect(contrast, name)})."
         else:
-            text = f"{_capital(base)} will do: nothing else is more than {percent} better."
+            other = "no sampler that may be used" if advice.barred else "nothing else"
+            text = f"{_capital(base)} will do: {other} is more than {percent} better."
     elif advice.kind == "keep_for_now":
-        text = f"{_capital(base)} will do for now: no other sampler is shown to be better."
+        other = "no sampler that may be used" if advice.barred else "no other sampler"
+        text = f"{_capital(base)} will do for now: {other} is shown to be better."
     elif advice.kind == "open":
         seeds = _seeds(verdict.n_seeds) if verdict.n_seeds > 1 else "one model"
         does = "do" if verdict.n_seeds > 1 else "does"
@@ -114,7 +120,7 @@ def _remedy(verdict: "Verdict") -> str:
             "Train the model again, with more data, a smaller decoder or a larger weight of the rate: its decoder "
             "returns training images whatever z it is given, and no other sampler would help."
         )
-    return "Add a sampler that is fitted to the posteriors, such as gmm."
+    return _ADD_A_DENSITY
 
 
 def _names(verdict: "Verdict") -> list[str]:
@@ -153,22 +159,27 @@ def _beside(verdict: "Verdict", advice: "Advice") -> str:
         verb = "is" if len(advice.ties) == 1 else "are"
         parts.append(f"{join([spoken(name) for name in advice.ties])} {verb} not shown to differ from it")
     if advice.barred:
-        parts.append(_better_but_barred(verdict, advice.barred))
+        parts.append(_better_but_barred([verdict]))
     return "".join(f"; {part}" for part in parts) + "."
 
 
-def _better_but_barred(verdict: "Verdict", barred: Sequence[str]) -> str:
-    """Return "posterior is better still, but it reconstructs training images"."""
-    if len(barred) == 1:
-        what = _what_it_is(verdict, barred[0]).removeprefix(barred[0])
-        return f"{barred[0]} is better still, but it{what}"
-    return f"{join(barred)} are better still, but {join([_what_it_is(verdict, name) for name in barred])}"
+def _better_but_barred(cells: "Sequence[Verdict]") -> str:
+    """Return "posterior is better still, but it reconstructs training images"; "still": than what is better."""
+    known = [(cell, cell.advice) for cell in cells if cell.advice is not None]
+    why = {name: _what_it_is(cell, name) for cell, advice in known for name in advice.barred}
+    better = "better" if known[0][1].kind in _KEEPS else "better still"
+    if len(why) == 1:
+        ((name, what),) = why.items()
+        return f"{name} is {better}, but it{what.removeprefix(name)}"
+    return f"{join(list(why))} are {better}, but {join(list(why.values()))}"
 
 
 def _barred_from_keeping(verdict: "Verdict", advice: "Advice") -> str:
-    if advice.kind not in ("keep", "keep_for_now") or not advice.barred:
+    if advice.kind not in _KEEPS or not advice.barred:
         return ""
-    return f" {_capital(_better_but_barred(verdict, advice.barred))}."
+    usable = [name for name in _names(verdict) if name not in advice.barred and name != verdict.baseline]
+    text = f" {_capital(_better_but_barred([verdict]))}."
+    return text if usable else f"{text} {_ADD_A_DENSITY}"
 
 
 def _memorising(verdict: "Verdict", sampler: str) -> str:
@@ -301,12 +312,15 @@ def _replacements(cells: "Sequence[Verdict]") -> list[str]:
 
 
 def _keeps(cells: "Sequence[Verdict]") -> list[str]:
-    some = _of_kind(cells, "keep", "keep_for_now")
+    some = _of_kind(cells, *_KEEPS)
     if not some:
         return []
-    return [
-        f"{_capital(spoken(some[0].baseline))} will do {_share(some, cells)}: nothing else is shown to be better."
-    ]
+    barred = any(cell.advice.barred for cell in some if cell.advice is not None)
+    other = "no sampler that may be used" if barred else "nothing else"
+    text = (
+        f"{_capital(spoken(some[0].baseline))} will do {_share(some, cells)}: {other} is shown to be better."
+    )
+    return [text, *([f"{_capital(_better_but_barred(some))}."] if barred else [])]
 
 
 def _opens(cells: "Sequence[Verdict]") -> list[str]:
