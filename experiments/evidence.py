@@ -4,6 +4,10 @@
     python experiments/evidence.py --write
     python experiments/evidence.py --show 'ratio gmm/prior fid by loss.alpha of e12_series where decode=mean'
     python experiments/evidence.py --decide e12_series  # verdict.json of results.csv, for results without one
+    python experiments/evidence.py --rerun e12_series outputs/e12_series/report     # one seed, run again, against it
+
+`--rerun` says which rows of a rerun are equal to those published, how far the others moved and whether the
+recommendation stands; with `--write` its numbers go into rerun.json beside the study.
 
 CONTRIBUTING.md has the language of the marks. `--decide` knows only what is in results.csv; `priorgap publish` copies
 the verdict of the report, which also knows how models were chosen and whether labels are real.
@@ -13,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from writeup import documents
+from writeup import documents, reruns
 from writeup.blocks import block
 from writeup.check import typed, unproved
 from writeup.published import EXPERIMENTS, Published
@@ -30,6 +34,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the pages")
     parser.add_argument("--show", metavar="MARK", help="print what a mark gives, with `of ID`")
     parser.add_argument("--decide", metavar="ID", help="write verdict.json of a study's results.csv")
+    parser.add_argument(
+        "--rerun", nargs=2, metavar=("ID", "REPORT"), help="compare a report's folder with a study"
+    )
     args = parser.parse_args(words)
     try:
         if args.show:
@@ -38,6 +45,8 @@ def main(words: list[str] | None = None) -> int:
             return 0
         if args.decide:
             return _decide(Published(EXPERIMENTS / args.decide))
+        if args.rerun:
+            return _rerun(Published(EXPERIMENTS / args.rerun[0]), Path(args.rerun[1]), args.write)
         return _pages(args.write)
     except EvidenceError as error:
         print(f"evidence: {error}", file=sys.stderr)
@@ -65,10 +74,29 @@ def _pages(write: bool) -> int:
     return status
 
 
+def _rerun(study: Published, report: Path, write: bool) -> int:
+    from priorgap.core import artifacts
+
+    entry = reruns.compared(study, report, _rules_of(study))
+    print("\n".join(reruns.lines(study.id, entry)))
+    if write:
+        artifacts.save_json(study.folder / reruns.FILE, reruns.with_entry(reruns.recorded(study), entry))
+    return 0 if reruns.holds(entry) else 1
+
+
 def _decide(study: Published) -> int:
     import pandas as pd
 
     from priorgap.core import artifacts
+
+    verdict = _rules_of(study)(pd.read_csv(study.folder / "results.csv", low_memory=False))
+    artifacts.save_json(study.folder / "verdict.json", verdict.to_json())
+    print("\n".join(verdict.tiers))
+    return 0
+
+
+def _rules_of(study: Published) -> reruns.Decide:
+    """Return what decides a table by the rules of the study's configuration."""
     from priorgap.core.verdict_rules import VerdictRules
     from priorgap.pipeline.commands.run import checked_sessions
     from priorgap.pipeline.config.session import Request
@@ -77,14 +105,10 @@ def _decide(study: Published) -> int:
     ((session, cells),) = checked_sessions(Request((f"experiment={study.id}",)))
     with session:
         rules = VerdictRules.of(cells[0].config["verdict"])
-    table = pd.read_csv(study.folder / "results.csv", low_memory=False)
-    verdict = decide_study(
+    return lambda table: decide_study(
         table, measure=rules.measure, space=rules.space or "", baseline=rules.baseline, level=rules.level,
         smallest_ratio=rules.smallest_ratio, limits=rules.health,
     )  # fmt: skip
-    artifacts.save_json(study.folder / "verdict.json", verdict.to_json())
-    print("\n".join(verdict.tiers))
-    return 0
 
 
 if __name__ == "__main__":

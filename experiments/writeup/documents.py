@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from writeup import blocks, overview
+from writeup import blocks, overview, reruns
 from writeup.numbers import number
 from writeup.published import EXPERIMENTS, Published, studies
 from writeup.query import BLOCKS, NUMBERS, EvidenceError, parse
@@ -68,6 +68,8 @@ def _block(found: "re.Match[str]", page: Path) -> str:
         made = overview.questions(everything, page, filled)
     elif query.kind == "costs":
         made = overview.costs(everything)
+    elif query.kind == "reruns":
+        made = reruns.table(everything)
     else:
         made = blocks.block(query, _study(query.study, page), page)
     return f"<!-- generated: {asked} -->\n{made}\n<!-- end -->"

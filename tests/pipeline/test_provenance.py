@@ -6,6 +6,7 @@ import shutil
 from tiny_study import TINY
 
 from priorgap.core.processor import processor
+from priorgap.pipeline.store.provenance import environment
 
 
 def test_the_processor_is_named_and_results_without_it_are_read(tiny, tmp_path, run, capsys):
@@ -24,3 +25,15 @@ def test_the_processor_is_named_and_results_without_it_are_read(tiny, tmp_path, 
         assert content["provenance"].pop("processor") == processor()
         manifest.write_text(json.dumps(content), encoding="utf-8")
     assert models()["processor"] == "not recorded" and models()["python"]
+
+
+def test_settings_of_the_kernels_are_recorded_where_there_are_any(monkeypatch):
+    found = []
+    for setting in ("avx2", None):
+        for name in ("ATEN_CPU_CAPABILITY", "MKL_CBWR"):
+            monkeypatch.delenv(name, raising=False)
+        if setting:
+            monkeypatch.setenv("ATEN_CPU_CAPABILITY", setting)
+        # environment() itself is asked once a process
+        found.append(environment.__wrapped__()["kernels"])
+    assert found == ["ATEN_CPU_CAPABILITY=avx2", ""]

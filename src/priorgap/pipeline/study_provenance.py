@@ -21,8 +21,8 @@ def provenance_of(reported: Sequence[Record], store: Store) -> dict[str, Any]:
                 "official split": facts["official"],
             }
         if kind == "train":
-            keep = ("packages", "python", "hardware", "commit")
-            result["models"] = {k: v for k, v in known.provenance.items() if k in keep}
+            keep = ("packages", "python", "hardware", "commit", "kernels")
+            result["models"] = {k: v for k, v in known.provenance.items() if k in keep and v != ""}
             # Results of earlier versions do not record the processor.
             processors[str(known.provenance.get("processor") or "not recorded")] = None
     if processors:
