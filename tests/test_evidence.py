@@ -277,6 +277,12 @@ def test_a_seed_with_only_a_limit_is_not_left_out(place: Path) -> None:
     for asked in ("mean gmm fid where loss.alpha=2", "ratio gmm/prior fid where loss.alpha=2"):
         with pytest.raises(EvidenceError, match="only a limit in 1 of 3 seeds"):
             in_words(place, asked)
+    # a limit that is asked for is one
+    rows["bound"] = "upper"
+    rows.to_csv(file, index=False)
+    assert in_words(place, "mean prior fid[bound=upper] where loss.alpha=2") == "8"
+    with pytest.raises(EvidenceError):
+        in_words(place, "mean prior fid where loss.alpha=2")
 
 
 def test_what_a_study_took_is_said(place: Path) -> None:

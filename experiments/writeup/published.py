@@ -168,7 +168,7 @@ class Published:
     def by_seed(
         self, sampler: Chosen, measure: Chosen, where: Mapping[str, tuple[str, ...]], file: str
     ) -> dict[int, rd.Reading]:
-        """Return one value a seed.
+        """Return one value a seed: a point, or the limit that a filter (`bound=lower`) asks for.
 
         Raises:
             EvidenceError: there is none, or there are several a seed.
@@ -180,7 +180,8 @@ class Published:
         }
         rows = self.rows(measure, chosen, file)
         seeds = set(rows["seed"])
-        rows = rows[rd.text_column(rows, "bound").isin({"", "point"})]
+        if "bound" not in {**where, **sampler.where, **measure.where}:
+            rows = rows[rd.text_column(rows, "bound").isin({"", "point"})]
         limited = seeds - set(rows["seed"])
         if limited and not rows.empty:
             raise EvidenceError(
