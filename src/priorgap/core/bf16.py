@@ -1,6 +1,6 @@
 """Matrix products in bfloat16 and all else in float32, for training on processors that compute them fast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,7 +18,13 @@ def bf16(*networks: nn.Module) -> Iterator[None]:
     over steps. Weights, losses and the optimiser's state stay in float32, so that sums over a batch and over pixels
     lose nothing; bfloat16 has float32's range, so that no scaling of the loss is needed.
     """
-    parts = [part for network in networks for part in _rounded_parts(network)]
+    with rounded(rounded_parts(*networks)):
+        yield
+
+
+@contextmanager
+def rounded(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Run modules as `bf16` does, whose parts they are; for loops that ask for them once."""
     for part in parts:
         part.forward = partial(_rounded, part.forward)
     try:
@@ -28,12 +34,14 @@ def bf16(*networks: nn.Module) -> Iterator[None]:
             del part.forward
 
 
-def _rounded_parts(network: nn.Module) -> list[nn.Module]:
-    """Return the modules to round as a whole: the network, or its single layers where some of them are recurrent."""
-    modules = list(network.modules())
-    if any(isinstance(m, nn.RNNBase) for m in modules):
-        return [m for m in modules if isinstance(m, _PRODUCTS)]
-    return [network]
+def rounded_parts(*networks: nn.Module) -> list[nn.Module]:
+    """Return the modules to round as a whole: networks, or the single layers of those with recurrent ones."""
+    found: list[nn.Module] = []
+    for network in networks:
+        modules = list(network.modules())
+        recurrent = any(isinstance(m, nn.RNNBase) for m in modules)
+        found += [m for m in modules if isinstance(m, _PRODUCTS)] if recurrent else [network]
+    return found
 
 
 def _rounded(forward: Callable[..., Tensor], *given: Tensor) -> Tensor:

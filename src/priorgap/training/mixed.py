@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from priorgap.core.bf16 import bf16
+from priorgap.core.bf16 import rounded, rounded_parts
 from priorgap.training.lightning import Precision
 
 
@@ -20,10 +20,10 @@ class Bf16Products(Precision):
     """
 
     def __init__(self, *networks: nn.Module) -> None:
-        self._networks = networks
+        self._parts = rounded_parts(*networks)
 
     @contextmanager
     def train_step_context(self) -> Iterator[None]:
         """Open `bf16` for the forward pass; the backward pass uses the same types."""
-        with bf16(*self._networks):
+        with rounded(self._parts):
             yield

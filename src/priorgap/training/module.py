@@ -68,6 +68,12 @@ class EpochModule(pl.LightningModule):
             return batch.noise
         return torch.randn(len(batch.x), self._d, generator=self._noise).to(batch.x.device)
 
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Drop the gradients as the optimiser's `zero_grad` does, which also records itself for profilers."""
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch's stream of noise."""
         self._noise = stream(self._seed, "noise", self.current_epoch)
