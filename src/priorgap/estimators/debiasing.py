@@ -7,6 +7,7 @@ from torch import Tensor
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.discrepancy import frechet_distance, frechet_from_features
 from priorgap.estimators.gaussian import sample_moments
+from priorgap.estimators.span import in_span
 from priorgap.estimators.uncertainty import Estimate
 
 
@@ -37,6 +38,7 @@ def frechet_infinity(
     check_matrix("b", b, min_rows=4, n_columns=a.shape[1])
     if n_splits < 1:
         raise ValueError(f"n_splits={n_splits}: expected an integer >= 1")
+    a, b = in_span(a, b)
     whole = frechet_from_features(a, b)
     halves = []
     for _ in range(n_splits):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from priorgap.estimators.checks import check_matrix
 from priorgap.estimators.gaussian import sample_moments
+from priorgap.estimators.span import in_span
 from priorgap.estimators.uncertainty import Estimate
 
 # Below this many null biases a value has no valid standard error by influence functions.
@@ -122,7 +123,8 @@ def frechet_from_features(a: Float[Tensor, "n D"], b: Float[Tensor, "m D"]) -> E
     The standard error is sqrt(Var(IF_a) / n + Var(IF_b) / m), IF_a(x) = 2 (ma - mb)'(x - ma) +
     (x - ma)' (I - T) (x - ma), T the optimal transport map's matrix from a to b (see `_Transport.influence`).
     It is None below 5 null biases (`frechet_null_bias`), where the derivative vanishes: use
-    `frechet_null_interval` there. Biased upwards, by about the null bias; more when n or m is below D.
+    `frechet_null_interval` there. Biased upwards, by about the null bias; more when n or m is below D. The work grows
+    with the cube of D, or of n + m where that is smaller.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -132,6 +134,7 @@ def frechet_from_features(a: Float[Tensor, "n D"], b: Float[Tensor, "m D"]) -> E
     """
     check_matrix("a", a, min_rows=2)
     check_matrix("b", b, min_rows=2, n_columns=a.shape[1])
+    a, b = in_span(a, b)
     (mean_a, cov_a), (mean_b, cov_b) = sample_moments(a), sample_moments(b)
     transport = _Transport(mean_a, cov_a, mean_b, cov_b, vectors=True)
     pooled = (len(a) * cov_a + len(b) * cov_b) / (len(a) + len(b))
@@ -199,9 +202,10 @@ def frechet_null_interval(
     if n_repeats < 3:
         raise ValueError(f"n_repeats={n_repeats}: expected an integer >= 3")
     values = torch.empty(n_repeats, dtype=torch.float64)
+    (pool,) = in_span(pool)
     for repeat in range(n_repeats):
         order = torch.randperm(len(pool), generator=generator)
-        first, second = sample_moments(pool[order[:n]]), sample_moments(pool[order[n : n + m]])
+        first, second = map(sample_moments, in_span(pool[order[:n]], pool[order[n : n + m]]))
         values[repeat] = frechet_distance(*first, *second)
     half = float(stats.t.ppf(0.5 + 0.5 * level, n_repeats - 1)) * float(values.std())
     half *= math.sqrt(1 + 1 / n_repeats)

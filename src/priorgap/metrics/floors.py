@@ -12,6 +12,7 @@ from priorgap.estimators.discrepancy import (
     frechet_null_interval,
 )
 from priorgap.estimators.gaussian import sample_moments
+from priorgap.estimators.span import in_span
 from priorgap.features.maps import FeatureMap, extract
 from priorgap.metrics.classifiers import fit_classifiers
 from priorgap.metrics.reference import Floor, Reference
@@ -97,5 +98,5 @@ def compute_floor(reference: Reference, n: int, *, seed: int, n_repeats: int = 2
     if n_range >= 2:
         generator = stream(seed, "floor", n)
         low, high = frechet_null_interval(pool, n_range, n_range, generator=generator, n_repeats=n_repeats)
-    null_bias = frechet_null_bias(sample_moments(test)[1], n, len(test))
+    null_bias = frechet_null_bias(sample_moments(*in_span(test))[1], n, len(test))
     return Floor(value, n, len(test), low, high, n_range, null_bias)

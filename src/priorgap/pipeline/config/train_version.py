@@ -44,7 +44,7 @@ COMPATIBLE: dict[str, str] = {
         "their own, without which nothing changes; networks of gated layers are added, and choices of a VampPrior's "
         "pseudo-inputs, whose defaults are as before; precision=bf16 rounds a network as a whole and not its layers "
         "one by one: other last digits of such models alone; artifacts are written under temporary names that are "
-        "known; convolutions with batch normalisation are added; a step of training asks once which layers are rounded, and "
-        "drops gradients itself"
+        "known; convolutions with batch normalisation are added; a step of training asks once which layers are "
+        "rounded, and drops gradients itself"
     ),
 }
