@@ -169,6 +169,11 @@ class TestHowManyModels:
         data = table(rows_of("fid", CLEAR, 5))
         data.loc[data["sampler"] == "gmm", "n"] = 500
         assert "different numbers of samples" in decide(data).text
+        # a split that the seed draws has its own size: the candidates of a seed are alike
+        data["n"] = 700 + data["seed"]
+        said = decide(data).text
+        assert "different numbers" not in said
+        assert "Seeds have 700 to 704 samples, in each the same for all candidates." in said
 
 
 class TestAbsent:

@@ -496,6 +496,16 @@ def _calibration(
     return contrasts(values, [(calibrated, baseline)], scale=scale, level=level, one_model=one_model)[0]
 
 
+def _sizes(rows: pd.DataFrame) -> list[str]:
+    """Return what is said where not all values rest on equally many samples."""
+    if rows["n"].nunique() < 2:
+        return []
+    if rows.groupby("seed")["n"].nunique().max() > 1:
+        return ["The candidates were measured on different numbers of samples."]
+    low, high = int(rows["n"].min()), int(rows["n"].max())
+    return [f"Seeds have {low:,} to {high:,} samples, in each the same for all candidates."]
+
+
 def _caveats(
     group: pd.DataFrame, rows: pd.DataFrame, values: rd.Readings, label_source: str
 ) -> tuple[str, ...]:
@@ -503,8 +513,8 @@ def _caveats(
     counts = {len(by_seed) for by_seed in values.values()}
     if len(counts) > 1:
         found.append("Not every candidate was measured for every seed; pairs use the seeds they share.")
-    if "n" in rows.columns and rows[rows["role"] == "candidate"]["n"].dropna().nunique() > 1:
-        found.append("The candidates were measured on different numbers of samples.")
+    if "n" in rows.columns:
+        found += _sizes(rows[(rows["role"] == "candidate") & rows["n"].notna()])
     missing = sorted(set(rd.candidates_of(group)) - set(values))
     if missing:
         kind = f" with labels from the {label_source}" if label_source else ""
