@@ -78,9 +78,9 @@ def _rerun(study: Published, report: Path, write: bool) -> int:
     from priorgap.core import artifacts
 
     entry = reruns.compared(study, report, _rules_of(study))
-    print("\n".join(reruns.lines(study.id, entry)))
     if write:
         artifacts.save_json(study.folder / reruns.FILE, reruns.with_entry(reruns.recorded(study), entry))
+    print("\n".join(reruns.lines(study.id, entry)))
     return 0 if reruns.holds(entry) else 1
 
 
