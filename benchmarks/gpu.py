@@ -22,6 +22,7 @@ from statistics import median
 
 import torch
 
+from priorgap.core.bf16 import bf16
 from priorgap.core.random import stream
 from priorgap.data.splits import as_float
 from priorgap.models.likelihoods import Bernoulli
@@ -29,7 +30,6 @@ from priorgap.models.losses import LossTerms, objective
 from priorgap.models.networks import MLP, Architecture, Conv
 from priorgap.models.vae import VAE, build_vae
 from priorgap.training.batched.stacking import Stack
-from priorgap.training.mixed import bf16
 
 SHAPE, ROWS, GOAL = (1, 28, 28), 20_000, 3.0
 Step = Callable[[torch.Tensor, torch.Tensor], None]

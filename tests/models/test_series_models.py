@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from priorgap.core.bf16 import bf16
 from priorgap.core.random import stream
 from priorgap.data import Sines
 from priorgap.models.likelihoods import Gaussian
 from priorgap.models.losses import objective
 from priorgap.models.series import GRU, TCN
 from priorgap.models.vae import VAE, build_vae
-from priorgap.training.mixed import bf16
 
 SERIES = (24, 3)
 MODELS = [
