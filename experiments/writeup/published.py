@@ -82,12 +82,12 @@ class Published:
     @cached_property
     def verdict(self) -> Mapping[str, Any] | None:
         """verdict.json; None where there is none."""
-        return _json(self.folder / "verdict.json")
+        return read_json(self.folder / "verdict.json")
 
     @cached_property
     def provenance(self) -> Mapping[str, Any] | None:
         """provenance.json; None where there is none."""
-        return _json(self.folder / "provenance.json")
+        return read_json(self.folder / "provenance.json")
 
     def table(self, file: str = "results.csv") -> pd.DataFrame:
         """Return a table of the study: text as it stands there, numbers as numbers, one sampler for each name.
@@ -264,7 +264,8 @@ def _table(path: Path, _changed: int) -> pd.DataFrame:
     return table.assign(sampler=table["sampler"].where(~calibrated, table["sampler"] + rd.CALIBRATED))
 
 
-def _json(file: Path) -> Mapping[str, Any] | None:
+def read_json(file: Path) -> Any:
+    """Return the content of a file; None where there is none."""
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 

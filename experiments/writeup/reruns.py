@@ -1,6 +1,5 @@
 """A study's seeds run again: which rows are equal, how far the others moved, and what that does to its verdict."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from priorgap.verdict import readings as rd
 from priorgap.verdict.headline import interval_text
 from priorgap.verdict.headline import number as three_digits
 from writeup.blocks import markdown
-from writeup.published import Published
+from writeup.published import Published, read_json
 from writeup.query import EvidenceError
 
 FILE = "rerun.json"
@@ -53,7 +52,7 @@ def compared(study: Published, again: Path, decide: Decide) -> dict[str, Any]:
     rerun = pd.read_csv(again / "results.csv", low_memory=False)
     put.loc[places.index, content] = rerun.loc[places, content].to_numpy()
     alone = put["seed"].astype(str).isin(seeds)
-    made = json.loads((again / "provenance.json").read_text(encoding="utf-8"))["models"]
+    made = (Published(again).provenance or {}).get("models", {})
     return {
         "seeds": [int(seed) for seed in seeds],
         "rows": len(places),
@@ -189,8 +188,7 @@ def table(found: Sequence[Published]) -> str:
 
 def recorded(study: Published) -> list[dict[str, Any]]:
     """Return the entries of a study's rerun.json; [] where there is none."""
-    file = study.folder / FILE
-    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    found: list[dict[str, Any]] = read_json(study.folder / FILE) or []
     return found
 
 

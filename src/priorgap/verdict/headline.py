@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _KEEPS = ("keep", "keep_for_now")
+_NONE_USABLE = "no sampler that may be used"
 _ADD_A_DENSITY = "Add a sampler that is fitted to the posteriors, such as gmm."
 
 
@@ -82,10 +83,10 @@ def _of_advice(verdict: "Verdict", advice: "Advice") -> str:
             text = f"{_capital(base)} will do: {other} is better, but by less than the {percent} that count"
             text += f" ({_effect(contrast, name)})."
         else:
-            other = "no sampler that may be used" if advice.barred else "nothing else"
+            other = _NONE_USABLE if advice.barred else "nothing else"
             text = f"{_capital(base)} will do: {other} is more than {percent} better."
     elif advice.kind == "keep_for_now":
-        other = "no sampler that may be used" if advice.barred else "no other sampler"
+        other = _NONE_USABLE if advice.barred else "no other sampler"
         text = f"{_capital(base)} will do for now: {other} is shown to be better."
     elif advice.kind == "open":
         seeds = _seeds(verdict.n_seeds) if verdict.n_seeds > 1 else "one model"
@@ -316,7 +317,7 @@ def _keeps(cells: "Sequence[Verdict]") -> list[str]:
     if not some:
         return []
     barred = any(cell.advice.barred for cell in some if cell.advice is not None)
-    other = "no sampler that may be used" if barred else "nothing else"
+    other = _NONE_USABLE if barred else "nothing else"
     text = (
         f"{_capital(spoken(some[0].baseline))} will do {_share(some, cells)}: {other} is shown to be better."
     )
