@@ -300,18 +300,15 @@ def test_what_a_study_took_is_said(place: Path) -> None:
 
 
 def test_tables_of_all_studies(place: Path) -> None:
-    (place / "planned.yaml").write_text(
-        "- {number: 2, claim: old, question: q}\n- {number: 3, claim: New., question: q}\n", encoding="utf-8"
-    )
     claim = place / "known/claim.yaml"
     effect = "effect: ratio gmm/prior fid by loss.alpha with interval\neffect_of: FID\n"
     effect += "answer: it is {mean prior fid by loss.alpha}\n"
     claim.write_text(claim.read_text(encoding="utf-8") + effect, encoding="utf-8")
     found = published.studies(place)
-    assert [study.claim.number for study in found] == ["1", "2", "3"]
+    assert [study.claim.number for study in found] == ["1", "2"]
     table = overview.claims(found, place / "README.md")
     assert "use gmm. | FID: 0.274 [" in table and "[known](known/README.md) |" in table
-    assert table.count("not run yet") == 2 and "old" not in table
+    assert table.count("not run yet") == 1
     # what became of the claim, where the file says it; another word is refused
     before = claim.read_text(encoding="utf-8")
     claim.write_text(before + "held: fails\n", encoding="utf-8")
@@ -364,15 +361,6 @@ def test_a_study_that_is_not_published_is_not_measured_yet(place: Path) -> None:
     assert documents.written(page, text).startswith("[not measured yet][a], [8][b]\n")
     block = "<!-- generated: headline of empty -->\n<!-- end -->\n"
     assert "Not measured yet." in documents.written(page, block)
-    # results of the first edition neither
-    marker = "> The numbers and figures here are those of commit 9ce8c51 (the first edition)\n"
-    (place / "known/README.md").write_text(marker, encoding="utf-8")
-    assert documents.written(page, text).startswith("[not measured yet][a], [not measured yet][b]\n")
-    assert check.unproved(Published(place / "known")) == [
-        "says it is of the first edition, beside a verdict.json"
-    ]
-    (place / "known/verdict.json").unlink()
-    assert check.unproved(Published(place / "known")) == []
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,7 @@ def block(query: Query, study: Published, page: Path) -> str:
         "took": _took,
         "agreement": _agreement,
     }
-    text = made[query.kind](query, study)
-    if study.first_edition and query.study is not None:
-        text += f"\n\n*These numbers are those of the first edition (commit {study.first_edition[:7]}).*"
-    return text
+    return made[query.kind](query, study)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 1) -> str:

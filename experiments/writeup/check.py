@@ -49,9 +49,6 @@ def unproved(study: Published, text: str | None = None) -> list[str]:
         text: its content; None for the file's.
     """
     text = study.readme.read_text(encoding="utf-8") if text is None else text
-    if study.first_edition:
-        # publishing a study anew ends what its page is spared
-        return ["says it is of the first edition, beside a verdict.json"] if study.verdict is not None else []
     settings = _settings(study)
     predicted = {
         n for title, _, line in _lines(text) if title.startswith("prediction") for n in numbers(line)

@@ -46,15 +46,13 @@ def _command(study: Published) -> str:
     """Return the command that makes the study; of a script's, the one that made what is published."""
     if study.by_script:
         return f"`{study.provenance['command']}`" if study.provenance else ABSENT
-    return ABSENT if study.planned else f"`priorgap run experiment={study.id}`"
+    return f"`priorgap run experiment={study.id}`"
 
 
 def costs(found: Sequence[Published]) -> str:
     """Return what each study took, and all of them together."""
     rows, total = [], 0.0
     for study in found:
-        if study.planned:
-            continue
         seconds, provenance = cpu_seconds(study), study.provenance
         total += seconds or 0.0
         if not study.measured:
@@ -71,8 +69,6 @@ def costs(found: Sequence[Published]) -> str:
 
 
 def _state(study: Published) -> str:
-    if study.first_edition:
-        return f"first edition (commit {study.first_edition[:7]}), to be run again"
     return "measured, no verdict published" if study.measured else "not run yet"
 
 
@@ -85,5 +81,5 @@ def _effect(study: Published) -> str:
 
 def _link(study: Published, page: Path) -> str:
     if not study.readme.is_file():
-        return ABSENT if study.planned else study.id
+        return study.id
     return f"[{study.id}]({relpath(study.readme.as_posix(), page.parent.as_posix())})"

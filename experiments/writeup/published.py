@@ -1,7 +1,6 @@
 """What stands beside a study: results, verdict, provenance, claim; how rows are chosen and samplers compared."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,8 +19,6 @@ from writeup.query import Chosen, EvidenceError
 
 EXPERIMENTS = Path(__file__).parents[1]
 LEVEL = 0.95
-# a README that says so at its top is not held to the results beside it; publishing the study anew ends that
-FIRST_EDITION = re.compile(r"^> The numbers and figures here are those of commit ([0-9a-f]{7,40})\b", re.M)
 _MODEL = "model"
 _NUMERIC = ("value", "std_error", "n", "n_reference", "seed")
 
@@ -32,11 +29,9 @@ class Published:
 
     Attributes:
         folder: experiments/<id>.
-        planned: its claim, where there is no such folder yet.
     """
 
     folder: Path
-    planned: Claim | None = None
 
     @property
     def id(self) -> str:
@@ -46,7 +41,7 @@ class Published:
     @cached_property
     def claim(self) -> Claim:
         """What it is about."""
-        return self.planned or Claim.of(
+        return Claim.of(
             yaml.safe_load((self.folder / "claim.yaml").read_text(encoding="utf-8")), f"{self.id}/claim.yaml"
         )
 
@@ -60,24 +55,16 @@ class Published:
         """Whether there are results."""
         return (self.folder / "results.csv").is_file()
 
-    @cached_property
-    def first_edition(self) -> str | None:
-        """The commit whose numbers its page shows, where they are those of an earlier version."""
-        found = (
-            FIRST_EDITION.search(self.readme.read_text(encoding="utf-8")) if self.readme.is_file() else None
-        )
-        return found[1] if found else None
-
     @property
     def by_script(self) -> bool:
         """Whether its results are a script's, not those of `priorgap run`: their verdict is the claim's `held`."""
-        return self.planned is None and not (self.folder / "config.yaml").is_file()
+        return not (self.folder / "config.yaml").is_file()
 
     @property
     def final(self) -> bool:
-        """Whether results and verdict are those of this version."""
+        """Whether there are results, and what was decided by them."""
         decided = self.verdict is not None or (self.by_script and bool(self.claim.held))
-        return self.measured and decided and self.first_edition is None
+        return self.measured and decided
 
     @cached_property
     def verdict(self) -> Mapping[str, Any] | None:
@@ -270,12 +257,6 @@ def read_json(file: Path) -> Any:
 
 
 def studies(folder: Path = EXPERIMENTS) -> list[Published]:
-    """Return all studies that have a claim, in the order of their numbers: folders, and what is planned."""
+    """Return all studies that have a claim, in the order of their numbers."""
     found = [Published(one.parent) for one in folder.glob("*/claim.yaml")]
-    numbers = {study.claim.number for study in found}
-    plans = folder / "planned.yaml"
-    for content in yaml.safe_load(plans.read_text(encoding="utf-8")) if plans.is_file() else ():
-        claim = Claim.of(content, plans.name)
-        if claim.number not in numbers:
-            found.append(Published(folder / f"claim {claim.number}", claim))
     return sorted(found, key=lambda study: (not study.claim.number.isdigit(), study.claim.number.zfill(2)))
