@@ -14,6 +14,7 @@ from priorgap.verdict.headline import join, number
 from writeup.numbers import combinations, effect, signed, took
 from writeup.published import Published
 from writeup.query import Chosen, EvidenceError, Query
+from writeup.swaps import swaps
 
 _ARROW = {"lower": " ↓", "higher": " ↑"}
 _NOT_MEASURED = "Not measured yet."
@@ -41,6 +42,7 @@ def block(query: Query, study: Published, page: Path) -> str:
         "difference": _contrasts,
         "took": _took,
         "agreement": _agreement,
+        "swaps": _swaps,
     }
     return made[query.kind](query, study)
 
@@ -222,6 +224,11 @@ def _agreement(query: Query, study: Published) -> str:
     space = study.verdict["space"]
     note = f"Kendall's tau of the candidates' order by {own} in the space {space} with that in another."
     return markdown(["cell", *spaces], rows) + "\n\n" + note
+
+
+def _swaps(query: Query, study: Published) -> str:
+    header, rows, note = swaps(query, study)
+    return markdown(header, rows) + "\n\n" + note
 
 
 def _figure(query: Query, study: Published, page: Path) -> str:
