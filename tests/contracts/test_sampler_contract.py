@@ -13,6 +13,7 @@ from priorgap.core.random import stream
 from priorgap.core.sampler_facts import SamplerFacts
 from priorgap.priors.base import Prior
 from priorgap.samplers import (
+    ActiveUnits,
     ExPostGaussian,
     ExPostLowRank,
     ExPostMixture,
@@ -98,6 +99,10 @@ SAMPLERS: list[Sampler] = [
     PerClass(TWO_STAGE),
     LOW_RANK,
     PerClass(LOW_RANK),
+    ActiveUnits(GMM),
+    ActiveUnits(Posterior()),
+    ActiveUnits(ExPostGaussian("full"), 0.7),
+    PerClass(ActiveUnits(GMM)),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 # The public names, which are also those that a `_target_` uses. A module is imported when its name is first used, so
 # that reading a configuration stays fast, and moving a file changes no model's id.
 _EXPORTS = {
+    "ActiveUnits": "priorgap.samplers.active",
     "ExPostGaussian": "priorgap.samplers.ex_post",
     "ExPostLowRank": "priorgap.samplers.low_rank",
     "ExPostMixture": "priorgap.samplers.ex_post",
@@ -35,6 +36,7 @@ _EXPORTS = {
 }
 
 if TYPE_CHECKING:
+    from priorgap.samplers.active import ActiveUnits
     from priorgap.samplers.ex_post import ExPostGaussian, ExPostMixture
     from priorgap.samplers.flow import FlowSampler
     from priorgap.samplers.flow_matching import FlowMatchingSampler
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from priorgap.samplers.vamp import Vamp
 
 __all__ = [
+    "ActiveUnits",
     "ExPostGaussian",
     "ExPostLowRank",
     "ExPostMixture",
