@@ -351,6 +351,28 @@ def test_what_became_of_a_script_s_claim_is_said_without_a_verdict(place: Path) 
     assert not Published(place / "known").final
 
 
+def cell_of(advice: str | None, **rivals: bool) -> dict[str, object]:
+    """Return a cell of verdict.json, whose rivals of the prior need the training data or not."""
+    names = {"prior": False, **rivals}
+    facts = {name: {"reconstructs": False, "needs_training_data": needs} for name, needs in names.items()}
+    return {"details": {"against": "prior", "advice": advice and {"kind": advice}, "facts": facts}}
+
+
+def test_cells_of_all_studies_are_counted_by_what_is_advised(place: Path) -> None:
+    file = place / "known/verdict.json"
+    cells = [cell_of("replace", gmm=False), cell_of("replace", gmm=False, kde=True), cell_of("open", gmm=False),
+             cell_of("keep", gmm=False), cell_of("keep_for_now", gmm=False), cell_of(None, gmm=False),
+             # a prior without a rival that may be used is not kept against anything
+             cell_of("keep_for_now", kde=True)]  # fmt: skip
+    file.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    head, _, *rows = overview.cells(published.studies(place)).splitlines()
+    assert head == "| of 7 cells in 1 studies | cells |"
+    assert [row.split("|")[2].strip() for row in rows] == ["2", "1", "2", "2"]
+    file.write_text(json.dumps({"cells": [cell_of("use", gmm=False)]}), encoding="utf-8")
+    with pytest.raises(EvidenceError, match="use: an advice without a line"):
+        overview.cells(published.studies(place))
+
+
 def test_a_study_that_is_not_published_is_not_measured_yet(place: Path) -> None:
     page = place.parent / "ANSWER.md"
     text = (

@@ -68,6 +68,8 @@ def _block(found: "re.Match[str]", page: Path) -> str:
         made = overview.questions(everything, page, filled)
     elif query.kind == "costs":
         made = overview.costs(everything)
+    elif query.kind == "cells":
+        made = overview.cells(everything)
     elif query.kind == "reruns":
         made = reruns.table(everything)
     else:

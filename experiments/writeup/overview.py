@@ -1,8 +1,10 @@
 """The tables of all studies, as Markdown: claims, questions, costs."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from posixpath import relpath
+from typing import Any
 
 from priorgap.report.tables import ABSENT
 from priorgap.verdict.headline import number
@@ -11,6 +13,14 @@ from writeup.numbers import NOT_YET, cpu_seconds
 from writeup.numbers import number as in_words
 from writeup.published import Published
 from writeup.query import NUMBERS, EvidenceError, parse
+
+_NO_VERDICT = "no verdict"
+_TALLIED = {
+    "replace": "the prior is shown to be worse than a sampler that may be used",
+    "open": "another sampler has the better mean, and the difference is not shown",
+    "keep": "nothing that may be used is shown to be better than the prior",
+    _NO_VERDICT: "no verdict: train the model first, or nothing that may be used was measured beside the prior",
+}
 
 
 def claims(found: Sequence[Published], page: Path) -> str:
@@ -66,6 +76,36 @@ def costs(found: Sequence[Published]) -> str:
             rows.append([study.id, hours, spent, seeds, str(provenance["models"]["processor"])])
     rows.append(["**all that is recorded**", f"**{number(total / 3600)}**", "", "", ""])
     return markdown(["study", "CPU-hours", "hours of work", "seeds", "processor"], rows)
+
+
+def cells(found: Sequence[Published]) -> str:
+    """Return how often the prior is shown to be worse, over the cells of all studies."""
+    said: Counter[str] = Counter()
+    judged = [study for study in found if study.verdict is not None]
+    for study in judged:
+        for cell in (study.verdict or {})["cells"]:
+            details = cell["details"]
+            said[_advice(details) if _has_rival(details) else _NO_VERDICT] += 1
+    unknown = set(said) - set(_TALLIED)
+    if unknown:
+        raise EvidenceError(f"cells: {sorted(unknown)[0]}: an advice without a line in the table")
+    n = sum(said.values())
+    rows = [[words, str(said[name])] for name, words in _TALLIED.items()]
+    return markdown([f"of {n} cells in {len(judged)} studies", "cells"], rows)
+
+
+def _advice(details: Mapping[str, Any]) -> str:
+    """Return what a verdict advises in a cell, in one word."""
+    advice = details["advice"]
+    return _NO_VERDICT if advice is None else str(advice["kind"]).replace("keep_for_now", "keep")
+
+
+def _has_rival(details: Mapping[str, Any]) -> bool:
+    """Whether a sampler beside the prior was compared that neither reconstructs nor needs training data."""
+    return any(
+        name != details["against"] and not facts["reconstructs"] and not facts["needs_training_data"]
+        for name, facts in details["facts"].items()
+    )
 
 
 def _state(study: Published) -> str:

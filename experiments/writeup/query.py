@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 # of what stands between marks, and of a number in a sentence
 BLOCKS = (
     "headline", "table", "ratio", "difference", "took", "agreement", "figure", "claims", "questions", "costs",
-    "reruns", "swaps",
+    "reruns", "swaps", "cells",
 )  # fmt: skip
 NUMBERS = ("mean", "ratio", "difference", "verdict", "headline", "sure", "took")
 _CLAUSES = ("by", "across", "where", "with", "of", "from")
