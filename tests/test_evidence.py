@@ -255,6 +255,7 @@ def test_a_number_over_a_factor_is_a_range(place: Path) -> None:
     assert in_words(place, "mean prior fid by loss.alpha") == "8 to 24"
     assert in_words(place, "mean prior fid where loss.alpha=2 with percent") == "800 %"
     assert in_words(place, "mean gmm fid where loss.alpha=2 with spread") == "2.20 ± 0.20"
+    assert in_words(place, "ratio gmm/prior fid by seed where loss.alpha=2") == "0.25 to 0.3"
     across = in_words(place, "ratio gmm[loss.alpha=10]/gmm[loss.alpha=2] fid")
     assert across == "3"
 

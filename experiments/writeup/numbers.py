@@ -9,6 +9,7 @@ import numpy as np
 
 from priorgap.core.measures import Scale
 from priorgap.report.tables import mean_and_spread
+from priorgap.verdict import readings as rd
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.headline import interval_text
 from priorgap.verdict.headline import number as three_digits
@@ -73,7 +74,7 @@ def combinations(query: Query, study: Published, measure: Any) -> list[dict[str,
         chosen = {factor: (value,) for factor, value in zip(query.by, values, strict=True)}
         keep = np.ones(len(known), dtype=bool)
         for factor, (value,) in chosen.items():
-            keep &= (known[factor] == value).to_numpy(dtype=bool)
+            keep &= (rd.text_column(known, factor) == value).to_numpy(dtype=bool)
         if np.any(keep):
             found.append({**query.where, **chosen})
     return found
@@ -92,6 +93,8 @@ def _over(
     if not query.by:
         return one(query, study, query.where)[1]
     found = sorted({one(query, study, where) for where in combinations(query, study, measure)})
+    if not found:
+        raise EvidenceError(f"{study.id}: by {', '.join(query.by)}: no {measure.name}")
     if len(found) == 1:
         return found[0][1]
     return f"{found[0][1]} to {found[-1][1]}"
