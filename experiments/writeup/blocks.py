@@ -162,7 +162,8 @@ def _contrasts(query: Query, study: Published) -> str:
     for measure in query.names:
         for pair in query.pairs:
             title = mark.join(_side(one) for one in pair)
-            header.append(f"{study.measure(measure.name).title}: {title}" if len(query.names) > 1 else title)
+            named = f"{study.measure(measure.name).title}{f' ({measure.space})' if measure.space else ''}: "
+            header.append((named if len(query.names) > 1 else "") + title)
     for where in combinations(query, study, query.names[0]):
         entries = []
         for measure in query.names:
