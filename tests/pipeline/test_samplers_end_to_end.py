@@ -16,10 +16,12 @@ pytestmark = pytest.mark.slow
 
 FLOW = {"transforms": 1, "hidden": [8], "epochs": 1, "n_fit": 400}
 SMALL = (
-    "sampler=[prior,flow,flow_maf,two_stage,per_class_kde]",
+    "sampler=[prior,flow,flow_maf,two_stage,per_class_kde,active_gmm]",
     *(f"samplers.{name}.{key}={value}" for name in ("flow", "flow_maf") for key, value in FLOW.items()),
     "samplers.two_stage.steps=20",
     "samplers.two_stage.width=8",
+    # two epochs leave little in the units
+    "samplers.active_gmm.least_share=0.001",
     "unit_swaps=all",
     "metric=[fid,copying]",
     "features=[pixels]",
@@ -29,7 +31,7 @@ SMALL = (
 
 
 def small(name: str) -> Sampler:
-    changes = {"steps": 20, "width": 8} if name == "two_stage" else FLOW
+    changes = {"two_stage": {"steps": 20, "width": 8}, "active_gmm": {"least_share": 0.001}}.get(name, FLOW)
     return build({**load_option("sampler", name), **changes}, Sampler, where=name)
 
 
@@ -42,11 +44,11 @@ def test_networks_and_unit_swaps(run, tmp_path):
     with open("outputs/tiny/report/results.csv", newline="") as handle:
         found = fid_of(csv.DictReader(handle))
     swaps = {f"unit_swap_{j}_{arm}" for j in range(3) for arm in ("prior", "moments", "shuffle")}
-    assert set(found) == {"prior", "flow", "flow_maf", "two_stage", "per_class_kde"} | swaps
+    assert set(found) == {"prior", "flow", "flow_maf", "two_stage", "per_class_kde", "active_gmm"} | swaps
     (folder,) = (tmp_path / "outputs/tiny/train").iterdir()
     (data,) = (tmp_path / "outputs/data").iterdir()
     model, dataset = models.load(folder), load_dataset(data)
-    names = ("flow", "flow_maf", "two_stage")
+    names = ("flow", "flow_maf", "two_stage", "active_gmm")
     library = compare(
         model.encode, model.decode, dataset.train, dataset.test, validation=dataset.validation,
         samplers=["prior", *map(small, names), "per_class_kde", "unit_swap_0_prior"], metrics=["fid"],
