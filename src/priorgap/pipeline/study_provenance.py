@@ -57,7 +57,7 @@ def cost_of(reported: Sequence[Record], store: Store) -> dict[str, Any]:
         "finished": max(ended).date().isoformat() if ended else None,
         "took": {
             "cpu_seconds": round(sum(timed), 1),
-            "busy_seconds": round(covered(spans), 1),
+            "busy_seconds": round(covered(spans), 2),
             "results": len(found),
             "without_cpu_seconds": len(found) - len(timed),
         },
