@@ -1,4 +1,4 @@
-"""The tables of all studies, as Markdown: claims, questions, costs."""
+"""The tables of all studies, as Markdown: claims, questions, costs, cells by what is advised."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -172,13 +172,10 @@ class ActiveUnits:
         own = self.base.expected_moments(_restricted(inputs, active))
         if own is None:
             return None
-        mean, cov = torch.zeros(len(active), dtype=torch.float64), torch.eye(len(active), dtype=torch.float64)
+        every = aggregate_diagonal(inputs.train).moments()
+        mean, cov = every.mean.clone(), every.cov
         mean[active] = own.mean
         cov[active.nonzero(), active.nonzero().T] = own.cov
-        if not bool(active.all()):
-            rest = aggregate_diagonal(_units(inputs.train, ~active)).moments()
-            mean[~active] = rest.mean
-            cov.diagonal()[~active] = rest.cov.diagonal()
         return Moments(mean, cov)
 
 
