@@ -4,14 +4,18 @@ import json
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from planted import CLEAR, row, rows_of, table
 
 from priorgap.core.findings import Finding
 from priorgap.core.verdict_rules import standard_rules
+from priorgap.samplers.active import ActiveUnits
+from priorgap.samplers.ex_post import ExPostMixture
 from priorgap.verdict import Recommendation, decide, decide_study, health_of, pick_model
 from priorgap.verdict.health import findings_of, in_order, is_stop
 
+GMM = ExPostMixture(10, n_fit=20_000, draws_per_image=4, max_iter=60, reg_covar=1e-6)
 LIMITS = standard_rules().health
 GOOD = {
     "active_units_var": 8.0,
@@ -87,6 +91,29 @@ class TestFindings:
     )
     def test_limits(self, changed, name):
         assert [finding.name for finding in found(study(**changed))] == ([] if name is None else [name])
+
+    @pytest.mark.parametrize(
+        ("active", "noted"), [(10.0, True), (14.0, True), (15.0, False), (30.0, False), (None, False)]
+    )
+    def test_units_that_are_not_in_use_are_named_with_the_sampler_that_leaves_them_out(self, active, noted):
+        """30 units, of which 20, 16, 15 or none are not in use; and where this was not measured."""
+        findings = found(study(unit_rates=(6.0,) * 30, active_units_rate=active))
+        assert [(f.severity, f.name) for f in findings] == ([("note", "unused_units")] if noted else [])
+        for finding in findings:
+            assert (
+                finding.value == 30 - active and f"{30 - active:.0f} of 30 latent units" in finding.sentence
+            )
+            assert ActiveUnits(GMM).name in finding.sentence
+
+    def test_units_in_use_are_averaged_over_seeds(self):
+        """Two of five seeds have no unused unit: on average 18 and 12 of 30 are not in use."""
+        some = study(unit_rates=(6.0,) * 30, active_units_rate=0.0, only={0, 1, 2})
+        more = [row("", "active_units_rate", seed, 30.0, space="latent") for seed in (3, 4)]
+        rates = [
+            row("", "rate", seed, 6.0, space="latent", unit=str(j)) for seed in (3, 4) for j in range(30)
+        ]
+        data = pd.concat([some, table(more, rates)], ignore_index=True)
+        assert [finding.value for finding in found(data)] == [18.0]
 
     def test_severity_of_few_rows_and_of_the_decoder(self):
         assert [found(study(n_rows=n))[0].severity for n in (49, 50)] == ["stop", "warn"]

@@ -183,6 +183,14 @@ def faults() -> list[tuple[str, StudyVerdict]]:
         ),
         ("not_converged", say(model(kl_diag_train=0.3), fid, matches={"a": True})),
         ("moments", say(model(kl_diag_train=0.3), fid)),
+        (
+            "unused_units",
+            say(
+                model(active_units_rate=15.0),
+                fid,
+                [row(s, "rate", 0.4, unit=str(j)) for s in range(5) for j in range(64)],
+            ),
+        ),
     ]
 
 

@@ -41,6 +41,7 @@ class HealthLimits:
         decoder_means: reconstructions by means whose FID is this many times the best sampler's do not show what the
             decoder can do.
         moments: mismatch of means and variances on training posteriors that counts as matched, nats.
+        unused_units: from this many latent units without a rate on, a density fitted to all units may lose by them.
     """
 
     explained: Annotated[float, AtLeast(0)]
@@ -55,6 +56,7 @@ class HealthLimits:
     decoder_near_share: Annotated[float, Between(0, 1)]
     decoder_means: Annotated[float, AtLeast(1)]
     moments: Annotated[float, AtLeast(0)]
+    unused_units: Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
