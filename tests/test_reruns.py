@@ -120,6 +120,11 @@ def test_the_table_has_one_line_for_each_machine(study: Published) -> None:
     found = reruns.with_entry(found, first | {"kernels": ""})
     (study.folder / reruns.FILE).write_text(json.dumps(found), encoding="utf-8")
     table = reruns.table([study])
-    assert "| known | 0 | Some CPU, ATEN_CPU_CAPABILITY=avx2 | 4 | 4 | 0 % | the same |" in table
-    assert "| known | 0 | Some CPU | 4 | 2 | 50 % |" in table
+    assert "| known | 0 | Some CPU, ATEN_CPU_CAPABILITY=avx2 | not recorded | 4 | 4 | 0 % | the same |" in table
+    assert "| known | 0 | Some CPU | not recorded | 4 | 2 | 50 % |" in table
+    took = json.dumps({"models": {"processor": "Some CPU"}})
+    (study.folder / "provenance.json").write_text(took, encoding="utf-8")
+    table = reruns.table([Published(study.folder)])
+    assert "| Some CPU, ATEN_CPU_CAPABILITY=avx2 | Some CPU | 4 | 4 |" in table
+    assert "| Some CPU | the same | 4 | 2 |" in table
     assert "known" in overview.claims([study], study.folder.parent / "README.md")

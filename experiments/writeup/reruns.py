@@ -176,14 +176,31 @@ def table(found: Sequence[Published]) -> str:
                 if None not in by["seeds"] and by["seeds"][0]
             ]
             machine = ", ".join(filter(None, (entry["processor"], entry["kernels"])))
+            first = _first(study)
             rows.append([
-                study.id, ", ".join(map(str, entry["seeds"])), machine, f"{entry['rows']:,}", f"{entry['equal']:,}",
+                study.id, ", ".join(map(str, entry["seeds"])), machine,
+                "the same" if first == machine else first, f"{entry['rows']:,}", f"{entry['equal']:,}",
                 f"{100 * max(moves, default=0):.2g} %", "the same" if holds(entry) else "**another**",
             ])  # fmt: skip
     if not rows:
         return "None yet."
     moved = "largest move of an effect"
-    return markdown(["study", "seed", "processor", "rows", "equal as text", moved, "recommendation"], rows, 3)
+    heads = [
+        "study",
+        "seed",
+        "run again on",
+        "published on",
+        "rows",
+        "equal as text",
+        moved,
+        "recommendation",
+    ]
+    return markdown(heads, rows, 4)
+
+
+def _first(study: Published) -> str:
+    """Return the processor that the published results were made on."""
+    return "not recorded" if study.provenance is None else str(study.provenance["models"]["processor"])
 
 
 def recorded(study: Published) -> list[dict[str, Any]]:
