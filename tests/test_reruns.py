@@ -120,7 +120,9 @@ def test_the_table_has_one_line_for_each_machine(study: Published) -> None:
     found = reruns.with_entry(found, first | {"kernels": ""})
     (study.folder / reruns.FILE).write_text(json.dumps(found), encoding="utf-8")
     table = reruns.table([study])
-    assert "| known | 0 | Some CPU, ATEN_CPU_CAPABILITY=avx2 | not recorded | 4 | 4 | 0 % | the same |" in table
+    assert (
+        "| known | 0 | Some CPU, ATEN_CPU_CAPABILITY=avx2 | not recorded | 4 | 4 | 0 % | the same |" in table
+    )
     assert "| known | 0 | Some CPU | not recorded | 4 | 2 | 50 % |" in table
     took = json.dumps({"models": {"processor": "Some CPU"}})
     (study.folder / "provenance.json").write_text(took, encoding="utf-8")

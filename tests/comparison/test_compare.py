@@ -99,6 +99,8 @@ def test_data_without_labels_lose_the_class_measures_with_that_reason(digits, mo
     assert note.severity == "note" and "32 clusters of the training rows" in note.sentence
     assert "no labels" in found.skipped["accuracy_synthetic_to_real of prior"]
     assert "no labels" in found.skipped["per_class_gaussian_full"]
+    (missing,) = [one for one in found.health if one.name == "sampler_does_not_apply"]
+    assert missing.sentence == "per_class_gaussian_full has no draws: the data have no labels."
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,12 @@ def test_vectors(here, capsys):
         assert err.count("\n") == 2 and "WARNING: the verdict recommends no sampler" in err and words in err
 
 
-def test_arrays_without_labels(here, images):
+def test_arrays_without_labels(here, images, capsys):
     np.savez("mine.npz", x=images)
     assert invoke("run", "data=npz", "data.path=mine.npz", *SMALL, *PIXELS, SAMPLERS) == 0
+    said = capsys.readouterr().out
+    assert said.count("per_class_gaussian_full has no draws: the data have no labels.") == 1
+    assert "prior has no draws" not in said
     page = (here / "outputs/own/report/report.html").read_text()
     assert "label" in page and ",fid,pixels," in report(here)
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from planted import CLEAR, copying, row, rows_of, table
 
@@ -11,7 +12,8 @@ from priorgap.verdict import decide, decide_study
 from priorgap.verdict.contrasts import Contrast
 from priorgap.verdict.decision import CandidateSummary
 from priorgap.verdict.headline import interval_text, number
-from priorgap.verdict.sentences import details, effect_text, mean_text, plus_minus, study_lines
+from priorgap.verdict.sentences import details, effect_text, mean_text, plus_minus
+from priorgap.verdict.study_sentences import study_lines
 
 LAST = "The choice was made on the test observations that it is reported on."
 REPLACE = {"prior": 100.0, "gmm": 40.0}
@@ -338,6 +340,33 @@ class TestStudies:
         assert some.lines[0].endswith("of 2 cells the winner is: gmm in 1.")
         none = decide_study(cells({"prior": 10.0}, {"prior": 20.0}))
         assert none.lines[0] == none.headline
+
+    def test_notes_of_all_cells_are_said_once_and_those_of_some_are_not(self):
+        shared, own = (
+            Finding("note", "shared", None, None, "Known of all."),
+            Finding("note", "own", None, None, "Of one."),
+        )
+        both = decide_study(cells(REPLACE, REPLACE), findings=[shared])
+        assert both.lines[0].endswith("gmm in 2. Known of all.") and len(both.lines) == 3
+        first, second = both.cells
+        one = replace(first, health=(shared, own))
+        assert study_lines([one, second])[0].endswith("gmm in 2. Known of all.")
+        warned = decide_study(cells(REPLACE, REPLACE), findings=[replace(shared, severity="warn")])
+        assert not warned.lines[0].endswith("Known of all.")
+
+    def test_cells_with_many_units_that_are_not_in_use_are_named(self):
+        """Of two models of 30 units one uses 10, the other 29."""
+        units = [
+            row("", name, seed, value, cell=f"c{place}", alpha=place, space="latent", unit=unit)
+            for place, active in ((1, 10.0), (2, 29.0))
+            for seed in range(5)
+            for name, value, unit in (
+                ("active_units_rate", active, ""),
+                *(("rate", 1.0, str(j)) for j in range(30)),
+            )
+        ]
+        lines = decide_study(pd.concat([table(units), cells(REPLACE, REPLACE)], ignore_index=True)).lines
+        assert lines[0].endswith("Many latent units are not in use; active_gmm leaves them out: alpha=1.")
 
     def test_a_cell_s_line(self):
         posterior = {"prior": 100.0, "posterior": 10.0, "gmm": 40.0}

@@ -54,6 +54,7 @@ from priorgap.samplers.drawing import class_frequencies
 from priorgap.samplers.protocols import Sampler
 from priorgap.verdict import decide_study, is_stop
 from priorgap.verdict.health import COMPUTED
+from priorgap.verdict.model_findings import not_applied
 
 
 # Users may call it where gradients are disabled, but classifiers and densities are fitted here.
@@ -257,7 +258,7 @@ def compare(
         level=rules.level,
         smallest_ratio=rules.smallest_ratio,
         limits=rules.health,
-        findings=findings,
+        findings=[*findings, *not_applied(skipped)],
         skipped=absent,
         costs={name: fact.cost for name, fact in facts.items()},
         catalogue=catalogue,

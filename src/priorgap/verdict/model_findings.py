@@ -5,7 +5,7 @@ was not measured.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,6 +23,7 @@ MEANS = "means_hide_what_the_decoder_can"
 NOT_CONVERGED = "not_converged"
 MOMENTS = "moments"
 UNUSED = "unused_units"
+NOT_APPLIED = "sampler_does_not_apply"
 
 
 @dataclass(frozen=True)
@@ -267,3 +268,21 @@ def computed_findings(model: ModelRows, limits: HealthLimits, *, matches: bool |
         _decoder(model, limits), _means(model, limits), _moments(model, limits, matches), _unused(model, limits),
     )  # fmt: skip
     return [finding for finding in found if finding is not None]
+
+
+def not_applied(reasons: Mapping[str, str]) -> list[Finding]:
+    """Return a finding for each sampler that was asked for and did not apply.
+
+    Args:
+        reasons: maps the sampler's name to the reason, in one line.
+    """
+    return [
+        Finding(
+            "note",
+            NOT_APPLIED,
+            None,
+            None,
+            f"{name} has no draws: {reason.removeprefix(f'{name}: ').rstrip('.')}.",
+        )
+        for name, reason in sorted(reasons.items())
+    ]

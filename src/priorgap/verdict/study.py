@@ -16,7 +16,7 @@ from priorgap.verdict.decode_rules import decode_lines
 from priorgap.verdict.headline import study_headline, study_sure
 from priorgap.verdict.health import in_order
 from priorgap.verdict.labels import plain_name
-from priorgap.verdict.sentences import study_lines
+from priorgap.verdict.study_sentences import study_lines
 
 
 @dataclass(frozen=True)
