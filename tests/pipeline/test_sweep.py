@@ -13,7 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from priorgap.pipeline.sweep import launcher
 from priorgap.pipeline.sweep.engines.processes import Processes, spread
 from priorgap.pipeline.sweep.engines.protocol import Job, Lost, Unit
-from priorgap.pipeline.sweep.progress import Pieces, Progress
+from priorgap.pipeline.sweep.progress import Epochs, Pieces, Progress
 from priorgap.pipeline.terminal import LiveLine, duration
 
 
@@ -130,6 +130,45 @@ def test_progress_elsewhere_is_a_line_now_and_then(caplog):
         "0 of 2 models done, 2 running, 0 waiting, 0 failed; 16 s",
         "2 of 2 models done, 0 running, 0 waiting, 0 failed; 40 s",
     ]
+
+
+def test_epochs_elsewhere_are_a_line_a_minute(caplog):
+    """A training that goes on after its 20th epoch takes 30 s an epoch: 10 more of 40 are 5 minutes."""
+    caplog.set_level("INFO")
+    now = [0.0]
+    epochs = Epochs("alpha=1", 40, clock=lambda: now[0])
+    for place, epoch in enumerate(range(20, 40), 1):
+        now[0] = 30.0 * place
+        epochs.ended(epoch, 90.123)
+    said = [r.message for r in caplog.records]
+    assert len(said) == 10
+    assert said[0] == "alpha=1: training, 22 of 40 epochs, loss 90.12, at most about 9 min 00 s left"
+    assert said[4] == "alpha=1: training, 30 of 40 epochs, loss 90.12, at most about 5 min 00 s left"
+    assert said[-1] == "alpha=1: training, 40 of 40 epochs, loss 90.12"
+
+
+def test_short_trainings_say_nothing_elsewhere(caplog):
+    caplog.set_level("INFO")
+    now = [0.0]
+    epochs = Epochs("alpha=1", 12, clock=lambda: now[0])
+    for epoch in range(12):
+        now[0] += 4.9
+        epochs.ended(epoch, 1.0)
+    assert not caplog.records
+
+
+def test_epochs_on_a_terminal_are_on_its_live_line(caplog):
+    caplog.set_level("INFO")
+    stream, now = Terminal(), [0.0]
+    line = LiveLine(stream, clock=lambda: now[0])
+    line.begin()
+    epochs = Epochs("alpha=1", 3, line=line, clock=lambda: now[0])
+    assert "training, epoch 1 of 3" in line.line(200)
+    now[0] = 70.0
+    epochs.ended(0, 5.0)
+    assert line.line(200).endswith("training, 1 of 3 epochs, loss 5, at most about 2 min 20 s left")
+    line.close()
+    assert not caplog.records
 
 
 def test_time_left_of_pieces_is_counted_by_kind(caplog):

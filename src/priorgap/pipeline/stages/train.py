@@ -17,6 +17,7 @@ from priorgap.pipeline.desk import Desk, scratch
 from priorgap.pipeline.store import keys
 from priorgap.pipeline.store.layout import Files, Store
 from priorgap.pipeline.sweep import batched_program
+from priorgap.pipeline.sweep.progress import Epochs
 from priorgap.pipeline.terminal import LINE
 from priorgap.pipeline.training_pictures import picture
 from priorgap.pipeline.trainings import kept
@@ -45,15 +46,12 @@ def work(job: Job, desk: Desk) -> Iterator[tuple[Step, Files]]:
     wanted = bool(cell.config["trainer"]["progress"])
     # A progress bar would write over a live line of this process, or of the process that launched it.
     progress = wanted and sys.stderr.isatty() and LINE.verbose
-    n_epochs = trainer.max_epochs
-    LINE.at(f"training, epoch 1 of {n_epochs}")
-
+    epochs = Epochs(cell.label, trainer.max_epochs)
     follower = desk.following.training(job.model)
     look = partial(picture, model, dataset, cell.config, seed)
 
     def on_epoch(record: Record) -> None:
-        n_done = int(record["epoch"]) + 1
-        LINE.at(f"training, {n_done} of {n_epochs} epochs, loss {record['train_loss']:.4g}")
+        epochs.ended(int(record["epoch"]), record["train_loss"])
         follower.epoch(record, look)
 
     more = parts.callbacks(cell.config)

@@ -1,4 +1,4 @@
-"""Progress of a sweep, and of one model's work: live on a terminal, occasional lines elsewhere."""
+"""Progress of a sweep, of one model's work and of its training: live on a terminal, occasional lines elsewhere."""
 
 import logging
 import sys
@@ -11,6 +11,8 @@ from priorgap.pipeline.terminal import LINE, LiveLine, duration
 
 log = logging.getLogger(__name__)
 _EVERY = 15.0
+# An epoch takes long where a training does, so that more lines would say little more.
+_EVERY_EPOCHS = 60.0
 
 
 class Progress:
@@ -124,3 +126,43 @@ class Pieces:
         means = {kind: sum(times) / len(times) for kind, times in self._took.items()}
         usual = sum(means.values()) / len(means)
         return f"about {duration(sum(n * means.get(kind, usual) for kind, n in self._left.items()))} left"
+
+
+class Epochs:
+    """Progress of one training: on the live line of a terminal, in occasional lines elsewhere.
+
+    Args:
+        label: the model's name.
+        total: the number of epochs at most.
+        line: the live line.
+        clock: as in `Progress`.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        *,
+        line: LiveLine = LINE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label, self._total, self._line, self._clock = label, total, line, clock
+        self._start = self._said_at = clock()
+        self._first: int | None = None
+        line.at(f"training, epoch 1 of {total}")
+
+    def ended(self, epoch: int, loss: float) -> None:
+        """Report that an epoch, counted from 0, has ended with this training loss.
+
+        A resumed training does not start at 0: its time for an epoch is that of the epochs seen here.
+        """
+        self._first = epoch if self._first is None else self._first
+        now, n_done = self._clock(), epoch + 1
+        left = (now - self._start) / (n_done - self._first) * (self._total - n_done)
+        said = f"training, {n_done} of {self._total} epochs, loss {loss:.4g}"
+        said += f", at most about {duration(left)} left" if n_done < self._total else ""
+        if self._line.live:
+            self._line.at(said)
+        elif now - self._said_at >= _EVERY_EPOCHS:
+            self._said_at = now
+            log.info("%s: %s", self._label, said)
