@@ -2,10 +2,10 @@
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -249,7 +249,8 @@ class Store:
             "seed": seed,
             "seconds": round(seconds, 2),
             "cpu_seconds": None if cpu_seconds is None else round(cpu_seconds, 2),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            # with fractions, because many results take less than a second
+            "finished": datetime.now().astimezone().isoformat(timespec="milliseconds"),
             **(result.provenance if isinstance(result, Files) else {}),
         }
         if isinstance(result, Values):
