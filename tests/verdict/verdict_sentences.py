@@ -12,6 +12,7 @@ from priorgap.core.findings import Finding
 from priorgap.core.verdict_rules import standard_rules
 from priorgap.verdict import StudyVerdict, decide_study
 from priorgap.verdict.health import CONSEQUENCES
+from priorgap.verdict.model_findings import not_applied
 
 PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
 TRAITS = {"prior": "fixed", "posterior": "reconstructs needs_training_data", "kde": "needs_training_data"}
@@ -161,6 +162,7 @@ def faults() -> list[tuple[str, StudyVerdict]]:
     few = [r | {"n_reference": 12} for r in fid]
     some = [r | {"n_reference": 120} for r in fid]
     unit = [row(seed, "rate", 5e5, unit="3") for seed in range(5)]
+    absent = not_applied({"per_class_gmm": "per_class_gmm: the data have no labels"})
     return [
         ("a fault of the model's functions or of the data, handed in", say(model(), fid, findings=[wired])),
         ("too_few_rows", say(model(), few)),
@@ -183,6 +185,10 @@ def faults() -> list[tuple[str, StudyVerdict]]:
         ),
         ("not_converged", say(model(kl_diag_train=0.3), fid, matches={"a": True})),
         ("moments", say(model(kl_diag_train=0.3), fid)),
+        (
+            "sampler_does_not_apply",
+            say(model(), measured("fid", {"prior": 60.0, "gmm": 13.5}), findings=absent),
+        ),
         (
             "unused_units",
             say(
