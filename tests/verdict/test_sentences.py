@@ -368,6 +368,12 @@ class TestStudies:
         lines = decide_study(pd.concat([table(units), cells(REPLACE, REPLACE)], ignore_index=True)).lines
         assert lines[0].endswith("Many latent units are not in use; active_gmm leaves them out: alpha=1.")
 
+    def test_units_that_are_not_in_use_in_any_cell_are_named_once(self):
+        """Two cells with equal findings, as of one model decoded by two rules."""
+        note = Finding("note", "unused_units", 20.0, 16, "20 of 30 latent units are not in use.")
+        lines = decide_study(cells(REPLACE, REPLACE), findings=[note]).lines
+        assert lines[0].count("not in use") == 1 and lines[0].endswith("leaves them out: alpha=1; alpha=2.")
+
     def test_a_cell_s_line(self):
         posterior = {"prior": 100.0, "posterior": 10.0, "gmm": 40.0}
         verdict = decide_study(

@@ -42,6 +42,7 @@ class Gathered:
         costs: maps samplers to the cost of drawing from them.
         known_as: maps samplers to their usual names in published code, if they have one.
         redrawn: whether each seed has a split of the data of its own.
+        without_draws: maps samplers that apply to no model to the reason.
     """
 
     table: pd.DataFrame
@@ -51,6 +52,7 @@ class Gathered:
     costs: dict[str, str]
     known_as: dict[str, str]
     redrawn: bool
+    without_draws: dict[str, str]
 
 
 class NothingMeasured(ValueError):  # noqa: N818
@@ -83,6 +85,7 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     varying = _varying(reported)
     rows: list[dict[str, Any]] = []
     reasons: dict[str, set[str]] = {}
+    inapplicable: dict[str, str] = {}
     missing: list[str] = []
     facts: dict[str, list[SamplerFacts]] = {}
     untold: set[str] = set()
@@ -91,7 +94,9 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
         complete = _complete(model, store)
         if len(complete) < len(measurements_of(model)):
             missing.append(f"{record.label}-{model.id}")
-        told = _facts(model, store)
+        drawn = _drawn(model, store)
+        inapplicable |= {name: str(r["skipped"]) for name, r in drawn.items() if r["skipped"] is not None}
+        told = {name: SamplerFacts.from_json(r["facts"]) for name, r in drawn.items() if "facts" in r}
         for name, fact in told.items():
             facts.setdefault(name, []).append(fact)
         for step in complete:
@@ -122,7 +127,8 @@ def gather(reported: Sequence[Record], store: Store) -> Gathered:
     costs = {name: fact.cost for name, fact in whole.items()}
     known_as = {name: fact.known_as for name, fact in whole.items() if fact.known_as}
     catalogue = measures.united(BUILTIN.values(), own)
-    return Gathered(table, skipped, missing, catalogue, costs, known_as, _redraws(reported))
+    without_draws = {name: reason for name, reason in inapplicable.items() if name not in facts}
+    return Gathered(table, skipped, missing, catalogue, costs, known_as, _redraws(reported), without_draws)
 
 
 def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:
@@ -135,10 +141,9 @@ def _complete(model: RecordedModel, store: Store) -> list[RecordedStep]:
     return found
 
 
-def _facts(model: RecordedModel, store: Store) -> dict[str, SamplerFacts]:
-    """Return the facts that each fitted sampler states about itself; samplers that do not apply have none."""
-    records = {name: store.value(step) for name, step in model.samples.items() if store.is_complete(step)}
-    return {name: SamplerFacts.from_json(r["facts"]) for name, r in records.items() if "facts" in r}
+def _drawn(model: RecordedModel, store: Store) -> dict[str, Any]:
+    """Return what is stored of each sampler: the facts that it states about itself, or why it does not apply."""
+    return {name: store.value(step) for name, step in model.samples.items() if store.is_complete(step)}
 
 
 def _refuse_damaged(step: RecordedStep, store: Store) -> None:

@@ -83,7 +83,7 @@ def _write(reported: Sequence[Record], config: Mapping[str, Any], store: Store, 
         findings=[
             *_without_labels(reported, store),
             *_chosen_by_results(reported, rules),
-            *not_applied(_without_draws(reported, store)),
+            *not_applied(gathered.without_draws),
         ],
         matches=_matches(reported, store),
         skipped=gathered.skipped,
@@ -138,22 +138,6 @@ def _without_labels(reported: Sequence[Record], store: Store) -> list[Finding]:
             if not facts["labelled"] and FEATURE_CLASSIFIER in facts:
                 found.add(no_labels(int(facts[FEATURE_CLASSIFIER]["n_classes"])))
     return list(found)
-
-
-def _without_draws(reported: Sequence[Record], store: Store) -> dict[str, str]:
-    """Return the samplers that apply to no model of the study, each with the reason; the last one's, of several."""
-    reasons: dict[str, str] = {}
-    drawn: set[str] = set()
-    for _, model in models_of(reported):
-        for name, step in model.samples.items():
-            if not store.is_complete(step):
-                continue
-            reason = store.value(step)["skipped"]
-            if reason is None:
-                drawn.add(name)
-            else:
-                reasons[name] = str(reason)
-    return {name: reason for name, reason in reasons.items() if name not in drawn}
 
 
 def _chosen_by_results(reported: Sequence[Record], rules: VerdictRules) -> list[Finding]:

@@ -43,9 +43,12 @@ class ModelRows:
             found.setdefault(int(seed), float(value))
         return found
 
+    def _of_single_units(self, measure: str) -> pd.DataFrame:
+        return self.own[(self.own["measure"] == measure) & (rd.text_column(self.own, "unit") != "")]
+
     def of_units(self, measure: str) -> dict[int, float]:
         """Return the largest value over latent units, by seed."""
-        rows = self.own[(self.own["measure"] == measure) & (rd.text_column(self.own, "unit") != "")]
+        rows = self._of_single_units(measure)
         found: dict[int, float] = {}
         for seed, value in zip(rows["seed"], rows["value"], strict=True):
             if not math.isnan(float(value)):
@@ -54,7 +57,7 @@ class ModelRows:
 
     def n_units(self, measure: str) -> dict[int, int]:
         """Return how many latent units have a value of their own, by seed."""
-        rows = self.own[(self.own["measure"] == measure) & (rd.text_column(self.own, "unit") != "")]
+        rows = self._of_single_units(measure)
         found: dict[int, set[str]] = {}
         for seed, unit in zip(rows["seed"], rd.text_column(rows, "unit"), strict=True):
             found.setdefault(int(seed), set()).add(unit)

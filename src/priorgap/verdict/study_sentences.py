@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from priorgap.verdict.headline import join, measure_name, study_headline, study_sure
+from priorgap.verdict.health import COMPUTED
 from priorgap.verdict.labels import COPIES, NOT_CLEAN
 from priorgap.verdict.model_findings import UNUSED
 from priorgap.verdict.readings import describe
@@ -36,12 +37,12 @@ def study_lines(cells: "Sequence[Verdict]") -> list[str]:
 
 
 def _notes_of_all(cells: "Sequence[Verdict]") -> list[str]:
-    """Return the notes that are the same in all cells: they are about the data or the study, not about a model."""
+    """Return the notes about the data or the study that all cells share; notes about models stand by cell."""
     every = [set(cell.health) for cell in cells]
     return [
         found.sentence
         for found in cells[0].health
-        if found.severity == "note" and all(found in one for one in every)
+        if found.severity == "note" and found.name not in COMPUTED and all(found in one for one in every)
     ]
 
 

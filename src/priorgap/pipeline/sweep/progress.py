@@ -74,6 +74,24 @@ class Progress:
         return f"{self.counts()}; {duration(elapsed)}{guess}"
 
 
+class _Saying:
+    """What is said of work: on the live line of a terminal; elsewhere a log line, not more often than `every`."""
+
+    def __init__(self, line: LiveLine, clock: Callable[[], float], every: float, label: str = "") -> None:
+        self._line, self._clock, self._every = line, clock, every
+        self._label = f"{label}: " if label else ""
+        self._said_at = clock()
+
+    def say(self, said: str) -> None:
+        """Say it; the label is for log lines, of which several models may write."""
+        now = self._clock()
+        if self._line.live:
+            self._line.at(said)
+        elif now - self._said_at >= self._every:
+            self._said_at = now
+            log.info("%s%s", self._label, said)
+
+
 class Pieces:
     """Progress of work in pieces of known kinds: on the live line of a terminal, in occasional lines elsewhere.
 
@@ -95,10 +113,10 @@ class Pieces:
         line: LiveLine = LINE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._line = line
         self._left, self._total, self._verb, self._clock = Counter(kinds), len(kinds), verb, clock
         self._took: dict[str, list[float]] = {}
-        self._since = self._said_at = clock()
+        self._since = clock()
+        self._saying = _Saying(line, clock, _EVERY)
 
     def ended(self, *kinds: str, worked: bool = True) -> None:
         """Count pieces that ended together; those that existed already (`worked` false) do not count for the time."""
@@ -108,12 +126,7 @@ class Pieces:
                 self._took.setdefault(kind, []).append((now - self._since) / len(kinds))
             self._since = now
         self._left.subtract(kinds)
-        said = f"{self._verb} {self.n_done()} of {self._total}; {self.left()}"
-        if self._line.live:
-            self._line.at(said)
-        elif now - self._said_at >= _EVERY:
-            self._said_at = now
-            log.info("%s", said)
+        self._saying.say(f"{self._verb} {self.n_done()} of {self._total}; {self.left()}")
 
     def n_done(self) -> int:
         """Return the number of finished pieces."""
@@ -146,8 +159,8 @@ class Epochs:
         line: LiveLine = LINE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._label, self._total, self._line, self._clock = label, total, line, clock
-        self._start = self._said_at = clock()
+        self._total, self._clock, self._start = total, clock, clock()
+        self._saying = _Saying(line, clock, _EVERY_EPOCHS, label)
         self._first: int | None = None
         line.at(f"training, epoch 1 of {total}")
 
@@ -157,12 +170,8 @@ class Epochs:
         A resumed training does not start at 0: its time for an epoch is that of the epochs seen here.
         """
         self._first = epoch if self._first is None else self._first
-        now, n_done = self._clock(), epoch + 1
-        left = (now - self._start) / (n_done - self._first) * (self._total - n_done)
+        n_done = epoch + 1
+        left = (self._clock() - self._start) / (n_done - self._first) * (self._total - n_done)
         said = f"training, {n_done} of {self._total} epochs, loss {loss:.4g}"
         said += f", at most about {duration(left)} left" if n_done < self._total else ""
-        if self._line.live:
-            self._line.at(said)
-        elif now - self._said_at >= _EVERY_EPOCHS:
-            self._said_at = now
-            log.info("%s: %s", self._label, said)
+        self._saying.say(said)
