@@ -7,6 +7,8 @@ Ratios are the other commit's CPU seconds over this one's, medians of the rounds
 - train: the default MLP on MNIST by the default trainer, without imports and without reading the images.
 - batched: `priorgap train` of 64 digits models that are trained together, as a user types it, with all start-up.
 - no-op: the same `priorgap run` again, of a study that is complete.
+- main: the main job, `priorgap run data=mnist likelihood=bernoulli model.latent_dim=10 seed=0`, with all start-up and
+  the measures that the earlier commit's `metric=standard` has. It takes minutes a round: only with `--parts main`.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+
+import yaml
 
 from priorgap.core.processor import processor
 
@@ -48,6 +52,15 @@ after = resource.getrusage(resource.RUSAGE_SELF)
 print("CPU", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 """
 COMMAND = "from priorgap.pipeline.cli import main; main()"
+MAIN = (
+    "run",
+    "data=mnist",
+    "likelihood=bernoulli",
+    "model.latent_dim=10",
+    "seed=0",
+    "measure_processes=1",
+    "tracking=off",
+)
 GRID = ("data=digits", "seed=range(0,64)", "trainer.max_epochs=12", "tracking=off", "study=speed")
 
 
@@ -90,6 +103,22 @@ def main() -> None:
                 "no-op",
                 in_turns(options.rounds, lambda name: command(trees[name], roots[name], *study, *few)),
             )
+        if "main" in options.parts.split(","):
+            metrics = standard_metrics(trees["before"])
+
+            def main_job(name: str) -> float:
+                shutil.rmtree(roots[name], ignore_errors=True)
+                return command(
+                    trees[name], roots[name], *MAIN, "measure_processes=1", f"metric=[{','.join(metrics)}]"
+                )
+
+            show("main", in_turns(options.rounds, main_job))
+
+
+def standard_metrics(tree: Path) -> list[str]:
+    """Return the names that `metric=standard` has in a tree."""
+    text = (tree / "conf" / "metric" / "standard.yaml").read_text(encoding="utf-8")
+    return list(yaml.safe_load(text)["defaults"])
 
 
 def in_turns(rounds: int, cost: Callable[[str], float]) -> dict[str, list[float]]:

@@ -12,8 +12,8 @@ from priorgap.data.digits import Digits
 from priorgap.features.classifier import (
     ClassifierFeatures,
     ClassifierSpec,
+    Recipe,
     build_classifier,
-    default_epochs,
     fit_classifier,
     restore_classifier,
 )
@@ -127,7 +127,12 @@ def test_bad_classifiers_are_refused(make, message):
 
 
 def test_epochs_fall_with_the_number_of_rows():
-    assert [default_epochs(n) for n in (100, 10_000, 55_000, 10**6)] == [40, 8, 4, 4]
+    sizes = (100, 10_000, 55_000, 10**6)
+    assert [Recipe().epochs(n) for n in sizes] == [40, 8, 4, 4]
+    assert [Recipe(passes=3).epochs(n) for n in sizes] == [15, 3, 2, 2]
+    assert [Recipe(passes=0.5).epochs(n) for n in sizes] == [2, 1, 1, 1]
+    assert [Recipe(batch_size=64).rows_per_step(n) for n in (4999, 5000)] == [32, 64]
+    assert Recipe(batch_size=16).rows_per_step(100) == 16
 
 
 def test_extract_keeps_rows_and_their_values(generator):

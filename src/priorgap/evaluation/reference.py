@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from priorgap.core.findings import Finding
 from priorgap.core.random import stream
 from priorgap.data.splits import Split
-from priorgap.features.classifier import Classifier, fit_classifier
+from priorgap.features.classifier import Classifier, Recipe, fit_classifier
 from priorgap.features.clusters import cluster_labels
 from priorgap.features.maps import FeatureMap
 from priorgap.metrics.classifiers import Classifiers, fit_classifiers
@@ -23,6 +23,8 @@ class ReferenceSettings:
         seed: the seed of everything random.
         width, n_features: sizes of every classifier.
         epochs: passes of every classifier over its images; None: the more images, the fewer passes.
+        passes, batch_size, learning_rate: the recipe of labeller, judge, ceilings and classifiers of draws. The
+            network of the feature space has one of its own, the default of `fit_classifier`.
         n_train: the largest number of draws that train each classifier of a sampler's accuracy; the ceilings use the
             same number.
         n_seeds: the number of classifiers of each kind.
@@ -33,9 +35,17 @@ class ReferenceSettings:
     width: int
     n_features: int
     epochs: int | None
+    passes: float
+    batch_size: int
+    learning_rate: float
     n_train: int
     n_seeds: int
     n_repeats: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the classifiers of labels and accuracies are trained."""
+        return Recipe(self.passes, self.batch_size, self.learning_rate)
 
 
 def feature_classifier(
@@ -83,6 +93,7 @@ def real_classifiers(
         n_classes,
         n_train=min(n, settings.n_train),
         epochs=settings.epochs,
+        recipe=settings.recipe,
         seed=settings.seed,
         n_seeds=settings.n_seeds,
         width=settings.width,

@@ -122,9 +122,30 @@ def restore_classifier(facts: dict[str, Any], tensors: dict[str, Tensor]) -> Cla
     return classifier.eval()
 
 
-def default_epochs(n: int) -> int:
-    """Return the number of epochs for n rows: more rows need fewer passes, 8 at 10,000."""
-    return min(40, max(4, round(8 * math.sqrt(10_000 / n))))
+@dataclass(frozen=True)
+class Recipe:
+    """How a classifier is trained: Adam, with a learning rate that falls to 0 by a cosine.
+
+    The defaults are those of the network of the feature space: other values move every FID in it.
+
+    Attributes:
+        passes: passes over 10,000 rows; more rows need fewer.
+        batch_size: rows per step from 5,000 rows on; 32 below.
+        learning_rate: the first.
+    """
+
+    passes: float = 8
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+
+    def epochs(self, n: int) -> int:
+        """Return the number of epochs for n rows: half to five times `passes`, by the root of n."""
+        fewest, most = max(1, round(self.passes / 2)), round(5 * self.passes)
+        return min(most, max(fewest, round(self.passes * math.sqrt(10_000 / n))))
+
+    def rows_per_step(self, n: int) -> int:
+        """Return the batch size for n rows."""
+        return self.batch_size if n >= 5000 else min(32, self.batch_size)
 
 
 def fit_classifier(
@@ -133,6 +154,7 @@ def fit_classifier(
     *,
     n_classes: int,
     generator: torch.Generator,
+    recipe: Recipe = Recipe(),
     epochs: int | None = None,
     batch_size: int | None = None,
     width: int = 16,
@@ -147,8 +169,9 @@ def fit_classifier(
         label: the class of each row.
         n_classes: the number of classes; some may be absent from `label`.
         generator: draws the initial weights and the order.
-        epochs: passes over the rows; None is `default_epochs`.
-        batch_size: rows per step; None is 128 from 5,000 rows on, 32 below.
+        recipe: learning rate, and the rules of epochs and batch size.
+        epochs: passes over the rows; None is the recipe's number for them.
+        batch_size: rows per step; None is the recipe's.
         width: see `ClassifierSpec`.
         n_features: see `ClassifierSpec`.
         device: where to compute; the result is on the CPU.
@@ -173,9 +196,9 @@ def fit_classifier(
         classifier,
         loss,
         (x, label),
-        epochs=default_epochs(len(x)) if epochs is None else epochs,
-        batch_size=batch_size or (128 if len(x) >= 5000 else 32),
-        learning_rate=2e-3,
+        epochs=recipe.epochs(len(x)) if epochs is None else epochs,
+        batch_size=batch_size or recipe.rows_per_step(len(x)),
+        learning_rate=recipe.learning_rate,
         generator=generator,
         device=device,
         schedule="cosine",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from priorgap.core.artifacts import load_json, load_tensors, save_json, save_ten
 from priorgap.core.random import child, stream
 from priorgap.data.splits import Split
 from priorgap.estimators.uncertainty import Estimate, proportion_estimate
-from priorgap.features.classifier import Classifier, default_epochs, fit_classifier, restore_classifier
+from priorgap.features.classifier import Classifier, Recipe, fit_classifier, restore_classifier
 
 _FACTS = "classifiers.json"
 _TENSORS = "classifiers.safetensors"
@@ -31,7 +31,8 @@ class Classifiers:
         n_train: the largest number of images that train a classifier of synthetic draws; the ceilings use the same
             number.
         n_seeds: the number of classifiers, each trained on other draws where there are enough.
-        epochs: passes over the images; None for the rule of `fit_classifier`.
+        epochs: passes over the images; None for the rule of `recipe`.
+        recipe: how each of them is trained.
         predictions: classes of the test images, predicted by classifiers trained on real images, a row each: key ""
             by the judge; "source" by n_seeds trained on n_train images of half B with true labels; "labeller" on the
             same with the labeller's.
@@ -42,6 +43,7 @@ class Classifiers:
     n_train: int
     n_seeds: int
     epochs: int | None
+    recipe: Recipe
     predictions: Mapping[str, Int[Tensor, "s n_test"]]
 
     def label(self, x: Tensor) -> Int[Tensor, "n"]:
@@ -55,7 +57,7 @@ class Classifiers:
         spec = self.judge.spec
         return predicted_by_shares(
             x, label, test, n_classes=n_classes, n_train=self.n_train, n_seeds=self.n_seeds, epochs=self.epochs,
-            width=spec.width, n_features=spec.n_features, generator=generator,
+            recipe=self.recipe, width=spec.width, n_features=spec.n_features, generator=generator,
         )  # fmt: skip
 
 
@@ -68,6 +70,7 @@ def predicted_by_shares(
     n_train: int,
     n_seeds: int,
     epochs: int | None,
+    recipe: Recipe,
     width: int,
     n_features: int,
     generator: torch.Generator,
@@ -81,7 +84,7 @@ def predicted_by_shares(
     for rows in shares(len(x), n, n_seeds):
         fitted = fit_classifier(
             x[rows], label[rows], n_classes=n_classes, generator=child(generator),
-            epochs=epochs or default_epochs(n_seeds * n), batch_size=128 if n_seeds * n >= 5000 else None,
+            recipe=recipe, epochs=epochs or recipe.epochs(n_seeds * n), batch_size=recipe.rows_per_step(n_seeds * n),
             width=width, n_features=n_features,
         )  # fmt: skip
         found.append(fitted.predict(test.x))
@@ -128,6 +131,7 @@ def fit_classifiers(
     *,
     n_train: int,
     epochs: int | None,
+    recipe: Recipe,
     seed: int,
     n_seeds: int = 2,
     width: int = 16,
@@ -139,7 +143,8 @@ def fit_classifiers(
         train, test: labelled real images.
         n_classes: the number of classes.
         n_train: the largest number of images that train each ceiling, and each classifier of synthetic draws.
-        epochs: passes of every classifier over its images, None for the rule of `fit_classifier`.
+        epochs: passes of every classifier over its images, None for the rule of `recipe`.
+        recipe: how each classifier is trained.
         seed: seeds the halves and the classifiers.
         n_seeds: the number of classifiers for each ceiling, and for each sampler's draws.
         width, n_features: sizes of every classifier.
@@ -154,8 +159,8 @@ def fit_classifiers(
 
     def fit(x: Tensor, label: Tensor, *names: str | int) -> Classifier:
         return fit_classifier(
-            x, label, n_classes=n_classes, generator=stream(seed, "classifier", *names), epochs=epochs,
-            width=width, n_features=n_features,
+            x, label, n_classes=n_classes, generator=stream(seed, "classifier", *names), recipe=recipe,
+            epochs=epochs, width=width, n_features=n_features,
         )  # fmt: skip
 
     labeller = fit(train.x[half_a], train.label[half_a], "labeller")
@@ -165,13 +170,13 @@ def fit_classifiers(
     predictions = {
         name: predicted_by_shares(
             train.x[few], label, test, n_classes=n_classes, n_train=n_train, n_seeds=n_seeds, epochs=epochs,
-            width=width, n_features=n_features, generator=stream(seed, "classifier", name),
+            recipe=recipe, width=width, n_features=n_features, generator=stream(seed, "classifier", name),
         )
         for name, label in ceilings.items()
     }  # fmt: skip
     by_judge = {"": judge.predict(test.x)[None]}
     n = min(n_train, len(few))
-    return Classifiers(labeller, judge, n, n_seeds, epochs, {**by_judge, **predictions})
+    return Classifiers(labeller, judge, n, n_seeds, epochs, recipe, {**by_judge, **predictions})
 
 
 def save_classifiers(found: Classifiers, directory: Path) -> None:
@@ -184,6 +189,7 @@ def save_classifiers(found: Classifiers, directory: Path) -> None:
         "n_train": found.n_train,
         "n_seeds": found.n_seeds,
         "epochs": found.epochs,
+        "recipe": asdict(found.recipe),
         "predictions": list(found.predictions),
         **{name: network.facts() for name, network in networks.items()},
     }
@@ -205,5 +211,5 @@ def load_classifiers(directory: Path) -> Classifiers | None:
     predictions = {key: tensors[f"predictions.{key}"] for key in facts["predictions"]}
     return Classifiers(
         network("labeller"), network("judge"), facts["n_train"], facts["n_seeds"], facts["epochs"],
-        predictions,
+        Recipe(**facts["recipe"]), predictions,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from priorgap.estimators.discrepancy import (
 )
 from priorgap.estimators.gaussian import sample_moments
 from priorgap.estimators.span import in_span
+from priorgap.features.classifier import Recipe
 from priorgap.features.maps import FeatureMap, extract
 from priorgap.metrics.classifiers import fit_classifiers
 from priorgap.metrics.reference import Floor, Reference
@@ -49,7 +50,9 @@ def build_reference(
     )
     if n_classes is None or train.label is None or test.label is None:
         return reference
-    found = fit_classifiers(train, test, n_classes, n_train=n_classifier, epochs=epochs, seed=seed)
+    found = fit_classifiers(
+        train, test, n_classes, n_train=n_classifier, epochs=epochs, recipe=Recipe(), seed=seed
+    )
     return replace(reference, classifiers=found)
 
 

@@ -43,7 +43,7 @@ def _accuracies(
     for seed in range(n_seeds):
         fitted = fit_classifier(
             x, label, n_classes=n_classes, generator=stream(model.seed, "worth", *names, seed),
-            epochs=classifiers.epochs,
+            recipe=classifiers.recipe, epochs=classifiers.epochs,
         )  # fmt: skip
         hits.append(fitted.predict(reference.test.x) == test_label)
     return accuracies(torch.stack(hits), test_label, n_classes)

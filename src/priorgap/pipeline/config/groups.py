@@ -78,6 +78,9 @@ class ReferenceClassifier:
     width: Annotated[int, AtLeast(1)]
     n_features: Annotated[int, AtLeast(1)]
     epochs: Annotated[int, AtLeast(1)] | None
+    passes: Annotated[float, Above(0)]
+    batch_size: Annotated[int, AtLeast(1)]
+    learning_rate: Annotated[float, Above(0)]
     n_train: Annotated[int, AtLeast(2)]
     n_seeds: Annotated[int, AtLeast(1)]
 
