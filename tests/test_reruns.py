@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from priorgap.verdict import StudyVerdict, decide_study
 
@@ -130,3 +131,20 @@ def test_the_table_has_one_line_for_each_machine(study: Published) -> None:
     assert "| Some CPU, ATEN_CPU_CAPABILITY=avx2 | Some CPU | 4 | 4 |" in table
     assert "| Some CPU | the same | 4 | 2 |" in table
     assert "known" in overview.claims([study], study.folder.parent / "README.md")
+
+
+def accuracies_are_published(study: Path) -> bool:
+    measures = pd.read_csv(study / "results.csv", usecols=["measure"])["measure"]
+    return bool(measures.str.startswith(("accuracy", "class_")).any())
+
+
+def test_published_accuracies_name_how_their_classifiers_were_trained() -> None:
+    # the defaults may change; what a study of today's folder trains when it is run again must not
+    studies = [
+        p.parent for p in sorted((ROOT / "experiments").glob("*/results.csv")) if p.parent.name != "default"
+    ]
+    found = [study for study in studies if accuracies_are_published(study)]
+    assert len(found) >= 6
+    for study in found:
+        config = yaml.safe_load((study / "config.yaml").read_text(encoding="utf-8"))
+        assert {"passes", "batch_size", "learning_rate"} <= set(config["reference"]["classifier"]), study.name
