@@ -131,8 +131,9 @@ def test_epochs_fall_with_the_number_of_rows():
     assert [Recipe().epochs(n) for n in sizes] == [40, 8, 4, 4]
     assert [Recipe(passes=3).epochs(n) for n in sizes] == [15, 3, 2, 2]
     assert [Recipe(passes=0.5).epochs(n) for n in sizes] == [2, 1, 1, 1]
-    assert [Recipe(batch_size=64).rows_per_step(n) for n in (4999, 5000)] == [32, 64]
-    assert Recipe(batch_size=16).rows_per_step(100) == 16
+    recipe = Recipe(3, 64, 5e-3)
+    assert recipe.for_rows(5000) == recipe
+    assert recipe.for_rows(4999) == Recipe(8, 32, 2e-3)
 
 
 def test_extract_keeps_rows_and_their_values(generator):

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from priorgap.core.random import stream
+from priorgap.data.splits import Split
 from priorgap.evaluation.reference import ReferenceSettings, feature_classifier, real_classifiers
-from priorgap.features.classifier import Recipe
+from priorgap.features.classifier import Classifier, Recipe
 from priorgap.features.maps import PixelFeatures
 from priorgap.metrics import RealToReal, build_reference, load_reference, save_reference
 from priorgap.metrics.classifiers import load_classifiers, save_classifiers
@@ -54,23 +55,30 @@ def test_data_without_labels_have_no_classifiers(tmp_path: Path) -> None:
     assert again.classifiers is None and again.n_classes is None
 
 
-def test_the_recipe_of_accuracies_leaves_the_feature_space_alone(tmp_path: Path) -> None:
-    built = world().reference
-    train, test, k = built.train.take(slice(0, 60)), built.test.take(slice(0, 40)), built.n_classes
+def test_the_recipe_of_accuracies_leaves_the_feature_space_and_few_rows_alone(tmp_path: Path) -> None:
+    x = torch.randint(0, 256, (10_000, 1, 8, 8), dtype=torch.uint8, generator=stream(0))
+    train = Split(x, (x[:, 0, 0, 0] > 127).long())
+    test = train.take(slice(0, 40))
     plain = ReferenceSettings(
-        seed=0, width=4, n_features=8, epochs=None, passes=0.5, batch_size=16, learning_rate=1e-3, n_train=20,
+        seed=0, width=2, n_features=4, epochs=1, passes=1, batch_size=128, learning_rate=1e-3, n_train=2500,
         n_seeds=2, n_repeats=3,
     )  # fmt: skip
     faster = replace(plain, learning_rate=1e-2)
-    features = [feature_classifier(train, k, settings).state_dict() for settings in (plain, faster)]
-    assert all(torch.equal(a, b) for a, b in zip(*(f.values() for f in features), strict=True))
-    slow, fast = (real_classifiers(train, test, k, 20, settings) for settings in (plain, faster))
-    for network in ("labeller", "judge"):
-        assert not torch.equal(getattr(slow, network).head.weight, getattr(fast, network).head.weight)
+
+    def equal(*networks: Classifier) -> bool:
+        pairs = zip(*(network.state_dict().values() for network in networks), strict=True)
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    assert equal(*(feature_classifier(train, 2, settings) for settings in (plain, faster)))
+    slow, fast = (real_classifiers(train, test, 2, 2500, settings) for settings in (plain, faster))
+    assert not equal(slow.labeller, fast.labeller)
+    assert not equal(slow.judge, fast.judge)
+    few = train.take(slice(0, 9998))
+    assert equal(*(real_classifiers(few, test, 2, 2499, settings).judge for settings in (plain, faster)))
     save_classifiers(fast, tmp_path)
     again = load_classifiers(tmp_path)
-    assert again.recipe == fast.recipe == Recipe(0.5, 16, 1e-2) != slow.recipe
-    given = train.x, train.label, test, k
+    assert again.recipe == fast.recipe == Recipe(1, 128, 1e-2)
+    given = train.x, train.label, test, 2
     assert torch.equal(
         again.trained_on(*given, generator=stream(0)), fast.trained_on(*given, generator=stream(0))
     )

@@ -16,6 +16,8 @@ from priorgap.data.splits import as_float
 from priorgap.features.maps import BATCH, extract
 from priorgap.models.vae import load_weights
 
+# From this number of rows on a recipe is its user's choice.
+_MANY_ROWS = 5000
 # Images need sides of at least this length, so that two convolutions of stride 2 leave something.
 _LEAST_SIDE = 8
 
@@ -130,7 +132,7 @@ class Recipe:
 
     Attributes:
         passes: passes over 10,000 rows; more rows need fewer.
-        batch_size: rows per step from 5,000 rows on; 32 below.
+        batch_size: rows per step.
         learning_rate: the first.
     """
 
@@ -143,9 +145,12 @@ class Recipe:
         fewest, most = max(1, round(self.passes / 2)), round(5 * self.passes)
         return min(most, max(fewest, round(self.passes * math.sqrt(10_000 / n))))
 
-    def rows_per_step(self, n: int) -> int:
-        """Return the batch size for n rows."""
-        return self.batch_size if n >= 5000 else min(32, self.batch_size)
+    def for_rows(self, n: int) -> "Recipe":
+        """Return this recipe from 5,000 rows on, and `FEW_ROWS` below, which take little time in any case."""
+        return self if n >= _MANY_ROWS else FEW_ROWS
+
+
+FEW_ROWS = Recipe(batch_size=32)
 
 
 def fit_classifier(
@@ -156,7 +161,7 @@ def fit_classifier(
     generator: torch.Generator,
     recipe: Recipe = Recipe(),
     epochs: int | None = None,
-    batch_size: int | None = None,
+    together: int | None = None,
     width: int = 16,
     n_features: int = 64,
     device: str | torch.device = "cpu",
@@ -169,9 +174,10 @@ def fit_classifier(
         label: the class of each row.
         n_classes: the number of classes; some may be absent from `label`.
         generator: draws the initial weights and the order.
-        recipe: learning rate, and the rules of epochs and batch size.
-        epochs: passes over the rows; None is the recipe's number for them.
-        batch_size: rows per step; None is the recipe's.
+        recipe: how it is trained, for 5,000 rows or more.
+        epochs: passes over the rows; None is the recipe's number.
+        together: the number of rows by which the recipe is chosen and passes are counted, where several classifiers
+            share the rows; None: those of x.
         width: see `ClassifierSpec`.
         n_features: see `ClassifierSpec`.
         device: where to compute; the result is on the CPU.
@@ -184,6 +190,8 @@ def fit_classifier(
         raise ValueError(
             f"labels from {int(label.min())} to {int(label.max())}: expected 0 to {n_classes - 1}"
         )
+    n = together or len(x)
+    recipe = recipe.for_rows(n)
     spec = ClassifierSpec(tuple(x.shape[1:]), n_classes, width, n_features)
     # Processors train convolutions faster with channels last.
     classifier = build_classifier(spec, generator=generator)
@@ -196,8 +204,8 @@ def fit_classifier(
         classifier,
         loss,
         (x, label),
-        epochs=recipe.epochs(len(x)) if epochs is None else epochs,
-        batch_size=batch_size or recipe.rows_per_step(len(x)),
+        epochs=recipe.epochs(n) if epochs is None else epochs,
+        batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         generator=generator,
         device=device,

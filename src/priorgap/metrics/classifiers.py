@@ -84,7 +84,7 @@ def predicted_by_shares(
     for rows in shares(len(x), n, n_seeds):
         fitted = fit_classifier(
             x[rows], label[rows], n_classes=n_classes, generator=child(generator),
-            recipe=recipe, epochs=epochs or recipe.epochs(n_seeds * n), batch_size=recipe.rows_per_step(n_seeds * n),
+            recipe=recipe, epochs=epochs, together=n_seeds * n,
             width=width, n_features=n_features,
         )  # fmt: skip
         found.append(fitted.predict(test.x))
