@@ -8,7 +8,8 @@ Ratios are the other commit's CPU seconds over this one's, medians of the rounds
 - batched: `priorgap train` of 64 digits models that are trained together, as a user types it, with all start-up.
 - no-op: the same `priorgap run` again, of a study that is complete.
 - main: the main job, `priorgap run data=mnist likelihood=bernoulli model.latent_dim=10 seed=0`, with all start-up and
-  the measures that the earlier commit's `metric=standard` has. It takes minutes a round: only with `--parts main`.
+  the measures that the earlier commit's `metric=standard` has, in as many processes as either chooses. It takes
+  minutes a round: only with `--parts main`.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from tiny_study import (
     invoke,
     measurements,
     model,
+    models,
     run_tiny,
     shelf,
     stamps,
@@ -25,6 +26,8 @@ from tiny_study import (
 )
 
 from priorgap.core import artifacts
+from priorgap.pipeline import execute
+from priorgap.pipeline.desk import Desk
 from priorgap.report import charts
 from priorgap.verdict import FACT_COLUMNS, RESULT_COLUMNS
 
@@ -181,6 +184,30 @@ def test_samplers_measured_in_processes_give_the_same(copy, monkeypatch):
     assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("measure", "-m")) == 0
     assert touched(copy) == before
     assert run_tiny(copy, *EXTRA, "measure_processes=0", command=("measure", "-m")) == 2
+
+
+def test_a_process_reads_a_model_once_for_all_its_samplers(copy, monkeypatch):
+    reference, n_models = content(copy), len(models(copy))
+    shutil.rmtree(copy / "outputs/tiny/measure")
+    desks, n_calls = [], []
+
+    def here(calls, workers, threads):
+        n_calls.append(len(calls))
+        return ((name, call()) for name, call in calls.items())
+
+    class Counted(Desk):
+        def __init__(self, store):
+            super().__init__(store)
+            desks.append(self)
+
+    monkeypatch.setattr(execute, "_LARGE", 1)
+    monkeypatch.setattr(execute, "spread", here)
+    monkeypatch.setattr(execute, "Desk", Counted)
+    assert run_tiny(copy, *EXTRA, "measure_processes=2", command=("run", "-m")) == 0
+    assert content(copy) == reference
+    assert sum(n_calls) > 2 * n_models
+    # none serves another model, or the same one later, when the store may hold something else
+    assert len(desks) == len(n_calls) == n_models
 
 
 def test_a_flipped_byte_is_found_and_only_that_is_made_again(copy, capfd):

@@ -10,6 +10,7 @@ from itertools import groupby
 from math import prod
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from priorgap.core.build import allow_plugins
 from priorgap.pipeline import models
@@ -167,24 +168,47 @@ def _each(jobs: Sequence[Job], desk: Desk, workers: int) -> Iterator[tuple[Job, 
     yield from ((job, Done()) for job in jobs if job.sampler not in todo)
     log.info("%s: the measures of %d samplers in %d processes", model.name, len(todo), workers)
     threads = int(model.cell.config["numerics"]["threads"])
-    root = desk.store.root
-    calls = {name: partial(_elsewhere, model.cell, root, model.id, name) for name in todo}
+    root, batch = desk.store.root, uuid4().hex
+    calls = {name: partial(_elsewhere, batch, model.cell, root, model.id, name) for name in todo}
     for name, (made, failed) in spread(calls, workers, threads):
         by_path = {str(step.path): step for step in todo[name].steps}
         yield todo[name], Done(tuple(by_path[path] for path in made), failed)
 
 
+@dataclass(frozen=True)
+class _Worker:
+    """What a process keeps between the samplers of one model: data, indexes and posteriors take seconds to make.
+
+    Attributes:
+        batch: names the call of `_each` that it serves; a later one finds the store as it is then.
+        jobs: the model's jobs, by sampler.
+        desk: what they share.
+    """
+
+    batch: str
+    jobs: Mapping[str, Job]
+    desk: Desk
+
+
+_worker: _Worker | None = None
+
+
+def _worker_for(batch: str, cell: ModelConfig, root: Path, model_id: str) -> _Worker:
+    """Return what this process keeps for a batch; what it kept for another one is let go first."""
+    global _worker
+    if _worker is None or _worker.batch != batch:
+        _worker = None
+        allow_plugins(cell.config)
+        set_numerics(cell.config)
+        jobs = {job.sampler: job for job in plan_of([cell]).jobs(["measure"]) if job.model.id == model_id}
+        _worker = _Worker(batch, jobs, Desk(Store(root)))
+    return _worker
+
+
 def _elsewhere(
-    cell: ModelConfig, root: Path, model_id: str, sampler: str
+    batch: str, cell: ModelConfig, root: Path, model_id: str, sampler: str
 ) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
     """Make the measurements of one sampler in a process of its own, which builds the plan again."""
-    allow_plugins(cell.config)
-    set_numerics(cell.config)
-    desk = Desk(Store(root))
-    (job,) = [
-        job
-        for job in plan_of([cell]).jobs(["measure"])
-        if job.sampler == sampler and job.model.id == model_id
-    ]
-    done = do(job, desk)
+    worker = _worker_for(batch, cell, root, model_id)
+    done = do(worker.jobs[sampler], worker.desk)
     return tuple(str(step.path) for step in done.made), done.failed
