@@ -139,7 +139,8 @@ def accuracies_are_published(study: Path) -> bool:
 
 
 def test_published_accuracies_name_how_their_classifiers_were_trained() -> None:
-    # the defaults may change; what a study of today's folder trains when it is run again must not
+    # the defaults may change; what a study of today's folder trains when it is run again must not. The embedded study
+    # is what `make run` makes with the defaults of the day.
     studies = [
         p.parent for p in sorted((ROOT / "experiments").glob("*/results.csv")) if p.parent.name != "default"
     ]
