@@ -2,14 +2,18 @@
 
 import contextlib
 import io
+import math
 import operator
+from dataclasses import replace
 
 import pytest
 import torch
+from coverage_loop import NAMES, by_loop
 from refusals import drawn_from_its_generator, refused, seeded
 
 from priorgap.core.random import stream
-from priorgap.estimators.coverage import ball_reach, half_sample_errors, precision_recall_density_coverage
+from priorgap.estimators.balls import OwnNeighbours
+from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.neighbours import kth, squared_radii
 
 
@@ -109,24 +113,6 @@ def test_small_sets_and_bad_input(generator):
         ours(x, x, generator, k=0)
     with pytest.raises(ValueError, match="fake has 1 columns"):
         ours(x, x[:, :1], generator)
-
-
-NAMES = ("precision", "recall", "density", "coverage")
-
-
-def by_loop(real, fake, k):
-    """The four definitions over all pairs, in float64."""
-
-    def radii(x):
-        return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").sort(1).values[:, k]
-
-    real, fake = real.double(), fake.double()
-    gap = torch.cdist(fake, real, compute_mode="donot_use_mm_for_euclid_dist")
-    inside, recalled = gap < radii(real)[None], gap < radii(fake)[:, None]
-    return [
-        float(x.double().mean())
-        for x in (inside.any(1), recalled.any(0), inside.double().sum(1) / k, inside.any(0))
-    ]
 
 
 @pytest.mark.parametrize("sizes", [(6, 6), (7, 300), (300, 7), (257, 513), (64, 256)])
@@ -246,30 +232,62 @@ def test_blocks_step_by_step(generator):
 
 
 @pytest.mark.parametrize(("n", "n_blocks"), [(700, 10), (2600, 10), (40, 10)])
-def test_kept_balls_of_the_real_points_change_nothing(n, n_blocks, generator):
+def test_known_neighbours_change_nothing(n, n_blocks, generator):
     # integers: whole numbers of ties on borders, which rounding must not move
     real, fake = (torch.randint(6, (n, 4), generator=generator).float() / 8 for _ in range(2))
-    kept = ball_reach(real, 3)
+    reals = OwnNeighbours.of(real, 3)
+    fakes = OwnNeighbours.of(fake, 3, centre=reals.centre)
 
-    def found(reach):
+    def found(reals=None, fakes=None):
         return precision_recall_density_coverage(
-            real, fake, generator=stream(0, "blocks"), k=3, n_blocks=n_blocks, real_reach=reach
+            real,
+            fake,
+            generator=stream(0, "blocks"),
+            k=3,
+            n_blocks=n_blocks,
+            real_neighbours=reals,
+            fake_neighbours=fakes,
         )
 
-    assert found(kept) == found(None)
-    wrong = found(kept + 0.05)
-    assert wrong.coverage.value != found(None).coverage.value
+    assert found(reals, fakes) == found(reals) == found()
+    wrong = replace(reals, score=reals.score + 0.05)
+    assert found(wrong).coverage.value != found().coverage.value
+    wrong = replace(fakes, score=fakes.score - 0.05)
+    assert found(reals, wrong).recall.value != found().recall.value
 
 
-def test_kept_balls_of_another_set_or_without_neighbours(generator):
+def test_neighbours_are_those_of_a_loop(generator):
+    x = torch.randn(700, 3, generator=generator)
+    near = OwnNeighbours.of(x, 2)
+    squared = (x[:, None].double() - x.double()).square().sum(2).fill_diagonal_(math.inf)
+    expected, index = squared.sort(1)
+    assert near.score.shape == (700, 12) and torch.equal(near.index, index[:, :12])
+    half_norm = 0.5 * (x.double() - near.centre).square().sum(1)
+    torch.testing.assert_close(near.reach(2).double(), 0.5 * expected[:, 1] - half_norm, atol=1e-6, rtol=0)
+
+
+def test_neighbours_of_another_set_or_too_few(generator):
     real = torch.randn(30, 2, generator=generator)
-    few = ball_reach(real[1:], 5)
+    reals, few = OwnNeighbours.of(real, 5), OwnNeighbours.of(real[1:], 5)
+
+    def call(k=5, **near):
+        precision_recall_density_coverage(real, real, generator=generator, k=k, **near)
+
+    refused(lambda: call(real_neighbours=few), "real_neighbours has 29 rows: expected 30, as real has")
     refused(
-        lambda: precision_recall_density_coverage(real, real, generator=generator, real_reach=few),
-        "real_reach has 29 rows: expected 30, as real has",
+        lambda: call(real_neighbours=reals, fake_neighbours=few),
+        "fake_neighbours has 29 rows: expected 30, as fake has",
     )
-    refused(lambda: ball_reach(real, 0), "k=0: expected an integer >= 1")
-    refused(lambda: ball_reach(real[:3], 3), "real has 3 rows: expected at least 4")
+    refused(
+        lambda: call(28, real_neighbours=reals),
+        "real_neighbours has 24 neighbours of each point: expected k=28 or more",
+    )
+    other = "fake_neighbours has another centre: expected that of real_neighbours, given too"
+    refused(lambda: call(fake_neighbours=reals), other)
+    elsewhere = OwnNeighbours.of(real, 5, centre=reals.centre + 1)
+    refused(lambda: call(real_neighbours=reals, fake_neighbours=elsewhere), other)
+    refused(lambda: OwnNeighbours.of(real, 0), "k=0: expected an integer >= 1")
+    refused(lambda: OwnNeighbours.of(real[:3], 3), "points has 3 rows: expected at least 4")
 
 
 def test_a_block_needs_2_k_and_2_points(generator):
@@ -292,52 +310,3 @@ def test_whole_messages(generator):
     refused(lambda: call(x[:5], x), "real has 5 rows: expected at least 6")
     refused(lambda: call(x, x[:5]), "fake has 5 rows: expected at least 6")
     refused(lambda: call(x, x[:, :1]), "fake has 1 columns: expected 2")
-
-
-LAWS = {
-    "equal": lambda n, g: torch.randn(n, 8, generator=g),
-    "narrow": lambda n, g: 0.7 * torch.randn(n, 8, generator=g),
-    "blurred": lambda n, g: torch.randn(n, 8, generator=g) * torch.linspace(1, 0.2, 8),
-    "thin": lambda n, g: torch.cat(
-        [torch.randn(n, 3, generator=g), 0.05 * torch.randn(n, 5, generator=g)], 1
-    ),
-}
-
-
-@pytest.mark.parametrize("law", LAWS)
-def test_errors_by_halves_are_those_of_repeated_samples(law):
-    """Blocks of a tenth miss most of the scatter of draws that are narrower or thinner than the data."""
-    values, halves, blocks = [], [], []
-    for seed in range(60):
-        g = torch.Generator().manual_seed(seed)
-        real, fake = torch.randn(240, 8, generator=g), LAWS[law](240, g)
-        found = precision_recall_density_coverage(real, fake, generator=g)
-        halves.append(half_sample_errors(real, fake, generator=g))
-        rows = [getattr(found, name) for name in ("precision", "recall", "density", "coverage")]
-        values.append([row.value for row in rows])
-        blocks.append([row.std_error for row in rows])
-    true = torch.tensor(values).double().std(0)
-    ratio = torch.tensor(halves).double().mean(0) / true
-    # 60 repeats know a standard deviation to a tenth; a share that three points or fewer decide is not judged
-    mean = torch.tensor(values).double().mean(0)
-    varies = (true > 0) & (mean < 1 - 3 / 240) | (torch.arange(4) == 2)
-    assert float(ratio[varies].min()) > 0.7 and float(ratio[varies].max()) < 1.6
-    if law == "thin":
-        assert float((torch.tensor(blocks).double().mean(0) / true)[3]) < 0.6
-
-
-def test_errors_by_halves_step_by_step_and_never_zero(generator):
-    real, fake = torch.randn(60, 4, generator=generator), torch.randn(61, 4, generator=generator)
-    same = seeded()
-    values = []
-    for _ in range(3):
-        i, j = (torch.randperm(n, generator=same)[: n // 2] for n in (60, 61))
-        values.append(by_loop(real[i], fake[j], 3))
-    expected = torch.tensor(values, dtype=torch.float64).std(0)
-    found = half_sample_errors(real, fake, generator=seeded(), k=3, n_halves=3)
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected, atol=1e-12, rtol=0)
-    far = half_sample_errors(real, fake + 100, generator=generator, k=3)
-    assert min(far[0], far[1], far[3]) > 0 and far[2] == 0
-    assert half_sample_errors(real[:20], fake[:20], generator=generator, k=5) is None
-    with pytest.raises(ValueError, match="n_halves=1"):
-        half_sample_errors(real, fake, generator=generator, n_halves=1)

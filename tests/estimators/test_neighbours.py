@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from priorgap.estimators.neighbours import _least, _smallest, kth, radii_of_rows, scores, squared_radii
+from priorgap.estimators.neighbours import _least, kth, radii_of_rows, scores, smallest, squared_radii
 
 
 def by_brute_force(points, k):
@@ -71,10 +71,10 @@ def test_scores_order_all_others(n, generator):
         torch.testing.assert_close(flat[:, :n], expected[rows], rtol=1e-4, atol=1e-5)
         assert bool((flat[:, n:] == math.inf).all())
         k = min(4, n - 1)
-        smallest = flat.sort(dim=1).values
-        assert torch.equal(kth(score, k), smallest[:, k - 1])
-        place = _smallest(score, k)
-        assert torch.equal(flat.gather(1, place).sort(dim=1).values, smallest[:, :k])
+        ordered = flat.sort(dim=1).values
+        assert torch.equal(kth(score, k), ordered[:, k - 1])
+        place = smallest(score, k)
+        assert torch.equal(flat.gather(1, place).sort(dim=1).values, ordered[:, :k])
         seen += len(rows)
     assert seen == n
     # what was written over the rows themselves does not stay behind in a buffer that is used again

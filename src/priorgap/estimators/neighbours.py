@@ -30,7 +30,7 @@ def squared_radii(points: Float[Tensor, "n D"], k: int, *, chunk: int = _CHUNK) 
     half_norm, n_candidates = 0.5 * centred.square().sum(1), min(k + _SPARE, len(points) - 1)
     return torch.cat(
         [
-            _measured(points, rows, _smallest(score, n_candidates), k)
+            _measured(points, rows, smallest(score, n_candidates), k)
             for rows, score in scores(centred, half_norm, torch.arange(len(points)).split(chunk))
         ]
     )
@@ -129,8 +129,17 @@ def kth(score: Tensor, k: int) -> Tensor:
     return within[:, k - 1]
 
 
-def _smallest(score: Tensor, k: int) -> Tensor:
-    """Return the positions of each row's k smallest values of [rows, width, groups], numbered along both axes."""
+def smallest(score: Tensor, k: int) -> Tensor:
+    """Return the positions of each row's k smallest values of [rows, width, groups], the smallest first.
+
+    Positions are numbered along both axes.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> ((rows, score),) = scores(x, x.square().sum(1) / 2, [torch.arange(3)])
+        >>> smallest(score, 2).tolist()  # of each point, the nearest and the second nearest other one
+        [[1, 2], [0, 2], [1, 0]]
+    """
     chosen, within = _nearest_groups(score, k)
     place = within.topk(k, largest=False).indices
     n_chosen = chosen.shape[1]

@@ -12,12 +12,10 @@ from priorgap.core.catalogue import catalogued
 from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
-from priorgap.estimators.coverage import (
-    ball_reach,
-    half_sample_errors,
-    precision_recall_density_coverage,
-)
+from priorgap.estimators.balls import OwnNeighbours
+from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features
+from priorgap.estimators.half_samples import half_sample_errors
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.evidence import Evidence
@@ -183,14 +181,22 @@ class PRDCMeasures:
         # The rows are shuffled, because test sets are often sorted by quality. The subset is the same for every
         # sampler, which keeps samplers paired.
         rows = torch.randperm(len(reference.test_features), generator=stream(0, "prdc", n))[:n]
-        # Cached with the reference, because it is the same for every model.
-        real, memo, key = reference.test_features[rows], reference.memo, ("ball_reach", self.k, n)
+        # Kept with the reference, because they are the same for every model.
+        real, memo, key = reference.test_features[rows], reference.memo, ("own_neighbours", self.k, n)
         if key not in memo or memo[key][0] is not reference.test_features:
-            memo[key] = (reference.test_features, ball_reach(real, self.k))
+            memo[key] = (reference.test_features, OwnNeighbours.of(real, self.k))
+        near: OwnNeighbours = memo[key][1]
+        fake = features[:n]
+        own = OwnNeighbours.of(fake, self.k, centre=near.centre)
         found = precision_recall_density_coverage(
-            real, features[:n], generator=generator, k=self.k, n_blocks=1, real_reach=memo[key][1]
+            real, fake, generator=generator, k=self.k, n_blocks=1, real_neighbours=near, fake_neighbours=own
         )
-        errors = half_sample_errors(real, features[:n], generator=generator, k=self.k) or (None,) * 4
+        errors = (
+            half_sample_errors(
+                real, fake, generator=generator, k=self.k, real_neighbours=near, fake_neighbours=own
+            )
+            or (None,) * 4
+        )
         names = ("precision", "recall", "density", "coverage")
         space = reference.feature_map.name
         results = []

@@ -1,0 +1,124 @@
+"""Errors by random halves: those of repeated samples, and those of each half measured by itself, digit by digit."""
+
+import math
+
+import pytest
+import torch
+from coverage_loop import NAMES, by_loop
+from refusals import seeded
+
+from priorgap.estimators import half_samples
+from priorgap.estimators.balls import OwnNeighbours
+from priorgap.estimators.coverage import precision_recall_density_coverage
+from priorgap.estimators.half_samples import half_sample_errors
+
+SETS = {
+    "equal": lambda n, g: (torch.randn(n, 8, generator=g), torch.randn(n, 8, generator=g)),
+    "ties on borders": lambda n, g: tuple(
+        torch.randint(6, (n, 4), generator=g).float() / 8 for _ in range(2)
+    ),
+    "one point": lambda n, g: (torch.randn(n, 3, generator=g), torch.zeros(n, 3)),
+    "fakes far apart, all reals in their balls": lambda n, g: (
+        torch.randn(n, 3, generator=g),
+        100 * torch.randn(n, 3, generator=g),
+    ),
+    "no pair": lambda n, g: (torch.randn(n, 3, generator=g), torch.randn(n, 3, generator=g) + 100),
+    "of two sizes, doubles": lambda n, g: (
+        torch.randn(n, 5, generator=g, dtype=torch.float64) + 50,
+        torch.randn(n // 2 + 1, 5, generator=g, dtype=torch.float64) + 50.3,
+    ),
+}
+
+
+def alone(real, fake, k, n_halves):
+    """The standard deviation over halves of what each half has by itself."""
+    same, values = seeded(), []
+    for _ in range(n_halves):
+        i, j = (torch.randperm(len(x), generator=same)[: len(x) // 2] for x in (real, fake))
+        found = precision_recall_density_coverage(real[i], fake[j], generator=seeded(), k=k, n_blocks=1)
+        values.append([getattr(found, name).value for name in NAMES])
+    # in an odd set the part left out has one point more than the half
+    odd = math.sqrt(len(real) // 2 / -(-len(real) // 2))
+    return [float(column.std()) * odd for column in torch.tensor(values, dtype=torch.float64).T]
+
+
+@pytest.mark.parametrize("n", [60, 701, 2300])
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("law", SETS)
+def test_halves_are_those_measured_by_themselves(law, k, n, generator):
+    real, fake = SETS[law](n, generator)
+    expected = alone(real, fake, k, 3)
+    found = half_sample_errors(real, fake, generator=seeded(), k=k, n_halves=3)
+    assert [f for f, e in zip(found, expected, strict=True) if e > 0] == [e for e in expected if e > 0]
+    reals = OwnNeighbours.of(real, k)
+    near = {"real_neighbours": reals, "fake_neighbours": OwnNeighbours.of(fake, k, centre=reals.centre)}
+    assert found == half_sample_errors(real, fake, generator=seeded(), k=k, n_halves=3, **near)
+
+
+def test_many_pairs_are_not_kept(generator, monkeypatch):
+    real, fake = torch.randn(400, 3, generator=generator), torch.zeros(400, 3)
+    measured, alone = [], half_samples._alone
+    monkeypatch.setattr(half_samples, "_alone", lambda *given: measured.append(1) or alone(*given))
+    many = half_sample_errors(real, fake, generator=seeded(), n_halves=3)
+    assert measured == []
+    monkeypatch.setattr(half_samples, "_MOST_PAIRS", 1)
+    assert half_sample_errors(real, fake, generator=seeded(), n_halves=3) == many
+    assert len(measured) == 3
+
+
+def test_wrong_neighbours_give_other_errors(generator):
+    real, fake = torch.randn(400, 3, generator=generator), torch.randn(400, 3, generator=generator)
+    reals = OwnNeighbours.of(real, 5)
+    # each point's list without the nearest: balls of the second to the sixth neighbour
+    shifted = OwnNeighbours(reals.score[:, 1:], reals.index[:, 1:], reals.centre)
+    found = [half_sample_errors(real, fake, generator=seeded(), real_neighbours=r) for r in (reals, shifted)]
+    assert found[0] != found[1]
+
+
+LAWS = {
+    "equal": lambda n, g: torch.randn(n, 8, generator=g),
+    "narrow": lambda n, g: 0.7 * torch.randn(n, 8, generator=g),
+    "blurred": lambda n, g: torch.randn(n, 8, generator=g) * torch.linspace(1, 0.2, 8),
+    "thin": lambda n, g: torch.cat(
+        [torch.randn(n, 3, generator=g), 0.05 * torch.randn(n, 5, generator=g)], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_errors_by_halves_are_those_of_repeated_samples(law):
+    """Blocks of a tenth miss most of the scatter of draws that are narrower or thinner than the data."""
+    values, halves, blocks = [], [], []
+    for seed in range(60):
+        g = torch.Generator().manual_seed(seed)
+        real, fake = torch.randn(240, 8, generator=g), LAWS[law](240, g)
+        found = precision_recall_density_coverage(real, fake, generator=g)
+        halves.append(half_sample_errors(real, fake, generator=g))
+        rows = [getattr(found, name) for name in ("precision", "recall", "density", "coverage")]
+        values.append([row.value for row in rows])
+        blocks.append([row.std_error for row in rows])
+    true = torch.tensor(values).double().std(0)
+    ratio = torch.tensor(halves).double().mean(0) / true
+    # 60 repeats know a standard deviation to a tenth; a share that three points or fewer decide is not judged
+    mean = torch.tensor(values).double().mean(0)
+    varies = (true > 0) & (mean < 1 - 3 / 240) | (torch.arange(4) == 2)
+    assert float(ratio[varies].min()) > 0.7 and float(ratio[varies].max()) < 1.6
+    if law == "thin":
+        assert float((torch.tensor(blocks).double().mean(0) / true)[3]) < 0.6
+
+
+def test_errors_by_halves_step_by_step_and_never_zero(generator):
+    real, fake = torch.randn(60, 4, generator=generator), torch.randn(61, 4, generator=generator)
+    same = seeded()
+    values = []
+    for _ in range(3):
+        i, j = (torch.randperm(n, generator=same)[: n // 2] for n in (60, 61))
+        values.append(by_loop(real[i], fake[j], 3))
+    expected = torch.tensor(values, dtype=torch.float64).std(0)
+    found = half_sample_errors(real, fake, generator=seeded(), k=3, n_halves=3)
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected, atol=1e-12, rtol=0)
+    far = half_sample_errors(real, fake + 100, generator=generator, k=3)
+    assert min(far[0], far[1], far[3]) > 0 and far[2] == 0
+    assert half_sample_errors(real[:20], fake[:20], generator=generator, k=5) is None
+    with pytest.raises(ValueError, match="n_halves=1"):
+        half_sample_errors(real, fake, generator=generator, n_halves=1)
