@@ -8,8 +8,8 @@ Ratios are the other commit's CPU seconds over this one's, medians of the rounds
 - batched: `priorgap train` of 64 digits models that are trained together, as a user types it, with all start-up.
 - no-op: the same `priorgap run` again, of a study that is complete.
 - main: the main job, `priorgap run data=mnist likelihood=bernoulli model.latent_dim=10 seed=0`, with all start-up and
-  the measures that the earlier commit's `metric=standard` has, taken in one process (`measure_processes=1`). It takes
-  minutes a round: only with `--parts main`.
+  the measures that the earlier commit's `metric=standard` has. It takes minutes a round: only with `--parts main`.
+- main, one process: the same with `measure_processes=1`; `--parts main_in_one`.
 """
 
 import argparse
@@ -19,7 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -59,9 +60,9 @@ MAIN = (
     "likelihood=bernoulli",
     "model.latent_dim=10",
     "seed=0",
-    "measure_processes=1",
     "tracking=off",
 )
+ALONE = "measure_processes=1"
 GRID = ("data=digits", "seed=range(0,64)", "trainer.max_epochs=12", "tracking=off", "study=speed")
 
 
@@ -104,14 +105,16 @@ def main() -> None:
                 "no-op",
                 in_turns(options.rounds, lambda name: command(trees[name], roots[name], *study, *few)),
             )
-        if "main" in options.parts.split(","):
-            metrics = standard_metrics(trees["before"])
+        for part, name, more in (("main", "main", ()), ("main_in_one", "main, one process", (ALONE,))):
+            if part in options.parts.split(","):
+                show(name, in_turns(options.rounds, partial(main_job, trees, roots, more)))
 
-            def main_job(name: str) -> float:
-                shutil.rmtree(roots[name], ignore_errors=True)
-                return command(trees[name], roots[name], *MAIN, f"metric=[{','.join(metrics)}]")
 
-            show("main", in_turns(options.rounds, main_job))
+def main_job(trees: Mapping[str, Path], roots: Mapping[str, Path], more: Sequence[str], name: str) -> float:
+    """Return the CPU seconds of a tree's main job in an empty store, with the earlier tree's measures."""
+    shutil.rmtree(roots[name], ignore_errors=True)
+    metrics = ",".join(standard_metrics(trees["before"]))
+    return command(trees[name], roots[name], *MAIN, *more, f"metric=[{metrics}]")
 
 
 def standard_metrics(tree: Path) -> list[str]:

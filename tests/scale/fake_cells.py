@@ -86,8 +86,8 @@ class Cell:
             self.id, "fake", False, "mean", f"seed={self.number}", self.number, steps
         )
         config = {
-            "study": STUDY, "seed": self.number, "data": {"name": "fake"}, "numerics": {}, "n_samples": 10,
-            "verdict": _VERDICT,
+            "study": STUDY, "seed": self.number, "data": {"name": "fake", "source": {}}, "numerics": {},
+            "n_samples": 10, "verdict": _VERDICT,
         }  # fmt: skip
         return records.Record(STUDY, self.id, f"seed={self.number}", config, (model,))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import clusters
 import fake_cells
+import pandas as pd
 import pytest
 from launching import wait
 from tiny_study import content, leftovers
@@ -27,6 +28,7 @@ HERE = Path(__file__).parent
 @pytest.mark.e2e
 def test_sixty_cells_and_a_node_lost(tmp_path):
     check(tmp_path, 60, 50_000, [(0.3, "node")])
+    assert len(_collected(Store(tmp_path / "apart/outputs"))) == 120
 
 
 @pytest.mark.e2e
@@ -58,8 +60,7 @@ def test_ten_thousand_cells(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(" complete " in line for line in lines) == 20_000
     began = time.monotonic()
-    # pictures and the verdict of fake numbers say nothing: what a report reads of each model is collected
-    table = gather(list(records.records_of(store, fake_cells.STUDY)), store).table
+    table = _collected(store)
     took["the report's collecting step"] = time.monotonic() - began
     with capsys.disabled():
         print({name: round(seconds, 1) for name, seconds in took.items()}, f"{len(table)} rows")
@@ -145,6 +146,11 @@ def check(folder: Path, n: int, n_bytes: int, losses: list[tuple[float, str]]) -
     assert list((apart / "outputs/.incoming").iterdir()) == []
     assert len(on_disk) <= sum(what == "node" for _, what in losses), on_disk
     return {**again, "peak_mb": max(said["peak_mb"], again["peak_mb"])}
+
+
+def _collected(store: Store) -> pd.DataFrame:
+    """Return what a report reads of each model; pictures and the verdict of fake numbers would say nothing."""
+    return gather(list(records.records_of(store, fake_cells.STUDY)), store).table
 
 
 def _command(scratch: Path, root: Path, *words: object) -> subprocess.Popen[str]:
