@@ -47,7 +47,7 @@ def test_the_same_data_come_first_then_any_then_none(store):
     for study, data, seconds in (("a", "digits", 10.0), ("b", "digits", 30.0), ("c", "mnist", 600.0)):
         earlier(store, study, data, "fid@classifier", seconds)
     earlier(store, "c", "mnist", "kl", 40.0)
-    assert told(store, "fid@classifier") == "1 measures to take, about 20 s by earlier runs"
+    assert told(store, "fid@classifier") == "1 measure to take, about 20 s by earlier runs"
     assert "about 10 min" in told(store, "fid@classifier", data="mnist")
     line = told(store, "fid@classifier", "kl", "vendi@classifier")
     assert line == "3 measures to take, about 60 s by earlier runs and what 1 take that were never timed here"
@@ -56,7 +56,7 @@ def test_the_same_data_come_first_then_any_then_none(store):
 def test_nothing_to_say_when_all_is_done(store, tmp_path):
     earlier(store, "a", "digits", "kl", 1.0)
     assert told(store, "kl", study="a") == ""
-    assert told(Store(tmp_path / "elsewhere"), "kl") == "1 measures to take"
+    assert told(Store(tmp_path / "elsewhere"), "kl") == "1 measure to take"
 
 
 @pytest.mark.parametrize("seconds", ["ten", None, float("inf")])
@@ -66,4 +66,4 @@ def test_a_time_from_elsewhere_that_is_none_is_no_result(store, seconds):
     manifest = artifacts.load_json(file)
     manifest["entries"]["prior/fid@classifier"]["provenance"]["seconds"] = seconds
     artifacts.write_text(file, artifacts.json.dumps(manifest))
-    assert told(store, "fid@classifier") == "1 measures to take"
+    assert told(store, "fid@classifier") == "1 measure to take"

@@ -125,7 +125,7 @@ def test_interrupted_in_training_says_one_line_and_resumes(tiny, prepared, sign)
     assert child.process.pid is not None
     os.kill(child.process.pid, sign)
     assert child.finish() == 128 + sign
-    plans = ("priorgap: 1 models", "priorgap: 25 measures to take")
+    plans = ("priorgap: 1 model", "priorgap: 25 measures to take")
     lines = [line for line in child.said.splitlines() if not line.startswith(("[", *plans))]
     assert lines == ["priorgap: interrupted; the same command goes on where it stopped"]
     assert list(prepared.rglob("last.ckpt"))

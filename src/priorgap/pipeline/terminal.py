@@ -18,6 +18,16 @@ _WIDE = 1000
 log = logging.getLogger(__name__)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number of things with the noun in its number.
+
+    Example:
+        >>> counted(1, "model"), counted(2, "model")
+        ('1 model', '2 models')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 class LiveLine:
     """One line that shows the progress of a command, updated at least once a second; silent without a terminal.
 

@@ -10,7 +10,7 @@ from priorgap.pipeline.config.plan import KINDS, plan_of
 from priorgap.pipeline.config.session import Request
 from priorgap.pipeline.plan_files import write_plan
 from priorgap.pipeline.store.layout import Store
-from priorgap.pipeline.terminal import LINE
+from priorgap.pipeline.terminal import LINE, counted
 
 
 def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> int:
@@ -25,8 +25,8 @@ def main(overrides: tuple[str, ...], multirun: bool, config_dir: str | None) -> 
             planned = Counter(step.kind for step in own.steps.values())
             there = Counter(step.kind for step in own.steps.values() if store.is_complete(step))
             folder = write_plan(own, store)
-            models = len({model.train.path for model in own.models})
-            sys.stdout.write(f"{study}: {models} models; {folder} holds the plan of each stage\n")
+            models = counted(len({model.train.path for model in own.models}), "model")
+            sys.stdout.write(f"{study}: {models}; {folder} holds the plan of each stage\n")
             for kind in KINDS:
                 if planned[kind]:
                     left = planned[kind] - there[kind]

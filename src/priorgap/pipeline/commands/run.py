@@ -14,7 +14,7 @@ from priorgap.pipeline.config.session import Request, Session
 from priorgap.pipeline.store import finished, records
 from priorgap.pipeline.store.layout import Store
 from priorgap.pipeline.sweep.batching_rule import refuse_old_words
-from priorgap.pipeline.terminal import LINE, Handler, marked, say
+from priorgap.pipeline.terminal import LINE, Handler, counted, marked, say
 
 if TYPE_CHECKING:
     from priorgap.pipeline.config.plan import Plan
@@ -276,7 +276,8 @@ def _size(plan: "Plan") -> str:
     more = ["calibrated ones"] if any(model.calibrated for model in plan.models) else []
     more += ["both decode rules"] if len({model.decode for model in plan.models}) > 1 else []
     also = f", {len(models)} with {' and '.join(more)}" if more and len(models) > len(trained) else ""
-    return f"{len(trained)} models{also}, {len(draws)} model x sampler cells"
+    cells = counted(len(draws), "model x sampler cell")
+    return f"{counted(len(trained), 'model')}{also}, {cells}"
 
 
 def _size_line(plan: "Plan", store: Store, desk: "Desk") -> str:

@@ -8,6 +8,7 @@ from priorgap.core.shelves import Shelf
 from priorgap.pipeline.config.plan import Plan
 from priorgap.pipeline.store import records
 from priorgap.pipeline.store.layout import Store
+from priorgap.pipeline.terminal import counted
 
 Seconds = dict[str, list[float]]
 
@@ -31,7 +32,7 @@ def expected_time(plan: Plan, store: Store) -> str:
             total += median(found)
         else:
             n_unknown += 1
-    line = f"{len(missing)} measures to take"
+    line = f"{counted(len(missing), 'measure')} to take"
     if total:
         line += f", about {_words(total)} by earlier runs"
         line += f" and what {n_unknown} take that were never timed here" if n_unknown else ""
