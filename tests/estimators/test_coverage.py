@@ -2,17 +2,13 @@
 
 import contextlib
 import io
-import math
 import operator
-from dataclasses import replace
 
 import pytest
 import torch
 from coverage_loop import NAMES, by_loop
 from refusals import drawn_from_its_generator, refused, seeded
 
-from priorgap.core.random import stream
-from priorgap.estimators.balls import OwnNeighbours
 from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.neighbours import kth, squared_radii
 
@@ -229,65 +225,6 @@ def test_blocks_step_by_step(generator):
         assert [getattr(found, name).std_error for name in NAMES] == pytest.approx(errors.tolist(), rel=1e-5)
     default = drawn_from_its_generator(lambda g: precision_recall_density_coverage(real, fake, generator=g))
     assert default == precision_recall_density_coverage(real, fake, generator=seeded(), k=5, n_blocks=10)
-
-
-@pytest.mark.parametrize(("n", "n_blocks"), [(700, 10), (2600, 10), (40, 10)])
-def test_known_neighbours_change_nothing(n, n_blocks, generator):
-    # integers: whole numbers of ties on borders, which rounding must not move
-    real, fake = (torch.randint(6, (n, 4), generator=generator).float() / 8 for _ in range(2))
-    reals = OwnNeighbours.of(real, 3)
-    fakes = OwnNeighbours.of(fake, 3, centre=reals.centre)
-
-    def found(reals=None, fakes=None):
-        return precision_recall_density_coverage(
-            real,
-            fake,
-            generator=stream(0, "blocks"),
-            k=3,
-            n_blocks=n_blocks,
-            real_neighbours=reals,
-            fake_neighbours=fakes,
-        )
-
-    assert found(reals, fakes) == found(reals) == found()
-    wrong = replace(reals, score=reals.score + 0.05)
-    assert found(wrong).coverage.value != found().coverage.value
-    wrong = replace(fakes, score=fakes.score - 0.05)
-    assert found(reals, wrong).recall.value != found().recall.value
-
-
-def test_neighbours_are_those_of_a_loop(generator):
-    x = torch.randn(700, 3, generator=generator)
-    near = OwnNeighbours.of(x, 2)
-    squared = (x[:, None].double() - x.double()).square().sum(2).fill_diagonal_(math.inf)
-    expected, index = squared.sort(1)
-    assert near.score.shape == (700, 12) and torch.equal(near.index, index[:, :12])
-    half_norm = 0.5 * (x.double() - near.centre).square().sum(1)
-    torch.testing.assert_close(near.reach(2).double(), 0.5 * expected[:, 1] - half_norm, atol=1e-6, rtol=0)
-
-
-def test_neighbours_of_another_set_or_too_few(generator):
-    real = torch.randn(30, 2, generator=generator)
-    reals, few = OwnNeighbours.of(real, 5), OwnNeighbours.of(real[1:], 5)
-
-    def call(k=5, **near):
-        precision_recall_density_coverage(real, real, generator=generator, k=k, **near)
-
-    refused(lambda: call(real_neighbours=few), "real_neighbours has 29 rows: expected 30, as real has")
-    refused(
-        lambda: call(real_neighbours=reals, fake_neighbours=few),
-        "fake_neighbours has 29 rows: expected 30, as fake has",
-    )
-    refused(
-        lambda: call(28, real_neighbours=reals),
-        "real_neighbours has 24 neighbours of each point: expected k=28 or more",
-    )
-    other = "fake_neighbours has another centre: expected that of real_neighbours, given too"
-    refused(lambda: call(fake_neighbours=reals), other)
-    elsewhere = OwnNeighbours.of(real, 5, centre=reals.centre + 1)
-    refused(lambda: call(real_neighbours=reals, fake_neighbours=elsewhere), other)
-    refused(lambda: OwnNeighbours.of(real, 0), "k=0: expected an integer >= 1")
-    refused(lambda: OwnNeighbours.of(real[:3], 3), "points has 3 rows: expected at least 4")
 
 
 def test_a_block_needs_2_k_and_2_points(generator):

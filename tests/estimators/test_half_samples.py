@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 from coverage_loop import NAMES, by_loop
-from refusals import seeded
+from refusals import refused, seeded
 
 from priorgap.estimators import half_samples
 from priorgap.estimators.balls import OwnNeighbours
 from priorgap.estimators.coverage import precision_recall_density_coverage
-from priorgap.estimators.half_samples import half_sample_errors
+from priorgap.estimators.half_samples import prdc_by_halves
 
 SETS = {
     "equal": lambda n, g: (torch.randn(n, 8, generator=g), torch.randn(n, 8, generator=g)),
@@ -30,13 +30,19 @@ SETS = {
 }
 
 
+def row(found):
+    """The values and the errors of a result."""
+    four = [getattr(found, name) for name in NAMES]
+    return [one.value for one in four], [one.std_error for one in four]
+
+
 def alone(real, fake, k, n_halves):
     """The standard deviation over halves of what each half has by itself."""
     same, values = seeded(), []
     for _ in range(n_halves):
         i, j = (torch.randperm(len(x), generator=same)[: len(x) // 2] for x in (real, fake))
         found = precision_recall_density_coverage(real[i], fake[j], generator=seeded(), k=k, n_blocks=1)
-        values.append([getattr(found, name).value for name in NAMES])
+        values.append(row(found)[0])
     # in an odd set the part left out has one point more than the half
     odd = math.sqrt(len(real) // 2 / -(-len(real) // 2))
     return [float(column.std()) * odd for column in torch.tensor(values, dtype=torch.float64).T]
@@ -45,34 +51,70 @@ def alone(real, fake, k, n_halves):
 @pytest.mark.parametrize("n", [60, 701, 2300])
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("law", SETS)
-def test_halves_are_those_measured_by_themselves(law, k, n, generator):
+def test_whole_and_halves_are_those_measured_by_themselves(law, k, n, generator):
     real, fake = SETS[law](n, generator)
+    whole = precision_recall_density_coverage(real, fake, generator=generator, k=k, n_blocks=1)
     expected = alone(real, fake, k, 3)
-    found = half_sample_errors(real, fake, generator=seeded(), k=k, n_halves=3)
-    assert [f for f, e in zip(found, expected, strict=True) if e > 0] == [e for e in expected if e > 0]
-    reals = OwnNeighbours.of(real, k)
-    near = {"real_neighbours": reals, "fake_neighbours": OwnNeighbours.of(fake, k, centre=reals.centre)}
-    assert found == half_sample_errors(real, fake, generator=seeded(), k=k, n_halves=3, **near)
+    found = prdc_by_halves(real, fake, generator=seeded(), k=k, n_halves=3)
+    values, errors = row(found)
+    assert values == row(whole)[0]
+    assert [f for f, e in zip(errors, expected, strict=True) if e > 0] == [e for e in expected if e > 0]
+    near = OwnNeighbours.of(real, k)
+    assert found == prdc_by_halves(real, fake, generator=seeded(), k=k, n_halves=3, real_neighbours=near)
 
 
 def test_many_pairs_are_not_kept(generator, monkeypatch):
     real, fake = torch.randn(400, 3, generator=generator), torch.zeros(400, 3)
     measured, alone = [], half_samples._alone
     monkeypatch.setattr(half_samples, "_alone", lambda *given: measured.append(1) or alone(*given))
-    many = half_sample_errors(real, fake, generator=seeded(), n_halves=3)
+    many = prdc_by_halves(real, fake, generator=seeded(), n_halves=3)
     assert measured == []
     monkeypatch.setattr(half_samples, "_MOST_PAIRS", 1)
-    assert half_sample_errors(real, fake, generator=seeded(), n_halves=3) == many
-    assert len(measured) == 3
+    assert prdc_by_halves(real, fake, generator=seeded(), n_halves=3) == many
+    assert len(measured) == 4
 
 
-def test_wrong_neighbours_give_other_errors(generator):
+def test_wrong_neighbours_give_other_numbers(generator):
     real, fake = torch.randn(400, 3, generator=generator), torch.randn(400, 3, generator=generator)
-    reals = OwnNeighbours.of(real, 5)
+    near = OwnNeighbours.of(real, 5)
     # each point's list without the nearest: balls of the second to the sixth neighbour
-    shifted = OwnNeighbours(reals.score[:, 1:], reals.index[:, 1:], reals.centre)
-    found = [half_sample_errors(real, fake, generator=seeded(), real_neighbours=r) for r in (reals, shifted)]
-    assert found[0] != found[1]
+    shifted = OwnNeighbours(near.score[:, 1:], near.index[:, 1:], near.centre)
+    right, wrong = (
+        row(prdc_by_halves(real, fake, generator=seeded(), real_neighbours=given))
+        for given in (near, shifted)
+    )
+    assert right[0][3] < wrong[0][3] and right[1] != wrong[1]
+
+
+def test_neighbours_are_those_of_a_loop(generator):
+    x = torch.randn(700, 3, generator=generator)
+    near = OwnNeighbours.of(x, 2)
+    squared = (x[:, None].double() - x.double()).square().sum(2).fill_diagonal_(math.inf)
+    expected, index = squared.sort(1)
+    assert near.score.shape == (700, 12) and torch.equal(near.index, index[:, :12])
+    half_norm = 0.5 * (x.double() - near.centre).square().sum(1)
+    torch.testing.assert_close(near.reach(2).double(), 0.5 * expected[:, 1] - half_norm, atol=1e-6, rtol=0)
+
+
+def test_whole_messages(generator):
+    real = torch.randn(60, 2, generator=generator)
+
+    def call(x=real, y=real, k=5, n_halves=10, near=None):
+        prdc_by_halves(x, y, generator=generator, k=k, n_halves=n_halves, real_neighbours=near)
+
+    few = OwnNeighbours.of(real[1:], 5)
+    refused(lambda: call(near=few), "real_neighbours has 59 rows: expected 60, one for each point")
+    refused(
+        lambda: call(k=28, near=OwnNeighbours.of(real, 5)),
+        "real_neighbours has 24 neighbours of each point: expected k=28 or more",
+    )
+    refused(lambda: call(n_halves=1), "n_halves=1: expected an integer >= 2")
+    refused(lambda: call(k=0), "k=0: expected an integer >= 1")
+    refused(lambda: call(real[:5]), "real has 5 rows: expected at least 6")
+    refused(lambda: call(y=real[:5]), "fake has 5 rows: expected at least 6")
+    refused(lambda: call(y=real[:, :1]), "fake has 1 columns: expected 2")
+    refused(lambda: OwnNeighbours.of(real, 0), "k=0: expected an integer >= 1")
+    refused(lambda: OwnNeighbours.of(real[:3], 3), "points has 3 rows: expected at least 4")
 
 
 LAWS = {
@@ -93,7 +135,7 @@ def test_errors_by_halves_are_those_of_repeated_samples(law):
         g = torch.Generator().manual_seed(seed)
         real, fake = torch.randn(240, 8, generator=g), LAWS[law](240, g)
         found = precision_recall_density_coverage(real, fake, generator=g)
-        halves.append(half_sample_errors(real, fake, generator=g))
+        halves.append(row(prdc_by_halves(real, fake, generator=g))[1])
         rows = [getattr(found, name) for name in ("precision", "recall", "density", "coverage")]
         values.append([row.value for row in rows])
         blocks.append([row.std_error for row in rows])
@@ -115,10 +157,9 @@ def test_errors_by_halves_step_by_step_and_never_zero(generator):
         i, j = (torch.randperm(n, generator=same)[: n // 2] for n in (60, 61))
         values.append(by_loop(real[i], fake[j], 3))
     expected = torch.tensor(values, dtype=torch.float64).std(0)
-    found = half_sample_errors(real, fake, generator=seeded(), k=3, n_halves=3)
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected, atol=1e-12, rtol=0)
-    far = half_sample_errors(real, fake + 100, generator=generator, k=3)
+    found = prdc_by_halves(real, fake, generator=seeded(), k=3, n_halves=3)
+    torch.testing.assert_close(torch.tensor(row(found)[1], dtype=torch.float64), expected, atol=1e-12, rtol=0)
+    far = row(prdc_by_halves(real, fake + 100, generator=generator, k=3))[1]
     assert min(far[0], far[1], far[3]) > 0 and far[2] == 0
-    assert half_sample_errors(real[:20], fake[:20], generator=generator, k=5) is None
-    with pytest.raises(ValueError, match="n_halves=1"):
-        half_sample_errors(real, fake, generator=generator, n_halves=1)
+    few = prdc_by_halves(real[:20], fake[:20], generator=generator, k=5)
+    assert row(few)[0] == pytest.approx(by_loop(real[:20], fake[:20], 5)) and row(few)[1] == [None] * 4

@@ -79,39 +79,18 @@ class OwnNeighbours:
     def __len__(self) -> int:
         return len(self.score)
 
+    def check(self, name: str, n: int, k: int) -> None:
+        """Refuse neighbours of another number of points, or fewer than k of each."""
+        if len(self) != n:
+            raise ValueError(f"{name} has {len(self)} rows: expected {n}, one for each point")
+        if self.score.shape[1] < k:
+            raise ValueError(
+                f"{name} has {self.score.shape[1]} neighbours of each point: expected k={k} or more"
+            )
+
     def reach(self, k: int) -> Float[Tensor, "n"]:
         """Return (r^2 - |x|^2) / 2 of each ball, r its radius."""
         return self.score[:, k - 1]
-
-
-def check_given(
-    real: Float[Tensor, "n D"],
-    fake: Float[Tensor, "m D"],
-    k: int,
-    real_neighbours: OwnNeighbours | None,
-    fake_neighbours: OwnNeighbours | None,
-) -> None:
-    """Refuse neighbours of other sets than these, too few of them, and neighbours about two centres.
-
-    Example:
-        >>> x = torch.arange(8.0)[:, None]
-        >>> near = OwnNeighbours.of(x, 1)
-        >>> check_given(x, x, 1, near, near)
-    """
-    for name, points, given in (("real", real, real_neighbours), ("fake", fake, fake_neighbours)):
-        if given is not None and len(given) != len(points):
-            raise ValueError(
-                f"{name}_neighbours has {len(given)} rows: expected {len(points)}, as {name} has"
-            )
-        if given is not None and given.score.shape[1] < k:
-            n_near = given.score.shape[1]
-            raise ValueError(
-                f"{name}_neighbours has {n_near} neighbours of each point: expected k={k} or more"
-            )
-    if fake_neighbours is not None and (
-        real_neighbours is None or not torch.equal(real_neighbours.centre, fake_neighbours.centre)
-    ):
-        raise ValueError("fake_neighbours has another centre: expected that of real_neighbours, given too")
 
 
 def _centred(points: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,6 +124,12 @@ class Balls:
     radius: Tensor
     k: int
 
+    @classmethod
+    def of(cls, given: Tensor, centre: Tensor, k: int, reach: Tensor) -> "Balls":
+        """Return points whose balls' reach is known."""
+        radius = torch.full((len(given),), math.nan, dtype=torch.float64)
+        return cls(given, *_centred(given, centre), reach, radius, k)
+
     def __len__(self) -> int:
         return len(self.given)
 
@@ -169,35 +154,20 @@ class Balls:
 class PointSet:
     """A set of points with balls, of the whole set and of each block; its rows are sorted by block."""
 
-    def __init__(
-        self, x: Tensor, centre: Tensor, k: int, blocks: Sequence[Tensor] = (), reach: Tensor | None = None
-    ):
-        order = torch.cat(list(blocks)) if blocks else slice(None)
-        given = x[order]
+    def __init__(self, x: Tensor, centre: Tensor, k: int, blocks: Sequence[Tensor] = ()):
+        given = x[torch.cat(list(blocks))] if blocks else x
         edges = [0, *accumulate(map(len, blocks or [x]))]
         self.slices = [slice(*edge) for edge in pairwise(edges)]
-        centred, rough, half_norm = _centred(given, centre)
-        found, inner = torch.empty(2, len(x))
-        if reach is None:
-            for rows, score in scores(rough, half_norm.float(), (rows for _, rows in self.chunks(2 * CHUNK))):
-                found[rows] = kth(score, k)
-                if blocks:
-                    own = next(s for s in self.slices if s.start <= int(rows[0]) < s.stop)
-                    inner[rows] = kth(score.flatten(1)[:, None, own], k)
-        else:
-            found = reach[order]
-            for own in self.slices if blocks else ():
-                self._reach_within(own, rough[own], half_norm[own].float(), k, inner)
-        radius = torch.full((len(x),), math.nan, dtype=torch.float64)
-        self.whole = Balls(given, centred, rough, half_norm, found, radius, k)
+        reach, inner = torch.empty(2, len(x))
+        self.whole = Balls.of(given, centre, k, reach)
+        half_norm = self.whole.half_norm.float()
+        pieces = (rows for _, rows in self.chunks(2 * CHUNK))
+        for rows, score in scores(self.whole.rough, half_norm, pieces):
+            reach[rows] = kth(score, k)
+            if blocks:
+                own = next(s for s in self.slices if s.start <= int(rows[0]) < s.stop)
+                inner[rows] = kth(score.flatten(1)[:, None, own], k)
         self.blocks = [self.whole.part(rows, inner) for rows in self.slices] if blocks else []
-
-    @staticmethod
-    def _reach_within(own: slice, rough: Tensor, half_norm: Tensor, k: int, out: Tensor) -> None:
-        """Write the reach of a block's points, computed among themselves, to `out`."""
-        pieces = torch.arange(len(rough)).split(2 * CHUNK)
-        for rows, score in scores(rough, half_norm, pieces):
-            out[rows + own.start] = kth(score, k)
 
     def chunks(self, size: int) -> Iterator[tuple[int, Tensor]]:
         """Yield the rows in pieces of at most `size`, none across two blocks, with the block of each."""

@@ -12,9 +12,7 @@ from priorgap.estimators.balls import (
     CHUNK,
     PAIRS,
     Balls,
-    OwnNeighbours,
     PointSet,
-    check_given,
     check_k,
     tolerance,
 )
@@ -48,8 +46,6 @@ def precision_recall_density_coverage(
     generator: torch.Generator,
     k: int = 5,
     n_blocks: int = 10,
-    real_neighbours: OwnNeighbours | None = None,
-    fake_neighbours: OwnNeighbours | None = None,
 ) -> PRDC:
     """Return precision, recall, density and coverage of `fake` against `real`, with standard errors.
 
@@ -67,12 +63,9 @@ def precision_recall_density_coverage(
         generator: draws the blocks.
         k: the neighbour that sets a ball's radius.
         n_blocks: blocks behind the standard errors.
-        real_neighbours, fake_neighbours: the sets' own neighbours, where they are known already; the fakes' about the
-            reals' centre.
 
     Raises:
-        ValueError: a set has fewer than k + 1 rows, k < 1, or neighbours of another set's size or about another
-            centre.
+        ValueError: a set has fewer than k + 1 rows, or k < 1.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -84,14 +77,12 @@ def precision_recall_density_coverage(
     check_k(k)
     check_matrix("real", real, min_rows=k + 1)
     check_matrix("fake", fake, min_rows=k + 1, n_columns=real.shape[1])
-    check_given(real, fake, k, real_neighbours, fake_neighbours)
-    centre = real.double().mean(0) if real_neighbours is None else real_neighbours.centre
     size, blocks = min(len(real), len(fake)) // n_blocks if n_blocks > 1 else 0, []
     if size >= 2 * k + 2:
         blocks = [torch.randperm(len(x), generator=generator).tensor_split(n_blocks) for x in (real, fake)]
+    centre = real.double().mean(0)
     reals, fakes = (
-        PointSet(x, centre, k, blocks[place] if blocks else (), None if near is None else near.reach(k))
-        for place, (x, near) in enumerate(((real, real_neighbours), (fake, fake_neighbours)))
+        PointSet(x, centre, k, blocks[place] if blocks else ()) for place, x in enumerate((real, fake))
     )
     whole, parts = _prdc(reals, fakes)
     if not blocks:

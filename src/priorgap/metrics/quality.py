@@ -13,9 +13,8 @@ from priorgap.core.measurement import Measurement
 from priorgap.core.measures import Measure
 from priorgap.core.random import stream
 from priorgap.estimators.balls import OwnNeighbours
-from priorgap.estimators.coverage import precision_recall_density_coverage
 from priorgap.estimators.discrepancy import frechet_from_features
-from priorgap.estimators.half_samples import half_sample_errors
+from priorgap.estimators.half_samples import prdc_by_halves
 from priorgap.estimators.kernel import KernelDistance, kernel_distance, within_sums
 from priorgap.estimators.uncertainty import Estimate
 from priorgap.metrics.evidence import Evidence
@@ -185,23 +184,12 @@ class PRDCMeasures:
         real, memo, key = reference.test_features[rows], reference.memo, ("own_neighbours", self.k, n)
         if key not in memo or memo[key][0] is not reference.test_features:
             memo[key] = (reference.test_features, OwnNeighbours.of(real, self.k))
-        near: OwnNeighbours = memo[key][1]
-        fake = features[:n]
-        own = OwnNeighbours.of(fake, self.k, centre=near.centre)
-        found = precision_recall_density_coverage(
-            real, fake, generator=generator, k=self.k, n_blocks=1, real_neighbours=near, fake_neighbours=own
+        found = prdc_by_halves(
+            real, features[:n], generator=generator, k=self.k, real_neighbours=memo[key][1]
         )
-        errors = (
-            half_sample_errors(
-                real, fake, generator=generator, k=self.k, real_neighbours=near, fake_neighbours=own
-            )
-            or (None,) * 4
-        )
-        names = ("precision", "recall", "density", "coverage")
-        space = reference.feature_map.name
-        results = []
-        for name, error in zip(names, errors, strict=True):
-            value = getattr(found, name).value
+        space, results = reference.feature_map.name, []
+        for name in ("precision", "recall", "density", "coverage"):
+            value, error = (estimate := getattr(found, name)).value, estimate.std_error
             estimate = Estimate(value, error or None if has_error(name, value) else None)
             results.append(measured(name, estimate, n=n, n_reference=n, space=space))
         return results
