@@ -30,7 +30,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ from priorgap.core.catalogue import BUILTIN
 from priorgap.core.random import draw_seed, stream
 from priorgap.data.images import TorchvisionImages
 from priorgap.estimators.copying import auc, near_copy_excess, nearest_distance, train_share
-from priorgap.estimators.coverage import half_sample_errors, precision_recall_density_coverage
 from priorgap.estimators.data_copying import data_copying_score, distance_within_cells
 from priorgap.estimators.discrepancy import frechet_from_features, frechet_null_interval
 from priorgap.estimators.diversity import sharpness, vendi_score
+from priorgap.estimators.half_samples import prdc_by_halves
 from priorgap.estimators.kernel import kernel_distance
 from priorgap.estimators.near_copies import merged, near_copies
 from priorgap.estimators.neighbour_index import NeighbourIndex
@@ -121,10 +121,7 @@ def one_pair(pool: Pool, size: int, pair: int) -> dict[str, Seen]:
     """Return every measure between subsets a and b; c and d stand for training images."""
     a, b, c, d = pool.rows(4, size, "pair", pair)
     generator, f = stream(2, pair), pool.features
-    prdc = precision_recall_density_coverage(f[b], f[a], generator=generator, n_blocks=1)
-    names = [field.name for field in fields(prdc)]
-    errors = half_sample_errors(f[b], f[a], generator=generator) or (None,) * 4
-    found = {n: Estimate(getattr(prdc, n).value, e) for n, e in zip(names, errors, strict=True)}
+    found: dict[str, Estimate] = dict(vars(prdc_by_halves(f[b], f[a], generator=generator)))
     kernel = kernel_distance(f[a], f[b])
     found[WIDE] = kernel.value
     (to_c, i), (to_d, j) = nearest_distance(f[a], f[c]), nearest_distance(f[a], f[d])
@@ -187,11 +184,8 @@ def law_errors(k: int) -> dict[str, tuple[float, float | None]]:
     index = NeighbourIndex.of(train)
     for name, law in LAWS.items():
         fake = law(n, g)
-        prdc = precision_recall_density_coverage(real, fake, generator=g, n_blocks=1)
-        errors = half_sample_errors(real, fake, generator=g)
-        assert errors is not None
-        for field, error in zip(fields(prdc), errors, strict=True):
-            found[f"{field.name}, {name}"] = (getattr(prdc, field.name).value, error)
+        for measure, estimate in vars(prdc_by_halves(real, fake, generator=g)).items():
+            found[f"{measure}, {name}"] = (estimate.value, estimate.std_error)
         fid = frechet_from_features(fake, real)
         found[f"fid, {name}"] = (fid.value, fid.std_error)
         parts = [index.nearest_two(fake), index.over(unseen).nearest_two(fake)]
