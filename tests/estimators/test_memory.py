@@ -73,6 +73,13 @@ answered(kl_upper_bound, mean, log_var, generator=g)
 kl_upper_bound(mean, log_var.clamp(-50, 50), generator=g)
 answered(train_mixture_kl, mean, log_var, n_draws=2000, generator=g)
 """,
+    "half samples": """
+from priorgap.estimators.half_samples import prdc_by_halves
+real = torch.randn(5000, 16, generator=g)
+# at one point, and so far apart that their balls hold all reals
+for fake in (torch.zeros(5000, 16), 1000 * torch.randn(5000, 16, generator=g)):
+    prdc_by_halves(real, fake, generator=g, n_halves=2)
+""",
     "decomposition": """
 from priorgap.estimators.decomposition import moment_decomposition
 answered(moment_decomposition, *posteriors(20000, 64), generator=g, n_groups=10)
