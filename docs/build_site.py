@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from site_links import linked_files, moved, readme_links, sections, without_folders
+
 from priorgap.core.catalogue import BUILTIN
 from priorgap.report.glossary import TERMS, Glossary, Words
 
@@ -93,23 +95,6 @@ REFERENCE: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         {f"priorgap.testing.{kind}_contract": () for kind in ("sampler", "metric", "prior", "data")},
     ),
 }  # fmt: skip
-
-
-def sections(readme: str) -> dict[str, str]:
-    """Return the README's second-level sections by their heading; the text before the first one is that of ""."""
-    pieces = re.split(r"^## (.+)\n", readme, flags=re.M)
-    return {"": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
-
-
-def moved(text: str, to: Path) -> str:
-    """Return the README's text with its relative links as a page in the folder `to` of the repository has them."""
-
-    def link(found: re.Match[str]) -> str:
-        target = found[1]
-        plain = target.startswith(("http:", "https:", "#", "mailto:"))
-        return found[0] if plain else f"]({os.path.relpath(target, to)})"
-
-    return re.sub(r"\]\(([^)\s]+)\)", link, text)
 
 
 def toctree(title: str, entries: list[str], depth: int = 1) -> str:
@@ -279,35 +264,16 @@ def _first_words(start: str) -> str:
     return start.split("\n\n")[1]
 
 
-def linked_files(found: dict[str, str]) -> set[Path]:
-    """Return the files of the repository, no pages themselves, that pages link to or show."""
-    files = set()
-    for page, text in found.items():
-        # beside links, definitions of reference links: the numbers of studies' pages have theirs
-        for target in re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s#]+)", text, flags=re.M):
-            path = Path(os.path.normpath(Path(page).parent / target))
-            if ":" not in target and str(path) not in found and (ROOT / path).is_file():
-                files.add(path)
-    return files
-
-
-def without_folders(page: str, text: str) -> str:
-    """Return a page's text with links to folders of the repository as their names alone."""
-
-    def name(found: re.Match[str]) -> str:
-        path = ROOT / Path(page).parent / found[2]
-        return f"`{os.path.relpath(path, ROOT)}`" if ":" not in found[2] and path.is_dir() else found[0]
-
-    return re.sub(r"\[([^\]]*)\]\(([^)\s#]+)\)", name, text)
-
-
 def lay_out(source: Path) -> None:
     """Write all pages and what they show into an empty folder."""
-    found = {page: without_folders(page, text) for page, text in pages().items()}
+    found = {
+        page: without_folders(ROOT, page, readme_links(page, text, SECTIONS))
+        for page, text in pages().items()
+    }
     for page, text in found.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
         (source / page).write_text(text)
-    for file in linked_files(found):
+    for file in linked_files(ROOT, found):
         (source / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / file, source / file)
 

@@ -14,6 +14,9 @@ DOCS = ROOT / "docs"
 
 
 def script(name):
+    # as Python does for a script: its folder comes first
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -60,13 +63,29 @@ class TestPages:
         assert not missing
 
     def test_files_that_pages_link_to_come_along_and_folders_do_not(self):
-        site = script("build_site")
+        links = script("site_links")
         pages = {
             "docs/a.md": "[x](../LICENSE) [y](b.md) [z](../conf) [w](https://example.org/a)",
             "docs/b.md": '[0.2][gmm]\n\n[gmm]: ../Makefile "= took"\n[none]: no_such_file.csv "= took"\n',
         }
-        assert site.linked_files(pages) == {Path("LICENSE"), Path("Makefile")}
-        assert site.without_folders("docs/a.md", "[the groups](../conf)") == "`conf`"
+        assert links.linked_files(ROOT, pages) == {Path("LICENSE"), Path("Makefile")}
+        assert links.without_folders(ROOT, "docs/a.md", "[the groups](../conf)") == "`conf`"
+
+    def test_links_to_the_readme_lead_to_the_pages_that_its_sections_are(self):
+        site, links = script("build_site"), script("site_links")
+        text = "[a](README.md#library-bring-your-own-model) [b](README.md) [c](README.md#run-it) [d](x/README.md)"
+        assert links.readme_links("ANSWER.md", text, site.SECTIONS) == (
+            "[a](docs/library.md) [b](start.md) [c](start.md#run-it) [d](x/README.md)"
+        )
+        deep = links.readme_links(
+            "docs/a.md", "[a](../README.md#your-own-data) [b](README.md)", site.SECTIONS
+        )
+        assert deep == "[a](your_own_data.md) [b](README.md)"
+
+    def test_no_page_takes_the_readme_along(self):
+        site, links = script("build_site"), script("site_links")
+        pages = {page: links.readme_links(page, text, site.SECTIONS) for page, text in site.pages().items()}
+        assert Path("README.md") not in links.linked_files(ROOT, pages)
 
 
 def build(*options):
@@ -74,7 +93,7 @@ def build(*options):
     return subprocess.run([sys.executable, *map(str, options)], capture_output=True, text=True, cwd=ROOT)
 
 
-@pytest.mark.slow
+@pytest.mark.e2e
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     done = build(DOCS / "build_site.py", "--out", tmp_path / "site")
     assert done.returncode == 0, done.stderr

@@ -147,8 +147,8 @@ def compare(
     Returns:
         The table, the verdict ("for this trained model only"), what was skipped, with reasons, and the fitted
         samplers: `Comparison.generate` draws from them, `Comparison.to_html` writes the report. A check on a few rows
-            comes first: where it finds wrongly connected functions or unusable data (`health`, severity "stop"), the
-            verdict says what to correct, and nothing is measured. A model that is merely bad is measured.
+        comes first: where it finds wrongly connected functions or unusable data (`health`, severity "stop"), the
+        verdict says what to correct, and nothing is measured. A model that is merely bad is measured.
 
     Raises:
         ValueError: one line that names the argument, the value and what was expected; for a callable, what it

@@ -44,16 +44,19 @@ _MEASURES = (
 class CopyShares:
     """Exact and near copies of training images among a sampler's draws, beside the same of test images.
 
-    identical_share: the share of draws that equal a training image, up to one grey level in every pixel (for vectors,
-        equal in every column).
-    near_copy_share: the share of draws with a training image at less than two thirds of the distance to any other
-        image.
-    near_train_share: among the training and validation images with such draws, the share of training images, adjusted
-    to equal numbers of both; 1/2 where draws do not depend on which images were trained on. Near copies are searched
-    in pixels, in pixels after flips and shifts of up to two pixels, and in the reference's feature space. Series:
-    after shifts of up to four steps, over the steps that both windows have; where training windows share steps,
-    consecutive ones count as one. `_floor`: the same for test images. All limits (bound lower and upper) are exact,
-    and the lower ones of a sampler hold together with probability .975.
+    `identical_share`: the share of draws that equal a training image, up to one grey level in every pixel (for
+    vectors, equal in every column).
+
+    `near_copy_share`: the share of draws with a training image at less than two thirds of the distance to any other
+    image.
+
+    `near_train_share`: among the training and validation images with such draws, the share of training images,
+    adjusted to equal numbers of both; 1/2 where draws do not depend on which images were trained on.
+
+    Near copies are searched in pixels, in pixels after flips and shifts of up to two pixels, and in the reference's
+    feature space. Series: after shifts of up to four steps, over the steps that both windows have; where training
+    windows share steps, consecutive ones count as one. `_floor`: the same for test images. All limits (bound lower
+    and upper) are exact, and the lower ones of a sampler hold together with probability .975.
 
     Attributes:
         n_queries: the largest number of draws, and of test images, that are searched in pixels; all are compared for

@@ -22,7 +22,7 @@ class TableLikelihood(Likelihood):
     """Independent columns given z, each with the distribution of its kind.
 
     - Categories: one of a block, with probabilities softmax(raw). A category that the training rows lack (a block of
-    zeros) counts 0 nats.
+      zeros) counts 0 nats.
     - Numbers: N(raw, sigma^2) with one learned sigma for each column, above `min_sigma`.
     - Missing-indicators: Bernoulli with logit raw; the number counts only where it is not missing.
 
