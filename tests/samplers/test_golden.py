@@ -161,7 +161,8 @@ def test_flow_matching_of_one_epoch_is_rejected(given: FitInputs) -> None:
 
 @pytest.mark.slow
 def test_two_stage_comes_near_the_law(given: FitInputs) -> None:
-    assert two_sample_accuracy(draws(TWO_STAGE, given)) <= 0.56
+    # four fits from other streams have .5585 to .5695, and a standard deviation of .005; 3,000 steps reach .63
+    assert two_sample_accuracy(draws(TWO_STAGE, given)) <= 0.585
 
 
 class WithoutGamma(SecondStage):
