@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from priorgap.core.interrupts import put_off
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -95,16 +97,33 @@ def load_json(path: Path) -> Any:
 
 def save_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     """Write named tensors as safetensors."""
+    write_bytes(path, tensor_bytes(tensors))
+
+
+def tensor_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
+    """Return named tensors in safetensors' format."""
     from safetensors.torch import save
 
-    write_bytes(path, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+    given = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    with put_off():
+        content: bytes = save(given)
+    return content
 
 
 def load_tensors(path: Path) -> "dict[str, Tensor]":
     """Read named tensors; safetensors never executes what it reads."""
     from safetensors.torch import load_file
 
-    return load_file(path)
+    with put_off():
+        return load_file(path)
+
+
+def tensors_of(content: bytes) -> "dict[str, Tensor]":
+    """Return the named tensors of bytes in safetensors' format."""
+    from safetensors.torch import load
+
+    with put_off():
+        return load(content)
 
 
 def _files(directory: Path) -> list[Path]:

@@ -150,8 +150,6 @@ class Shelf:
         Raises:
             ValueError: their checksum does not match; one line with the remedy.
         """
-        from safetensors.torch import load
-
         if self.entries[name].span is None:
             return {}
         content = self._content(name)
@@ -159,7 +157,7 @@ class Shelf:
             raise ValueError(
                 f"{self.folder}: the tensors of {name} are damaged; the command that made them makes them again"
             )
-        return load(content)
+        return artifacts.tensors_of(content)
 
     def _content(self, name: str) -> bytes | None:
         """Return the bytes of a result's tensors; None where it has none, or they are missing or changed."""
@@ -214,7 +212,7 @@ class Shelf:
         """
         value = json.loads(json.dumps(value, allow_nan=False))
         with self._writing() as entries:
-            span = self._append(_bytes_of(tensors), entries) if tensors else None
+            span = self._append(artifacts.tensor_bytes(tensors), entries) if tensors else None
             entries[name] = Entry(key, value, span, provenance)
 
     def adopt(self, name: str, source: "Shelf") -> None:
@@ -350,10 +348,3 @@ def _opened(path: Path, how: int) -> BinaryIO:
     """Open a file of tensors for reading, or reading and writing; symbolic links are refused."""
     handle = os.open(path, how | os.O_NOFOLLOW, 0o666)
     return os.fdopen(handle, "rb" if how == os.O_RDONLY else "r+b")
-
-
-def _bytes_of(tensors: "Mapping[str, Tensor]") -> bytes:
-    from safetensors.torch import save
-
-    content: bytes = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    return content

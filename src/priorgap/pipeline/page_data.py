@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 
 from priorgap.core import artifacts
+from priorgap.core.interrupts import put_off
 from priorgap.core.shown import REAL, RECONSTRUCTIONS
 from priorgap.data.scaling import ColumnScaling
 from priorgap.modalities import GapLayout, Modality, modality_of
@@ -74,7 +75,7 @@ def _prepared(reported: Sequence[Record], store: Store) -> Iterator[RecordedStep
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    with safe_open(folder / "dataset.safetensors", framework="np") as kept:
+    with put_off(), safe_open(folder / "dataset.safetensors", framework="np") as kept:
         return {name: tuple(kept.get_slice(name).get_shape()) for name in kept.keys()}  # noqa: SIM118
 
 
@@ -101,7 +102,7 @@ def training_images(
     def read(folder: Path) -> npt.NDArray[np.uint8] | None:
         if not _modality(artifacts.load_json(folder / "dataset.json")).pictures:
             return None
-        with safe_open(folder / "dataset.safetensors", framework="np") as kept:
+        with put_off(), safe_open(folder / "dataset.safetensors", framework="np") as kept:
             found: npt.NDArray[np.uint8] = kept.get_tensor("train.x").transpose(0, 2, 3, 1)
             return found
 
