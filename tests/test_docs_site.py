@@ -1,6 +1,7 @@
 """The documentation site: what it is made of, and that it builds without a warning."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -28,6 +29,14 @@ def test_the_readmes_glossary_is_the_reports():
     text = (ROOT / "README.md").read_text()
     assert module.written(text) == text, "run: python docs/glossary_table.py --write"
     assert "| bracket |" in text and module.written(text.replace("| bracket |", "| brackets |")) == text
+
+
+def test_the_first_run_is_that_of_the_embedded_study():
+    verdict = json.loads((ROOT / "experiments/default/verdict.json").read_text())
+    for path, marks in ((ROOT / "README.md", r"^> |\*\*"), (DOCS / "first_run.md", "")):
+        text = " ".join(re.sub(marks, "", path.read_text(), flags=re.M).split())
+        for head, said in (("Do this", verdict["headline"]), ("How sure", verdict["sure"])):
+            assert f"{head}: {said}" in text, f"{path.name}: not what make run prints, {said}"
 
 
 class TestPages:
