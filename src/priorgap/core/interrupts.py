@@ -1,12 +1,38 @@
-"""Interrupts that are put off while code runs that would lose them."""
+"""Signal handlers for a while: kept as they were before, and put off while code runs that would lose an interrupt."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@contextmanager
+def handlers_kept(numbers: Sequence[int]) -> Iterator[Mapping[int, Any]]:
+    """Yield the handlers that signals have, and set them again at the end of the block.
+
+    Only the main thread may set handlers: in others there are none.
+
+    Example:
+        >>> with handlers_kept([signal.SIGTERM]) as before:
+        ...     _ = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        >>> signal.getsignal(signal.SIGTERM) == before[signal.SIGTERM]
+        True
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in numbers if in_main}
+    try:
+        yield before
+    finally:
+        for number, found in before.items():
+            if found is not None:
+                signal.signal(number, found)
+            elif signal.getsignal(number) is not None:
+                # a handler that Python had not set cannot be set again
+                signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -26,15 +52,12 @@ def put_off() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in _NUMBERS if in_main}
-    handlers = {number: found for number, found in before.items() if callable(found)}
-    for number in handlers:
-        signal.signal(number, note)
     try:
-        yield
+        with handlers_kept(_NUMBERS) as before:
+            for number, found in before.items():
+                if callable(found):
+                    signal.signal(number, note)
+            yield
     finally:
-        for number, found in handlers.items():
-            signal.signal(number, found)
         if came:
             signal.raise_signal(came[0])

@@ -1,10 +1,11 @@
 """SIGTERM and SIGHUP end a command like Ctrl-C: it tidies up, and its exit status tells which signal it was."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from priorgap.core.interrupts import handlers_kept
 
 # The signals by which batch systems or services end a process, and a closed terminal.
 _NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -25,20 +26,15 @@ class Received:
 def as_interrupts() -> Iterator[Received]:
     """Raise KeyboardInterrupt on the first of these signals; an ignored one (as under nohup) stays ignored."""
     received = Received()
+    with handlers_kept(_NUMBERS) as before:
+        ours = [number for number, found in before.items() if found != signal.SIG_IGN]
 
-    def end(number: int, frame: FrameType | None) -> None:
-        for other in handlers:
-            signal.signal(other, signal.SIG_IGN)
-        received.number = number
-        raise KeyboardInterrupt
+        def end(number: int, frame: FrameType | None) -> None:
+            for other in ours:
+                signal.signal(other, signal.SIG_IGN)
+            received.number = number
+            raise KeyboardInterrupt
 
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in _NUMBERS if in_main}
-    handlers = {number: found for number, found in before.items() if found != signal.SIG_IGN}
-    for number in handlers:
-        signal.signal(number, end)
-    try:
+        for number in ours:
+            signal.signal(number, end)
         yield received
-    finally:
-        for number, found in handlers.items():
-            signal.signal(number, found if found is not None else signal.SIG_DFL)

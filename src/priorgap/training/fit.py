@@ -3,7 +3,6 @@
 import logging
 import math
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
+from priorgap.core.interrupts import handlers_kept
 from priorgap.data.splits import Dataset
 from priorgap.models.conditional import ConditionalVAE
 from priorgap.models.controls import Autoencoder
@@ -253,16 +253,12 @@ def _quiet() -> Iterator[None]:
     """Silence Lightning's banners and advice, and restore the process's signal handlers."""
     names = ("pytorch_lightning", "lightning_fabric")
     levels = {name: logging.getLogger(name).level for name in names}
-    in_main = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with handlers_kept((signal.SIGINT, signal.SIGTERM)), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)")
             yield
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

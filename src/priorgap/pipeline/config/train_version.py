@@ -33,7 +33,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "2953b865be6dcf19cbc3a536ca8436f7bc770b018861150661b2e1e0499a4d1e": (
+    "5d61d40d2e4d5de9fe3741de4375e62b1d11e2b0f215c9d0d1e17b8216b5aa3a": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
@@ -45,6 +45,7 @@ COMPATIBLE: dict[str, str] = {
         "pseudo-inputs, whose defaults are as before; precision=bf16 rounds a network as a whole and not its layers "
         "one by one: other last digits of such models alone; artifacts are written under temporary names that are "
         "known; convolutions with batch normalisation are added; a step of training asks once which layers are "
-        "rounded, and drops gradients itself; interrupts wait while tensors are read or written"
+        "rounded, and drops gradients itself; interrupts wait while tensors are read or written, "
+        "and one piece of code sets signal handlers back"
     ),
 }

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from priorgap.core.interrupts import handlers_kept
 from priorgap.pipeline.signals import as_interrupts
 from priorgap.pipeline.sweep.engines.cores import available_cores
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
@@ -223,12 +224,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
     loky's resource tracker is started with them, too; it would print a complaint if a hangup ended it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with handlers_kept(_FROM_A_TERMINAL) as before:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _FROM_A_TERMINAL}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from priorgap.core.errors import BadInput
+from priorgap.core.interrupts import handlers_kept
 from priorgap.pipeline.sweep.engines.processes import SECONDS_TO_TIDY, thread_variables
 from priorgap.pipeline.sweep.engines.protocol import Lost, Outcome, Unit
 
@@ -191,11 +191,5 @@ class RayCluster:
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
     """Keep this process's handler of SIGTERM: Ray sets one that exits at once, with a status of its own."""
-    if threading.current_thread() is not threading.main_thread():
+    with handlers_kept([signal.SIGTERM]):
         yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
