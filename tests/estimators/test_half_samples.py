@@ -90,8 +90,12 @@ def test_neighbours_are_those_of_a_loop(generator):
     x = torch.randn(700, 3, generator=generator)
     near = OwnNeighbours.of(x, 2)
     squared = (x[:, None].double() - x.double()).square().sum(2).fill_diagonal_(math.inf)
-    expected, index = squared.sort(1)
-    assert near.score.shape == (700, 12) and torch.equal(near.index, index[:, :12])
+    expected = squared.sort(1).values
+    assert near.score.shape == (700, 12)
+    # near ties may change places by rounding: the distances are compared
+    found = squared.gather(1, near.index)
+    torch.testing.assert_close(found, expected[:, :12], atol=1e-5, rtol=0)
+    assert all(len(row.unique()) == 12 for row in near.index)
     half_norm = 0.5 * (x.double() - near.centre).square().sum(1)
     torch.testing.assert_close(near.reach(2).double(), 0.5 * expected[:, 1] - half_norm, atol=1e-6, rtol=0)
 

@@ -133,8 +133,8 @@ class Balls:
     def __len__(self) -> int:
         return len(self.given)
 
-    def part(self, rows: slice, reach: Tensor) -> "Balls":
-        """Return the points of some rows (not copied), with the balls that these points have among themselves."""
+    def part(self, rows: slice | Tensor, reach: Tensor) -> "Balls":
+        """Return the points of some rows (a slice copies none), with the balls that they have among themselves."""
         given, centred, rough = self.given[rows], self.centred[rows], self.rough[rows]
         unknown = torch.full_like(self.radius[rows], math.nan)
         return Balls(given, centred, rough, self.half_norm[rows], reach[rows], unknown, self.k)

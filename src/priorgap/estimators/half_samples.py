@@ -115,13 +115,6 @@ class _Set:
         among[part] = True
         return among
 
-    def part(self, part: Int[Tensor, "rows"], reach: Float[Tensor, "n"]) -> Balls:
-        """Return the points of a part with their balls, to decide what float32 leaves open."""
-        own = self.balls
-        unknown = torch.full((len(part),), math.nan, dtype=torch.float64)
-        rows = own.given[part], own.centred[part], own.rough[part], own.half_norm[part]
-        return Balls(*rows, reach[part], unknown, self.k)
-
 
 @dataclass(frozen=True)
 class _Pairs:
@@ -203,7 +196,8 @@ def _of_part(reals: _Set, fakes: _Set, part: _Part, reach: _Part, pairs: _Pairs)
     gap = depth + (reach[1].double() + fakes.balls.half_norm)[fake] - reals.balls.half_norm[real]
     in_fake, open_fake = gap > margins[1], gap.abs() <= margins[1]
     if bool((open_real | open_fake).any()):
-        own_real, own_fake = reals.part(part[0], reach[0]), fakes.part(part[1], reach[1])
+        # What float32 leaves open is decided among the part's own points.
+        own_real, own_fake = reals.balls.part(part[0], reach[0]), fakes.balls.part(part[1], reach[1])
         row_real, row_fake = _numbered(part[0], len(reals.near)), _numbered(part[1], len(fakes.near))
         i, j = row_real[real], row_fake[fake]
         in_real[open_real] = own_real.hold(i[open_real], own_fake, j[open_real])

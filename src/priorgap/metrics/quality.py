@@ -188,8 +188,7 @@ class PRDCMeasures:
             real, features[:n], generator=generator, k=self.k, real_neighbours=memo[key][1]
         )
         space, results = reference.feature_map.name, []
-        for name in ("precision", "recall", "density", "coverage"):
-            value, error = (estimate := getattr(found, name)).value, estimate.std_error
-            estimate = Estimate(value, error or None if has_error(name, value) else None)
+        for name, one in vars(found).items():
+            estimate = Estimate(one.value, one.std_error or None if has_error(name, one.value) else None)
             results.append(measured(name, estimate, n=n, n_reference=n, space=space))
         return results

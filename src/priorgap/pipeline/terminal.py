@@ -107,8 +107,8 @@ class LiveLine:
         elapsed, ended = self._clock() - self._start, self._done + self._failed
         parts = [duration(elapsed)]
         if self._total > 1:
-            counted = f"{self._done} of {self._total} models done"
-            parts.insert(0, counted + (f", {self._failed} failed" if self._failed else ""))
+            done = f"{self._done} of {self._total} models done"
+            parts.insert(0, done + (f", {self._failed} failed" if self._failed else ""))
             if 0 < ended < self._total:
                 parts.append(f"about {duration(elapsed / ended * (self._total - ended))} left")
         text = " · ".join([*parts, *([self._doing] if self._doing else [])])
