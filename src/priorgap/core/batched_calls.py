@@ -85,11 +85,19 @@ def flaw(x: Tensor) -> str | None:
     return wrong
 
 
-def _call(function: Callable[..., object], x: Tensor, label: Tensor | None, context: Values | None) -> object:
-    own: dict[str, object] = {"label": label} if takes_label(function) else {}
-    if context is not None and takes_context(function):
-        own["context"] = context
-    return function(x, **own)
+def _with_options(
+    function: Callable[..., object],
+) -> Callable[[Tensor, Tensor | None, Values | None], object]:
+    """Return a call that passes label and context on where `function` accepts them; the signature is read once."""
+    names = parameters_of(function)
+
+    def call(x: Tensor, label: Tensor | None, context: Values | None) -> object:
+        own: dict[str, object] = {"label": label} if "label" in names else {}
+        if context is not None and "context" in names:
+            own["context"] = context
+        return function(x, **own)
+
+    return call
 
 
 def _pad(x: Tensor, batch: int) -> Tensor:
@@ -122,13 +130,14 @@ def encode_all(
         ValueError: the encoder's result has another shape than expected; the message names both.
     """
     means, log_vars = [], []
+    call = _with_options(encode)
     for start in range(0, n, batch):
         rows = slice(start, min(start + batch, n))
         x = take(rows)
         b = len(x)
         given = None if label is None else _pad(label[rows].to(x.device), batch)
         told = None if context is None else context.batch(rows, batch)
-        mean, log_var = _checked_posterior(_call(encode, _pad(x, batch), given, told), batch)
+        mean, log_var = _checked_posterior(call(_pad(x, batch), given, told), batch)
         means.append(mean[:b].cpu())
         if log_var is not None:
             log_vars.append(log_var[:b].cpu())
@@ -172,12 +181,13 @@ def decode_all(
         ValueError: the decoder gave another number of samples than it got, or (NotFinite) values that are not finite.
     """
     parts = []
+    call = _with_options(decode)
     for start in range(0, len(z), batch):
         rows = slice(start, min(start + batch, len(z)))
         part = z[rows].to(device)
         given = None if label is None else _pad(label[rows].to(device), batch)
         told = None if context is None else context.batch(rows, batch)
-        x = _call(decode, _pad(part, batch), given, told)
+        x = call(_pad(part, batch), given, told)
         if not isinstance(x, Tensor) or len(x) != batch:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(
