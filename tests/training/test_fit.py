@@ -60,7 +60,7 @@ def same_weights(a: VAE, b: VAE) -> bool:
 @pytest.mark.parametrize("patience", [None, 50])
 @pytest.mark.parametrize("dead_in", [1, 2, 3])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, dead_in, patience):
-    # 50 steps an epoch are two blocks; it dies after the first
+    # it dies after the first of 50 steps
     settings = {"patience": patience, "batch_size": 1}
     whole = fit(tmp_path / "whole", **settings)
     with pytest.raises(Killed):

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
 from priorgap.core.artifacts import write_bytes
 from priorgap.training.config import Record
+from priorgap.training.datamodule import ImageData
 from priorgap.training.lightning import pl
 from priorgap.training.module import MONITOR, Trainee
 
@@ -160,10 +162,14 @@ class ProgressBar(pl.Callback):
 
     def __init__(self) -> None:
         self._bar: "tqdm[Any] | None" = None
+        self._hook: RemovableHandle | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar."""
-        steps = int(trainer.num_training_batches)
+        """Open the bar, which moves whenever the last of the optimisers takes a step."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        steps = data.steps_per_epoch
+        self._hook = trainer.optimizers[-1].register_step_post_hook(self._move)
         self._bar = tqdm(
             total=steps * (trainer.max_epochs or 0),
             initial=steps * trainer.current_epoch,
@@ -173,15 +179,7 @@ class ProgressBar(pl.Callback):
             dynamic_ncols=True,
         )
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Move the bar by a step."""
+    def _move(self, optimizer: torch.optim.Optimizer, given: object, keywords: object) -> None:
         if self._bar is not None:
             self._bar.update()
 
@@ -196,6 +194,8 @@ class ProgressBar(pl.Callback):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar, even after an error."""
+        if self._hook is not None:
+            self._hook.remove()
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
+        self._hook = self._bar = None

@@ -1,6 +1,7 @@
 """A data set in memory as Lightning's data module; an epoch's order and draws depend only on (seed, epoch)."""
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,16 @@ from priorgap.data.binarize import training_images
 from priorgap.data.splits import Dataset, Split
 from priorgap.training.config import VALIDATION_BATCH
 from priorgap.training.lightning import pl
+
+# Lightning's loop around a batch costs up to a tenth of a small network's step (benchmarks/sweep.py, part a).
+_STEPS_OF_A_BATCH = 8
+_BYTES_OF_A_BATCH = 2**24
+
+
+def steps_of_a_batch(rows: Tensor, batch_size: int) -> int:
+    """Return for how many steps Lightning gets rows at a time, at least 1; fewer where rows are large."""
+    size = batch_size * rows[:1].numel() * rows.element_size()
+    return max(1, min(_STEPS_OF_A_BATCH, _BYTES_OF_A_BATCH // max(size, 1)))
 
 
 class Batch(NamedTuple):
@@ -28,6 +39,19 @@ class Batch(NamedTuple):
     x: Tensor
     noise: Tensor | None
     label: Tensor | None
+
+    def split(self, n_rows: int) -> "list[Batch]":
+        """Return the rows of each step, `n_rows` of them or, in the last step, what is left.
+
+        Parts are copied, because the last bits of a product may depend on the address where its input starts.
+        """
+        if len(self.x) <= n_rows:
+            return [self]
+        columns = [() if part is None else part.split(n_rows) for part in self]
+        return [
+            Batch(x.clone(), *(None if part is None else part.clone() for part in others))
+            for x, *others in zip_longest(*columns)
+        ]
 
 
 class Rows(TorchDataset[Batch]):
@@ -102,13 +126,22 @@ class ImageData(pl.LightningDataModule):
         batch_size: rows per step; the last of an epoch may be smaller.
         seed: the run's seed.
         labels: whether batches carry labels, for a conditional model.
+        n_steps: the number of steps for which Lightning gets rows at a time.
     """
 
     def __init__(
-        self, dataset: Dataset, latent_dim: int, batch_size: int, *, seed: int, labels: bool = False
+        self,
+        dataset: Dataset,
+        latent_dim: int,
+        batch_size: int,
+        *,
+        seed: int,
+        labels: bool = False,
+        n_steps: int = 1,
     ) -> None:
         super().__init__()
-        self._dataset, self._batch_size, self._seed = dataset, batch_size, seed
+        self._dataset, self._seed = dataset, seed
+        self._batch_size, self._n_steps = batch_size, n_steps
         self._train = Rows(dataset.train, labels=labels)
         noise = torch.randn(len(dataset.validation), latent_dim, generator=stream(seed, "validation noise"))
         self._validation = Rows(dataset.validation, labels=labels, noise=noise)
@@ -118,10 +151,15 @@ class ImageData(pl.LightningDataModule):
         """The training data."""
         return self._dataset.train
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of training steps of an epoch."""
+        return -(-len(self._train) // self._batch_size)
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches."""
         sampler = EpochSampler(self._train, self._dataset.train, self._seed)
-        return self._loader(self._train, self._batch_size, sampler)
+        return self._loader(self._train, self._batch_size * self._n_steps, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches."""

@@ -23,10 +23,10 @@ from priorgap.models.vae import VAE, load_weights
 from priorgap.training.callbacks import HISTORY, AtomicCheckpointIO, EpochCheckpoint, History, ProgressBar
 from priorgap.training.checks import check_data, likely_cause
 from priorgap.training.config import Network, NonFiniteLoss, Record, TrainerConfig, TrainResult
-from priorgap.training.datamodule import ImageData
+from priorgap.training.datamodule import ImageData, steps_of_a_batch
 from priorgap.training.lightning import LightningEnvironment, Logger, Precision, Profiler, pl
 from priorgap.training.mixed import Bf16Products
-from priorgap.training.module import Trainee, VaeModule
+from priorgap.training.module import OwnSteps, Trainee, VaeModule
 from priorgap.training.options import check_callbacks, early_stopping, optimizer_of
 
 CHECKPOINT = "last.ckpt"
@@ -75,19 +75,24 @@ def train_vae(
     check_data(vae, dataset)
     if vae.prior is not None:
         loss.check_prior(vae.prior)
+    options = RunOptions(directory, progress, on_epoch, on_resume, callbacks, loggers)
+    clip = trainer.gradient_clip
     module = VaeModule(
         vae,
         loss.in_sum_units(vae.likelihood, math.prod(vae.shape)),
         seed=seed,
         optimizer=partial(optimizer_of, trainer),
         scheduler=trainer.scheduler,
+        steps=None if options.watched else OwnSteps(trainer.batch_size, clip),
     )
     data = ImageData(
-        dataset, vae.latent_dim, trainer.batch_size, seed=seed, labels=isinstance(vae, ConditionalVAE)
-    )
-    options = RunOptions(directory, progress, on_epoch, on_resume, callbacks, loggers)
+        dataset, vae.latent_dim, trainer.batch_size, seed=seed, labels=isinstance(vae, ConditionalVAE),
+        n_steps=options.n_steps(dataset, trainer),
+    )  # fmt: skip
     products = None if trainer.precision is None else Bf16Products(vae.encoder, vae.decoder)
-    return run(module, vae, data, trainer, options, precision=products, clip=trainer.gradient_clip)
+    return run(
+        module, vae, data, trainer, options, precision=products, clip=clip if options.watched else None
+    )
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,15 @@ class RunOptions:
     on_resume: Callable[[Sequence[Record]], None] | None = None
     callbacks: Sequence[pl.Callback] = ()
     loggers: Sequence[Logger] = ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether callbacks or loggers see Lightning's batches, each of which is one step then."""
+        return bool(self.callbacks or self.loggers)
+
+    def n_steps(self, dataset: Dataset, trainer: TrainerConfig) -> int:
+        """Return for how many steps Lightning gets rows at a time."""
+        return 1 if self.watched else steps_of_a_batch(dataset.train.x, trainer.batch_size)
 
 
 def run(

@@ -22,7 +22,7 @@ _TERMS = ("loss", "discriminator", "penalty")
 
 
 class GanModule(EpochModule):
-    """Alternates one step of the discriminator and one of the decoder on each batch, at the same z.
+    """Alternates one step of the discriminator and one of the decoder on the same rows, at the same z.
 
     Lightning's automatic optimisation does not support alternating optimisers, so the steps are taken here.
 
@@ -54,7 +54,11 @@ class GanModule(EpochModule):
         optimizer.step()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a step of both networks."""
+        """Take a batch's steps, each of both networks."""
+        for rows in batch.split(self._trainer_config.batch_size):
+            self._step_of_both(rows)
+
+    def _step_of_both(self, batch: Batch) -> None:
         optimizers = self.optimizers()
         assert isinstance(optimizers, list)
         of_discriminator, of_decoder = optimizers
@@ -85,12 +89,6 @@ class GanModule(EpochModule):
             return both
         return both, [self._trainer_config.scheduler(optimizer) for optimizer in both]
 
-    def on_train_epoch_end(self) -> None:
-        """Log the epoch's means and step the schedules, which Lightning does not do in manual optimisation."""
-        super().on_train_epoch_end()
-        for schedule in self._schedules():
-            schedule.step()
-
 
 def train_gan(
     gan: GAN,
@@ -115,6 +113,7 @@ def train_gan(
     check_for_gan(trainer)
     check_data(gan, dataset)
     module = GanModule(gan, seed=seed, trainer=trainer)
-    data = ImageData(dataset, gan.latent_dim, trainer.batch_size, seed=seed)
     options = RunOptions(directory, progress, on_epoch, on_resume, callbacks, loggers)
+    n_steps = options.n_steps(dataset, trainer)
+    data = ImageData(dataset, gan.latent_dim, trainer.batch_size, seed=seed, n_steps=n_steps)
     return run(module, gan, data, trainer, options)

@@ -1,6 +1,8 @@
 """The Lightning module, which passes batches to the model and logs by epoch; the formulas are in `models`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +16,7 @@ from priorgap.models.losses import ElboLoss, LossTerms, objective
 from priorgap.models.vae import VAE
 from priorgap.training.config import MakeScheduler, Part
 from priorgap.training.datamodule import Batch
-from priorgap.training.lightning import OptimizerLRScheduler, pl
+from priorgap.training.lightning import LightningOptimizer, OptimizerLRScheduler, pl
 from priorgap.training.means import EpochMeans
 
 # The metric that a configured scheduler may monitor.
@@ -87,12 +89,14 @@ class EpochModule(pl.LightningModule):
         self._log(self._take("validation"))
 
     def on_train_epoch_end(self) -> None:
-        """Log the means over the training rows, and step a schedule that monitors validation."""
+        """Log the means over the training rows, and step the schedules that Lightning leaves alone."""
         self._take("train")
         self._log({name: value for name, value in self.means.items() if name.startswith("train_")})
         for schedule in self._schedules():
             if isinstance(schedule, ReduceLROnPlateau):
                 schedule.step(self.means[MONITOR])
+            elif not self.automatic_optimization:
+                schedule.step()
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         """Step a schedule, except one that monitors validation, which was stepped already.
@@ -123,6 +127,19 @@ class EpochModule(pl.LightningModule):
         checkpoint.pop("hyper_parameters", None)
 
 
+@dataclass(frozen=True)
+class OwnSteps:
+    """How a module takes the steps of a batch itself.
+
+    Attributes:
+        batch_size: the rows of a step.
+        clip: the largest norm of the gradient, None for no clipping.
+    """
+
+    batch_size: int
+    clip: float | None
+
+
 class VaeModule(EpochModule):
     """Trains a VAE, or an autoencoder (with rate 0), on `objective`.
 
@@ -133,6 +150,8 @@ class VaeModule(EpochModule):
         optimizer: builds a network's optimiser.
         scheduler: builds the learning rate's schedule from an optimiser, with a step for each epoch; None: the rate
             is constant.
+        steps: how the module takes steps itself, several for each of Lightning's batches; None: Lightning takes one
+            step for each batch (automatic optimisation).
     """
 
     prefix: str = "vae."
@@ -145,10 +164,12 @@ class VaeModule(EpochModule):
         seed: int,
         optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         scheduler: MakeScheduler | None = None,
+        steps: OwnSteps | None = None,
     ) -> None:
         super().__init__(("loss", "reconstruction", "kl"), seed=seed, latent_dim=vae.latent_dim)
+        self.automatic_optimization = steps is None
         self.vae = vae
-        self._loss = loss
+        self._loss, self._steps = loss, steps
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
 
     @property
@@ -156,9 +177,26 @@ class VaeModule(EpochModule):
         """The model that is trained."""
         return self.vae
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
-        return self._objective("train", batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch for Lightning's step, or take the batch's steps here."""
+        if self._steps is None:
+            return self._objective("train", batch)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        for rows in batch.split(self._steps.batch_size):
+            optimizer.step(partial(self._loss_with_gradients, rows, optimizer.optimizer, self._steps.clip))
+        return None
+
+    def _loss_with_gradients(
+        self, batch: Batch, optimizer: torch.optim.Optimizer, clip: float | None
+    ) -> Tensor:
+        """Return the loss of a step's rows, and set the gradients to what Lightning's own steps have."""
+        loss = self._objective("train", batch)
+        self.optimizer_zero_grad(self.current_epoch, 0, optimizer)
+        self.manual_backward(loss)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.vae.parameters(), clip)
+        return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a validation batch to the epoch's means."""
@@ -186,6 +224,8 @@ class VaeModule(EpochModule):
         if self._make_scheduler is None:
             return optimizer
         schedule = self._make_scheduler(optimizer)
+        if not self.automatic_optimization:
+            return [optimizer], [schedule]
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "epoch", "monitor": MONITOR},
