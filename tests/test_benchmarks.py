@@ -23,6 +23,30 @@ def test_the_gpu_benchmark_runs_on_a_cpu():
     assert "in sequence over batch" in done.stdout and "| bf16 |" in done.stdout
 
 
+@pytest.mark.slow
+def test_the_commands_of_the_gpu_benchmark_run_on_a_cpu():
+    words = [
+        "--accelerator",
+        "cpu",
+        "--data",
+        "digits",
+        "--models",
+        "2",
+        "--epochs",
+        "1",
+        "--spaces",
+        "pixels",
+    ]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "gpu_commands.py"), *words],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "2 models over one, wall: " in done.stdout
+    assert any(
+        line.startswith("| pixels | ") and line.endswith("| 0.0e+00 |") for line in done.stdout.splitlines()
+    )
+
+
 def names_missing(text: str) -> list[str]:
     """Return the names that a script imports from priorgap and that do not exist."""
     missing = []

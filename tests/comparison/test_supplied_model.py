@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
+from pretended_device import operations, pretended
 from priorgap import compare
 from priorgap.core.latents import Latents
 from priorgap.samplers.ex_post import ExPostGaussian
@@ -302,3 +303,39 @@ def test_the_diagonal_gaussian_of_many_dimensions_is_the_same_distribution():
     again = ExPostGaussian("diag").restore(fitted.state())
     same = (one.sample(5, generator=torch.Generator().manual_seed(2)).z for one in (fitted, again))
     assert torch.equal(*same)
+
+
+def test_a_model_on_a_device_has_its_features_and_classifiers_there_too():
+    label = digits()[1]
+    more = {
+        "features": "classifier", "metrics": ["rate", "fid", "accuracy_real_to_synthetic"],
+        "labels": (label[:600], label[600:]),
+    }  # fmt: skip
+    here = run(model().encode, model(), **more)
+    with pretended() as device:
+        moved = Model().eval().to(device)
+        there = run(moved.encode, moved, **more)
+        assert {"convolution", "convolution_backward"} <= operations()
+        assert all(p.device == device for p in moved.parameters())
+    assert there.table.equals(here.table)
+
+
+def test_a_users_feature_network_stays_where_it_is():
+    class Features(nn.Module):
+        name, fitted = "mine", False
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 3)
+
+        def forward(self, x):
+            return self.layer(x.flatten(1))
+
+    torch.manual_seed(0)
+    own = Features()
+    here = run(model().encode, model(), features=own, metrics=["fid"])
+    with pretended() as device:
+        own.to(device)
+        there = run(model().encode, model(), features=own, metrics=["fid"])
+        assert own.layer.weight.device == device
+    assert there.table.equals(here.table)

@@ -289,7 +289,6 @@ def test_where_batching_saves_nothing_nothing_is_said(
         (("likelihood=learned_gaussian",), "learned_gaussian has parameters of its own"),
         (("data.binarize=dynamic", "likelihood=bernoulli"), "data.binarize=dynamic redraws"),
         (("trainer.precision=bf16",), "trainer.precision=bf16: trainer=batched trains in float32"),
-        (("trainer.accelerator=cuda",), "trainer.accelerator=cuda"),
         (("trainer.optimizer=sgd",), "trainer.optimizer=sgd: expected adam or adamw"),
     ],
 )

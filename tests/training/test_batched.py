@@ -8,6 +8,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from torch import nn
 
+from pretended_device import pretended
 from priorgap.core.random import stream
 from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, Split
@@ -24,7 +25,7 @@ from priorgap.training import BatchedTrainerConfig, TrainerConfig, TrainResult
 from priorgap.training.batched import Member, Outcome, numerics, refusal, train_batched
 from priorgap.training.batched import program as program_module
 from priorgap.training.batched.adam import Adam
-from priorgap.training.batched.program import refusal_of_data, refusal_of_parts
+from priorgap.training.batched.scope import refusal_of_data, refusal_of_parts
 from priorgap.training.batched.stacking import Stack
 from priorgap.training.config import NonFiniteLoss
 from priorgap.training.fit import train_vae
@@ -302,7 +303,6 @@ def test_a_configuration_is_judged_without_data_and_without_random_numbers() -> 
             {"precision": "bf16"},
             "trainer.precision=bf16: trainer=batched trains in float32; expected 32-true",
         ),
-        ({"accelerator": "cuda"}, "trainer.accelerator=cuda"),
         ({"optimizer": "sgd"}, "trainer.optimizer=sgd: expected adam or adamw"),
         ({"max_epochs": 0}, "trainer.max_epochs=0: expected an integer"),
     ],
@@ -351,3 +351,34 @@ def test_a_stack_gives_back_what_it_was_given() -> None:
     stack.store(0, target)
     for name, weight in vaes[2].state_dict().items():
         assert torch.equal(target.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"gradient_clip": 0.5, "optimizer": "adamw", "weight_decay": 0.1}, {"patience": 1, "max_epochs": 4}],
+    ids=["adam", "clipped adamw", "early stopping"],
+)
+def test_on_another_device_members_have_the_numbers_of_the_cpu(changes: dict[str, object]) -> None:
+    data = images(6)
+
+    def members() -> list[Member]:
+        return [member(k, data, EVEN) for k in range(3)]
+
+    expected = trained(train_batched(members(), data, config(**changes)))
+    with pretended() as device:
+        found = trained(train_batched(members(), data, config(**changes), device=device))
+    for there, here in zip(found, expected, strict=True):
+        assert facts(there) == facts(here)
+        assert all(torch.equal(v, there.vae.state_dict()[k]) for k, v in here.vae.state_dict().items())
+        assert all(p.device.type == "cpu" for p in there.vae.parameters())
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_step_though_read_later() -> None:
+    data = images(6)
+    members = [member(k, data, EVEN) for k in range(2)]
+    with torch.no_grad():
+        members[1].vae.decoder[-2].bias.fill_(float("nan"))
+    good, bad = train_batched(members, data, config())
+    assert isinstance(good, TrainResult)
+    assert isinstance(bad, NonFiniteLoss)
+    assert "step 0 of epoch 0" in str(bad)

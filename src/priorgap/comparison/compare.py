@@ -24,6 +24,7 @@ from priorgap.comparison.user_inputs import (
     check_arguments,
     check_features,
     count_of,
+    device_of,
     functions_of,
     is_conditional,
     law_of,
@@ -37,6 +38,7 @@ from priorgap.comparison.user_inputs import (
 )
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.catalogue import BUILTIN
+from priorgap.core.devices import computing_on
 from priorgap.core.findings import Finding
 from priorgap.core.latents import Latents
 from priorgap.core.measures import united
@@ -118,7 +120,7 @@ def compare(
         posterior: which of encode's outputs are mean and log_var where that is not clear: places (0, 1) or names
             ("mu", "logvar"); one place or name for a distribution.
         device: the device of x and z; None: that of the parameters of the modules that the two callables use. x and z
-            have the parameters' type, where all have one.
+            have the parameters' type, where all have one. Classifiers and features are computed there, too.
         samplers: objects or names of conf/sampler; None is the choice of conf/config.yaml.
         metrics: objects or names of conf/metric, of its lists (`tables`) too; None is `standard`. One that brings
             measures of its own names them. Classes of torchmetrics.image, or `functools.partial` of them, are metrics
@@ -227,7 +229,8 @@ def compare(
     say("reference: real-data classifiers, features and floors")
     needs = frozenset[str]().union(*(wants(m) for m in wanted))
     features = features or default_space(parts)
-    reference = reference_of(parts, features, n_draws, reference_settings(config), needs)
+    with computing_on(place := device_of(decode, device)):
+        reference = reference_of(parts, features, n_draws, reference_settings(config), needs)
     if features == "classifier" and n_classes_of(parts) is None:
         findings = [*findings, no_labels(n_clusters_of(len(parts["train"])))]
     models = {rule: replace(model, decode=decoding[rule], expected=decoding[MEAN]) for rule in drawing.rules}
@@ -245,7 +248,8 @@ def compare(
     inputs = sampling_inputs(model, latents, frequencies)
     traits = sampling_traits(model, latents, labels=parts["train"].label is not None)
     draws, skipped = draws_of(chosen, inputs, traits, model, n_draws, seed)
-    rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
+    with computing_on(place):
+        rows, reasons = measure(wanted, evidence, draws, seed=seed, progress=say)
     facts = {one.sampler.name: one.fitted.facts for one in draws}
     table = named_classes(table_of(rows, facts, seed), data.names)
     absent = {**skipped, **reasons}

@@ -26,6 +26,7 @@ from priorgap.comparison.supplied_model import (
 from priorgap.core.arguments import show
 from priorgap.core.batched_calls import Decode, Encode, needs_label, takes_label
 from priorgap.core.build import build, configuration_directory, load_option, option_names
+from priorgap.core.devices import CPU
 from priorgap.core.receivers import lacking
 from priorgap.data.splits import Split
 from priorgap.evaluation.reference import ReferenceSettings
@@ -269,6 +270,15 @@ def functions_of(
     if encode is None:
         return None, decoding
     return encoder(guarded(encode, buffers), conventions, placement_of(encode, "encode", where)), decoding
+
+
+def device_of(decode: Decode, device: str | torch.device | None) -> torch.device:
+    """Return the device of the model, where classifiers and features are computed too; the CPU if they cannot be.
+
+    They sum losses in float64, which MPS does not have.
+    """
+    found = placement_of(decode, "decode", check_device(device)).device or CPU
+    return CPU if found.type == "mps" else found
 
 
 def law_of(

@@ -8,6 +8,9 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+# Inputs of at most this size, in bytes, go to the device as a whole.
+_KEPT_ON_DEVICE = 2**30
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -37,12 +40,12 @@ def fit_network(
     Args:
         module: moved to `device`, and back to the CPU at the end.
         loss_fn: returns the mean loss of a batch; its own random draws must come from a generator of its own.
-        inputs: tensors with the same number of rows; batches are moved to `device`.
+        inputs: tensors with the same number of rows.
         epochs: passes over the rows.
         batch_size: rows per step; the last batch of an epoch may be smaller.
         learning_rate: Adam's; with `schedule="cosine"` it falls to 0.
         generator: draws the order of the rows.
-        device: where to compute.
+        device: where to compute. Rows that are not too many are kept there.
         weight_decay: decoupled (AdamW); 0 is Adam.
         schedule: the course of the learning rate over steps.
         progress: called after each epoch with its number (from 1) and mean loss.
@@ -57,6 +60,8 @@ def fit_network(
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"epochs={epochs}, batch_size={batch_size}: expected at least 1 of each")
     module.to(device).train()
+    if sum(t.numel() * t.element_size() for t in inputs) <= _KEPT_ON_DEVICE:
+        inputs = tuple(t.to(device) for t in inputs)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
     )
@@ -65,12 +70,14 @@ def fit_network(
     step = 0
     for epoch in range(epochs):
         total = torch.zeros((), dtype=torch.float64, device=device)
-        for rows in torch.randperm(n, generator=generator).split(batch_size):
+        order = torch.randperm(n, generator=generator).to(inputs[0].device)
+        for rows in order.split(batch_size):
             if schedule == "cosine":
                 optimizer.param_groups[0]["lr"] = (
                     learning_rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
                 )
-            loss = loss_fn(module, *(t.index_select(0, rows.to(t.device)).to(device) for t in inputs))
+            parts = (t.index_select(0, rows.to(t.device)) for t in inputs)
+            loss = loss_fn(module, *(part.to(device, non_blocking=True) for part in parts))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

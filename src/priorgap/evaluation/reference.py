@@ -48,9 +48,7 @@ class ReferenceSettings:
         return Recipe(self.passes, self.batch_size, self.learning_rate)
 
 
-def feature_classifier(
-    train: Split, n_classes: int | None, settings: ReferenceSettings, device: str = "cpu"
-) -> Classifier:
+def feature_classifier(train: Split, n_classes: int | None, settings: ReferenceSettings) -> Classifier:
     """Fit the classifier of the real training rows whose penultimate layer is a feature space.
 
     It predicts the rows' classes, or clusters where there are no labels or only one class (`n_classes` None).
@@ -70,7 +68,6 @@ def feature_classifier(
         epochs=settings.epochs,
         width=settings.width,
         n_features=settings.n_features,
-        device=device,
     )
 
 

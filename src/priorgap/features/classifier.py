@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priorgap.core.devices import compute_device
 from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
 from priorgap.data.splits import as_float
@@ -79,7 +80,7 @@ class Classifier(nn.Module):
 
     def predict(self, x: Tensor, *, batch: int = BATCH) -> Int[Tensor, "n"]:
         """Return the most probable class of each row; x is uint8 or float in [0, 1]."""
-        return extract(lambda part: self.logits(part).argmax(1, keepdim=True), x, batch=batch).squeeze(1)
+        return extract(self.logits, x, batch=batch).argmax(1)
 
     def facts(self) -> dict[str, Any]:
         """Return the sizes as JSON types, which `restore_classifier` needs in addition to `state_dict`."""
@@ -164,10 +165,9 @@ def fit_classifier(
     together: int | None = None,
     width: int = 16,
     n_features: int = 64,
-    device: str | torch.device = "cpu",
     progress: Callable[[int, float], None] | None = None,
 ) -> Classifier:
-    """Fit a classifier by cross-entropy.
+    """Fit a classifier by cross-entropy, on the device of `core.devices`; the result is on the CPU.
 
     Args:
         x: uint8 images, or floats (images in [0, 1]).
@@ -180,7 +180,6 @@ def fit_classifier(
             share the rows; None: those of x.
         width: see `ClassifierSpec`.
         n_features: see `ClassifierSpec`.
-        device: where to compute; the result is on the CPU.
         progress: called after each epoch with its number and mean loss.
 
     Raises:
@@ -208,7 +207,7 @@ def fit_classifier(
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         generator=generator,
-        device=device,
+        device=compute_device(),
         schedule="cosine",
         progress=progress,
     )
@@ -222,6 +221,11 @@ class ClassifierFeatures:
 
     classifier: Classifier
     name: str = "classifier"
+
+    def to(self, device: str | torch.device) -> "ClassifierFeatures":
+        """Move the network."""
+        self.classifier.to(device)
+        return self
 
     def __call__(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n D"]:
         """Return the penultimate layer's outputs."""

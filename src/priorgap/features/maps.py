@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from priorgap.core.devices import placed
 from priorgap.data.splits import as_float
 
 BATCH = 500
@@ -61,15 +62,16 @@ def extract(
     x: Tensor,
     *,
     batch: int = BATCH,
-    device: str | torch.device = "cpu",
 ) -> Tensor:
     """Apply a feature map in batches of one fixed size, the last one padded, so that rows do not depend on n.
+
+    A map with a method `to` (or a method of such an object) is computed on the device of `core.devices`; the result
+    is on the CPU.
 
     Args:
         feature_map: applied without gradients.
         x: uint8 images (scaled to [0, 1] here) or floats.
         batch: rows per call.
-        device: where to compute; the result is on the CPU.
 
     Raises:
         ValueError: there are no rows.
@@ -77,7 +79,7 @@ def extract(
     if len(x) == 0:
         raise ValueError("x has no rows: expected at least 1")
     results = []
-    with torch.no_grad():
+    with torch.no_grad(), placed(getattr(feature_map, "__self__", feature_map)) as device:
         for part in x.split(batch):
             n = len(part)
             if n < batch:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from priorgap.core.devices import compute_device, placed
 from priorgap.core.fit_network import fit_network
 from priorgap.core.random import isolated
 
@@ -95,11 +96,12 @@ def _fitted(
     fit_network(
         reader, loss, inputs,
         epochs=-(-n_steps // -(-len(inputs[0]) // BATCH_SIZE)),
-        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, generator=generator,
+        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, generator=generator, device=compute_device(),
     )  # fmt: skip
     return reader
 
 
 @torch.no_grad()
 def _read(reader: GRUReader, x: Float[Tensor, "n T f"]) -> Float[Tensor, "n T o"]:
-    return torch.cat([reader(part) for part in x.split(_CHUNK)])
+    with placed(reader) as device:
+        return torch.cat([reader(part.to(device)).cpu() for part in x.split(_CHUNK)])

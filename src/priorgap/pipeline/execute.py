@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from priorgap.core.build import allow_plugins
+from priorgap.core.devices import computing_on
 from priorgap.pipeline import models
 from priorgap.pipeline.config.model_config import ModelConfig
 from priorgap.pipeline.config.plan import Job, Plan, Step, plan_of
@@ -87,7 +88,8 @@ def do(job: Job, desk: Desk) -> Done:
             for step in job.steps:
                 store.sweep(step)
             todo = _missing(job, store)
-            done = _work(replace(job, steps=tuple(todo)), todo, desk) if todo else Done()
+            with computing_on(models.device_of(job.model.cell.config)):
+                done = _work(replace(job, steps=tuple(todo)), todo, desk) if todo else Done()
     else:
         done = Done()
     if job.kind == "train":
@@ -149,7 +151,7 @@ def _measure(jobs: Sequence[Job], desk: Desk, workers: int) -> list[Failed]:
 def _worth_while(jobs: Sequence[Job], desk: Desk, workers: int) -> int:
     """Return how many processes are worthwhile: a sampler's images must take longer than starting a process."""
     cell = jobs[0].model.cell
-    if workers < 2 or models.device_of(cell.config) != "cpu":
+    if workers < 2:
         return 1
     left = sum(bool(_missing(job, desk.store)) for job in jobs)
     if left < 2:

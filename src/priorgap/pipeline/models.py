@@ -13,6 +13,7 @@ from torch import Tensor
 from priorgap.core import artifacts
 from priorgap.core.batched_calls import Decode, Encode
 from priorgap.core.contexts import Contexts
+from priorgap.core.devices import device_for
 from priorgap.core.random import stream
 from priorgap.data.splits import Dataset, Split
 from priorgap.evaluation.model import ModelFunctions
@@ -169,10 +170,7 @@ def device_of(config: Mapping[str, Any]) -> str:
     Raises:
         ValueError: it names CUDA and there is none.
     """
-    choice = config["trainer"]["accelerator"]
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise ValueError("trainer.accelerator=cuda: no CUDA device here; expected auto or cpu")
-    return "cuda" if choice in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+    return device_for(str(config["trainer"]["accelerator"]))
 
 
 def build(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from priorgap.core.devices import make_cuda_repeatable
 from priorgap.core.random import stream
 from priorgap.pipeline import models
 from priorgap.pipeline.memory import keep_freed_blocks
@@ -21,13 +22,15 @@ _ROWS, _IN, _OUT = 128, 784, 512
 def set_numerics(config: Mapping[str, Any]) -> None:
     """Set threads and GEMM precision of this process, which are part of every result's identity.
 
-    It also keeps freed memory, which changes no result.
+    It also keeps freed memory, which changes no result, and lets CUDA compute the same numbers each time.
 
     Raises:
         ValueError: the precision is not that of float32 on this machine.
     """
     from threadpoolctl import threadpool_limits
 
+    if models.device_of(config) == "cuda":
+        make_cuda_repeatable()
     keep_freed_blocks()
     threads = int(config["numerics"]["threads"])
     torch.set_num_threads(threads)

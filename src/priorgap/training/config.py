@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from priorgap.core.arguments import Above, AtLeast, check
+from priorgap.core.devices import device_for
 from priorgap.core.receivers import OPTIMIZER, SCHEDULER
 
 Record = dict[str, float]
@@ -68,8 +69,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         check(type(self), vars(self), "trainer")
         self._check_optimizer()
-        if self.accelerator == "cuda" and not torch.cuda.is_available():
-            raise ValueError("trainer.accelerator=cuda: no CUDA device is available; expected auto or cpu")
+        device_for(self.accelerator)
 
     def _check_optimizer(self) -> None:
         """Refuse settings that are given twice, because one of them would have no effect."""
@@ -110,9 +110,10 @@ def check_for_gan(trainer: TrainerConfig) -> None:
 
 @dataclass(frozen=True)
 class BatchedTrainerConfig(TrainerConfig):
-    """How the batched program trains models (`trainer=batched`): on the CPU, in float32.
+    """How the batched program trains models (`trainer=batched`): in float32, and on the CPU unless told otherwise.
 
-    `learning_rate` may differ between the models of one batch; every other field is shared.
+    On a GPU a model's last digits may depend on the models beside it. `learning_rate` may differ between the models
+    of one batch; every other field is shared.
     """
 
     batched: ClassVar[bool] = True
@@ -121,10 +122,6 @@ class BatchedTrainerConfig(TrainerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.accelerator == "cuda":
-            raise ValueError(
-                "trainer.accelerator=cuda: trainer=batched trains on the CPU; expected cpu, or trainer=default"
-            )
         if self.precision is not None:
             raise ValueError(
                 f"trainer.precision={self.precision}: trainer=batched trains in float32; "

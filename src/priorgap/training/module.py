@@ -68,7 +68,9 @@ class EpochModule(pl.LightningModule):
         """Return the noise of a batch: stored for validation, drawn from the epoch's stream for training."""
         if batch.noise is not None:
             return batch.noise
-        return torch.randn(len(batch.x), self._d, generator=self._noise).to(batch.x.device)
+        drawn = torch.randn(len(batch.x), self._d, generator=self._noise)
+        # A blocking copy would wait for the GPU in each step.
+        return drawn.to(batch.x.device, non_blocking=True)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         """Drop the gradients as the optimiser's `zero_grad` does, which also records itself for profilers."""

@@ -28,7 +28,7 @@ from priorgap.priors.base import PriorSpec
 from priorgap.priors.standard_normal import StandardNormal
 from priorgap.samplers.applicability import ModelTraits, PriorKind, invalid
 from priorgap.samplers.protocols import Sampler
-from priorgap.training.batched.program import refusal_of_parts
+from priorgap.training.batched.scope import refusal_of_parts
 from priorgap.training.config import TrainerConfig, check_for_gan
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "77f884a6a3880826684c5e69006117d5c70d05504ea8713adea74e6210e7f223": (
+    "e03160b72bad06cff3e207c36a4d7cd19611783aaabbc36001c3009ca3712630": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
@@ -47,6 +47,7 @@ COMPATIBLE: dict[str, str] = {
         "known; convolutions with batch normalisation are added; a step of training asks once which layers are "
         "rounded, and drops gradients itself; interrupts wait while tensors are read or written, "
         "and one piece of code sets signal handlers back; where nobody looks on, a module takes several steps for "
-        "each of Lightning's batches, with the same bits"
+        "each of Lightning's batches, with the same bits; the batched program can be on a GPU, and what it can train "
+        "is said in a file of its own"
     ),
 }

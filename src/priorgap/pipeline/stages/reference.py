@@ -10,7 +10,6 @@ from priorgap.metrics.classifiers import save_classifiers
 from priorgap.metrics.reference import save_features
 from priorgap.pipeline.config.plan import CLASSIFIERS, FEATURE_CLASSIFIER, Job, Step
 from priorgap.pipeline.desk import Desk, feature_map_of, n_samples, reference_settings
-from priorgap.pipeline.models import device_of
 from priorgap.pipeline.store.layout import Files
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ def _feature_classifier(job: Job, desk: Desk) -> Files:
         dataset.train,
         dataset.n_classes if labelled else None,
         reference_settings(cell),
-        device_of(cell.config),
     )
     facts = {"labelled": labelled, FEATURE_CLASSIFIER: network.facts()}
 

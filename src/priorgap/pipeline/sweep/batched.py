@@ -22,13 +22,13 @@ from priorgap.pipeline.sweep import batched_program
 from priorgap.pipeline.sweep.batching_rule import BatchingRule
 from priorgap.pipeline.sweep.engines.protocol import Lost
 from priorgap.training.batched import refusal
-from priorgap.training.batched.program import refusal_of_data
+from priorgap.training.batched.scope import refusal_of_data
 from priorgap.training.config import NonFiniteLoss
 
 log = logging.getLogger(__name__)
 # Estimates for one core: seconds for a row in each epoch in the program and with Lightning, and float32 products per
 # second.
-_SECONDS_A_ROW, _SECONDS_A_ROW_DEFAULT, _FLOPS = 5e-6, 2e-5, 5e10
+_SECONDS_A_ROW, _SECONDS_A_ROW_DEFAULT, _FLOPS = 5e-6, 1.4e-5, 5e10
 _FREE = {"loss": ("alpha", "beta"), "trainer": ("learning_rate",)}
 
 

@@ -17,7 +17,7 @@ from priorgap.pipeline.sweep.engines.protocol import Lost, Unit
 from priorgap.pipeline.trainings import kept
 from priorgap.training.batched import Member, Outcome, refusal
 from priorgap.training.batched.numerics import Numerics, environment
-from priorgap.training.batched.program import refusal_of_data
+from priorgap.training.batched.scope import refusal_of_data
 from priorgap.training.batched.worker import Answer, Batch
 from priorgap.training.config import BatchedTrainerConfig, NonFiniteLoss, TrainResult
 

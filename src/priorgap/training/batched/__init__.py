@@ -5,6 +5,7 @@ and at any place (`numerics` says when). They differ from those of Lightning's t
 errors.
 """
 
-from priorgap.training.batched.program import Member, Outcome, refusal, train_batched
+from priorgap.training.batched.program import Member, Outcome, train_batched
+from priorgap.training.batched.scope import refusal
 
 __all__ = ["Member", "Outcome", "refusal", "train_batched"]

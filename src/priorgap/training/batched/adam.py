@@ -36,7 +36,7 @@ class Adam:
         self._kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
         self._means = [[torch.zeros_like(p) for p in member] for member in views]
         self._squares = [[torch.zeros_like(p) for p in member] for member in views]
-        self._count = torch.zeros(())
+        self._count = torch.zeros((), device=views[0][0].device)
         self._collect(views)
 
     def _collect(self, views: Sequence[Sequence[nn.Parameter]]) -> None:

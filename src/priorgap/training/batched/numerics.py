@@ -46,8 +46,10 @@ def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
     return {VARIABLE: f"{chosen},STRICT" if chosen in _HAS_STRICT else chosen}
 
 
-def in_force() -> Numerics:
-    """Return how this process computes products."""
+def in_force(device: str = "cpu") -> Numerics:
+    """Return how this process computes products on a device."""
+    if device != "cpu":
+        return Numerics(f"CUDA, {torch.cuda.get_device_name()}", strict=False)
     if not torch.backends.mkl.is_available():
         return Numerics("without MKL", strict=False)
     setting = os.environ.get(VARIABLE, "").strip().upper()

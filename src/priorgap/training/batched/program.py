@@ -6,6 +6,7 @@ taken member by member, so that only the batched products could make a member de
 `numerics.in_force().strict` holds they do not.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,16 +17,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from priorgap.core.random import stream
-from priorgap.data.binarize import GreySplit
 from priorgap.data.splits import Dataset, as_float
-from priorgap.models.families import Family
-from priorgap.models.likelihoods import Likelihood
 from priorgap.models.losses import ElboLoss, LossTerms, objective
-from priorgap.models.networks import Architecture
 from priorgap.models.vae import VAE
-from priorgap.priors.base import PriorSpec
-from priorgap.priors.standard_normal import StandardNormal
 from priorgap.training.batched.adam import Adam
+from priorgap.training.batched.scope import refusal, refusal_of_data
 from priorgap.training.batched.stacking import Stack
 from priorgap.training.checks import check_data, likely_cause
 from priorgap.training.config import (
@@ -38,8 +34,6 @@ from priorgap.training.config import (
 )
 
 Outcome = TrainResult[VAE] | NonFiniteLoss
-# Example shapes of an image and of a series: every architecture can be built for one of the two.
-_PROBES = ((1, 64, 64), (16, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,60 +53,23 @@ class Member:
     learning_rate: float
 
 
-def refusal(vae: nn.Module) -> str | None:
-    """Return why the program cannot train a model, in one line; None where it can."""
-    if type(vae) is not VAE:
-        return f"{type(vae).__name__} is no plain VAE"
-    if not isinstance(vae.prior, StandardNormal):
-        return f"the prior is {type(vae.prior).__name__}: expected the standard normal"
-    if any(True for _ in vae.likelihood.parameters()):
-        return f"the {vae.likelihood.name} likelihood has parameters of its own"
-    return Stack.refusal(vae.encoder) or Stack.refusal(vae.decoder)
-
-
-def refusal_of_parts(
-    architecture: Architecture, likelihood: Likelihood, prior: PriorSpec | None
-) -> str | None:
-    """Return why the program cannot train a configured model, without data; None where only `refusal` can decide."""
-    if isinstance(architecture, Family):
-        return f"model={type(architecture).__name__} is no plain VAE"
-    if not (prior is None or isinstance(prior, StandardNormal)):
-        return f"prior={type(prior).__name__}: expected the standard normal"
-    for shape in _PROBES:
-        try:
-            with torch.device("meta"):  # On the meta device layers take no memory and draw no random numbers.
-                networks = architecture.build(shape)
-                law = likelihood.for_shape(shape)
-        except ValueError:
-            continue
-        if any(True for _ in law.parameters()):
-            return f"likelihood={law.name} has parameters of its own"
-        return Stack.refusal(networks[0]) or Stack.refusal(networks[1])
-    return None
-
-
-def refusal_of_data(dataset: Dataset) -> str | None:
-    """Return why the program cannot train on a data set, in one line; None where it can."""
-    if dataset.train.x.device.type != "cpu":
-        return "the data are not in the memory of the CPU"
-    if isinstance(dataset.train, GreySplit):
-        return "the training images are redrawn in every epoch"
-    return None
-
-
 def train_batched(
     members: Sequence[Member],
     dataset: Dataset,
     trainer: BatchedTrainerConfig,
     on_epoch: Callable[[int, Record], None] | None = None,
+    device: str | torch.device = "cpu",
 ) -> list[Outcome]:
     """Train all members in this process; return for each its result, or the error that stopped it.
+
+    On another device than the CPU a member's last digits may depend on the other members.
 
     Args:
         members: models of one architecture, likelihood and shape, for which `refusal` is None.
         dataset: trained on `train`; `validation` alone decides on early stopping; `test` is not read.
         trainer: how to train; `learning_rate` is each member's own.
         on_epoch: called with a member's number and the record of an epoch.
+        device: where to compute; the data go there as a whole, the results are on the CPU.
 
     Raises:
         ValueError: no member, members that cannot be stacked, or data that do not fit them.
@@ -124,7 +81,7 @@ def train_batched(
         reason = refusal(member.vae) or refusal_of_data(dataset)
         if reason is not None:
             raise ValueError(f"trainer=batched: {reason}; expected trainer=default")
-    program = _Program(members, dataset, trainer)
+    program = _Program(members, dataset, trainer, torch.device(device))
     for epoch in range(trainer.max_epochs):
         ended = program.run_epoch(epoch)
         if on_epoch is not None:
@@ -193,14 +150,21 @@ class _Training:
 
 
 class _Program:
-    def __init__(self, members: Sequence[Member], dataset: Dataset, trainer: BatchedTrainerConfig) -> None:
-        self._dataset, self._config = dataset, trainer
-        self._likelihood = members[0].vae.likelihood
+    def __init__(
+        self,
+        members: Sequence[Member],
+        dataset: Dataset,
+        trainer: BatchedTrainerConfig,
+        device: torch.device,
+    ) -> None:
+        self._config, self._device = trainer, device
+        self._train, self._validation = dataset.train.x.to(device), dataset.validation.x.to(device)
+        self._likelihood = copy.deepcopy(members[0].vae.likelihood).to(device)
         self._prior = members[0].vae.prior
         self._d = members[0].vae.latent_dim
         self._trainings = [_Training(number, member) for number, member in enumerate(members)]
         self.running = list(self._trainings)
-        self._stack = Stack([(m.vae.encoder, m.vae.decoder) for m in members])
+        self._stack = Stack([(m.vae.encoder, m.vae.decoder) for m in members], device)
         self._adam = Adam(
             self._stack.views,
             [m.learning_rate for m in members],
@@ -208,9 +172,13 @@ class _Program:
             decoupled=trainer.optimizer == "adamw",
         )
         self._validation_noise = [
-            torch.randn(len(dataset.validation), self._d, generator=stream(m.seed, "validation noise"))
+            torch.randn(len(dataset.validation), self._d, generator=stream(m.seed, "validation noise")).to(
+                device
+            )
             for m in members
         ]
+        # The means of each batch of the epoch, which are read at its end: reading one makes a GPU wait.
+        self._means: list[tuple[Part, int, Tensor]] = []
 
     def run_epoch(self, epoch: int) -> list[_Training]:
         """Run one epoch of every member still in training; drop those that end with it; return those that ran."""
@@ -225,6 +193,7 @@ class _Program:
         with torch.no_grad():
             for x, noise in self._validation_batches():
                 self._losses("validation", x, noise, epoch)
+        self._read_means(epoch)
         for place, training in enumerate(self.running):
             if training.error is None and training.end_epoch(epoch, self._config.patience):
                 self._stack.store(place, training.member.vae)
@@ -235,7 +204,7 @@ class _Program:
         return ended
 
     def _losses(self, part: Part, x: Tensor, noise: Float[Tensor, "k b d"], epoch: int) -> Tensor:
-        """Return the sum of the members' losses of one batch each, and add the losses to the epoch's sums."""
+        """Return the sum of the members' losses of one batch each, and keep their means for the end of the epoch."""
         mean, log_var = self._stack.encode(x).chunk(2, dim=2)
         z = mean + (0.5 * log_var).exp() * noise
         rate = self._prior.kl(mean, log_var)
@@ -252,24 +221,28 @@ class _Program:
                 terms.reconstruction.detach().mean(),
                 terms.rate.detach().sum(1).mean(),
             ]
-        found = torch.stack(means).view(n_members, 3).tolist()
-        for training, own in zip(self.running, found, strict=True):
-            training.add(part, own, n_rows, epoch)
+        self._means.append((part, n_rows, torch.stack(means).view(n_members, 3)))
         return torch.stack(losses).sum()
+
+    def _read_means(self, epoch: int) -> None:
+        parts, counts, means = zip(*self._means, strict=True)
+        for part, n_rows, found in zip(parts, counts, torch.stack(means).cpu().tolist(), strict=True):
+            for training, own in zip(self.running, found, strict=True):
+                training.add(part, own, n_rows, epoch)
+        self._means = []
 
     def _training_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (x [k, b, ...], noise [k, b, d]), with each member's own order and noise."""
-        split = self._dataset.train
-        seeds = [t.member.seed for t in self.running]
-        orders = [torch.randperm(len(split), generator=stream(s, "order", epoch)) for s in seeds]
+        x, seeds = self._train, [t.member.seed for t in self.running]
+        orders = [torch.randperm(len(x), generator=stream(s, "order", epoch)) for s in seeds]
         noises = [stream(s, "noise", epoch) for s in seeds]
-        for rows in torch.stack(orders).split(self._config.batch_size, dim=1):
+        for rows in torch.stack(orders).to(self._device).split(self._config.batch_size, dim=1):
             drawn = [torch.randn(rows.shape[1], self._d, generator=g) for g in noises]
-            yield as_float(split.x[rows]), torch.stack(drawn)
+            yield as_float(x[rows]), torch.stack(drawn).to(self._device, non_blocking=True)
 
     def _validation_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         noises = torch.stack([self._validation_noise[t.number] for t in self.running])
-        parts = self._dataset.validation.x.split(VALIDATION_BATCH)
+        parts = self._validation.split(VALIDATION_BATCH)
         for x, noise in zip(parts, noises.split(VALIDATION_BATCH, dim=1), strict=True):
             yield as_float(x)[None].expand(len(self.running), *x.shape), noise
 

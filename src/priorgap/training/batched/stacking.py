@@ -18,14 +18,19 @@ class Stack:
 
     Args:
         networks: pairs of equal architecture; their weights are copied.
+        device: where the stack lies.
     """
 
-    def __init__(self, networks: Sequence[tuple[nn.Sequential, nn.Sequential]]) -> None:
+    def __init__(
+        self,
+        networks: Sequence[tuple[nn.Sequential, nn.Sequential]],
+        device: str | torch.device = "cpu",
+    ) -> None:
         self._encoder, self._decoder = (list(part) for part in networks[0])
         rows = [[p.detach() for part in pair for p in part.parameters()] for pair in networks]
         if any([p.shape for p in row] != [p.shape for p in rows[0]] for row in rows):
             raise ValueError("networks: their layers differ in shape; expected one architecture")
-        self._set([torch.stack(same) for same in zip(*rows, strict=True)])
+        self._set([torch.stack(same).to(device) for same in zip(*rows, strict=True)])
 
     def _set(self, stacked: list[Tensor]) -> None:
         self._weights = [w.requires_grad_() for w in stacked]

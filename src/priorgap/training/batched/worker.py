@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from priorgap.core.devices import device_for, make_cuda_repeatable
 from priorgap.data.splits import load_dataset
 from priorgap.training.batched.numerics import Numerics, in_force
 from priorgap.training.batched.program import Member, Outcome, train_batched
@@ -58,8 +59,13 @@ class Batch:
         torch.set_num_threads(self.threads)
         threadpool_limits(limits=self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
+        device = device_for(self.trainer.accelerator)
+        if device == "cuda":
+            make_cuda_repeatable()
         dataset = load_dataset(self.data)
         start, cpu_start = time.perf_counter(), time.process_time()
         with nullcontext() if self.follow is None else self.follow() as on_epoch:
-            outcomes = train_batched(self.members, dataset, self.trainer, on_epoch)
-        return Answer(outcomes, in_force(), time.perf_counter() - start, time.process_time() - cpu_start)
+            outcomes = train_batched(self.members, dataset, self.trainer, on_epoch, device)
+        return Answer(
+            outcomes, in_force(device), time.perf_counter() - start, time.process_time() - cpu_start
+        )
