@@ -22,7 +22,7 @@ class Movable(Protocol):
     """A network, or something with networks in it, that can be moved to a device."""
 
     def to(self, device: torch.device, /) -> object:
-        """Move it, in place."""
+        """Move it in place; the result is not used."""
         ...
 
 
