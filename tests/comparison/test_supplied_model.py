@@ -308,8 +308,7 @@ def test_the_diagonal_gaussian_of_many_dimensions_is_the_same_distribution():
 def test_a_model_on_a_device_has_its_features_and_classifiers_there_too():
     label = digits()[1]
     more = {
-        "features": "classifier", "metrics": ["rate", "fid", "accuracy_real_to_synthetic"],
-        "labels": (label[:600], label[600:]),
+        "features": "classifier", "metrics": ["fid"], "samplers": ["prior"], "labels": (label[:600], label[600:]),
     }  # fmt: skip
     here = run(model().encode, model(), **more)
     with pretended() as device:

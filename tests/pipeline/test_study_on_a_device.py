@@ -49,6 +49,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("case", CASES)
 def test_a_study_has_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     changes, expected = CASES[case]
