@@ -9,6 +9,7 @@ import torch
 
 from priorgap import compare
 from priorgap.comparison.threads import CallerThread, Stopped, n_threads_for
+from priorgap.core.devices import computing_on
 from priorgap.core.random import alone, isolated, stream
 from priorgap.features.classifier import ClassifierSpec, build_classifier
 
@@ -148,8 +149,11 @@ def test_the_number_of_threads_follows_torchs(threads):
     assert n_threads_for(9) == 1
     threads(3)
     assert (n_threads_for(9), n_threads_for(2), n_threads_for(0)) == (3, 2, 1)
+    with computing_on("meta"):
+        assert n_threads_for(9) == 1
 
 
+@pytest.mark.e2e
 def test_compare_has_the_same_numbers_whatever_the_number_of_threads(threads):
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(700, 3, generator=generator)

@@ -305,17 +305,24 @@ def test_the_diagonal_gaussian_of_many_dimensions_is_the_same_distribution():
     assert torch.equal(*same)
 
 
-def test_a_model_on_a_device_has_its_features_and_classifiers_there_too():
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_model_on_a_device_has_its_features_and_classifiers_there_too(n_threads):
     label = digits()[1]
     more = {
-        "features": "classifier", "metrics": ["fid"], "samplers": ["prior"], "labels": (label[:600], label[600:]),
+        "features": "classifier", "metrics": ["fid"], "samplers": ["prior", "posterior"],
+        "labels": (label[:600], label[600:]),
     }  # fmt: skip
-    here = run(model().encode, model(), **more)
-    with pretended() as device:
-        moved = Model().eval().to(device)
-        there = run(moved.encode, moved, **more)
-        assert {"convolution", "convolution_backward"} <= operations()
-        assert all(p.device == device for p in moved.parameters())
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        here = run(model().encode, model(), **more)
+        with pretended() as device:
+            moved = Model().eval().to(device)
+            there = run(moved.encode, moved, **more)
+            assert {"convolution", "convolution_backward"} <= operations()
+            assert all(p.device == device for p in moved.parameters())
+    finally:
+        torch.set_num_threads(before)
     assert there.table.equals(here.table)
 
 

@@ -53,6 +53,7 @@ def misfit(made: pd.DataFrame, city: pd.Series) -> float:
     return float((made["age"] - city.map({"u": 10, "v": 40, "w": 70}).to_numpy()).abs().median())
 
 
+@pytest.mark.e2e
 def test_draws_keep_the_column_and_the_others_go_with_it(here, capsys) -> None:
     assert invoke(*ORDER, "model.given=[city]", "calibrate=both", *TRAINED) == 0
     results = pd.read_csv(here / "outputs/own/report/results.csv", keep_default_na=False)

@@ -48,6 +48,7 @@ def generate(out: str, **more: str) -> None:
     assert invoke("generate", "study=own", "sampler=prior", "n=400", f"out={out}", *words) == 0
 
 
+@pytest.mark.e2e
 def test_from_a_file_with_gaps_to_a_file_with_gaps(here):
     rows = table()
     rows.to_csv("x.csv", index=False)
@@ -98,6 +99,7 @@ def test_a_column_whose_gaps_the_test_does_not_have_is_measured(here):
     assert {"step_marginal_floor", "detection_auc", "autocorrelation_distance"} <= set(results.measure)
 
 
+@pytest.mark.e2e
 def test_a_study_of_means_alone_is_told_that_gaps_vanish(here, caplog):
     table().to_csv("x.csv", index=False)
     words = [word for word in ORDER if not word.startswith(("decode", "study"))]

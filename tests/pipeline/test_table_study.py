@@ -51,6 +51,7 @@ def run(*more: str) -> int:
     return invoke("run", "data=table", "data.path=~/x (1).csv", "data.target=group", *FEW, *SMALL, *more)
 
 
+@pytest.mark.e2e
 def test_a_table_from_file_to_file(here, capsys):
     assert run("trainer.max_epochs=200") == 0
     (facts,) = [artifacts.load_json(f) for f in (here / "outputs/data").glob("table-*/dataset.json")]

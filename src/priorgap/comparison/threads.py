@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from priorgap.core.devices import CPU, compute_device
 from priorgap.core.random import alone
 
 T = TypeVar("T")
@@ -122,5 +123,10 @@ class CallerThread:
 
 
 def n_threads_for(n_tasks: int) -> int:
-    """Return how many tasks run at once: as many as torch has threads, up to a limit."""
+    """Return how many tasks run at once: as many as torch has threads, up to a limit.
+
+    One where networks are computed on another device than the CPU: threads would move the same network to and fro.
+    """
+    if compute_device() != CPU:
+        return 1
     return max(1, min(n_tasks, torch.get_num_threads(), MAX_THREADS))
