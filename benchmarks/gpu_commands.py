@@ -15,8 +15,6 @@ import argparse
 import csv
 import os
 import platform
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,18 +22,16 @@ from pathlib import Path
 
 import torch
 
+from sweep_commands import command
+
 GOAL = 3.0
 
 
 def priorgap(folder: Path, *words: str) -> tuple[float, float]:
     """Run a command in a folder; return its wall and CPU seconds."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    order = [sys.executable, "-m", "priorgap.pipeline", *words, "tracking=off"]
-    done = subprocess.run(order, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    start = time.perf_counter()
+    cpu = command(folder, *words, "tracking=off")
+    return time.perf_counter() - start, cpu
 
 
 def model(given: argparse.Namespace, accelerator: str) -> list[str]:

@@ -69,7 +69,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         check(type(self), vars(self), "trainer")
         self._check_optimizer()
-        device_for(self.accelerator)
+        if self.accelerator == "cuda":
+            device_for(self.accelerator)  # refuses it where there is none
 
     def _check_optimizer(self) -> None:
         """Refuse settings that are given twice, because one of them would have no effect."""

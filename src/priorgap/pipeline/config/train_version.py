@@ -33,7 +33,7 @@ COMPATIBLE: dict[str, str] = {
     "b447fb888faf3c4c3f5a378972c01a4f2e5941c74138a463a7e61375d5bdcd03": (
         "the second edition's first: public names in ids, trainer=batched; weights of trainer=default are as before"
     ),
-    "e03160b72bad06cff3e207c36a4d7cd19611783aaabbc36001c3009ca3712630": (
+    "8d6ef3ac4c0baa70792d6fde6f3a15b06697f69983b0b0f7b2f46022ed743d7c": (
         "likelihoods draw from means too, data and latents may carry numbers of contexts, data say whether their "
         "parts are exchangeable and observations whether they are series: no training uses any of it; families for "
         "series are added (TCN, GRU), forecasts of them, and likelihoods with a scale for each channel and of "
